@@ -174,9 +174,38 @@ int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char 
 	return rc;
 }
 
-int vt_believe_note(struct vt_store *s, const struct vt_believed_list *l, struct vt_err *err)
+enum { PER_EVENT = 8000 };
+
+/* An event for those that are new here, whoever signed them. */
+static int tell_kept(struct vt_store *s, const struct vt_strs *kept, struct vt_err *err)
 {
 	int rc = 0;
+
+	for (size_t at = 0; !rc && at < kept->n;) {
+		struct vt_json *detail = vt_json_new(VT_JSON_OBJECT),
+			       *list = vt_json_new(VT_JSON_ARRAY);
+
+		for (; at < kept->n && list->n < PER_EVENT; at++) {
+			char *record = vt_xstrndup(kept->v[at], VT_HEX - 1);
+
+			if (!vt_signatures_has(s, record, kept->v[at] + VT_HEX))
+				vt_json_push(list, vt_json_new_text(record));
+			free(record);
+		}
+		if (list->n) {
+			vt_json_put(detail, "records", list);
+			rc = vt_history_append(s, "attestations-kept", detail, err);
+		} else {
+			vt_json_free(list);
+			vt_json_free(detail);
+		}
+	}
+	return rc;
+}
+
+int vt_believe_note(struct vt_store *s, const struct vt_believed_list *l, struct vt_err *err)
+{
+	int rc = tell_kept(s, &l->kept, err);
 
 	for (size_t i = 0; !rc && i < l->n; i++) {
 		struct vt_strs one = VT_STRS_INIT;

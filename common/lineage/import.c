@@ -100,7 +100,7 @@ int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct 
 	for (size_t i = 0; !rc && i < read; i++) {
 		all.v = vt_xrealloc(all.v, (all.n + c[i].n + 1) * sizeof(*all.v));
 		for (size_t k = 0; k < c[i].n; k++) {
-			if (c[i].v[k].own && !is_here(s, c[i].v[k].id))
+			if (c[i].v[k].own) /* one that is here as a claim is made now, too */
 				vt_strs_add(&made, c[i].v[k].id);
 			all.v[all.n++] = c[i].v[k]; /* borrowed */
 		}

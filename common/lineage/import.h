@@ -40,8 +40,8 @@ void vt_import_release(struct vt_import *i);
  * counts them.  What contradicts the store (store/trust.h) is left out and logged. */
 int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
 
-/* The same beside outputs that were executed here, published together: own records that are new are
- * believed. */
+/* The same beside outputs that were executed here, published together: own records are believed as
+ * made here, also those that were claims until now.  None may be a copy of an input's. */
 int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/base/fs.h"
 #include "common/base/unicode.h"
 #include "common/store/erased.h"
+#include "common/store/pin.h"
 #include "common/store/repo.h"
 #include "common/store/store_internal.h"
 
@@ -155,6 +156,11 @@ static int read_line(void *ctx, const struct vt_json *line, const char *digest_h
 			text(d, "decision"), c->lines);
 	else if (!strcmp(event, "policy") && vt_json_get(d, "sha256"))
 		add(&c->said, vt_xstrdup("policy"), text(d, "sha256"), c->lines);
+	else if (!strcmp(event, "pinned"))
+		add(&c->said, vt_asprintf("pin %s", text(d, "id")),
+			*text(d, "until") ? text(d, "until") : "for good", c->lines);
+	else if (!strcmp(event, "unpinned"))
+		add(&c->said, vt_asprintf("pin %s", text(d, "id")), "", c->lines);
 	else if (!strcmp(event, "erasure-proposed"))
 		say_list(c, "proposal", blobs, "1");
 	else if (!strcmp(event, "erase") && blobs && blobs->type != VT_JSON_ARRAY)
@@ -242,6 +248,34 @@ static int look_at_policy(struct check *c, struct vt_err *err)
 	return rc;
 }
 
+/* Of pins made before they were events nothing is said: no fault. */
+static bool is_said(const struct check *c, const char *key)
+{
+	for (size_t i = 0; i < c->said.n; i++)
+		if (!strcmp(c->said.v[i].key, key))
+			return true;
+	return false;
+}
+
+static int look_at_pins(struct check *c, struct vt_err *err)
+{
+	struct vt_pins pins;
+	int rc = vt_pin_list(&pins, c->s, err);
+
+	for (size_t i = 0; !rc && i < pins.n; i++) {
+		const struct vt_pin *p = &pins.v[i];
+		char *key = vt_asprintf("pin %s", p->id);
+
+		if (is_said(c, key))
+			add(&c->there, key, *p->until ? p->until : "for good", 0);
+		else
+			free(key);
+	}
+	if (!rc)
+		vt_pins_release(&pins);
+	return rc;
+}
+
 static void see_tombstone(void *ctx, const char *digest_hex)
 {
 	add(&((struct check *)ctx)->there, vt_asprintf("tombstone %s", digest_hex), "1", 0);
@@ -269,6 +303,8 @@ static int look(struct check *c, struct vt_err *err)
 		rc = look_at_consent(c, err);
 	if (!rc)
 		rc = look_at_policy(c, err);
+	if (!rc)
+		rc = look_at_pins(c, err);
 	if (!rc)
 		rc = vt_erased_each(c->s, see_tombstone, c, &n, err);
 	if (!rc)

@@ -8,6 +8,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/fault.h"
+#include "common/store/history.h"
 #include "common/store/store_internal.h"
 
 static const char *const kinds[][2] = { { "commit", "commits" }, { "record", "records" },
@@ -127,6 +128,18 @@ static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, c
 	return rc;
 }
 
+/* The event is there before the pin comes or goes. */
+static int tell(struct vt_store *s, const char *event, const char *id_hex, const char *reason,
+	const char *until, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(detail, "id", id_hex);
+	vt_json_put_text(detail, "reason", reason);
+	vt_json_put_text(detail, "until", until);
+	return vt_history_append(s, event, detail, err);
+}
+
 int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, const char *until,
 	struct vt_err *err)
 {
@@ -157,6 +170,8 @@ int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, c
 			"%s is pinned %s%s already; remove that pin to shorten it", id_hex,
 			*old.until ? "until " : "for good", old.until);
 	if (!rc)
+		rc = tell(store, "pinned", id_hex, reason, until, err);
+	if (!rc)
 		rc = write_pin(store, id_hex, kind, reason, until, err);
 	vt_store_unlock(store);
 	release(&old);
@@ -186,6 +201,8 @@ int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_remova
 		rc = vt_err_set(err, VT_EUSAGE,
 			"%s is pinned until %s (%s); --force removes the pin all the same", id_hex,
 			p.until, p.reason);
+	if (!rc)
+		rc = tell(store, "unpinned", id_hex, p.reason, p.until, err);
 	if (!rc && unlink(path))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
 	vt_store_unlock(store);

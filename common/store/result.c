@@ -25,6 +25,8 @@ static int write_text(struct vt_buf *out, const struct vt_result *r, struct vt_e
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	int rc;
 
+	if (r->brought)
+		vt_json_put_bool(j, "brought", true);
 	vt_json_put_digest(j, "data", &r->data);
 	vt_json_put_text(j, "datum", r->datum);
 	vt_json_put_int(j, "exit", r->exit_code);
@@ -60,6 +62,7 @@ static bool parse_text(struct vt_result *out, const struct vt_json *j)
 	out->wall_ms = vt_json_integer(vt_json_get(j, "ms"), 0);
 	out->has_lineage = vt_json_get(j, "lineage") != NULL;
 	out->has_transform = take_digest(&out->transform, j, "transform");
+	out->brought = vt_json_get(j, "brought") != NULL;
 	snprintf(out->pipeline, sizeof(out->pipeline), "%s",
 		vt_json_text(vt_json_get(j, "pipeline"), ""));
 	snprintf(out->datum, sizeof(out->datum), "%s", vt_json_text(vt_json_get(j, "datum"), ""));
@@ -79,6 +82,26 @@ bool vt_result_parse(struct vt_result *out, const char *text, size_t n)
 	good = n <= LIMIT && !vt_json_parse(&j, text, n, "result", &none) && parse_text(out, j);
 	vt_json_free(j);
 	return good;
+}
+
+int vt_result_mark_brought(const char *path, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT, marked = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_json *j = NULL;
+	int rc = vt_fs_read(&text, path, LIMIT, err);
+
+	if (!rc && !vt_json_parse(&j, text.data ? text.data : "", text.len, "result", &none) &&
+		j->type == VT_JSON_OBJECT && !vt_json_get(j, "brought")) {
+		vt_json_put_bool(j, "brought", true);
+		rc = vt_json_canonical(&marked, j, err);
+		if (!rc)
+			rc = vt_fs_write_quick(path, marked.data, marked.len, 0444, err);
+	}
+	vt_json_free(j);
+	vt_buf_release(&text);
+	vt_buf_release(&marked);
+	return rc;
 }
 
 /* --- putting and getting ------------------------------------------------- */

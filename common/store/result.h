@@ -1,7 +1,7 @@
 /* result.h - what a piece of work gave, by the key of the work: how a run knows what is done.
  *
  *      <store>/results/ab/cdef...    canonical JSON, named by the key:
- *      {"data": digest, "datum": id, "exit": 0, "format": 1, "inputs": [..], "lineage": tree id,
+ *      {"brought": true, "data": digest, "datum": id, "exit": 0, "format": 1, "inputs": [..], "lineage": tree id,
  *       "ms": 1234, "pipeline": "name", "state": "success", "transform": digest, "tree": tree id,
  *       "tries": 1}
  *
@@ -10,6 +10,8 @@
  * which a result of another program over the same data is found.  `transform` is the digest of an
  * object, the text that the program's part of the key is the hash of, and `inputs` the rest of it,
  * as far as it is short: they explain a key and decide nothing.
+ *
+ * `brought` is there where push or pull brought it (reuse.h says when such a one is used).
  *
  * A result is the only thing here whose name does not follow from its bytes, and it may be lost:
  * then the work is done again.  It appears when its trees are durable, and the next result of the
@@ -26,6 +28,7 @@ struct vt_result {
 	struct vt_digest lineage;   /* only where has_lineage */
 	struct vt_digest transform; /* only where has_transform */
 	bool has_lineage, has_transform;
+	bool brought; /* by push or pull: another store's word */
 	enum vt_result_state state;
 	int exit_code, tries;
 	int64_t wall_ms;
@@ -73,6 +76,9 @@ int vt_result_list_parse(struct vt_digest **out, size_t *n, const struct vt_buf 
 
 /* A result's text, without its key; false if it is none. */
 bool vt_result_parse(struct vt_result *out, const char *text, size_t n);
+
+/* The file of a result that arrived says from now on that it was brought; what is no JSON stays. */
+int vt_result_mark_brought(const char *path, struct vt_err *err);
 
 /* The digest that vt_result_list_put would give. */
 struct vt_digest vt_result_list_id(const struct vt_digest *key, size_t n);

@@ -36,6 +36,22 @@ static void split(struct vt_strs *out, const struct vt_buf *text)
 	}
 }
 
+bool vt_signatures_has(struct vt_store *s, const char *record_hex, const char *line)
+{
+	struct vt_strs lines = VT_STRS_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+	struct vt_err none = VT_ERR_INIT;
+	bool has;
+
+	vt_signatures_read(s, &text, record_hex, &none);
+	split(&lines, &text);
+	vt_strs_sort(&lines);
+	has = vt_strs_hold(&lines, line);
+	vt_strs_release(&lines);
+	vt_buf_release(&text);
+	return has;
+}
+
 static int write_lines(const char *path, const struct vt_strs *lines, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;

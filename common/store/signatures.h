@@ -13,6 +13,9 @@ enum { VT_SIGNATURES_LIMIT = 16 << 20 }; /* bytes of one file */
 int vt_signatures_read(struct vt_store *s, struct vt_buf *out, const char *record_hex,
 	struct vt_err *err);
 
+/* Is this line there?  One that cannot be read is not. */
+bool vt_signatures_has(struct vt_store *s, const char *record_hex, const char *line);
+
 /* Adds one line unless it is there; durable when it returns. */
 int vt_signatures_add(struct vt_store *s, const char *record_hex, const char *line,
 	struct vt_err *err);

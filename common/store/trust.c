@@ -168,6 +168,22 @@ bool vt_trust_made(struct vt_store *s, const char *id_hex)
 		id_hex);
 }
 
+bool vt_trust_is_rejected(struct vt_store *s, const char *id_hex)
+{
+	return has(s, "SELECT 1 FROM trust WHERE id = unhex(?1) AND how = 'rejected'", id_hex);
+}
+
+int vt_trust_any_rejected(struct vt_store *s, bool *any, struct vt_err *err)
+{
+	struct vt_strs found = VT_STRS_INIT;
+	int rc = vt_record_index_read(s->db, err,
+		"SELECT 1 FROM trust WHERE how = 'rejected' LIMIT 1", 0, NULL, add_text, &found);
+
+	*any = found.n > 0;
+	vt_strs_release(&found);
+	return rc;
+}
+
 int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)
 {
 	return vt_record_index_read(s->db, err,

@@ -38,6 +38,9 @@ int vt_trust_revoke_key(struct vt_store *s, const char *key_hex, const char *rea
 bool vt_trust_has(struct vt_store *s, const char *id_hex);
 /* Was it executed here? */
 bool vt_trust_made(struct vt_store *s, const char *id_hex);
+bool vt_trust_is_rejected(struct vt_store *s, const char *id_hex);
+/* Is any record rejected? */
+int vt_trust_any_rejected(struct vt_store *s, bool *any, struct vt_err *err);
 
 /* Records here that are not believed, sorted. */
 int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err);

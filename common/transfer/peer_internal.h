@@ -18,6 +18,12 @@ int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct v
 int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err);
 
+/* received.c: is "records 3f.." of the kind "records"? */
+bool vt_transfer_is_kind(const char *name, const char *kind);
+/* An event for what arrived of one kind. */
+int vt_received_tell(struct vt_store *s, const struct vt_strs *names, const char *kind,
+	struct vt_err *err);
+
 /* Takes inner over. */
 struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *s,
 	const struct vt_peer_limits *limits);

@@ -345,13 +345,6 @@ static int check_result(struct local *l, const char *name, const struct vt_buf *
 	return rc;
 }
 
-static bool is_kind(const char *name, const char *kind)
-{
-	size_t n = strlen(kind);
-
-	return !strncmp(name, kind, n) && name[n] == ' ';
-}
-
 /* A result that is here stays: nobody else's word takes its place. */
 static bool has_result(const struct local *l, const char *to)
 {
@@ -406,14 +399,14 @@ static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < l->name.n && !any; i++)
-		any = is_kind(l->name.v[i], kind);
+		any = vt_transfer_is_kind(l->name.v[i], kind);
 	if (!any)
 		return 0;
 	rc = vt_publish_begin(l->s, &p, kind, err);
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (is_kind(l->name.v[i], kind))
+		if (vt_transfer_is_kind(l->name.v[i], kind))
 			rc = publish_one(l, i, &p, err);
 	return vt_publish_end(l->s, &p, rc, err);
 }
@@ -430,7 +423,7 @@ static int publish_records(struct local *l, struct vt_err *err)
 		struct vt_json *j = NULL;
 		char *tmp;
 
-		if (!is_kind(l->name.v[i], "records"))
+		if (!vt_transfer_is_kind(l->name.v[i], "records"))
 			continue;
 		tmp = waiting_path(l, i);
 		rc = vt_fs_read(&text, tmp, 1u << 30, err);
@@ -444,6 +437,8 @@ static int publish_records(struct local *l, struct vt_err *err)
 	}
 	if (!rc && n)
 		rc = vt_policy_check_peer(l->s, v, n, err);
+	if (!rc && n)
+		rc = vt_received_tell(l->s, &l->name, "records", err);
 	if (!rc && n)
 		rc = vt_store_put_records(l->s, v, n, err);
 	for (size_t i = 0; i < n; i++) {
@@ -486,16 +481,17 @@ static int take_signatures(struct local *l, struct vt_err *err)
 	int rc;
 
 	for (size_t i = 0; i < l->name.n && !any; i++)
-		any = is_kind(l->name.v[i], "signatures") || is_kind(l->name.v[i], "records");
+		any = vt_transfer_is_kind(l->name.v[i], "signatures") ||
+			vt_transfer_is_kind(l->name.v[i], "records");
 	if (!any)
 		return 0;
 	rc = vt_policy_read(&p, l->s, err);
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (is_kind(l->name.v[i], "signatures"))
+		if (vt_transfer_is_kind(l->name.v[i], "signatures"))
 			rc = take_signature(l, i, &p, err);
-		else if (is_kind(l->name.v[i], "records"))
+		else if (vt_transfer_is_kind(l->name.v[i], "records"))
 			rc = vt_attestations_weigh(l->s, strchr(l->name.v[i], ' ') + 1, &p, err);
 	vt_policy_release(&p);
 	return rc;
@@ -509,7 +505,9 @@ static int check_bytes(struct local *l, struct vt_err *err)
 		uint64_t size;
 
 		/* the only things here that are not named by their bytes */
-		if (!is_kind(l->name.v[i], "results") && !is_kind(l->name.v[i], "signatures") &&
+		if (vt_transfer_is_kind(l->name.v[i], "results")) {
+			vt_result_mark_brought(tmp, err);
+		} else if (!vt_transfer_is_kind(l->name.v[i], "signatures") &&
 			!vt_digest_file(&d, &size, tmp, err)) {
 			vt_digest_hex(hex, &d);
 			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
@@ -555,6 +553,8 @@ static int local_flush(struct vt_peer *p, struct vt_err *err)
 		rc = take_signatures(l, err);
 	if (!rc)
 		rc = publish_records(l, err);
+	if (!rc)
+		rc = vt_received_tell(l->s, &l->name, "results", err);
 	if (!rc)
 		rc = publish_kind(l, "results", err);
 	if (!rc)

@@ -5,8 +5,8 @@
 
 #include "common/base/log.h"
 #include "common/base/fault.h"
-#include "common/store/policy.h"
 #include "pipelines/runner/datum_record.h"
+#include "pipelines/runner/reuse.h"
 #include "pipelines/runner/run_progress.h"
 
 /* --- what is done already ------------------------------------------------ */
@@ -42,7 +42,8 @@ static int read_known(struct vt_run *r, struct vt_err *err)
 }
 
 /* The newest result of another program over the same data that may be used. */
-static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_err *err)
+static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_reuse *reuse,
+	struct vt_err *err)
 {
 	size_t lo = 0, hi;
 	if (read_known(r, err))
@@ -58,7 +59,7 @@ static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_err *err)
 		bool usable;
 		if (vt_result_usable(vt_run_store(r), &r->known[lo], 1, &usable, err))
 			return err->code;
-		if (!usable)
+		if (!usable || !vt_reuse_may(reuse, &r->known[lo], t->datum))
 			continue;
 		t->key = r->known[lo].key;
 		t->stale = true;
@@ -67,18 +68,13 @@ static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_err *err)
 	return 0;
 }
 
-/* Tasks with a result of their key, whose every file is there and sound, are skipped; where the
- * policy says so, only those executed here. */
-static int find_done(struct vt_run *r, struct vt_job *j, struct vt_err *err)
+/* Tasks with a result of their key, whose every file is there and sound, and which may be used
+ * (reuse.h), are skipped. */
+static int find_done(struct vt_run *r, struct vt_job *j, struct vt_reuse *reuse, struct vt_err *err)
 {
 	struct vt_result *found = vt_xcalloc(j->n + 1, sizeof *found);
 	size_t *task = vt_xcalloc(j->n + 1, sizeof *task), n = 0;
-	bool *usable = vt_xcalloc(j->n + 1, sizeof *usable), made_only = false;
-	struct vt_policy policy;
-	if (!vt_policy_read(&policy, vt_run_store(r), err)) {
-		made_only = vt_policy_has(&policy, "made", "reuse");
-		vt_policy_release(&policy);
-	}
+	bool *usable = vt_xcalloc(j->n + 1, sizeof *usable);
 	for (size_t i = 0; i < j->n && !j->pipeline->every_job; i++) {
 		struct vt_err none = VT_ERR_INIT;
 		if (!vt_result_get(vt_run_store(r), &found[n], &j->task[i].key, &none))
@@ -87,7 +83,7 @@ static int find_done(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	if (!err->code)
 		vt_result_usable(vt_run_store(r), found, n, usable, err);
 	for (size_t i = 0; i < n && !err->code; i++)
-		if (usable[i] && (!made_only || vt_result_made(vt_run_store(r), &found[i])))
+		if (usable[i] && vt_reuse_may(reuse, &found[i], j->task[task[i]].datum))
 			j->task[task[i]].state = VT_DATUM_SKIPPED;
 	free(found);
 	free(task);
@@ -98,6 +94,7 @@ static int find_done(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 int vt_run_prepare(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 {
 	const struct vt_digest name = vt_digest_bytes(j->pipeline->name, strlen(j->pipeline->name));
+	struct vt_reuse reuse;
 	clock_gettime(CLOCK_MONOTONIC, &j->began);
 	vt_datums_enumerate(&j->datums, j->pipeline, vt_run_snapshot, run);
 	if (run->fault.code)
@@ -111,11 +108,20 @@ int vt_run_prepare(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 		vt_datum_key(&t->data, t->datum, &name);
 		t->state = VT_DATUM_PENDING;
 	}
-	find_done(run, j, err);
+	if (!vt_reuse_begin(&reuse, vt_run_store(run), err))
+		find_done(run, j, &reuse, err);
+	if (reuse.n_claims)
+		vt_log(VT_LOG_INFO, "not-reused",
+			"pipeline=%s results=%zu note=\"their records are claims, or were "
+			"rejected, or "
+			"do not tell of these files: the work is done here; `voxtrail trust` says "
+			"how "
+			"records are believed\"",
+			j->pipeline->name, reuse.n_claims);
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_task *t = &j->task[i];
 		if (t->state == VT_DATUM_PENDING && run->opts.accept_stale &&
-			!find_stale(run, t, err) && t->stale)
+			!find_stale(run, t, &reuse, err) && t->stale)
 			t->state = VT_DATUM_SKIPPED;
 		j->count[t->state]++;
 	}

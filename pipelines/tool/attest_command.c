@@ -6,8 +6,10 @@
 #include <time.h>
 
 #include "common/base/fs.h"
+#include "common/base/log.h"
 #include "common/attest/attest.h"
 #include "common/attest/dsse.h"
+#include "common/store/history.h"
 #include "pipelines/tool/lineage_command.h"
 
 /* --- what is attested ---------------------------------------------------- */
@@ -103,7 +105,7 @@ static int load_key(struct vt_key **k, const struct vt_attest_request *q, struct
 }
 
 static void sign_records(const struct vt_attest_request *q, const struct vt_key *k,
-	struct vt_buf *out, struct vt_err *err)
+	struct vt_buf *out, struct vt_json *signed_ids, struct vt_err *err)
 {
 	struct evidence v = { .s = NULL };
 	int rc = gather(&v, q, err);
@@ -122,6 +124,7 @@ static void sign_records(const struct vt_attest_request *q, const struct vt_key 
 		if (!rc) {
 			vt_json_compact(out, envelope);
 			vt_buf_char(out, '\n');
+			vt_json_push(signed_ids, vt_json_new_text(e.id));
 		}
 		vt_json_free(envelope);
 		vt_json_free(statement);
@@ -167,9 +170,43 @@ static void sign_directory(const struct vt_attest_request *q, const struct vt_ke
 	free(ignore);
 }
 
+/* The history of the store, where there is one, says what was signed before it is handed out. Takes
+ * ids. */
+static int tell(const char *dir, const char *format, const struct vt_key *k,
+	const struct vt_buf *out, struct vt_json *ids, struct vt_err *err)
+{
+	char *mark = vt_path_join(dir, "format"), hex[VT_HEX], key[VT_HEX];
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
+	struct vt_digest d = vt_digest_bytes(out->data, out->len);
+	struct vt_store *s = NULL;
+	int rc = vt_key_id(key, k, err);
+
+	vt_digest_hex(hex, &d);
+	vt_json_put_text(detail, "attestation", hex);
+	vt_json_put_text(detail, "format", format);
+	vt_json_put_text(detail, "key", rc ? "" : key);
+	vt_json_put(detail, "records", ids);
+	if (!rc && vt_fs_exists(mark))
+		rc = vt_store_open(&s, dir, VT_STORE_LOOK, err);
+	if (!rc && s && vt_store_is_read_only(s))
+		vt_log(VT_LOG_WARN, "not-noted",
+			"store=\"%s\" note=\"its history may only be read: the signature is not in "
+		        "it\"",
+			dir);
+	else if (!rc && s) {
+		rc = vt_history_append(s, "attested", detail, err);
+		detail = NULL;
+	}
+	vt_json_free(detail);
+	vt_store_close(s);
+	free(mark);
+	return rc;
+}
+
 void vt_attest_sign(const struct vt_attest_request *request, struct vt_err *err)
 {
 	const char *format = request->format ? request->format : "slsa";
+	struct vt_json *ids = vt_json_new(VT_JSON_ARRAY);
 	struct vt_buf out = VT_BUF_INIT;
 	struct vt_key *k = NULL;
 
@@ -182,10 +219,11 @@ void vt_attest_sign(const struct vt_attest_request *request, struct vt_err *err)
 		else if (!strcmp(format, "oms"))
 			sign_directory(request, k, &out, err);
 		else
-			sign_records(request, k, &out, err);
-		if (!err->code)
+			sign_records(request, k, &out, ids, err);
+		if (!err->code && !tell(request->store, format, k, &out, vt_json_copy(ids), err))
 			deliver(&out, request->out, err);
 	}
+	vt_json_free(ids);
 	vt_key_free(k);
 	vt_buf_release(&out);
 }

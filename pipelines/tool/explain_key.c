@@ -301,6 +301,19 @@ static int compare(struct vt_buf *why, struct vt_store *s, const struct vt_job *
 	return rc;
 }
 
+/* Of a result of the same key. */
+static const char *not_used(const struct vt_result *at)
+{
+	if (at->state != VT_RESULT_SUCCESS)
+		return "quarantined last time, and tried again in every run";
+	if (at->brought)
+		return "another store brought its result, whose records are claims (`voxtrail "
+		       "trust`) "
+		       "or do not tell of all its files";
+	return "the key is as it was, but files of its result are lost or were written to, or a "
+	       "record of it was rejected";
+}
+
 static int reason(struct vt_buf *why, struct vt_store *s, const struct vt_job *j,
 	const struct vt_task *t, const struct past *p, struct vt_err *err)
 {
@@ -313,11 +326,7 @@ static int reason(struct vt_buf *why, struct vt_store *s, const struct vt_job *j
 	else if (j->pipeline->every_job)
 		vt_buf_str(why, "runs in every job (reprocessSpec every_job)");
 	else if (!vt_result_get(s, &at, &t->key, &none))
-		vt_buf_str(why,
-			at.state == VT_RESULT_SUCCESS
-				? "the key is as it was, but files of its result are lost or were "
-				  "written to"
-				: "quarantined last time, and tried again in every run");
+		vt_buf_str(why, not_used(&at));
 	else if (!last)
 		vt_buf_str(why, "no result: it was never computed here under this name");
 	else

@@ -29,7 +29,7 @@ static void report(const struct vt_transfer *t, const char *verb)
 		       "whole again there\n",
 			t->n_healed);
 	if (t->n_results)
-		vt_say("%zu results of datums: a run there computes none of them again\n",
+		vt_say("%zu results of datums: a run there uses those whose records it believes\n",
 			t->n_results);
 	if (t->n_erased)
 		vt_say("%zu files were erased at the source; at the destination that is a proposal "
