@@ -29,7 +29,9 @@ enum vt_code {
 	VT_OK = 0,
 	/* the answer is no: verify found damage, audit found a leak, a job failed */
 	VT_EFAIL = 1,
-	VT_ECLAIM = 3,      /* the answer rests on records that nobody vouches for (trust.h) */
+	/* the answer rests on records that nobody vouches for (trust.h), or a decision wants a
+	 * second person (approval.h) */
+	VT_ECLAIM = 3,
 	VT_EUSAGE = 64,     /* the command line or a param is wrong */
 	VT_EDATA = 65,      /* the input's content is wrong; trying again cannot help */
 	VT_ENOINPUT = 66,   /* an input is missing or cannot be opened */

@@ -15,10 +15,13 @@
 
 static const char *const words_believed[] = { "audit", "import", "pull", NULL };
 static const char *const words_made[] = { "reuse", NULL };
+static const char *const words_approved[] = { "consent", "erase", "lift", "trust", "unpin", NULL };
 static const struct {
 	const char *name;
 	const char *const *word;
-} lists[] = { { "believed", words_believed }, { "made", words_made } };
+} lists[] = { { "approved", words_approved }, { "believed", words_believed },
+	{ "made", words_made } };
+enum { N_LISTS = sizeof(lists) / sizeof(lists[0]) };
 
 static const char *text(const struct vt_json *j, const char *key)
 {
@@ -47,13 +50,15 @@ static int check_words(const struct vt_json *list, const char *name, const char 
 	return 0;
 }
 
-static int check_keys(const struct vt_json *keys, const char *path, struct vt_err *err)
+static int check_keys(const struct vt_json *keys, const char *list, const char *path,
+	struct vt_err *err)
 {
 	static const char *const fields[] = { "from", "id", "name", "pem", "revoked", "until",
-		NULL };
+		"user", NULL };
+	bool approvers = !strcmp(list, "approvers");
 
 	if (keys->type != VT_JSON_ARRAY)
-		return vt_err_set(err, VT_ECONFIG, "%s: \"keys\" must be a list", path);
+		return vt_err_set(err, VT_ECONFIG, "%s: \"%s\" must be a list", path, list);
 	for (size_t i = 0; i < keys->n; i++) {
 		const char *pem = text(keys->item[i], "pem");
 		struct vt_digest d = vt_digest_bytes(pem, strlen(pem));
@@ -64,6 +69,10 @@ static int check_keys(const struct vt_json *keys, const char *path, struct vt_er
 			return vt_err_set(err, VT_ECONFIG,
 				"%s: key %zu: its id is not the SHA-256 of its PEM text", path,
 				i + 1);
+		if (approvers != (*text(keys->item[i], "user") != '\0'))
+			return vt_err_set(err, VT_ECONFIG,
+				"%s: key %zu of \"%s\": approvers have a \"user\", and no others",
+				path, i + 1, list);
 		for (size_t k = 0; k < keys->item[i]->n; k++)
 			if (!is_word(fields, keys->item[i]->key[k]))
 				return vt_err_set(err, VT_ECONFIG,
@@ -82,12 +91,12 @@ static int check(const struct vt_json *j, const char *path, struct vt_err *err)
 	for (size_t i = 0; !rc && i < j->n; i++) {
 		size_t k = 0;
 
-		while (k < 2 && strcmp(lists[k].name, j->key[i]))
+		while (k < N_LISTS && strcmp(lists[k].name, j->key[i]))
 			k++;
-		if (k < 2)
+		if (k < N_LISTS)
 			rc = check_words(j->item[i], lists[k].name, lists[k].word, path, err);
-		else if (!strcmp(j->key[i], "keys"))
-			rc = check_keys(j->item[i], path, err);
+		else if (!strcmp(j->key[i], "keys") || !strcmp(j->key[i], "approvers"))
+			rc = check_keys(j->item[i], j->key[i], path, err);
 		else if (strcmp(j->key[i], "format"))
 			rc = vt_err_set(err, VT_ECONFIG, "%s: \"%s\" is not known", path,
 				j->key[i]);
@@ -139,10 +148,21 @@ bool vt_policy_has(const struct vt_policy *policy, const char *list, const char 
 	return false;
 }
 
-static const struct vt_json *nth_key(const struct vt_policy *p, size_t n)
+bool vt_policy_any(const struct vt_policy *policy, const char *list)
 {
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = vt_json_get(p->file[i], "keys");
+		const struct vt_json *j = vt_json_get(policy->file[i], list);
+
+		if (j && j->n)
+			return true;
+	}
+	return false;
+}
+
+static const struct vt_json *nth_of(const struct vt_policy *p, const char *list, size_t n)
+{
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		const struct vt_json *keys = vt_json_get(p->file[i], list);
 
 		if (keys && n < keys->n)
 			return keys->item[n];
@@ -151,31 +171,52 @@ static const struct vt_json *nth_key(const struct vt_policy *p, size_t n)
 	return NULL;
 }
 
-size_t vt_policy_n_keys(const struct vt_policy *policy)
+static size_t n_of(const struct vt_policy *p, const char *list)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = vt_json_get(policy->file[i], "keys");
+		const struct vt_json *keys = vt_json_get(p->file[i], list);
 
 		n += keys ? keys->n : 0;
 	}
 	return n;
 }
 
-struct vt_policy_key vt_policy_key(const struct vt_policy *policy, size_t i)
+static struct vt_policy_key key_of(const struct vt_policy *p, const char *list, size_t i)
 {
-	const struct vt_json *j = nth_key(policy, i);
+	const struct vt_json *j = nth_of(p, list, i);
 	struct vt_policy_key k = { .id = text(j, "id"),
 		.name = text(j, "name"),
 		.pem = text(j, "pem"),
+		.user = text(j, "user"),
 		.from = vt_json_integer(vt_json_get(j, "from"), 0),
 		.until = vt_json_integer(vt_json_get(j, "until"), 0) };
 
-	for (size_t n = 0; n < vt_policy_n_keys(policy) && !k.revoked; n++)
-		if (!strcmp(text(nth_key(policy, n), "id"), k.id))
-			k.revoked = vt_json_text(vt_json_get(nth_key(policy, n), "revoked"), NULL);
+	for (size_t n = 0; n < n_of(p, list) && !k.revoked; n++)
+		if (!strcmp(text(nth_of(p, list, n), "id"), k.id))
+			k.revoked = vt_json_text(vt_json_get(nth_of(p, list, n), "revoked"), NULL);
 	return k;
+}
+
+size_t vt_policy_n_keys(const struct vt_policy *policy)
+{
+	return n_of(policy, "keys");
+}
+
+struct vt_policy_key vt_policy_key(const struct vt_policy *policy, size_t i)
+{
+	return key_of(policy, "keys", i);
+}
+
+size_t vt_policy_n_approvers(const struct vt_policy *policy)
+{
+	return n_of(policy, "approvers");
+}
+
+struct vt_policy_key vt_policy_approver(const struct vt_policy *policy, size_t i)
+{
+	return key_of(policy, "approvers", i);
 }
 
 const char *vt_policy_key_fault(const struct vt_policy_key *key, int64_t now)
@@ -274,6 +315,7 @@ static int alter(struct vt_store *s,
 	return rc;
 }
 
+/* Without what has this id; NULL: all of it. */
 static struct vt_json *list_without(const struct vt_json *list, const char *id)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
@@ -287,13 +329,16 @@ static struct vt_json *list_without(const struct vt_json *list, const char *id)
 static int put_key(struct vt_store *s, const struct vt_policy *p, const struct vt_policy_key *k,
 	const char *what, struct vt_err *err)
 {
+	const char *list = *k->user ? "approvers" : "keys";
 	struct vt_json *j = own(p), *one = vt_json_new(VT_JSON_OBJECT),
 		       *detail = vt_json_new(VT_JSON_OBJECT),
-		       *keys = list_without(vt_json_get(j, "keys"), k->id);
+		       *keys = list_without(vt_json_get(j, list), k->id);
 
 	vt_json_put_text(one, "id", k->id);
 	vt_json_put_text(one, "name", k->name);
 	vt_json_put_text(one, "pem", k->pem);
+	if (*k->user)
+		vt_json_put_text(one, "user", k->user);
 	if (k->from)
 		vt_json_put_int(one, "from", k->from);
 	if (k->until)
@@ -301,7 +346,7 @@ static int put_key(struct vt_store *s, const struct vt_policy *p, const struct v
 	if (k->revoked)
 		vt_json_put_text(one, "revoked", k->revoked);
 	vt_json_push(keys, one);
-	vt_json_put(j, "keys", keys);
+	vt_json_put(j, list, keys);
 	vt_json_put_text(detail, "change", what);
 	vt_json_put_text(detail, "key", k->id);
 	vt_json_put_text(detail, "name", k->name);
@@ -312,15 +357,16 @@ static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ct
 	struct vt_err *err)
 {
 	const struct vt_policy_key *k = ctx;
+	const char *list = *k->user ? "approvers" : "keys";
 
-	for (size_t i = 0; i < vt_policy_n_keys(p); i++) {
-		struct vt_policy_key other = vt_policy_key(p, i);
+	for (size_t i = 0; i < n_of(p, list); i++) {
+		struct vt_policy_key other = key_of(p, list, i);
 
 		if (!strcmp(other.id, k->id) && other.revoked)
 			return vt_err_set(err, VT_EUSAGE,
 				"key %.16s was revoked (%s): make a new one", k->id, other.revoked);
 	}
-	return put_key(s, p, k, "key-added", err);
+	return put_key(s, p, k, *k->user ? "approver-added" : "key-added", err);
 }
 
 int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, struct vt_err *err)
@@ -329,24 +375,26 @@ int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, s
 }
 
 struct revoking {
-	const char *id, *reason;
+	const char *list, *id, *reason;
 };
 
 static int revoke_key(struct vt_store *s, const struct vt_policy *p, const void *ctx,
 	struct vt_err *err)
 {
 	const struct revoking *r = ctx;
-	size_t n = vt_policy_n_keys(p), i = 0;
+	size_t n = n_of(p, r->list), i = 0;
 	struct vt_policy_key k;
 	int rc;
 
-	while (i < n && strncmp(vt_policy_key(p, i).id, r->id, strlen(r->id)))
+	while (i < n && strncmp(key_of(p, r->list, i).id, r->id, strlen(r->id)))
 		i++;
 	if (strlen(r->id) < 8 || i == n)
 		return vt_err_set(err, VT_ENOINPUT,
 			"%s: no key of the policy has this id (8 digits or more)", r->id);
-	k = vt_policy_key(p, i);
+	k = key_of(p, r->list, i);
 	k.revoked = r->reason;
+	if (*k.user)
+		return put_key(s, p, &k, "approver-revoked", err);
 	rc = put_key(s, p, &k, "key-revoked", err);
 	return rc ? rc : vt_trust_revoke_key(s, k.id, r->reason, err);
 }
@@ -354,28 +402,80 @@ static int revoke_key(struct vt_store *s, const struct vt_policy *p, const void 
 int vt_policy_revoke_key(struct vt_store *store, const char *id, const char *reason,
 	struct vt_err *err)
 {
-	return alter(store, revoke_key, &(struct revoking){ id, reason }, err);
+	return alter(store, revoke_key, &(struct revoking){ "keys", id, reason }, err);
+}
+
+int vt_policy_revoke_approver(struct vt_store *store, const char *id, const char *reason,
+	struct vt_err *err)
+{
+	return alter(store, revoke_key, &(struct revoking){ "approvers", id, reason }, err);
 }
 
 struct demanding {
 	const char *list, *word;
+	bool waive;
 };
+
+/* One person alone could not decide anything any more. */
+static int check_approvers(const struct vt_policy *p, struct vt_err *err)
+{
+	struct vt_strs users = VT_STRS_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; i < n_of(p, "approvers"); i++) {
+		struct vt_policy_key k = vt_policy_approver(p, i);
+
+		if (!vt_policy_key_fault(&k, vt_history_now()))
+			vt_strs_add(&users, k.user);
+	}
+	vt_strs_unique(&users);
+	if (users.n < 2)
+		rc = vt_err_set(err, VT_EUSAGE,
+			"there must be two approvers or more first: `voxtrail trust add-approver "
+			"FILE --user LOGIN`");
+	vt_strs_release(&users);
+	return rc;
+}
 
 static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx,
 	struct vt_err *err)
 {
 	const struct demanding *d = ctx;
 	struct vt_json *j = own(p), *detail = vt_json_new(VT_JSON_OBJECT),
-		       *words = list_without(vt_json_get(j, d->list), NULL);
+		       *words = vt_json_new(VT_JSON_ARRAY);
+	const struct vt_json *had = vt_json_get(j, d->list);
+	bool there = false;
+	int rc = 0;
 
-	vt_json_push(words, vt_json_new_text(d->word));
+	for (size_t i = 0; had && i < had->n; i++)
+		if (strcmp(vt_json_text(had->item[i], ""), d->word))
+			vt_json_push(words, vt_json_copy(had->item[i]));
+		else
+			there = true;
+	if (d->waive && !there)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s does not demand %s %s", p->path[2], d->list,
+			d->word);
+	else if (!d->waive && !strcmp(d->list, "approved"))
+		rc = check_approvers(p, err);
+	if (!d->waive)
+		vt_json_push(words, vt_json_new_text(d->word));
 	vt_json_put(j, d->list, words);
 	vt_json_put_text(detail, "change", d->list);
-	vt_json_put_text(detail, "what", d->word);
+	vt_json_put_text(detail, d->waive ? "waived" : "what", d->word);
+	if (rc) {
+		vt_json_free(detail);
+		vt_json_free(j);
+		return rc;
+	}
 	return write_own(s, p, j, detail, err);
 }
 
 int vt_policy_demand(struct vt_store *store, const char *list, const char *word, struct vt_err *err)
 {
-	return alter(store, demand, &(struct demanding){ list, word }, err);
+	return alter(store, demand, &(struct demanding){ list, word, false }, err);
+}
+
+int vt_policy_waive(struct vt_store *store, const char *list, const char *word, struct vt_err *err)
+{
+	return alter(store, demand, &(struct demanding){ list, word, true }, err);
 }

@@ -1,6 +1,8 @@
 /* policy.h - what a site accepts from elsewhere.
  *
  *      {"format": 1,
+ *       "approved": ["consent", "erase", "lift", "trust", "unpin"],    these need a second person
+ *       "approvers": [{as keys, "user": login name}..],                (attest/approval.h)
  *       "believed": ["audit", "import", "pull"],     these refuse records that nobody vouches for
  *       "made": ["reuse"],                           only what this store executed itself
  *       "keys": [{"from": 0, "id": "..", "name": "..", "pem": "..", "revoked": "why",
@@ -25,6 +27,7 @@ struct vt_policy {
 
 struct vt_policy_key {
 	const char *id, *name, *pem, *revoked; /* revoked: why, NULL: it is not */
+	const char *user;                      /* an approver's login name, "" for other keys */
 	int64_t from, until;
 };
 
@@ -32,11 +35,14 @@ struct vt_policy_key {
 int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct vt_err *err);
 void vt_policy_release(struct vt_policy *policy);
 
-/* Does a list ("believed" or "made") of one of the files name this? */
+/* Does a list ("approved", "believed" or "made") of one of the files name this?  Anything? */
 bool vt_policy_has(const struct vt_policy *policy, const char *list, const char *word);
+bool vt_policy_any(const struct vt_policy *policy, const char *list);
 
 size_t vt_policy_n_keys(const struct vt_policy *policy);
 struct vt_policy_key vt_policy_key(const struct vt_policy *policy, size_t i);
+size_t vt_policy_n_approvers(const struct vt_policy *policy);
+struct vt_policy_key vt_policy_approver(const struct vt_policy *policy, size_t i);
 
 /* A peer's records are claims: none that contradicts what is known (trust.h), VT_EINTEGRITY, and
  * where the site wants believed ones only none that nobody vouches for, VT_ECLAIM. */
@@ -46,13 +52,17 @@ int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *re
 /* Why a key does not count at this time; NULL if it does. */
 const char *vt_policy_key_fault(const struct vt_policy_key *key, int64_t now);
 
-/* Changes <store>/policy.json and writes the event `policy`. */
+/* Changes <store>/policy.json and writes the event `policy`; a key with a user is an approver. */
 int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, struct vt_err *err);
 /* And, behind it, key-revoked (trust.h).  VT_ENOINPUT if no file has the key. */
 int vt_policy_revoke_key(struct vt_store *store, const char *id, const char *reason,
 	struct vt_err *err);
-/* Adds a word to a list. */
+int vt_policy_revoke_approver(struct vt_store *store, const char *id, const char *reason,
+	struct vt_err *err);
+/* Adds a word to a list; to "approved" only where there are two approvers (VT_EUSAGE). */
 int vt_policy_demand(struct vt_store *store, const char *list, const char *word,
 	struct vt_err *err);
+/* Takes one out of the store's own; VT_ENOINPUT if it is not there. */
+int vt_policy_waive(struct vt_store *store, const char *list, const char *word, struct vt_err *err);
 
 #endif

@@ -191,7 +191,7 @@ static int tell(const char *dir, const char *format, const struct vt_key *k,
 	if (!rc && s && vt_store_is_read_only(s))
 		vt_log(VT_LOG_WARN, "not-noted",
 			"store=\"%s\" note=\"its history may only be read: the signature is not in "
-		        "it\"",
+			"it\"",
 			dir);
 	else if (!rc && s) {
 		rc = vt_history_append(s, "attested", detail, err);

@@ -6,6 +6,7 @@
 
 #include "common/lineage/import.h"
 #include "common/store/repo.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
@@ -45,11 +46,26 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	vt_import_release(&got);
 }
 
+static bool may_vouch(struct vt_store *s, const char *dir, const char *reason,
+	struct vt_approval *a, struct vt_err *err)
+{
+	struct vt_strs dirs = VT_STRS_INIT;
+	bool may;
+
+	if (!reason)
+		return true;
+	vt_strs_add(&dirs, dir);
+	may = vt_decide_vouch(s, &dirs, reason, a, err);
+	vt_strs_release(&dirs);
+	return may;
+}
+
 int vt_cmd_commit(int argc, char **argv)
 {
 	const char *branch = NULL, *message = "", *author = getenv("VOXTRAIL_AUTHOR");
 	int empty = 0, copy = 0, dir_hash = 0, follow = 0;
 	const char *vouch = NULL;
+	struct vt_approval approval = { .ask = NULL };
 	char *at;
 	const struct vt_opt opts[] = {
 		{ 0, "branch", VT_OPT_STRING, &branch, "NAME",
@@ -65,6 +81,7 @@ int vt_cmd_commit(int argc, char **argv)
 			"print in-toto's dirHash (Go's H1) of DIR too" },
 		{ 0, "vouch", VT_OPT_STRING, &vouch, "REASON",
 			"you answer for the records in DIR/.lineage: they are believed here" },
+		VT_APPROVAL_OPTS(&approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -86,7 +103,8 @@ int vt_cmd_commit(int argc, char **argv)
 			*at = '\0';
 			branch = at + 1;
 		}
-		if (!c.err.code && !vt_store_open(&c.s, c.store, VT_STORE_CREATE, &c.err))
+		if (!c.err.code && !vt_store_open(&c.s, c.store, VT_STORE_CREATE, &c.err) &&
+			may_vouch(c.s, c.args.v[1], vouch, &approval, &c.err))
 			commit(c.s, c.args.v[0], branch ? branch : "master", c.args.v[1],
 				(copy ? COPY : 0) | (dir_hash ? DIR_HASH : 0) |
 					(follow ? FOLLOW : 0),
@@ -96,5 +114,6 @@ int vt_cmd_commit(int argc, char **argv)
 					.allow_empty = empty != 0 },
 				&c.err);
 	}
+	vt_strs_release(&approval.approve);
 	return vt_call_end(&c);
 }

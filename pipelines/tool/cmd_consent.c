@@ -8,6 +8,7 @@
 #include "common/lineage/erase.h"
 #include "common/lineage/mixed.h"
 #include "common/store/trust.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
@@ -15,6 +16,7 @@
 struct wishes {
 	const char *reason;
 	int json, unknown, require;
+	struct vt_approval approval;
 };
 
 static const char *text(const struct vt_json *j, const char *key)
@@ -218,10 +220,11 @@ static void check(struct vt_store *s, const char *what, const struct wishes *w, 
 	free(path);
 }
 
-static void decide(struct vt_store *s, const struct vt_strs *a, const char *reason,
+static void decide(struct vt_store *s, const struct vt_strs *a, struct wishes *w,
 	struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_json *decision;
 
 	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
 		vt_err_set(err, VT_EUSAGE, "%s: say retrain, accept or retire", a->v[3]);
@@ -230,8 +233,13 @@ static void decide(struct vt_store *s, const struct vt_strs *a, const char *reas
 			ids.n ? "several records begin with this"
 			      : "there is "
 				"no such record");
-	else if (!err->code)
-		vt_consent_decide(s, ids.v[0], a->v[2], a->v[3], reason, err);
+	else if (!err->code) {
+		decision = vt_decision("consent", "subject", a->v[2], w->reason);
+		vt_json_put_text(decision, "record", ids.v[0]);
+		vt_json_put_text(decision, "verdict", a->v[3]);
+		if (vt_decide(s, "consent", decision, &w->approval, err))
+			vt_consent_decide(s, ids.v[0], a->v[2], a->v[3], w->reason, err);
+	}
 	vt_strs_release(&ids);
 }
 
@@ -262,8 +270,16 @@ static void withdraw(struct vt_store *s, const char *subject, const struct wishe
 	vt_strs_release(&content);
 }
 
-static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes *w,
-	struct vt_err *err)
+static void restore(struct vt_store *s, const char *subject, struct wishes *w, struct vt_err *err)
+{
+	struct vt_json *decision = vt_decision("consent", "subject", subject, w->reason);
+
+	vt_json_put_text(decision, "verdict", "restore");
+	if (vt_decide(s, "consent", decision, &w->approval, err))
+		vt_consent_restore(s, subject, w->reason, err);
+}
+
+static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, struct vt_err *err)
 {
 	const char *verb = a->v[0], *reason = w->reason;
 	bool changes =
@@ -278,9 +294,9 @@ static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes
 	else if (!strcmp(verb, "withdraw") && a->n == 2)
 		withdraw(s, a->v[1], w, err);
 	else if (!strcmp(verb, "restore") && a->n == 2)
-		vt_consent_restore(s, a->v[1], reason, err);
+		restore(s, a->v[1], w, err);
 	else if (!strcmp(verb, "decide") && a->n == 4)
-		decide(s, a, reason, err);
+		decide(s, a, w, err);
 	else
 		vt_err_set(err, VT_EUSAGE,
 			"usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check "
@@ -289,13 +305,14 @@ static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes
 
 int vt_cmd_consent(int argc, char **argv)
 {
-	struct wishes w = { NULL, 0, 0, 0 };
+	struct wishes w = { .reason = NULL };
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed for a change" },
 		{ 0, "unknown", VT_OPT_FLAG, &w.unknown, NULL,
 			"withdraw: a name of which no file is known here" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
 		VT_REQUIRE_SIGNED(&w.require),
+		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -322,5 +339,6 @@ int vt_cmd_consent(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv))
 		act(c.s, &c.args, &w, &c.err);
+	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

@@ -6,6 +6,7 @@
 #include "common/lineage/consent.h"
 #include "common/lineage/erase.h"
 #include "common/store/erased.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
@@ -14,6 +15,7 @@ struct wishes {
 	const char *reason;
 	const char *accept, *lift;
 	int yes, json, claims_too, proposed;
+	struct vt_approval approval;
 };
 
 struct sums {
@@ -119,14 +121,40 @@ static void print_json(const struct vt_erasure *e, bool done)
 	vt_command_print(j);
 }
 
-static void erase(struct vt_store *s, const char *subject, const struct wishes *w,
+/* What was asked for is what goes: other files than those that were signed need asking again. */
+static bool may_erase(struct vt_store *s, const struct vt_erasure *e, struct wishes *w,
 	struct vt_err *err)
+{
+	struct vt_json *decision = vt_decision("erase", "subject", e->subject, w->reason);
+	struct vt_strs content = VT_STRS_INIT;
+	struct vt_buf all = VT_BUF_INIT;
+	struct vt_digest d;
+	char hex[VT_HEX];
+
+	vt_erasure_content(e, &content);
+	for (size_t i = 0; i < content.n; i++)
+		vt_buf_printf(&all, "%s\n", content.v[i]);
+	d = vt_digest_bytes(all.data ? all.data : "", all.len);
+	vt_digest_hex(hex, &d);
+	vt_json_put_int(decision, "files", (int64_t)content.n);
+	vt_json_put_text(decision, "files_sha256", hex);
+	vt_json_put_bool(decision, "claims_too", w->claims_too != 0);
+	vt_buf_release(&all);
+	vt_strs_release(&content);
+	return vt_decide(s, "erase", decision, &w->approval, err);
+}
+
+static void erase(struct vt_store *s, const char *subject, struct wishes *w, struct vt_err *err)
 {
 	struct vt_erasure e;
 	int rc = vt_erase_plan(&e, s, subject, err);
 
 	if (rc)
 		return;
+	if (w->yes && !may_erase(s, &e, w, err)) {
+		vt_erasure_release(&e);
+		return;
+	}
 	if (w->yes)
 		rc = vt_erase_do(&e, s, w->reason, w->claims_too != 0, err);
 	if (!rc || rc == VT_EINTEGRITY)
@@ -161,13 +189,17 @@ static void list_proposals(struct vt_store *s, struct vt_err *err)
 			n);
 }
 
-static void decide(struct vt_store *s, const struct wishes *w, struct vt_err *err)
+static void decide(struct vt_store *s, struct wishes *w, struct vt_err *err)
 {
+	const char *kind = w->accept ? "erase" : "lift", *which = w->accept ? w->accept : w->lift;
 	struct vt_digest d;
 
-	if (!vt_digest_parse(&d, w->accept ? w->accept : w->lift))
+	if (!vt_digest_parse(&d, which))
 		vt_err_set(err, VT_EUSAGE, "%s: the 64 digits of a file's SHA-256 are wanted",
-			w->accept ? w->accept : w->lift);
+			which);
+	else if (!vt_decide(s, kind, vt_decision(kind, "file", which, w->reason), &w->approval,
+			 err))
+		return;
 	else if (w->accept)
 		vt_erased_accept(s, &d, w->reason, err);
 	else
@@ -176,7 +208,7 @@ static void decide(struct vt_store *s, const struct wishes *w, struct vt_err *er
 
 int vt_cmd_erase(int argc, char **argv)
 {
-	struct wishes w = { NULL, NULL, NULL, 0, 0, 0, 0 };
+	struct wishes w = { .reason = NULL };
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed with --yes" },
 		{ 0, "yes", VT_OPT_FLAG, &w.yes, NULL,
@@ -190,6 +222,7 @@ int vt_cmd_erase(int argc, char **argv)
 		{ 0, "lift", VT_OPT_STRING, &w.lift, "DIGEST",
 			"take a proposal or an erasure back: the bytes may come again" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
+		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -225,5 +258,6 @@ int vt_cmd_erase(int argc, char **argv)
 				 &c.err))
 			erase(c.s, c.args.v[0], &w, &c.err);
 	}
+	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

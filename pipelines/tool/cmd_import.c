@@ -6,6 +6,7 @@
 #include "common/attest/believe.h"
 #include "common/base/fs.h"
 #include "common/lineage/import.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
@@ -64,6 +65,7 @@ int vt_cmd_import(int argc, char **argv)
 {
 	int strict = 0, partial = 0, require = 0;
 	const char *vouch = NULL;
+	struct vt_approval approval = { .ask = NULL };
 	const struct vt_opt opts[] = {
 		{ 0, "partial", VT_OPT_FLAG, &partial, NULL,
 			"files that a record lists may be missing; those there must be right" },
@@ -72,6 +74,7 @@ int vt_cmd_import(int argc, char **argv)
 			"you answer for the records, on these grounds: they are believed here" },
 		{ 0, "require-signed", VT_OPT_FLAG, &require, NULL,
 			"refuse (3) records that nobody vouches for" },
+		VT_APPROVAL_OPTS(&approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -97,7 +100,9 @@ int vt_cmd_import(int argc, char **argv)
 			.believed = require != 0,
 			.vouch = vouch };
 
-		import(c.s, &c.args, &how, &c.err);
+		if (!vouch || vt_decide_vouch(c.s, &c.args, vouch, &approval, &c.err))
+			import(c.s, &c.args, &how, &c.err);
 	}
+	vt_strs_release(&approval.approve);
 	return vt_call_end(&c);
 }

@@ -5,6 +5,7 @@
 
 #include "common/store/pin.h"
 #include "common/store/repo.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
@@ -44,13 +45,17 @@ static void list(struct vt_store *s, struct vt_err *err)
 struct wish {
 	const char *reason, *until;
 	int remove, force;
+	struct vt_approval approval;
 };
 
-static void change(struct vt_store *s, const char *what, const struct wish *w, struct vt_err *err)
+static void change(struct vt_store *s, const char *what, struct wish *w, struct vt_err *err)
 {
 	char id[VT_HEX];
 
 	if (id_of(id, s, what, err))
+		return;
+	if (w->remove && w->force &&
+		!vt_decide(s, "unpin", vt_decision("unpin", "id", id, NULL), &w->approval, err))
 		return;
 	if (w->remove) {
 		if (!vt_pin_remove(s, id, w->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER,
@@ -63,13 +68,14 @@ static void change(struct vt_store *s, const char *what, const struct wish *w, s
 
 int vt_cmd_pin(int argc, char **argv)
 {
-	struct wish w = { "", "", 0, 0 };
+	struct wish w = { .reason = "", .until = "" };
 	const struct vt_opt opts[] = {
 		{ 'm', "reason", VT_OPT_STRING, &w.reason, "TEXT", "why" },
 		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD",
 			"last day it holds (default for good)" },
 		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "let it go" },
 		{ 0, "force", VT_OPT_FLAG, &w.force, NULL, "with --remove: before its date" },
+		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -84,5 +90,6 @@ int vt_cmd_pin(int argc, char **argv)
 	if (vt_call_begin(&c, argc, argv) &&
 		!vt_store_open(&c.s, c.store, c.args.n ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
 		c.args.n ? change(c.s, c.args.v[0], &w, &c.err) : list(c.s, &c.err);
+	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

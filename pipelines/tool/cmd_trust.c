@@ -9,13 +9,15 @@
 #include "common/base/fs.h"
 #include "common/store/history.h"
 #include "common/store/trust.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/lineage_command.h"
 
 struct wishes {
-	const char *reason, *name, *until;
+	const char *reason, *name, *until, *user, *key, *out;
 	int all, json;
+	struct vt_approval approval;
 };
 
 static void list(struct vt_store *s, int json, struct vt_err *err)
@@ -60,8 +62,17 @@ static int find(struct vt_store *s, const struct vt_strs *named, size_t from, bo
 	return 0;
 }
 
+static bool may_vouch(struct vt_store *s, const struct vt_strs *ids, struct wishes *w,
+	struct vt_err *err)
+{
+	struct vt_json *decision = vt_decision("trust", NULL, NULL, w->reason);
+
+	vt_decision_records(decision, ids);
+	return vt_decide(s, "trust", decision, &w->approval, err);
+}
+
 static void decide(struct vt_store *s, enum vt_trust_how how, const struct vt_strs *args,
-	const struct wishes *w, struct vt_err *err)
+	struct wishes *w, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 
@@ -70,6 +81,7 @@ static void decide(struct vt_store *s, enum vt_trust_how how, const struct vt_st
 	else if (args->n < 2 && !(w->all && how == VT_TRUST_VOUCHED))
 		vt_err_set(err, VT_EUSAGE, "say which records");
 	else if (!find(s, args, 1, w->all != 0, &ids, err) &&
+		(how != VT_TRUST_VOUCHED || may_vouch(s, &ids, w, err)) &&
 		!vt_trust_note(s, how, &ids, w->reason, err))
 		vt_say("%zu records %s\n", ids.n,
 			how == VT_TRUST_VOUCHED ? "vouched for" : "rejected");
@@ -110,18 +122,22 @@ static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *
 
 /* --- keys and demands ---------------------------------------------------- */
 
-static void keys(struct vt_store *s, struct vt_err *err)
+static void keys(struct vt_store *s, bool approvers, struct vt_err *err)
 {
 	struct vt_policy p;
+	size_t n;
 
 	if (vt_policy_read(&p, s, err))
 		return;
-	for (size_t i = 0; i < vt_policy_n_keys(&p); i++) {
-		struct vt_policy_key k = vt_policy_key(&p, i);
+	n = approvers ? vt_policy_n_approvers(&p) : vt_policy_n_keys(&p);
+	for (size_t i = 0; i < n; i++) {
+		struct vt_policy_key k =
+			approvers ? vt_policy_approver(&p, i) : vt_policy_key(&p, i);
 		const char *fault = vt_policy_key_fault(&k, vt_history_now());
 
-		vt_say("%s  %s  %s%s%s\n", k.id, fault ? fault : "counts", k.name,
-			k.revoked ? "  " : "", k.revoked ? k.revoked : "");
+		vt_say("%s  %s  %s%s%s%s%s\n", k.id, fault ? fault : "counts", k.user,
+			approvers ? "  " : "", k.name, k.revoked ? "  " : "",
+			k.revoked ? k.revoked : "");
 	}
 	vt_policy_release(&p);
 }
@@ -150,14 +166,28 @@ static int parse_day(int64_t *out, const char *day, struct vt_err *err)
 		: 0;
 }
 
-static void add_key(struct vt_store *s, const char *path, const struct wishes *w,
-	struct vt_err *err)
+/* Of a key whose word counts from now on, and of a demand that is given up. */
+static bool may_change(struct vt_store *s, const char *kind, const char *verb, const char *what,
+	struct wishes *w, struct vt_err *err)
+{
+	struct vt_json *decision = vt_decision(kind ? kind : "policy", verb, what, w->reason);
+
+	if (w->user)
+		vt_json_put_text(decision, "user", w->user);
+	if (w->until)
+		vt_json_put_text(decision, "until", w->until);
+	return vt_decide(s, kind, decision, &w->approval, err);
+}
+
+static void add_key(struct vt_store *s, const char *path, struct wishes *w, struct vt_err *err)
 {
 	struct vt_buf pem = VT_BUF_INIT;
 	struct vt_key *k = NULL;
 	char id[VT_HEX];
 	const char *slash = strrchr(path, '/');
-	struct vt_policy_key entry = { .id = id, .name = slash ? slash + 1 : path };
+	struct vt_policy_key entry = { .id = id,
+		.name = slash ? slash + 1 : path,
+		.user = w->user ? w->user : "" };
 
 	if (w->name)
 		entry.name = w->name;
@@ -165,7 +195,9 @@ static void add_key(struct vt_store *s, const char *path, const struct wishes *w
 	if (!parse_day(&entry.until, w->until, err) && !vt_key_read(&k, path, err) &&
 		!vt_key_public_pem(k, &pem, err) && !vt_key_id(id, k, err)) {
 		entry.pem = pem.data;
-		if (!vt_policy_add_key(s, &entry, err)) {
+		if (may_change(s, w->user ? VT_APPROVAL_ALWAYS : "trust",
+			    w->user ? "add-approver" : "add-key", id, w, err) &&
+			!vt_policy_add_key(s, &entry, err)) {
 			vt_say("key %s counts from now on\n", id);
 			weigh(s, err);
 		}
@@ -192,8 +224,40 @@ static void show_policy(struct vt_store *s, struct vt_err *err)
 	vt_policy_release(&p);
 }
 
-static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes *w,
+static void waive(struct vt_store *s, const char *list, const char *word, struct wishes *w,
 	struct vt_err *err)
+{
+	char *both = vt_asprintf("%s %s", list, word);
+
+	if (may_change(s, VT_APPROVAL_ALWAYS, "waive", both, w, err))
+		vt_policy_waive(s, list, word, err);
+	free(both);
+}
+
+/* What another person asked for, signed; the store is not needed for it. */
+static void approve(const char *request, const struct wishes *w, struct vt_err *err)
+{
+	struct vt_buf out = VT_BUF_INIT, shown = VT_BUF_INIT;
+	struct vt_json *decision = NULL;
+	struct vt_key *k = NULL;
+
+	if (!w->key || !w->out)
+		vt_err_set(err, VT_EUSAGE, "give --key FILE, yours, and --out FILE");
+	else if (!vt_key_read(&k, w->key, err) && !vt_key_is_private(k))
+		vt_err_set(err, VT_EUSAGE, "%s: a public key; signing takes the private one",
+			w->key);
+	else if (!err->code && !vt_approval_sign(&out, &decision, request, k, err) &&
+		!vt_fs_write(w->out, out.data, out.len, 0644, err)) {
+		vt_json_pretty(&shown, decision);
+		vt_say("approved: %s\n", shown.data);
+	}
+	vt_json_free(decision);
+	vt_key_free(k);
+	vt_buf_release(&out);
+	vt_buf_release(&shown);
+}
+
+static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, struct vt_err *err)
 {
 	const char *verb = a->v[0];
 
@@ -206,9 +270,17 @@ static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes
 	else if (!strcmp(verb, "take"))
 		take(s, a, err);
 	else if (!strcmp(verb, "keys") && a->n == 1)
-		keys(s, err);
-	else if (!strcmp(verb, "add-key") && a->n == 2)
+		keys(s, false, err);
+	else if (!strcmp(verb, "approvers") && a->n == 1)
+		keys(s, true, err);
+	else if (!strcmp(verb, w->user ? "add-approver" : "add-key") && a->n == 2)
 		add_key(s, a->v[1], w, err);
+	else if (!strcmp(verb, "revoke-approver") && a->n == 2 && w->reason)
+		vt_policy_revoke_approver(s, a->v[1], w->reason, err);
+	else if (!strcmp(verb, "approve") && a->n == 2)
+		approve(a->v[1], w, err);
+	else if (!strcmp(verb, "waive") && a->n == 3 && w->reason)
+		waive(s, a->v[1], a->v[2], w, err);
 	else if (!strcmp(verb, "revoke-key") && a->n == 2 && w->reason)
 		vt_policy_revoke_key(s, a->v[1], w->reason, err);
 	else if (!strcmp(verb, "policy") && a->n == 1)
@@ -218,14 +290,15 @@ static void act(struct vt_store *s, const struct vt_strs *a, const struct wishes
 	else
 		vt_err_set(err, VT_EUSAGE,
 			"usage: voxtrail trust list | vouch RECORD... | reject RECORD... | take "
-			"[FILE...] | keys | add-key FILE | revoke-key KEY | policy | demand LIST "
-			"WORD; "
-			"vouch, reject and revoke-key need --reason");
+			"[FILE...] | keys | add-key FILE | revoke-key KEY | approvers | "
+			"add-approver FILE --user LOGIN | revoke-approver KEY | approve FILE "
+			"--key FILE --out FILE | policy | demand LIST WORD | waive LIST WORD; "
+			"vouch, reject, revoke-… and waive need --reason");
 }
 
 int vt_cmd_trust(int argc, char **argv)
 {
-	struct wishes w = { NULL, NULL, NULL, 0, 0 };
+	struct wishes w = { .reason = NULL };
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT",
 			"on what grounds; for a decision" },
@@ -233,7 +306,11 @@ int vt_cmd_trust(int argc, char **argv)
 		{ 0, "name", VT_OPT_STRING, &w.name, "TEXT", "add-key: whose it is" },
 		{ 0, "until", VT_OPT_STRING, &w.until, "DAY",
 			"add-key: it counts up to this day (YYYY-MM-DD)" },
+		{ 0, "user", VT_OPT_STRING, &w.user, "LOGIN", "add-approver: whose key it is" },
+		{ 0, "key", VT_OPT_STRING, &w.key, "FILE", "approve: your private key" },
+		{ 'o', "out", VT_OPT_STRING, &w.out, "FILE", "approve: where it goes" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "list: as JSON" },
+		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -251,10 +328,15 @@ int vt_cmd_trust(int argc, char **argv)
 			"keys                 the policy's keys, and which of them count now\n"
 			"add-key FILE         a public key whose signatures are believed\n"
 			"revoke-key KEY       what rests on it alone is a claim again\n"
+			"approvers            who may stand behind a decision as second person\n"
+			"add-approver FILE    a public key, and --user, whose it is\n"
+			"revoke-approver KEY  it counts no more\n"
+			"approve FILE         signs what another person asks for with --ask\n"
 			"policy               what the site and this store demand\n"
 			"demand LIST WORD     adds to this store's policy: believed "
 			"import|pull|audit, "
-			"made reuse",
+			"made reuse, approved consent|erase|lift|trust|unpin (a second person)\n"
+			"waive LIST WORD      takes that back",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,
@@ -263,5 +345,6 @@ int vt_cmd_trust(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv))
 		act(c.s, &c.args, &w, &c.err);
+	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

@@ -1,0 +1,312 @@
+/* A request is checked against the decision at hand, then each envelope against the keys of the
+ * approvers that count now.  All of it happens under the store's lock, so that two processes do not
+ * use one approval; the caller takes the decision afterwards. */
+#include "common/attest/approval.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/base/fs.h"
+#include "common/store/history.h"
+#include "common/store/store_internal.h"
+
+enum { WEEK = 7 * 24 * 3600, REQUEST_LIMIT = 1 << 20 };
+
+static const char *text(const struct vt_json *j, const char *key)
+{
+	return vt_json_text(vt_json_get(j, key), "");
+}
+
+/* --- the history --------------------------------------------------------- */
+
+struct past {
+	const char *nonce;
+	char first[VT_HEX]; /* digest of the first line: which store this is */
+	bool used;
+};
+
+static int look(void *ctx, const struct vt_json *line, const char *digest_hex)
+{
+	struct past *p = ctx;
+	const struct vt_json *detail = vt_json_get(line, "detail");
+
+	if (!*p->first)
+		memcpy(p->first, digest_hex, VT_HEX);
+	if (p->nonce && !strcmp(text(line, "event"), "approved") &&
+		!strcmp(text(detail, "nonce"), p->nonce))
+		p->used = true;
+	return 0;
+}
+
+/* --- asking -------------------------------------------------------------- */
+
+static int ask(struct vt_store *s, const struct vt_json *decision, const char *path,
+	struct vt_err *err)
+{
+	unsigned char random[16];
+	char nonce[2 * sizeof(random) + 1];
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_buf out = VT_BUF_INIT;
+	struct past p = { .nonce = NULL };
+	int rc = vt_history_read(s, look, &p, err);
+
+	if (!rc && vt_fs_exists(path))
+		rc = vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", path);
+	if (!rc && getrandom(random, sizeof(random), 0) != sizeof(random))
+		rc = vt_err_errno(err, VT_EIO, "no random bytes");
+	for (size_t i = 0; !rc && i < sizeof(random); i++)
+		snprintf(nonce + 2 * i, 3, "%02x", random[i]);
+	vt_json_put(j, "decision", vt_json_copy(decision));
+	vt_json_put_int(j, "format", 1);
+	vt_json_put_text(j, "nonce", rc ? "" : nonce);
+	vt_json_put_text(j, "store", p.first);
+	vt_json_put_int(j, "time", vt_history_now());
+	if (!rc)
+		rc = vt_json_canonical(&out, j, err);
+	vt_buf_char(&out, '\n');
+	if (!rc)
+		rc = vt_fs_write(path, out.data, out.len, 0644, err);
+	vt_buf_release(&out);
+	vt_json_free(j);
+	return rc;
+}
+
+/* --- signing ------------------------------------------------------------- */
+
+static int check_form(const struct vt_json *j, const char *origin, struct vt_err *err)
+{
+	const struct vt_json *decision = vt_json_get(j, "decision");
+
+	if (!decision || decision->type != VT_JSON_OBJECT || !*text(j, "nonce") ||
+		vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+		return vt_err_set(err, VT_EDATA, "%s: no request of a decision", origin);
+	return 0;
+}
+
+int vt_approval_sign(struct vt_buf *envelope, struct vt_json **decision, const char *request_path,
+	const struct vt_key *key, struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT, payload = VT_BUF_INIT;
+	struct vt_json *j = NULL, *signed_text = NULL;
+	int rc = vt_fs_read(&text, request_path, REQUEST_LIMIT, err);
+
+	if (!rc)
+		rc = vt_json_parse(&j, text.data ? text.data : "", text.len, request_path, err);
+	if (!rc)
+		rc = check_form(j, request_path, err);
+	if (!rc)
+		rc = vt_json_canonical(&payload, j, err);
+	if (!rc)
+		rc = vt_dsse_sign(&signed_text, VT_DSSE_APPROVAL, payload.data, payload.len, key,
+			err);
+	if (!rc) {
+		vt_json_compact(envelope, signed_text);
+		vt_buf_char(envelope, '\n');
+		*decision = vt_json_copy(vt_json_get(j, "decision"));
+	}
+	vt_json_free(signed_text);
+	vt_json_free(j);
+	vt_buf_release(&text);
+	vt_buf_release(&payload);
+	return rc;
+}
+
+/* --- deciding ------------------------------------------------------------ */
+
+struct deciding {
+	struct vt_store *s;
+	const struct vt_policy *policy;
+	const struct vt_json *decision;
+	char *nonce;
+	struct vt_strs users; /* who stands behind it */
+	struct vt_json *signed_texts;
+	bool again; /* an interrupted erasure goes on */
+};
+
+static char *login(void)
+{
+	struct passwd p, *found = NULL;
+	char room[4096];
+
+	return !getpwuid_r(getuid(), &p, room, sizeof(room), &found) && found
+		? vt_xstrdup(p.pw_name)
+		: vt_asprintf("uid %lu", (unsigned long)getuid());
+}
+
+/* The approver whose key signed it; the payload is checked by the caller. */
+static int open_envelope(struct vt_buf *payload, char **user, const struct deciding *d,
+	const struct vt_json *envelope, const char *path, struct vt_err *err)
+{
+	*user = NULL;
+	for (size_t i = 0; !*user && i < vt_policy_n_approvers(d->policy); i++) {
+		struct vt_policy_key k = vt_policy_approver(d->policy, i);
+		struct vt_err why = VT_ERR_INIT;
+		struct vt_key *key = NULL;
+
+		if (vt_policy_key_fault(&k, vt_history_now()))
+			continue;
+		if (vt_key_parse(&key, k.pem, strlen(k.pem), k.id, err))
+			return err->code;
+		vt_buf_clear(payload);
+		if (!vt_dsse_open(payload, envelope, VT_DSSE_APPROVAL, key, &why))
+			*user = vt_xstrdup(k.user);
+		vt_key_free(key);
+		if (why.code && why.code != VT_EINTEGRITY)
+			return vt_err_set(err, why.code, "%s: %s", path, why.text);
+	}
+	return *user ? 0
+		     : vt_err_set(err, VT_EINTEGRITY,
+			       "%s: signed by no approver whose key counts now; `voxtrail trust "
+			       "approvers` lists them",
+			       path);
+}
+
+/* Is it this decision, here and now? */
+static int check_request(struct deciding *d, const struct vt_json *request, const char *path,
+	struct vt_err *err)
+{
+	struct vt_buf is = VT_BUF_INIT, was = VT_BUF_INIT;
+	int64_t age = vt_history_now() - vt_json_integer(vt_json_get(request, "time"), 0);
+	struct past p = { .nonce = text(request, "nonce") };
+	int rc = check_form(request, path, err);
+
+	if (!rc)
+		rc = vt_json_canonical(&is, d->decision, err);
+	if (!rc)
+		rc = vt_json_canonical(&was, vt_json_get(request, "decision"), err);
+	if (!rc && (is.len != was.len || memcmp(is.data, was.data, is.len)))
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: approves another decision, or what it would do has changed since: "
+			"ask again with --ask",
+			path);
+	if (!rc && (age > WEEK || age < -WEEK))
+		rc = vt_err_set(err, VT_EDATA, "%s: was asked for more than a week ago", path);
+	if (!rc)
+		rc = vt_history_read(d->s, look, &p, err);
+	if (!rc && strcmp(text(request, "store"), p.first))
+		rc = vt_err_set(err, VT_EDATA, "%s: approves a decision on another store", path);
+	if (!rc && p.used && strcmp(text(d->decision, "decision"), "erase"))
+		rc = vt_err_set(err, VT_EDATA, "%s: was used already; ask again", path);
+	if (!rc && d->nonce && strcmp(d->nonce, p.nonce))
+		rc = vt_err_set(err, VT_EDATA, "%s: is of another request than the first", path);
+	if (!rc && !d->nonce)
+		d->nonce = vt_xstrdup(p.nonce);
+	d->again = p.used;
+	vt_buf_release(&is);
+	vt_buf_release(&was);
+	return rc;
+}
+
+static int take(struct deciding *d, const char *path, struct vt_err *err)
+{
+	struct vt_json *envelope = NULL, *request = NULL;
+	struct vt_buf payload = VT_BUF_INIT;
+	char *user = NULL;
+	int rc = vt_json_read(&envelope, path, err);
+
+	if (!rc)
+		rc = open_envelope(&payload, &user, d, envelope, path, err);
+	if (!rc)
+		rc = vt_json_parse(&request, payload.data, payload.len, path, err);
+	if (!rc)
+		rc = check_request(d, request, path, err);
+	if (!rc) {
+		vt_strs_add(&d->users, user);
+		vt_json_push(d->signed_texts, vt_json_copy(envelope));
+	}
+	vt_json_free(envelope);
+	vt_json_free(request);
+	vt_buf_release(&payload);
+	free(user);
+	return rc;
+}
+
+static bool is_approver(const struct vt_policy *p, const char *user)
+{
+	for (size_t i = 0; i < vt_policy_n_approvers(p); i++) {
+		struct vt_policy_key k = vt_policy_approver(p, i);
+
+		if (!strcmp(k.user, user) && !vt_policy_key_fault(&k, vt_history_now()))
+			return true;
+	}
+	return false;
+}
+
+static int tell(const struct deciding *d, struct vt_err *err)
+{
+	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT), *by = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < d->users.n; i++)
+		vt_json_push(by, vt_json_new_text(d->users.v[i]));
+	vt_json_put(detail, "decision", vt_json_copy(d->decision));
+	vt_json_put_text(detail, "nonce", d->nonce);
+	vt_json_put(detail, "persons", by);
+	vt_json_put(detail, "approvals", vt_json_copy(d->signed_texts));
+	return vt_history_append(d->s, "approved", detail, err);
+}
+
+static int decide(struct deciding *d, const struct vt_strs *files, struct vt_err *err)
+{
+	char *me = login();
+	int rc = vt_store_lock(d->s, err);
+
+	if (rc) {
+		free(me);
+		return rc;
+	}
+	for (size_t i = 0; !rc && i < files->n; i++)
+		rc = take(d, files->v[i], err);
+	if (!rc && is_approver(d->policy, me))
+		vt_strs_add(&d->users, me);
+	vt_strs_unique(&d->users);
+	if (!rc && (d->users.n < 2 || !files->n))
+		rc = vt_err_set(err, VT_ECLAIM,
+			"the policy asks for a second person, and %s%s stands behind it: --ask "
+		        "FILE "
+			"writes what is to be decided, `voxtrail trust approve FILE --key KEY "
+		        "--out "
+			"OUT` signs it, --approve OUT brings it",
+			d->users.n ? "only " : "nobody of its approvers",
+			d->users.n ? d->users.v[0] : "");
+	if (!rc && !d->again)
+		rc = tell(d, err);
+	vt_store_unlock(d->s);
+	free(me);
+	return rc;
+}
+
+int vt_approval_need(struct vt_store *s, const char *kind, struct vt_json *decision,
+	struct vt_approval *a, struct vt_err *err)
+{
+	struct deciding d = { .s = s, .decision = decision, .users = VT_STRS_INIT };
+	struct vt_policy policy;
+	bool needed;
+	int rc = vt_policy_read(&policy, s, err);
+
+	if (rc) {
+		vt_json_free(decision);
+		return rc;
+	}
+	d.policy = &policy;
+	d.signed_texts = vt_json_new(VT_JSON_ARRAY);
+	needed = kind ? vt_policy_has(&policy, "approved", kind)
+		      : vt_policy_any(&policy, "approved");
+	if (!needed && (a->ask || a->approve.n))
+		rc = vt_err_set(err, VT_EUSAGE,
+			"the policy asks for no second person here: leave --ask and --approve out");
+	else if (a->ask)
+		rc = ask(s, decision, a->ask, err);
+	else if (needed)
+		rc = decide(&d, &a->approve, err);
+	a->asked = !rc && a->ask;
+	vt_json_free(d.signed_texts);
+	vt_json_free(decision);
+	vt_strs_release(&d.users);
+	vt_policy_release(&policy);
+	free(d.nonce);
+	return rc;
+}

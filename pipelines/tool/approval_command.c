@@ -1,0 +1,80 @@
+#include "pipelines/tool/approval_command.h"
+
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/record/record_dir.h"
+
+enum { LISTED = 1000 };
+
+struct vt_json *vt_decision(const char *kind, const char *what, const char *whom,
+	const char *reason)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put_text(j, "decision", kind);
+	if (whom)
+		vt_json_put_text(j, what, whom);
+	if (reason)
+		vt_json_put_text(j, "reason", reason);
+	return j;
+}
+
+void vt_decision_records(struct vt_json *decision, const struct vt_strs *ids)
+{
+	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	struct vt_buf all = VT_BUF_INIT;
+	struct vt_digest d;
+	char hex[VT_HEX];
+
+	for (size_t i = 0; i < ids->n; i++) {
+		vt_buf_printf(&all, "%s\n", ids->v[i]);
+		if (ids->n <= LISTED)
+			vt_json_push(list, vt_json_new_text(ids->v[i]));
+	}
+	d = vt_digest_bytes(all.data ? all.data : "", all.len);
+	vt_digest_hex(hex, &d);
+	vt_json_put_int(decision, "n_records", (int64_t)ids->n);
+	vt_json_put_text(decision, "records_sha256", hex);
+	vt_json_put(decision, "records", list);
+	vt_buf_release(&all);
+}
+
+bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
+	struct vt_approval *a, struct vt_err *err)
+{
+	if (vt_approval_need(s, kind, decision, a, err))
+		return false;
+	if (a->asked)
+		vt_say("%s states what is to be decided; nothing was done: let another person sign "
+		       "it with `voxtrail trust approve`\n",
+			a->ask);
+	return !a->asked;
+}
+
+bool vt_decide_vouch(struct vt_store *s, const struct vt_strs *dirs, const char *reason,
+	struct vt_approval *a, struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_json *decision;
+	bool may = false;
+
+	for (size_t i = 0; !err->code && i < dirs->n; i++) {
+		struct vt_record_dir c;
+
+		if (vt_record_dir_read(&c, dirs->v[i], err))
+			break;
+		for (size_t k = 0; k < c.n; k++)
+			vt_strs_add(&ids, c.v[k].id);
+		vt_record_dir_release(&c);
+	}
+	vt_strs_unique(&ids);
+	decision = vt_decision("trust", NULL, NULL, reason);
+	vt_decision_records(decision, &ids);
+	if (err->code)
+		vt_json_free(decision);
+	else
+		may = vt_decide(s, "trust", decision, a, err);
+	vt_strs_release(&ids);
+	return may;
+}
