@@ -266,9 +266,9 @@ static int decide(struct deciding *d, const struct vt_strs *files, struct vt_err
 	if (!rc && (d->users.n < 2 || !files->n))
 		rc = vt_err_set(err, VT_ECLAIM,
 			"the policy asks for a second person, and %s%s stands behind it: --ask "
-		        "FILE "
+			"FILE "
 			"writes what is to be decided, `voxtrail trust approve FILE --key KEY "
-		        "--out "
+			"--out "
 			"OUT` signs it, --approve OUT brings it",
 			d->users.n ? "only " : "nobody of its approvers",
 			d->users.n ? d->users.v[0] : "");

@@ -6,15 +6,17 @@
  * Who decides asks (a file that states the decision), others sign it, and the decision is taken
  * with what they signed:
  *
- *      request     {"decision": {..}, "format": 1, "nonce": "..", "store": first line's digest,
- *                   "time": seconds}
- *      approval    a DSSE envelope (dsse.h) of the type below over the request, by an approver's key
+ *      request     {"decision": {..}, "format": 1, "nonce": "..", "store": digest of the first
+ *                   line of its history, "time": seconds}
+ *      approval    a DSSE envelope (dsse.h) of the type below over the request, by the key of an
+ *                  approver
  *
  * Two persons are needed: who runs the command, if the login name is an approver's, and who signed;
  * two who signed otherwise.  An approver is told by `user`, so nobody approves what they ask for
- * themselves with a second key.  What was signed must be this decision on this store, word for word,
- * and not older than a week.  It serves once; an erasure that was interrupted may be finished with
- * it.  The history gets the event `approved` with all that was signed, before the decision's own. */
+ * themselves with a second key.  What was signed must be this decision on this store, word for
+ * word, and not older than a week.  It serves once; an erasure that was interrupted may be finished
+ * with it.  The history gets the event `approved` with all that was signed, before the decision's
+ * own. */
 #ifndef COMMON_ATTEST_APPROVAL_H
 #define COMMON_ATTEST_APPROVAL_H
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
@@ -279,8 +280,29 @@ static int bring_up_to_date(struct vt_store *s, const char *repo, const char *di
 	return rc;
 }
 
+/* libgit2 gives its files what the umask leaves, and a mirror is no wider than the store.  Other
+ * threads may see the narrower umask meanwhile, never a wider one. */
+static mode_t narrow_umask(const struct vt_store *s)
+{
+	struct stat st;
+	mode_t old = umask(077);
+
+	umask(old | 02 | (fstat(s->dir_fd, &st) ? 077 : 077 & ~st.st_mode));
+	return old;
+}
+
+/* One that others may write to, whoever made it, is no mirror to be believed. */
+static bool is_open_to_others(const struct vt_store *s, const char *dir)
+{
+	struct stat mirror, store;
+
+	return !lstat(dir, &mirror) && !fstat(s->dir_fd, &store) &&
+		(mirror.st_mode & 022 & ~(store.st_mode & 020));
+}
+
 int vt_git_mirror(struct vt_store *store, const char *repo, struct vt_err *err)
 {
+	const mode_t umask_before = narrow_umask(store);
 	char *top = vt_path_join(store->dir, "git"), *dir = vt_asprintf("%s/%s.git", top, repo),
 	     *lock = vt_path_join(top, "lock");
 	struct vt_err first = VT_ERR_INIT;
@@ -290,6 +312,8 @@ int vt_git_mirror(struct vt_store *store, const char *repo, struct vt_err *err)
 		((fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0 || flock(fd, LOCK_EX)))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot lock", lock);
 	/* nothing in it is a loss: one that is damaged is made anew */
+	if (!rc && is_open_to_others(store, dir))
+		rc = vt_fs_remove_tree(dir, err);
 	if (!rc && bring_up_to_date(store, repo, dir, &first)) {
 		rc = vt_fs_remove_tree(dir, err);
 		if (!rc)
@@ -297,6 +321,7 @@ int vt_git_mirror(struct vt_store *store, const char *repo, struct vt_err *err)
 	}
 	if (fd >= 0)
 		close(fd);
+	umask(umask_before);
 	free(lock);
 	free(dir);
 	free(top);

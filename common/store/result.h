@@ -1,9 +1,9 @@
 /* result.h - what a piece of work gave, by the key of the work: how a run knows what is done.
  *
  *      <store>/results/ab/cdef...    canonical JSON, named by the key:
- *      {"brought": true, "data": digest, "datum": id, "exit": 0, "format": 1, "inputs": [..], "lineage": tree id,
- *       "ms": 1234, "pipeline": "name", "state": "success", "transform": digest, "tree": tree id,
- *       "tries": 1}
+ *      {"brought": true, "data": digest, "datum": id, "exit": 0, "format": 1, "inputs": [..],
+ *       "lineage": tree id, "ms": 1234, "pipeline": "name", "state": "success",
+ *       "transform": digest, "tree": tree id, "tries": 1}
  *
  * `tree` is the output without its .lineage directories, `lineage` a tree of what lay in those, by
  * whole path; it is left out where there was none.  `data` is the digest of the inputs alone, by

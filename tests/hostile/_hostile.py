@@ -8,12 +8,16 @@ from _records import *
 ROOT = os.environ["ROOT"]
 
 
+# what the programs are run under, where a test wants another one than its own
+umask = -1
+
+
 def tool(*args, store=None, **more):
-    return run(*args, store=store, claim=True, **more)
+    return run(*args, store=store, claim=True, umask=umask, **more)
 
 
 def stage(*args, **more):
-    return subprocess.run(args, capture_output=True, text=True, **more)
+    return subprocess.run(args, capture_output=True, text=True, umask=umask, **more)
 
 
 def write(path, data):

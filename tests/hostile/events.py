@@ -1,10 +1,15 @@
 """Every command that changes the store leaves an event.  The commands, and the verbs of those that have verbs, are those that --help
 lists: each has a row here, and a new one without a row is a failure.  What a row does is held against the store's files before and
-after: where any that decides or is evidence came, went or changed, the history has grown."""
-import json, os, re, shutil, sys
+after: where any that decides or is evidence came, went or changed, the history has grown.  All of it runs under a umask of 000, and
+nothing that was written may be written to by others."""
+import json, os, re, shutil, stat, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import _hostile
 from _hostile import *
+
+os.umask(0o022)
+_hostile.umask = 0
 
 S, D = f"{T}/s", f"{T}/data"
 for n in (1, 2, 3):
@@ -196,3 +201,14 @@ vox("tag", "p", "v2", "master")
 os.remove(f"{S}/pins/{pin}")
 r = vox("verify")
 check(r.returncode == 76 and f"pin {pin[:16]}" in r.stdout + r.stderr, "a pin that was removed behind the history's back: verify says so", r.stdout)
+
+# what all that wrote
+wide = []
+for base, dirs, names in os.walk(T):
+    for n in dirs + names:
+        s = os.lstat(f"{base}/{n}")
+        if not stat.S_ISLNK(s.st_mode) and s.st_mode & 0o022:
+            wide.append(f"{oct(s.st_mode)} {os.path.relpath(f'{base}/{n}', T)}")
+check(not wide, "under a umask of 000 no command writes what others may write to", wide[:20])
+inside = [f"{base}/{n}" for d in (S, O, f"{T}/back", f"{T}/late") for base, dirs, names in os.walk(f"{d}/git") for n in names if os.lstat(f"{base}/{n}").st_mode & 0o077]
+check(not inside, "and the git mirrors are their store's owner's alone", inside[:5])
