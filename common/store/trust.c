@@ -177,7 +177,8 @@ int vt_trust_any_rejected(struct vt_store *s, bool *any, struct vt_err *err)
 {
 	struct vt_strs found = VT_STRS_INIT;
 	int rc = vt_record_index_read(s->db, err,
-		"SELECT 1 FROM trust WHERE how = 'rejected' LIMIT 1", 0, NULL, add_text, &found);
+		"SELECT 1 FROM trust WHERE how = 'rejected' LIMIT 1", 0, NULL,
+		vt_record_index_add_text, &found);
 
 	*any = found.n > 0;
 	vt_strs_release(&found);
