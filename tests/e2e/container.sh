@@ -1,5 +1,6 @@
 # The image's content without an engine: a root file system of the installed tree and its libraries, in which the stages run with
-# nothing mounted but /pfs (and /proc, /tmp, as every engine gives), as a user without privilege; and its size.
+# nothing mounted but /pfs (and /proc, /tmp, as every engine gives), as a user without privilege and with a root and inputs that are
+# read-only, as the restricted profile of Kubernetes has it; and its size.
 set -u
 cd "$T" || exit 2
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; tail -n 8 log; fi; }
@@ -15,12 +16,14 @@ while read -r l; do
 done <libs
 mkdir -p root/pfs/out root/proc root/tmp root/dev
 case $B in *release) [ $((own + libs)) -le 40960 ]; ok $? "our files and libraries beyond the base: $((own + libs)) KiB of at most 40960" ;; esac
+view='mount --bind root root && mount --bind "$1" root/pfs && mount --bind "$2" root/pfs/out && mount -o remount,bind,ro root/pfs &&
+	mount -t proc p root/proc && mount -t tmpfs t root/tmp && mount -o remount,bind,ro root && shift 2'
 if [ "$(id -u)" = 0 ] && unshare -mpf true 2>/dev/null; then
 	inside() { in=$1; out=$2; shift 2; chmod 711 "$T" "$(dirname "$T")"; mkdir -p "$out"; chown 65532:65532 "$out"
-		unshare -mpf sh -c 'mount --bind "$1" root/pfs && mount --bind "$2" root/pfs/out && mount -t proc p root/proc && mount -t tmpfs t root/tmp && shift 2 && exec chroot --userspec=65532:65532 root "$@"' sh "$in" "$out" "$@"; }
+		unshare -mpf sh -c "$view"' && exec chroot --userspec=65532:65532 root "$@"' sh "$in" "$out" "$@"; }
 elif unshare -Urmpf true 2>/dev/null; then
 	inside() { in=$1; out=$2; shift 2; mkdir -p "$out"
-		unshare -Urmpf sh -c 'mount --bind "$1" root/pfs && mount --bind "$2" root/pfs/out && mount -t proc p root/proc && mount -t tmpfs t root/tmp && shift 2 && exec chroot root "$@"' sh "$in" "$out" "$@"; }
+		unshare -Urmpf sh -c "$view"' && exec chroot root "$@"' sh "$in" "$out" "$@"; }
 else
 	echo "skip - stages in the root file system: no namespaces here"; exit 0
 fi
@@ -40,3 +43,7 @@ pfs; cp -r e pfs/metrics; cp -r m pfs/model; chmod -R a+rX pfs
 inside pfs x /usr/bin/export --model /pfs/model --metrics /pfs/metrics --out /pfs/out >log 2>&1; ok $? "export"
 [ -f x/model.onnx ] && [ -f e/report.html ]; ok $? "the results are there"
 inside pfs v /usr/bin/voxtrail --help >log 2>&1; ok $? "voxtrail itself"
+# the view is what it is said to be
+refused() { inside pfs w /usr/bin/voxtrail attest keygen "$1" >log 2>&1; grep -q 'Read-only file system' log; }
+refused /usr/k && refused /pfs/k && refused /pfs/model/k; ok $? "the root and the inputs are read-only in it"
+inside pfs w /usr/bin/voxtrail attest keygen /pfs/out/k >log 2>&1 && [ -f w/k ] && [ ! -e root/usr/k ] && [ ! -e pfs/k ]; ok $? "the output is not"
