@@ -18,7 +18,8 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, bootstrap, dilations, device, precision, tta, absent, subvolumes;
+	int64_t subjects, weights, bootstrap, dilations, device, precision, tta, absent, subvolumes,
+		window;
 	double overlap, tolerance, penalty, cutoff, lesion_penalty;
 	const char *threshold, *least, *allow, *pattern;
 	bool trained;
@@ -50,6 +51,9 @@ static const struct vt_param params[] = {
 		"which are scored; auto: the test subjects, with --predictions all; folds: each "
 		"checkpoint those that its fold kept out"),
 	VT_ENUM("weights", weights, weights, 0, "of the checkpoint"),
+	VT_ENUM("window", window, vt_window_names, 0,
+		"what the network sees at once: patches of the training's size that overlap; "
+		"whole: all of a subject, padded to what the network divides by"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
 	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
 		"blocks side by side and ones about the middle, so many in all, answer alone and "
@@ -187,6 +191,7 @@ static struct vt_evaluate_opts options(const struct params *p, const struct vt_s
 {
 	struct vt_evaluate_opts o = { .which = (enum vt_which)p->subjects,
 		.how = { .windows = { .overlap = p->overlap,
+				 .whole = p->window == 1,
 				 .tta = (enum vt_tta)p->tta,
 				 .votes = (int)p->subvolumes } },
 		.score = { p->tolerance, p->penalty,

@@ -27,7 +27,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t weights, strip, device, precision, tta, subvolumes;
+	int64_t weights, strip, device, precision, tta, subvolumes, window;
 	double overlap;
 	const char *threshold, *least, *allow;
 	bool probabilities;
@@ -58,6 +58,9 @@ static const struct vt_param params[] = {
 	VT_ENUM("strip", strip, strips, 0,
 		"find the brain: trained: as for the training data; auto keeps a stripped input as "
 		"it is"),
+	VT_ENUM("window", window, vt_window_names, 0,
+		"what the network sees at once: patches of the training's size that overlap; "
+		"whole: all of a subject, padded to what the network divides by"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "",
 		"share of a window's edge that the next one covers"),
 	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
@@ -437,7 +440,7 @@ static void note_device(const struct job *j)
 {
 	struct vt_json *about = vt_device_describe(j->device);
 
-	if (j->device)
+	if (j->device && j->s->session[0])
 		vt_json_put_int(about, "windows_at_a_time",
 			vt_session_input_shape(j->s->session[0]).n);
 	if (j->on_host->n)
@@ -519,6 +522,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	int rc;
 
 	j.how.windows = (struct vt_predict_opts){ .overlap = p->overlap,
+		.whole = p->window == 1,
 		.tta = (enum vt_tta)p->tta,
 		.votes = (int)p->subvolumes };
 	rc = open_all(&j, err);

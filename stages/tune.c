@@ -13,7 +13,7 @@
 #include "common/stage/stage.h"
 
 struct params {
-	int64_t subjects, weights, device, precision, tta;
+	int64_t subjects, weights, device, precision, tta, window;
 	double overlap;
 	const char *thresholds, *sizes, *allow;
 };
@@ -42,6 +42,9 @@ static const struct vt_param params[] = {
 	VT_JSON_TEXT("sizes", sizes, "[0,10,20,50,100,200,500,1000]", "mm3",
 		"least sizes of a component that are tried, 0 always"),
 	VT_ENUM("weights", weights, weights, 0, "of the checkpoint"),
+	VT_ENUM("window", window, vt_window_names, 0,
+		"what the network sees at once: patches of the training's size that overlap; "
+		"whole: all of a subject, padded to what the network divides by"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
 		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
@@ -117,7 +120,9 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow };
 	const struct vt_evaluate_opts o = { .which = p->subjects ? VT_WHICH_FOLDS
 								 : VT_WHICH_VALIDATION,
-		.how = { .windows = { .overlap = p->overlap, .tta = (enum vt_tta)p->tta } },
+		.how = { .windows = { .overlap = p->overlap,
+				 .whole = p->window == 1,
+				 .tta = (enum vt_tta)p->tta } },
 		.allow = p->allow };
 	struct vt_segmenter *s = NULL;
 	struct vt_dataset d = { NULL, 0 };

@@ -14,6 +14,8 @@ enum { MOST_WINDOWS = 256, MOST_ITEMS = 4, VOXELS_AT_ONCE = 1 << 22 };
 
 static const float least_weight = 1e-3f;
 
+const char *const vt_window_names[] = { "patch", "whole", NULL };
+
 struct windows {
 	int n, at[3][MOST_WINDOWS], count[3];
 	int patch[3], dim[3];
@@ -72,6 +74,19 @@ static int place_windows(struct windows *w, double overlap, struct vt_err *err)
 	return 0;
 }
 
+static int place_whole(struct windows *w, struct vt_err *err)
+{
+	for (int a = 0; a < 3; a++) {
+		if (w->dim[a] > w->patch[a])
+			return vt_err_set(err, VT_EBUG, "%d voxels do not go into %d", w->dim[a],
+				w->patch[a]);
+		w->at[a][0] = 0;
+		w->count[a] = 1;
+	}
+	w->n = 1;
+	return 0;
+}
+
 static void gaussian(float *g, int n)
 {
 	double s = 0.125 * n;
@@ -120,11 +135,16 @@ static int windows_make(struct windows *w, const struct vt_prediction *p,
 	if (out.c != p->outputs)
 		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d",
 			p->outputs, out.c);
-	if (place_windows(w, p->how.overlap, err))
+	if (!p->how.whole && place_windows(w, p->how.overlap, err))
+		return err->code;
+	if (p->how.whole && place_whole(w, err))
 		return err->code;
 	for (int a = 0; a < 3; a++) {
 		w->factor[a] = vt_xmalloc((size_t)w->patch[a] * sizeof(float));
-		gaussian(w->factor[a], w->patch[a]);
+		for (int i = 0; p->how.whole && i < w->patch[a]; i++)
+			w->factor[a][i] = 1;
+		if (!p->how.whole)
+			gaussian(w->factor[a], w->patch[a]);
 	}
 	return 0;
 }
@@ -376,6 +396,10 @@ static int vote_here(struct vt_prediction *p, struct vt_err *err)
 	if (!p->softmax || p->n > 1 || p->how.tta != VT_TTA_NONE)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: one network votes, with softmax and without --tta");
+	if (p->how.whole)
+		return vt_err_set(err, VT_EUSAGE,
+			"--subvolumes: blocks of the training's size vote; leave --window whole "
+		        "out");
 	p->voted = malloc(p->voxels);
 	if (!p->voted)
 		return vt_err_nomem(err, p->voxels);

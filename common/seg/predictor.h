@@ -7,6 +7,8 @@
  * floored at 1e-3: Project MONAI's form) and averaged, windows in the order z, y, x and the
  * mirrorings of each beside it.
  *
+ * With opts.whole there is one window, of weight 1, so that its logits are the answer.
+ *
  *      if (vt_predict_begin(&p, &session, 1, false, &file, &opts, err)) ...
  *      vt_predict_bits(bits, p, err);
  *      vt_predict_free(p);
@@ -23,12 +25,16 @@
 #include "common/seg/tta.h"
 
 struct vt_predict_opts {
-	double overlap;  /* 0 .. 0.9 */
-	bool flips;      /* mean of the logits of each window's eight mirrorings */
-	bool classes;    /* with softmax: 1 + the region's number instead of its bit */
-	int votes;       /* > 0: by so many sub-volumes that vote (vote.h); with softmax */
+	double overlap; /* 0 .. 0.9 */
+	bool flips;     /* mean of the logits of each window's eight mirrorings */
+	bool classes;   /* with softmax: 1 + the region's number instead of its bit */
+	int votes;      /* > 0: by so many sub-volumes that vote (vote.h); with softmax */
+	bool whole; /* one window, at the first voxel: the session takes the container, padded behind */
 	enum vt_tta tta; /* mean of the probabilities of turned volumes; joined on the host */
 };
+
+/* "patch", "whole"; NULL behind the last */
+extern const char *const vt_window_names[];
 
 struct vt_prediction;
 

@@ -7,6 +7,7 @@
 
 #include "common/base/fs.h"
 #include "common/image/morphology.h"
+#include "common/nn/model.h"
 #include "common/seg/contract.h"
 #include "common/seg/paste.h"
 #include "common/seg/window.h"
@@ -123,6 +124,7 @@ int vt_segmenter_open(struct vt_segmenter **out, const char *model,
 	int rc = list_checkpoints(&dirs, model, err);
 
 	s->device = o->device;
+	s->weights = o->weights;
 	s->member = vt_xcalloc(dirs.n + 1, sizeof(*s->member));
 	s->session = vt_xcalloc(dirs.n + 1, sizeof(*s->session));
 	for (size_t i = 0; !rc && i < dirs.n; i++)
@@ -252,6 +254,43 @@ int vt_segment_read(struct vt_segment_opts *o, const char *threshold, const char
 
 /* --- answering ----------------------------------------------------------- */
 
+/* Edges of a window that holds the whole container. */
+static void whole_edges(int edges[3], const struct vt_checkpoint *c, const struct vt_patch_file *f,
+	enum vt_tta tta)
+{
+	const struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1,
+		c->n_channels, c->n_outputs, { c->patch[0], c->patch[1], c->patch[2] } };
+	int stride = vt_model_stride(&r);
+
+	edges[0] = f->d;
+	edges[1] = f->h;
+	edges[2] = f->w;
+	if (tta == VT_TTA_AXIAL16)
+		edges[1] = edges[2] = f->h > f->w ? f->h : f->w;
+	for (int a = 0; a < 3; a++)
+		edges[a] += (stride - edges[a] % stride) % stride;
+}
+
+/* Builds member i's session for the whole container, unless it is so already. */
+static int fit_whole(const struct vt_segmenter *s, size_t i, const struct vt_patch_file *f,
+	enum vt_tta tta, struct vt_err *err)
+{
+	struct vt_member *m = &s->member[i];
+	struct vt_shape now;
+	int edges[3];
+
+	whole_edges(edges, &m->checkpoint, f, tta);
+	if (s->session[i]) {
+		now = vt_session_input_shape(s->session[i]);
+		if (now.d == edges[0] && now.h == edges[1] && now.w == edges[2])
+			return 0;
+	}
+	vt_session_free(s->session[i]);
+	vt_graph_free(m->graph);
+	return vt_checkpoint_session(&m->graph, &s->session[i], &m->checkpoint, m->dir, s->weights,
+		vt_predict_items(s->device, edges), edges, s->device, err);
+}
+
 int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
 	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
 	const struct vt_segment_opts *o, struct vt_err *err)
@@ -259,6 +298,9 @@ int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
 	struct vt_predict_opts windows = o->windows;
 
 	windows.classes = s->first->manifest->exclusive;
+	for (size_t i = 0; windows.whole && i < n; i++)
+		if (fit_whole(s, (size_t)(session - s->session) + i, f, windows.tta, err))
+			return vt_err_prefix(err, "subject %s", f->subject);
 	return vt_predict_begin(out, session, n, s->first->softmax, f, &windows, err);
 }
 

@@ -45,6 +45,7 @@ struct vt_segmenter {
 	const struct vt_checkpoint
 		*first; /* of member 0: channels, regions and label values of all */
 	struct vt_device *device;
+	const char *weights; /* "best" or "last" */
 };
 
 /* model: a checkpoint's directory, or one that holds several. VT_EDATA where members differ in
@@ -65,7 +66,9 @@ int vt_segmenter_accepts(const struct vt_segmenter *s, const struct vt_patch_fil
 int vt_segment_read(struct vt_segment_opts *o, const char *threshold, const char *least,
 	const struct vt_checkpoint *c, struct vt_err *err);
 
-/* Queues or computes the windows of n of the segmenter's sessions. */
+/* Queues or computes the windows of n of the segmenter's sessions. With
+ * o->windows.whole they are built anew where the container has another size than the one before:
+ * its edges rounded up to the network's stride, with quarter turns y and x to the larger. */
 int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
 	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
 	const struct vt_segment_opts *o, struct vt_err *err);
