@@ -25,6 +25,7 @@ static const struct {
 } kinds[VT_AUG_KINDS] = {
 	[VT_AUG_ROTATE] = { "rotate", "axes", -180, 180, true },
 	[VT_AUG_ZOOM] = { "zoom", "", 0.25, 4, true },
+	[VT_AUG_TRANSLATE] = { "translate", "axes", -1000, 1000, true },
 	[VT_AUG_ELASTIC] = { "elastic", "grid", 0, 64, true },
 	[VT_AUG_FLIP] = { "flip", "axes", 0, 0, false },
 	[VT_AUG_ROTATE90] = { "rotate90", "", 0, 0, false },
@@ -134,8 +135,8 @@ static int parse_step(struct parse *p, const struct vt_json *j, int gate, struct
 		kind++;
 	if (kind == VT_AUG_KINDS)
 		return vt_err_set(err, VT_EUSAGE,
-			"%s: no augmentation is named \"%s\"; there are rotate, zoom, elastic, "
-			"flip, "
+			"%s: no augmentation is named \"%s\"; there are rotate, zoom, "
+			"translate, elastic, flip, "
 			"rotate90, swap, scale, shift, noise, gamma, contrast, blur, lowres, drop",
 			p->at, name);
 	if (p->a->n == MOST_STEPS)
@@ -311,6 +312,21 @@ static void draw_zoom(struct vt_sampling *s, const struct vt_augment_step *step,
 	note_reals(trace, "factor", &factor, 1);
 }
 
+/* The patch is taken from so many mm beside its place. */
+static void draw_translation(struct vt_sampling *s, const struct vt_augment_step *step,
+	struct vt_rng *r, const double spacing[3], struct vt_json *trace)
+{
+	double mm[3] = { 0 };
+
+	for (int a = 0; a < 3; a++) {
+		if (step->axis[a])
+			mm[a] = vt_rng_between(r, step->lo, step->hi);
+		s->center[a] += mm[a] / spacing[a];
+	}
+	s->bends = true;
+	note_reals(trace, "mm", mm, 3);
+}
+
 /* Several elastic entries add up only where their grids are one: the last replaces those before. */
 static void draw_elastic(struct vt_sampling *s, const struct vt_augment_step *step,
 	struct vt_rng *r, const int patch[3], struct vt_json *trace)
@@ -388,6 +404,8 @@ static void draw_space(struct vt_sampling *s, struct drawing *d, const struct vt
 			draw_rotation(s, step, &r, spacing, note(d, k));
 		else if (step->kind == VT_AUG_ZOOM)
 			draw_zoom(s, step, &r, note(d, k));
+		else if (step->kind == VT_AUG_TRANSLATE)
+			draw_translation(s, step, &r, spacing, note(d, k));
 		else if (step->kind == VT_AUG_ELASTIC)
 			draw_elastic(s, step, &r, d->o->patch, note(d, k));
 		else

@@ -15,6 +15,7 @@
  *   rotate    degrees about each of `axes` ("zyx"), in mm: a voxel at x from the patch's center
  *             takes what lies at Rz Ry Rx x
  *   zoom      factor by which things get larger
+ *   translate mm along each of `axes`: the patch is taken from so far beside its place
  *   elastic   voxels: standard deviation of displacements at points `grid` voxels apart, cubic
  *             B-splines between them (Rueckert 1999)
  *   flip      each of `axes` with probability 1/2

@@ -8,6 +8,7 @@
 enum vt_augment_kind {
 	VT_AUG_ROTATE,
 	VT_AUG_ZOOM,
+	VT_AUG_TRANSLATE,
 	VT_AUG_ELASTIC,
 	VT_AUG_FLIP,
 	VT_AUG_ROTATE90,

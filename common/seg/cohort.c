@@ -8,13 +8,13 @@
 #include "common/image/intensity.h"
 #include "common/image/volume.h"
 
-static int spacing_of(double out[3], const struct vt_manifest *m, const char *root,
+int vt_cohort_subject_spacing(double out[3], const struct vt_manifest *manifest, const char *root,
 	const char *subject, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_placement p;
 	char *path = NULL;
-	int rc = vt_manifest_channel(&path, m, root, subject, 0, err);
+	int rc = vt_manifest_channel(&path, manifest, root, subject, 0, err);
 
 	if (!rc)
 		rc = vt_volume_read(&v, path, VT_VOLUME_HEADER | VT_VOLUME_FRAMES, err);
@@ -40,7 +40,7 @@ int vt_cohort_spacing(double out[3], const struct vt_manifest *manifest, const c
 	for (size_t i = 0; i < ids->n; i++) {
 		struct vt_err here = VT_ERR_INIT;
 
-		if (spacing_of(one, manifest, root, ids->v[i], &here)) {
+		if (vt_cohort_subject_spacing(one, manifest, root, ids->v[i], &here)) {
 			why = here;
 			continue;
 		}

@@ -5,6 +5,10 @@
 #include "common/image/prepare.h"
 #include "common/seg/manifest.h"
 
+/* Voxel spacing of the subject's first channel along R, A, S, from its header. */
+int vt_cohort_subject_spacing(double out[3], const struct vt_manifest *manifest, const char *root,
+	const char *subject, struct vt_err *err);
+
 /* Median over the subjects of the first channel's voxel spacing along R, A, S (the mean of the
  * middle two of an even number), from the headers.  Subjects whose header cannot be read are
  * left out; VT_EDATA if none is left. */

@@ -399,7 +399,7 @@ static int vote_here(struct vt_prediction *p, struct vt_err *err)
 	if (p->how.whole)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: blocks of the training's size vote; leave --window whole "
-		        "out");
+			"out");
 	p->voted = malloc(p->voxels);
 	if (!p->voted)
 		return vt_err_nomem(err, p->voxels);

@@ -29,7 +29,8 @@ struct vt_predict_opts {
 	bool flips;     /* mean of the logits of each window's eight mirrorings */
 	bool classes;   /* with softmax: 1 + the region's number instead of its bit */
 	int votes;      /* > 0: by so many sub-volumes that vote (vote.h); with softmax */
-	bool whole; /* one window, at the first voxel: the session takes the container, padded behind */
+	/* one window, at the first voxel: the session takes the container, padded behind */
+	bool whole;
 	enum vt_tta tta; /* mean of the probabilities of turned volumes; joined on the host */
 };
 

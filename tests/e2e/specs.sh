@@ -13,7 +13,13 @@ recipe recipe/evaluate-fold.json '"subjects":"validation","overlap":0,"bootstrap
 recipe recipe/evaluate-folds.json '"subjects":"folds","overlap":0,"bootstrap":0'
 recipe recipe/tune-folds.json '"subjects":"folds","overlap":0,"thresholds":[0.3],"sizes":[50]'
 recipe recipe/predict-coarse.json '"overlap":0'
-for s in train train-coarse train-fine; do recipe recipe/$s.json "$net,$small,\"fold\":1"; done
+recipe recipe/train.json "$net,$small,\"fold\":1"
+recipe recipe/cohort-spacing.json '"of":"mean"'
+recipe recipe/normalize-coarse.json '"spacing":4'
+recipe recipe/predict-fine.json '"overlap":0'
+box='"augment":[{"name":"rotate","range":[-10,10]},{"name":"zoom","range":[0.8,1]},{"name":"translate","range":[-10,10]}]'
+recipe recipe/train-coarse.json "\"model\":\"med3d-resnet\",\"network\":{\"depth\":\"10\",\"head\":\"coarse\"},$small,\"pad\":true,\"fold\":1"
+recipe recipe/train-fine.json "\"model\":\"denseaspp\",\"network\":{\"depth\":\"10\",\"hidden\":16,\"growth\":8,\"dilations\":[1,2]},$box,$small,\"pad\":true,\"fold\":1"
 if [ "${SIZE:-tiny}" = full ]; then
 	net3='"model":"med3d-resnet","network":{"depth":"10"}' tissue='"model":"meshnet"'
 else
@@ -51,10 +57,20 @@ one=$(score tf/fold-1); [ -n "$one" ] && [ "$(score same)" = "$one" ]; ok $? "an
 [ "$(score mixed)" = "$one" ]; ok $? "directories without a checkpoint are no members"
 mkdir bad; cp -r tf/fold-1 bad/a; cp -r tf/fold-1 bad/b; sed -i 's/"ET"/"XX"/; /"WT",/d' bad/b/checkpoint.json; score bad >/dev/null; [ $? != 0 ]; ok $? "members with other regions are refused"
 both med3d-transfer "evaluate=1 export=1 pretrain=1 source-crop=4 source-normalize=4 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded"
-# Its whole-scan crops are those that glioma made, byte for byte, and so are results that follow from equal bytes: skipped.
-both two-stage-liver "coarse=1 crop-fine=4 evaluate=1 export=1 find=4 skullstrip-normalize=4 train=1"
-voxtrail checkout crop-fine fine --store store >/dev/null; voxtrail checkout find found --store store >/dev/null
-[ "$(ls found/*/seg.nii.gz | wc -l):$(ls fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
+both two-stage-liver "coarse=1 crop-coarse=4 crop-fine=4 evaluate=1 export=1 find=4 find-new=4 normalize-coarse=4 predict=4 skullstrip-normalize=4 spacing=1 train=1" --repo new-scans=cohort/scans
+for r in crop-fine find predict evaluate; do voxtrail checkout $r liver/$r --store store >/dev/null; done
+[ "$(ls liver/find/*/seg.nii.gz | wc -l):$(ls liver/crop-fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
+python3 - <<'END' >log 2>&1
+import hashlib, json
+import nibabel as nib, numpy as np
+sources = json.load(open("liver/evaluate/metrics.json"))["sources"]
+for s, digests in sources.items():
+    got = np.asarray(nib.load("liver/predict/%s/seg.nii.gz" % s).dataobj)
+    assert got.shape == nib.load("cohort/scans/%s/t1.nii.gz" % s).shape
+    assert hashlib.sha256(got.astype("u1").T.tobytes()).hexdigest() == digests["prediction_voxels_sha256"], (s, digests)
+assert sources
+END
+ok $? "two-stage: on new scans the two networks give the label maps that evaluate scored, to the voxel"
 both meshnet-tissue "evaluate=1 export=1 train=1"
 run nightly; says "nightly: before the first tick nothing is trained" ""
 voxtrail tick "$ROOT/pipelines/nightly.json" train --store store >/dev/null 2>&1; run nightly; says "nightly: a tick trains; nothing runs behind the same bytes" "train=1"

@@ -41,7 +41,7 @@ def crop(trace, patch):
 
 # --- space ------------------------------------------------------------------------------------------------------------------
 def coordinates(trace, patch, spacing):
-    m, control = np.eye(3), None
+    m, control, shift = np.eye(3), None, np.zeros(3)
     for t in trace[1:]:
         if t["name"] == "rotate":
             for a, degrees in enumerate(t["degrees"]):
@@ -52,10 +52,12 @@ def coordinates(trace, patch, spacing):
                 m = m @ np.diag(1 / np.array(spacing)) @ turn @ np.diag(spacing)
         elif t["name"] == "zoom":
             m = m / t["factor"][0]
+        elif t["name"] == "translate":
+            shift += np.array(t["mm"]) / np.array(spacing)
         elif t["name"] == "elastic":
             control = np.array(t["control"])
     o = np.indices(patch).reshape(3, -1).astype("f8")
-    source = np.array(trace[0]["center"])[:, None] + m @ (o - (np.array(patch)[:, None] - 1) / 2)
+    source = (np.array(trace[0]["center"]) + shift)[:, None] + m @ (o - (np.array(patch)[:, None] - 1) / 2)
     if control is not None:
         grid = 8.0
         shape = [int((n - 1) / grid) + 4 for n in patch]
@@ -67,6 +69,8 @@ def coordinates(trace, patch, spacing):
 
 bends = {"rotate": [{"name": "rotate", "range": [-40, 40]}], "axial": [{"name": "rotate", "range": [20, 30], "axes": "z"}],
          "zoom": [{"name": "zoom", "range": [0.6, 0.8]}], "elastic": [{"name": "elastic", "range": [1, 2], "grid": 8}],
+         "translate": [{"name": "translate", "range": [-7.3, 7.3]}], "a box that grows, turns and moves": [
+             {"name": "rotate", "range": [-10, 10]}, {"name": "zoom", "range": [0.7, 1]}, {"name": "translate", "range": [-5, 5], "axes": "yx"}],
          "all three": [{"name": "rotate", "range": [-30, 30]}, {"name": "zoom", "range": [0.7, 1.4]}, {"name": "elastic", "range": [0.5, 1.5], "grid": 8}]}
 for name, steps in bends.items():
     worst, wrong, voxels = 0, 0, 0

@@ -1,0 +1,157 @@
+/* cohort-spacing: a cohort's scans -> its manifest with the median or mean voxel spacing.
+ *
+ * in   scans     all subjects of a commit
+ *      manifest  what the cohort's files mean
+ * out  manifest.json, spacing.csv; quarantine/<subject>.json for whose header cannot be read
+ *
+ * A stage of its own, so that the stages behind it still take one subject a datum. */
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "common/base/csv.h"
+#include "common/base/sort.h"
+#include "common/image/intensity.h"
+#include "common/seg/cohort.h"
+#include "common/stage/stage.h"
+
+struct params {
+	int64_t of;
+};
+
+enum { MEDIAN, MEAN };
+static const char *const kinds[] = { "median", "mean", NULL };
+
+static const struct vt_port in[] = {
+	{ "scans", VT_PORT_DIR, false, "all subjects, as the manifest lays them out" },
+	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
+	{ NULL, 0, false, NULL },
+};
+
+static const struct vt_param params[] = {
+	VT_ENUM("of", of, kinds, MEDIAN, "what is taken of the subjects, an axis at a time"),
+	{ .name = NULL },
+};
+
+/* Spacings of the subjects that can be read, by axis, and the table. */
+struct cohort {
+	double *axis[3];
+	size_t n;
+	struct vt_buf table;
+};
+
+static int read_all(struct cohort *c, struct vt_stage_run *r, const struct vt_manifest *m,
+	const struct vt_strs *ids, struct vt_err *err)
+{
+	int rc = 0;
+
+	vt_buf_str(&c->table, "subject,right_mm,anterior_mm,superior_mm\n");
+	for (size_t i = 0; !rc && i < ids->n; i++) {
+		struct vt_err why = VT_ERR_INIT;
+		double mm[3];
+
+		rc = vt_cohort_subject_spacing(mm, m, vt_stage_input(r, "scans"), ids->v[i], &why);
+		if (rc == VT_EDATA || rc == VT_ENOINPUT) {
+			rc = vt_stage_quarantine(r, ids->v[i], &why, err);
+			continue;
+		}
+		if (rc) {
+			*err = why;
+			break;
+		}
+		vt_csv_quote(&c->table, ids->v[i]);
+		for (int a = 0; a < 3; a++) {
+			char text[32];
+
+			vt_json_real_text(text, mm[a]);
+			vt_buf_printf(&c->table, ",%s", text);
+			c->axis[a][c->n] = mm[a];
+		}
+		vt_buf_char(&c->table, '\n');
+		c->n++;
+	}
+	if (!rc && !c->n)
+		rc = vt_err_set(err, VT_EDATA, "%s: no subject's spacing can be read",
+			vt_stage_input(r, "scans"));
+	return rc;
+}
+
+/* To 0.0001 mm: headers hold 32-bit numbers, and what differs behind that is no other grid. */
+static double taken(double *v, size_t n, int64_t of)
+{
+	double sum = 0, value;
+
+	for (size_t i = 0; i < n; i++)
+		sum += v[i];
+	vt_sort_doubles(v, n);
+	value = of == MEAN ? sum / (double)n : vt_percentile_sorted(v, n, 50);
+	return floor(value * 1e4 + 0.5) / 1e4;
+}
+
+static int write_manifest(struct vt_stage_run *r, const struct vt_manifest *m, struct cohort *c,
+	struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	struct vt_json *j = vt_json_copy(m->json), *mm = vt_json_new(VT_JSON_ARRAY);
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	for (int a = 0; a < 3; a++)
+		vt_json_push(mm, vt_json_new_real(taken(c->axis[a], c->n, p->of)));
+	vt_json_put(j, "spacing_mm", mm);
+	vt_json_pretty(&text, j);
+	rc = vt_stage_write(r, "manifest.json", &text, err);
+	if (!rc)
+		rc = vt_stage_write(r, "spacing.csv", &c->table, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const char *scans = vt_stage_input(r, "scans");
+	struct cohort c = { .table = VT_BUF_INIT };
+	struct vt_strs ids = VT_STRS_INIT;
+	struct vt_manifest *m = NULL;
+	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+
+	if (!rc)
+		rc = vt_manifest_subjects(&ids, m, scans, err);
+	if (!rc && !ids.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
+			scans, m->name);
+	for (int a = 0; a < 3; a++)
+		c.axis[a] = vt_xcalloc(ids.n + 1, sizeof(double));
+	if (!rc)
+		rc = read_all(&c, r, m, &ids, err);
+	if (!rc)
+		rc = write_manifest(r, m, &c, err);
+	for (int a = 0; a < 3; a++)
+		free(c.axis[a]);
+	vt_buf_release(&c.table);
+	vt_strs_release(&ids);
+	vt_manifest_free(m);
+	return rc;
+}
+
+static const struct vt_stage stage = {
+	.name = "cohort-spacing",
+	.version = "1",
+	.summary = "Writes a cohort's median or mean voxel spacing into its manifest.",
+	.output = "manifest.json: the manifest with spacing_mm; spacing.csv: each subject's",
+	.about =
+		"Headers of the first channel are read, of all subjects, along right, anterior and "
+		"superior. The result is rounded to 0.0001 mm. Stages that take this manifest "
+		"resample each subject to it alone, so a pipeline still has a subject a datum, "
+		"and a further subject prepares the others again only where the number moves.",
+	.in = in,
+	.params = params,
+	.params_size = sizeof(struct params),
+	.run = run,
+};
+
+int main(int argc, char **argv)
+{
+	return vt_stage_main(&stage, argc, argv);
+}
