@@ -60,7 +60,7 @@ both med3d-transfer "evaluate=1 export=1 pretrain=1 source-crop=4 source-normali
 both two-stage-liver "coarse=1 crop-coarse=4 crop-fine=4 evaluate=1 export=1 find=4 find-new=4 normalize-coarse=4 predict=4 skullstrip-normalize=4 spacing=1 train=1" --repo new-scans=cohort/scans
 for r in crop-fine find predict evaluate; do voxtrail checkout $r liver/$r --store store >/dev/null; done
 [ "$(ls liver/find/*/seg.nii.gz | wc -l):$(ls liver/crop-fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
-python3 - <<'END' >log 2>&1
+"$PYTHON" - <<'END' >log 2>&1
 import hashlib, json
 import nibabel as nib, numpy as np
 sources = json.load(open("liver/evaluate/metrics.json"))["sources"]
