@@ -1,4 +1,4 @@
-"""No output depends on memory that nobody wrote: every stage, with three kinds of network, gives the same bytes whatever malloc hands out
+"""No output depends on memory that nobody wrote: every stage, with every network, gives the same bytes whatever malloc hands out
 (MALLOC_PERTURB_ of glibc fills new memory with a byte and freed memory with its complement)."""
 import json, os, subprocess
 import numpy as np
@@ -7,7 +7,10 @@ from _checks import say
 
 T, B = os.environ["T"], os.environ["B"]
 rng = np.random.default_rng(3)
-nets = (("segresnet", '{"init_filters": 8}'), ("unet3d", '{"width": 8}'), ("med3d-resnet", '{"depth": "10"}'))
+nets = (("segresnet", '{"init_filters": 8, "vae": 1, "vae_size": 8}', 16), ("meshnet", '{"channels": 4, "dilations": [1, 2]}', 8), ("unet3d", '{"width": 8, "deep_supervision": 1}', 8),
+        ("unet3d-cbam", '{"width": 8}', 8), ("vnet", "{}", 8), ("med3d-resnet", '{"depth": "10"}', 8), ("denseaspp", '{"depth": "10", "hidden": 32, "growth": 16}', 8),
+        ("attention-unet", '{"channels": [8, 8, 8, 8, 8]}', 16), ("nnunet-plain", '{"features": [8, 8, 8, 8, 8, 8]}', 32),
+        ("residual-unet", '{"channels": [8, 8, 8, 8, 8]}', 16), ("catalyst-unet", "{}", 8))
 
 
 n = 20
@@ -40,14 +43,14 @@ for fill in ("85", "170"):
     at = T + "/" + fill
     faults.append(stage(fill, "skullstrip-normalize", "n", "--scans", T + "/c", "--strip", "never", *m))
     faults.append(stage(fill, "crop-patch", "p", "--normed", at + "/n", "--labels", T + "/c", *m))
-    for net, params in nets:
-        faults.append(stage(fill, "train", "t-" + net, "--patches", at + "/p", "--model", net, "--network", params, "--patch", "16",
-                            "--steps", "2", "--validate-every", "2"))
-        faults.append(stage(fill, "evaluate", "e-" + net, "--model", at + "/t-" + net, "--patches", at + "/p"))
-        faults.append(stage(fill, "predict", "q-" + net, "--model", at + "/t-" + net, "--scans", T + "/c", *m))
+    for net, params, patch in nets:
+        faults.append(stage(fill, "train", "t-" + net, "--patches", at + "/p", "--model", net, "--network", params, "--patch", str(patch), "--pad", "true",
+                            "--steps", "1", "--validate-every", "1"))
+        faults.append(stage(fill, "evaluate", "e-" + net, "--model", at + "/t-" + net, "--patches", at + "/p", "--overlap", "0"))
+        faults.append(stage(fill, "predict", "q-" + net, "--model", at + "/t-" + net, "--scans", T + "/c", "--overlap", "0", *m))
         faults.append(stage(fill, "export", "x-" + net, "--model", at + "/t-" + net))
 faults = [f for f in faults if f]
 say(not faults, "every stage runs", faults[:2])
-for out in ["n", "p"] + [k + "-" + net for net, _ in nets for k in "teqx"]:
+for out in ["n", "p"] + [k + "-" + net for net, *_ in nets for k in "teqx"]:
     a, b = all_of("%s/85/%s" % (T, out)), all_of("%s/170/%s" % (T, out))
     say(a and a == b, "the same bytes: " + out, sorted(k for k in set(a) | set(b) if a.get(k) != b.get(k))[:3])
