@@ -222,6 +222,8 @@ static void several_slabs(void)
 {
 	one((struct conv_case){ same(8, 3, 1, 1, true), { 2, 4, 24, 24, 24 } });
 	one((struct conv_case){ same(3, 1, 1, 1, true), { 1, 17, 26, 20, 21 } });
+	/* sixteen channels and the rest of twenty-five beside two blocks of outputs, and one */
+	one((struct conv_case){ same(24, 3, 2, 1, true), { 1, 25, 9, 8, 7 } });
 }
 
 /* Shapes that winograd.h takes: both m on every axis, sizes that leave tiles cut, dilations, no

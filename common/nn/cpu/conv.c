@@ -18,8 +18,8 @@
 
 enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3 };
 /* of a panel's task: full tiles, sums and inputs in the second-level cache; where a tap reaches
- * one output in eight, more */
-enum { OUTPUTS = 112, SPARSE_OUTPUTS = 448 };
+ * one output in eight, and where the weights do not stay in the cache from task to task, more */
+enum { OUTPUTS = 112, SPARSE_OUTPUTS = 448, MANY_WEIGHTS = 1 << 20 };
 
 struct gather {
 	const struct vt_conv_run *r;
@@ -314,7 +314,9 @@ static void run_panel(const struct vt_conv_run *r, struct gather *g, struct orde
 		.y = &g->y,
 		.x = &g->x,
 		.add = g->add,
-		.per_group = g->inverse && r->c->stride > 1 ? SPARSE_OUTPUTS : OUTPUTS });
+		.per_group = (g->inverse && r->c->stride > 1) || packed > MANY_WEIGHTS
+			? SPARSE_OUTPUTS
+			: OUTPUTS });
 	release_axes(g);
 }
 

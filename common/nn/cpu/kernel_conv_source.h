@@ -137,7 +137,7 @@ INLINE void row_of(const struct vt_row *r, const int first, const int n, const i
 	}
 }
 
-static void row(const struct vt_row *r)
+static void row_of_eight(const struct vt_row *r)
 {
 	int i = 0;
 
@@ -169,6 +169,21 @@ static void row(const struct vt_row *r)
 		row_of(r, i, 4, 1);
 	for (; i < r->n; i++)
 		row_of(r, i, 1, 1);
+}
+
+static void row(const struct vt_row *r)
+{
+	struct vt_row half = *r;
+
+	half.n = r->n < VT_LANES ? r->n : VT_LANES;
+	row_of_eight(&half);
+	if (r->n <= VT_LANES)
+		return;
+	half.n = r->n - VT_LANES;
+	half.x += r->x_block;
+	half.g += r->g_block;
+	half.g2 = r->g2 ? r->g2 + r->g_block : NULL;
+	row_of_eight(&half);
 }
 
 /* c_out channels x `wide` vectors along x from v on. */

@@ -39,12 +39,14 @@ struct vt_tile {
 
 /* Rows of a weight gradient: g[i, 0..7] += sum over rows r, positions j < count of x[r *
  * row_step + j * step + i] * dy[r * dy_row_step + j * dy_step + 0..7], i < n <= 8, upwards; with
- * dy2 and g2 a second block of eight. */
+ * dy2 and g2 a second block of eight.  n <= 16: the ninth i and up lie x_block floats behind the
+ * first eight, their sums g_block floats behind. */
 struct vt_row {
 	const float *x, *dy, *dy2;
 	size_t step, dy_step, row_step, dy_row_step;
 	int rows, count, n;
 	float *g, *g2;
+	size_t x_block, g_block;
 };
 
 /* y[o * y_row + v] = start[o] (or 0) + sum over taps, channels i of w[i * c_out + o] * x[i *

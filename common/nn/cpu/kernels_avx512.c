@@ -189,7 +189,40 @@ INLINE void row_alone_of(const struct vt_row *r, const int first, const int n)
 		v8_store(r->g + (size_t)(first + i) * VT_LANES, acc[i]);
 }
 
-static void row(const struct vt_row *r)
+/* Sixteen channels: two blocks of sums for each that dy is read. */
+static void row_of_sixteen(const struct vt_row *r)
+{
+	v16 acc[2 * VT_LANES];
+
+	for (int i = 0; i < 2 * VT_LANES; i++) {
+		size_t at = (size_t)(i / VT_LANES) * r->g_block + (size_t)(i % VT_LANES * VT_LANES);
+
+		acc[i] = v16_pair(r->g + at, r->g2 + at);
+	}
+	for (int l = 0; l < r->rows; l++) {
+		const float *x = r->x + (size_t)l * r->row_step, *x2 = x + r->x_block,
+			    *dy = r->dy + (size_t)l * r->dy_row_step;
+		const float *dy2 = r->dy2 + (size_t)l * r->dy_row_step;
+
+		for (int j = 0; j < r->count;
+			j++, x += r->step, x2 += r->step, dy += r->dy_step, dy2 += r->dy_step) {
+			v16 d = v16_pair(dy, dy2);
+
+			for (int i = 0; i < VT_LANES; i++) {
+				acc[i] = _mm512_fmadd_ps(d, _mm512_set1_ps(x[i]), acc[i]);
+				acc[VT_LANES + i] = _mm512_fmadd_ps(d, _mm512_set1_ps(x2[i]),
+					acc[VT_LANES + i]);
+			}
+		}
+	}
+	for (int i = 0; i < 2 * VT_LANES; i++) {
+		size_t at = (size_t)(i / VT_LANES) * r->g_block + (size_t)(i % VT_LANES * VT_LANES);
+
+		v16_split(r->g + at, r->g2 + at, acc[i]);
+	}
+}
+
+static void row_of_eight(const struct vt_row *r)
 {
 	int i = 0;
 
@@ -212,6 +245,25 @@ static void row(const struct vt_row *r)
 		row_alone_of(r, i, 4);
 	for (; i < r->n; i++)
 		row_alone_of(r, i, 1);
+}
+
+static void row(const struct vt_row *r)
+{
+	struct vt_row half = *r;
+
+	if (r->n == 2 * VT_LANES && r->g2) {
+		row_of_sixteen(r);
+		return;
+	}
+	half.n = r->n < VT_LANES ? r->n : VT_LANES;
+	row_of_eight(&half);
+	if (r->n <= VT_LANES)
+		return;
+	half.n = r->n - VT_LANES;
+	half.x += r->x_block;
+	half.g += r->g_block;
+	half.g2 = r->g2 ? r->g2 + r->g_block : NULL;
+	row_of_eight(&half);
 }
 
 INLINE void products_pair_of(const struct vt_products *p, float *m, const float *v, const float *u,

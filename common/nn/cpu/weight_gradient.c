@@ -67,7 +67,9 @@ static void grad_of_rows(const struct weight_grad *g, float *part, float *part2,
 	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
 	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES,
 		.dy_step = VT_LANES,
-		.n = l.c - bb * VT_LANES < VT_LANES ? l.c - bb * VT_LANES : VT_LANES,
+		.n = l.c - bb * VT_LANES < 2 * VT_LANES ? l.c - bb * VT_LANES : 2 * VT_LANES,
+		.x_block = l_block,
+		.g_block = part_floats(taps_of(g->c)),
 		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES,
 		.dy_row_step = (size_t)s.w * VT_LANES };
 
@@ -107,9 +109,10 @@ static void grad_task(void *ctx, size_t task)
 {
 	const struct weight_grad *g = ctx;
 	struct vt_shape s = g->small.s;
-	int bb = (int)(task % (size_t)g->blocks),
-	    sb = 2 * (int)(task / (size_t)g->blocks % (size_t)g->pairs);
-	int slab = (int)(task / (size_t)g->blocks / (size_t)g->pairs);
+	size_t big_pairs = (size_t)(g->blocks + 1) / 2;
+	int bb = 2 * (int)(task % big_pairs), sb = 2 * (int)(task / big_pairs % (size_t)g->pairs);
+	int slab = (int)(task / big_pairs / (size_t)g->pairs);
+	size_t floats = part_floats(taps_of(g->c)) * (bb + 1 < g->blocks ? 2 : 1);
 	float *part = part_of(g, slab, sb, bb),
 	      *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
 	int from = (int)((long)s.d * slab / g->slabs),
@@ -117,9 +120,9 @@ static void grad_task(void *ctx, size_t task)
 	/* the chunk stays in the first-level cache over all taps */
 	int rows = s.w < VT_GRADIENT_CHUNK ? VT_GRADIENT_CHUNK / s.w : 1;
 
-	memset(part, 0, part_floats(taps_of(g->c)) * sizeof(float));
+	memset(part, 0, floats * sizeof(float));
 	if (part2)
-		memset(part2, 0, part_floats(taps_of(g->c)) * sizeof(float));
+		memset(part2, 0, floats * sizeof(float));
 	for (int n = 0; n < s.n; n++)
 		for (int oz = from; oz < to; oz++)
 			for (int oy = 0; oy < s.h; oy += rows)
@@ -166,7 +169,8 @@ void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, str
 		inside(&g.x, t, &g.x_from[t], &g.x_to[t]);
 		inside(&g.y, t, &g.y_from[t], &g.y_to[t]);
 	}
-	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)g.blocks, grad_task, &g);
+	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)((g.blocks + 1) / 2), grad_task,
+		&g);
 	vt_parallel_for((size_t)small.s.c, sum_slabs, &g);
 	free(g.z.at);
 	free(g.y.at);

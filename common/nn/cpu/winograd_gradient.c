@@ -55,7 +55,7 @@ static void point_task(void *ctx, size_t point)
 	size_t block = (size_t)(j->batch * j->beam) * VT_LANES;
 
 	for (int ob = 0; ob < j->out_blocks; ob += 2)
-		for (int ib = 0; ib < j->in_blocks; ib++) {
+		for (int ib = 0; ib < j->in_blocks; ib += 2) {
 			int left = j->x.s.c - ib * VT_LANES;
 			const float *dy = j->z + point * j->z_point + (size_t)ob * block;
 			struct vt_row r = { .x = j->v + point * j->v_point + (size_t)ib * block,
@@ -65,7 +65,9 @@ static void point_task(void *ctx, size_t point)
 				.dy_step = VT_LANES,
 				.rows = 1,
 				.count = j->n * j->beam,
-				.n = left < VT_LANES ? left : VT_LANES,
+				.n = left < 2 * VT_LANES ? left : 2 * VT_LANES,
+				.x_block = block,
+				.g_block = VT_LANES * VT_LANES,
 				.g = sum_of(j, ob, point, ib),
 				.g2 = ob + 1 < j->out_blocks ? sum_of(j, ob + 1, point, ib)
 							     : NULL };
