@@ -85,7 +85,9 @@ static double binary_terms(const struct work *w, double z, double p, bool on, do
 
 static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s)
 {
-	for (int c = 0; c < w->c; c++)
+	for (int c = 0; c < w->c; c++) {
+		struct vt_loss_sums sum = s[c];
+
 		for (size_t v = r.from; v < r.to; v++) {
 			size_t i = (r.item * (size_t)w->c + (size_t)c) * w->voxels + v;
 			bool on = is_on(w, r.item, c, v);
@@ -94,12 +96,14 @@ static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s
 			w->p[i] = p;
 			if (is_ignored(w, r.item, v))
 				continue;
-			s[c].p += (double)p;
-			s[c].pp += (double)p * (double)p;
-			s[c].pr += on ? (double)p : 0;
-			s[c].r += on;
-			s[c].point += binary_terms(w, (double)w->logits[i], (double)p, on, NULL);
+			sum.p += (double)p;
+			sum.pp += (double)p * (double)p;
+			sum.pr += on ? (double)p : 0;
+			sum.r += on;
+			sum.point += binary_terms(w, (double)w->logits[i], (double)p, on, NULL);
 		}
+		s[c] = sum;
+	}
 }
 
 /* Focal and cross-entropy of the target's class with -ln P = ln: *f is what multiplies (P_c - [c

@@ -91,10 +91,12 @@ static void sum_squares(void *ctx, size_t i)
 {
 	struct vt_optim *o = ctx;
 	const struct vt_weight *w = vt_session_weight(o->s, (int)i);
+	size_t n = w->trainable && o->factor[i] > 0 ? w->n : 0;
+	double sum = 0;
 
-	o->squares[i] = 0;
-	for (size_t k = 0; w->trainable && o->factor[i] > 0 && k < w->n; k++)
-		o->squares[i] += (double)w->grad[k] * (double)w->grad[k];
+	for (size_t k = 0; k < n; k++)
+		sum += (double)w->grad[k] * (double)w->grad[k];
+	o->squares[i] = sum;
 }
 
 static void centralize(struct vt_weight *w)
@@ -125,23 +127,27 @@ static void step_sgd(const struct vt_optim *o, struct vt_weight *w, float *m, fl
 	}
 }
 
-static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *m, float *v,
-	float factor)
+/* Nothing in the loop may seem to change with what it writes, or it would not be made of
+ * vectors. */
+static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *restrict m,
+	float *restrict v, float factor)
 {
-	const struct factors *f = &o->f;
+	const struct factors f = o->f;
+	const float *restrict grad = w->grad;
+	float *restrict value = w->value;
+	size_t n = w->n;
 	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
 	float decay = decoupled ? 0 : (float)o->o.weight_decay,
-	      drop = decoupled ? (float)f->decay * factor : 0, rate = (float)f->rate * factor;
+	      drop = decoupled ? (float)f.decay * factor : 0, rate = (float)f.rate * factor;
 
-	for (size_t k = 0; k < w->n; k++) {
-		float g = w->grad[k] * f->clip, old = w->value[k] - drop * w->value[k];
+	for (size_t k = 0; k < n; k++) {
+		float g = grad[k] * f.clip, old = value[k] - drop * value[k];
 
-		g = decoupled ? g : g + decay * w->value[k];
-		m[k] = f->b1 * m[k] + f->a1 * g;
-		v[k] = f->b2 * v[k] + f->a2 * g * g;
-		w->value[k] = old -
-			(f->adaptive ? rate * m[k] / (sqrtf(v[k]) / f->root + f->eps)
-				     : rate * m[k]);
+		g = decoupled ? g : g + decay * value[k];
+		m[k] = f.b1 * m[k] + f.a1 * g;
+		v[k] = f.b2 * v[k] + f.a2 * g * g;
+		value[k] = old -
+			(f.adaptive ? rate * m[k] / (sqrtf(v[k]) / f.root + f.eps) : rate * m[k]);
 	}
 }
 

@@ -167,38 +167,56 @@ static int reflect(int i, int n)
 	return i < n ? i : period - 1 - i;
 }
 
+enum { BLUR_REACH = 64, BLUR_RUN = 64 };
+
+/* v[i] of a run of voxels along x from `at` on: the kernel's values in order. */
+static void blur_run(const struct pass *p, double *v, const int at[3], int count)
+{
+	const int *n = p->c->dim;
+	float beside[BLUR_RUN + 2 * BLUR_REACH];
+	const float *row = p->c->x + ((size_t)at[0] * (size_t)n[1] + (size_t)at[1]) * (size_t)n[2];
+
+	for (int i = 0; p->axis == 2 && i < count + 2 * p->radius; i++)
+		beside[i] = row[reflect(at[2] + i - p->radius, n[2])];
+	for (int k = 0; k <= 2 * p->radius; k++) {
+		int q[2] = { at[0], at[1] };
+		const float *x = beside + k;
+
+		if (p->axis < 2) {
+			q[p->axis] = reflect(at[p->axis] + k - p->radius, n[p->axis]);
+			x = p->c->x + ((size_t)q[0] * (size_t)n[1] + (size_t)q[1]) * (size_t)n[2] +
+				at[2];
+		}
+		for (int i = 0; i < count; i++)
+			v[i] += p->kernel[k] * (double)x[i];
+	}
+}
+
 /* other = x blurred along one axis. */
 static void blur_plane(void *ctx, size_t z)
 {
 	struct pass *p = ctx;
 	const int *n = p->c->dim;
 	int at[3] = { (int)z, 0, 0 };
-	size_t i = z * p->plane;
+	float *to = p->other + z * p->plane;
 
 	for (at[1] = 0; at[1] < n[1]; at[1]++)
-		for (at[2] = 0; at[2] < n[2]; at[2]++, i++) {
-			double v = 0;
+		for (at[2] = 0; at[2] < n[2]; at[2] += BLUR_RUN) {
+			int count = n[2] - at[2] < BLUR_RUN ? n[2] - at[2] : BLUR_RUN;
+			double v[BLUR_RUN] = { 0 };
 
-			for (int k = -p->radius; k <= p->radius; k++) {
-				int q[3] = { at[0], at[1], at[2] };
-
-				q[p->axis] = reflect(at[p->axis] + k, n[p->axis]);
-				v += p->kernel[k + p->radius] *
-					(double)p->c
-						->x[((size_t)q[0] * (size_t)n[1] + (size_t)q[1]) *
-								(size_t)n[2] +
-							(size_t)q[2]];
-			}
-			p->other[i] = (float)v;
+			blur_run(p, v, at, count);
+			for (int i = 0; i < count; i++)
+				*to++ = (float)v[i];
 		}
 }
 
 static void blur(struct pass *p)
 {
-	double s = p->c->value, total = 0, kernel[2 * 64 + 1];
+	double s = p->c->value, total = 0, kernel[2 * BLUR_REACH + 1];
 
 	p->radius = (int)(4 * s + 0.5);
-	assert(p->radius <= 64);
+	assert(p->radius <= BLUR_REACH);
 	if (!p->radius)
 		return;
 	for (int k = -p->radius; k <= p->radius; k++)
@@ -246,32 +264,34 @@ static void enlarge_plane(void *ctx, size_t z)
 {
 	struct pass *p = ctx;
 	const int *n = p->c->dim, *m = p->small;
-	double s[3];
-	int lo[3];
+	size_t row = (size_t)m[2];
+	double sz, sy, sx;
+	int lz = between(&sz, (int)z, n[0], m[0]);
+	float *to = p->c->x + z * p->plane;
 
-	lo[0] = between(&s[0], (int)z, n[0], m[0]);
-	for (int y = 0; y < n[1]; y++)
+	for (int y = 0; y < n[1]; y++) {
+		int ly = between(&sy, y, n[1], m[1]);
+		const float *from[4];
+		double w[4];
+
+		for (int k = 0; k < 4; k++) {
+			int qz = lz + (k >> 1) < m[0] ? lz + (k >> 1) : m[0] - 1,
+			    qy = ly + (k & 1) < m[1] ? ly + (k & 1) : m[1] - 1;
+
+			from[k] = p->other + ((size_t)qz * (size_t)m[1] + (size_t)qy) * row;
+			w[k] = (k >> 1 ? sz : 1 - sz) * (k & 1 ? sy : 1 - sy);
+		}
 		for (int x = 0; x < n[2]; x++) {
+			int lx = between(&sx, x, n[2], m[2]), ux = lx + 1 < m[2] ? lx + 1 : lx;
 			double v = 0;
 
-			lo[1] = between(&s[1], y, n[1], m[1]);
-			lo[2] = between(&s[2], x, n[2], m[2]);
-			for (int k = 0; k < 8; k++) {
-				const int up[3] = { k >> 2, k >> 1 & 1, k & 1 };
-				double w = 1;
-				size_t i = 0;
-
-				for (int a = 0; a < 3; a++) {
-					int q = lo[a] + up[a] < m[a] ? lo[a] + up[a] : m[a] - 1;
-
-					w *= up[a] ? s[a] : 1 - s[a];
-					i = i * (size_t)m[a] + (size_t)q;
-				}
-				v += w * (double)p->other[i];
+			for (int k = 0; k < 4; k++) {
+				v += w[k] * (1 - sx) * (double)from[k][lx];
+				v += w[k] * sx * (double)from[k][ux];
 			}
-			p->c->x[(z * (size_t)n[1] + (size_t)y) * (size_t)n[2] + (size_t)x] =
-				(float)v;
+			*to++ = (float)v;
 		}
+	}
 }
 
 static void lower(struct pass *p)

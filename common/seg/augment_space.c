@@ -116,16 +116,27 @@ struct corner {
 	float share[3];
 };
 
+/* floorf, which on the oldest processors of an architecture is a call. */
+static float whole_below(float v)
+{
+	float near;
+
+	if (!(v > -0x1p20f && v < 0x1p20f))
+		return floorf(v);
+	near = (float)(int)v;
+	return near > v ? near - 1 : near;
+}
+
 static void locate(struct corner *c, const struct job *j, const float *at)
 {
 	for (int a = 0; a < 3; a++) {
-		float whole = floorf(at[a]);
+		float below = whole_below(at[a]), whole = below;
 
 		/* far outside nothing is read; the bound keeps the number an int */
 		whole = whole < -2 ? -2 : whole;
 		whole = whole > 1 << 20 ? 1 << 20 : whole;
 		c->at[a] = (int)whole - j->lo[a];
-		c->share[a] = at[a] - floorf(at[a]);
+		c->share[a] = at[a] - below;
 	}
 }
 
@@ -248,23 +259,24 @@ static uint8_t vote(const struct job *j, const struct corner *c)
 		int z = c->at[0] + (k >> 2) + j->lo[0], y = c->at[1] + (k >> 1 & 1) + j->lo[1],
 		    x = c->at[2] + (k & 1) + j->lo[2];
 		uint8_t bits = 0;
-		float w = weight(c, k);
 
 		if (z >= 0 && y >= 0 && x >= 0 && z < j->f->d && y < j->f->h && x < j->f->w)
 			bits = j->f->regions[((size_t)z * (size_t)j->f->h + (size_t)y) *
 					(size_t)j->f->w +
 				(size_t)x];
 		value[k] = bits;
-		each[k] = w;
 		all &= bits;
 		any |= bits;
-		for (int b = 0; !j->f->exclusive && bits >> b; b++)
-			sum[b] += bits >> b & 1 ? w : 0;
 	}
 	if (all == any)
 		return all;
+	for (int k = 0; k < 8; k++)
+		each[k] = weight(c, k);
 	if (j->f->exclusive)
 		return heaviest(value, each);
+	for (int k = 0; k < 8; k++)
+		for (int b = 0; value[k] >> b; b++)
+			sum[b] += value[k] >> b & 1 ? each[k] : 0;
 	for (int b = 0; b < 8; b++)
 		out = (uint8_t)(out | (sum[b] >= 0.5f) << b);
 	return out;
