@@ -117,6 +117,28 @@ static void note(struct vt_json *list, const char *name, const struct vt_scored 
 	vt_json_push(list, j);
 }
 
+/* The directory of the refused, which holds <subject>.json and nothing else; somebody of that name
+ * could not be told from it. */
+static int check_quarantine(const char *path, bool scored, struct vt_err *err)
+{
+	struct vt_strs names = VT_STRS_INIT;
+	bool strange = scored;
+	int rc = vt_fs_list(&names, path, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		size_t n = strlen(names.v[i]);
+
+		strange |= n < 6 || strcmp(names.v[i] + n - 5, ".json") != 0;
+	}
+	vt_strs_release(&names);
+	if (!rc && strange)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: a subject cannot have the name of the directory of refused ones; "
+			"rename it",
+			path);
+	return rc;
+}
+
 /* The entries of `from`: copied where kept, and listed. */
 static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n,
 	struct vt_json *unscored, struct vt_err *err)
@@ -132,8 +154,12 @@ static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n
 		char *path = vt_path_join(root, names.v[i]);
 		bool entry = vt_fs_is_dir(path) && names.v[i][0] != '.';
 
+		bool refused = !strcmp(names.v[i], "quarantine");
+
+		if (entry && refused)
+			rc = check_quarantine(path, one != NULL, err);
 		free(path);
-		if (!entry || !strcmp(names.v[i], "quarantine"))
+		if (rc || !entry || refused)
 			continue;
 		if (!one)
 			note(unscored, names.v[i], NULL);

@@ -201,6 +201,10 @@ int vt_peer_serve(struct vt_store *s, const struct vt_peer_limits *limits, int i
 		rc = on_request(&v, line, err);
 		free(line);
 	}
+	if (!rc && (end.code == VT_EDATA || v.line.len)) { /* a line too long, or half of one */
+		*err = end;
+		rc = err->code;
+	}
 	if (rc)
 		say_no(&v, err);
 	vt_peer_close(v.peer);

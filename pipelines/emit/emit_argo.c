@@ -325,7 +325,7 @@ static struct vt_json *fan_template(const struct vt_spec *s, const struct vt_pip
 	return t;
 }
 
-static struct vt_json *merge_template(const struct vt_pipeline *p)
+static struct vt_json *merge_template(const struct vt_spec *s, const struct vt_pipeline *p)
 {
 	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--tries", "--out",
 		"/pfs/out", "--marker", "/pfs/commit/COMMIT", "--text", "{{workflow.uid}}" };
@@ -357,6 +357,8 @@ static struct vt_json *merge_template(const struct vt_pipeline *p)
 	vt_json_put(container, "command", words);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		push_text(args, fixed[i]);
+	if (vt_pipeline_must_leave(s, p))
+		push_text(args, "--not-only-quarantine");
 	vt_json_put(container, "args", args);
 	volume_mount(mounts, "/pfs/commit", "commit");
 	vt_json_put(container, "volumeMounts", mounts);
@@ -520,7 +522,7 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 			vt_json_push(templates, plan_template(s, p));
 			vt_json_push(templates, fan_template(s, p));
 		}
-		vt_json_push(templates, merge_template(p));
+		vt_json_push(templates, merge_template(s, p));
 		if (p->warm)
 			vt_json_push(templates, latest_template(p));
 	}

@@ -148,13 +148,15 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 	return t;
 }
 
-static struct vt_json *merge_tool(const struct vt_pipeline *p)
+static struct vt_json *merge_tool(const struct vt_spec *s, const struct vt_pipeline *p)
 {
 	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = object(),
 		       *parts = object(), *binding = object(), *outs = object();
 	struct vt_json *arguments = array();
 	push_text(arguments, "--out");
 	push_text(arguments, p->name);
+	if (vt_pipeline_must_leave(s, p))
+		push_text(arguments, "--not-only-quarantine");
 	vt_json_put_text(parts, "type", "Directory[]");
 	vt_json_put_int(binding, "position", 1);
 	vt_json_put(parts, "inputBinding", binding);
@@ -261,7 +263,7 @@ int vt_emit_cwl(struct vt_buf *out, const struct vt_spec *spec, struct vt_err *e
 		const struct vt_pipeline *p = &spec->pipeline[spec->order[i]];
 		vt_json_push(graph, plan_tool(p));
 		vt_json_push(graph, stage_tool(p));
-		vt_json_push(graph, merge_tool(p));
+		vt_json_push(graph, merge_tool(spec, p));
 	}
 	vt_json_push(graph, workflow(spec));
 	vt_json_put(d, "$graph", graph);

@@ -3,6 +3,7 @@
 #define PIPELINES_EMIT_EMIT_INTERNAL_H
 
 #include "pipelines/emit/emit.h"
+#include "pipelines/runner/datum_record.h"
 
 /* A leaf whose glob can match several paths; a pipeline that has one has many datums. */
 bool vt_emit_fans(const struct vt_input *leaf);

@@ -110,8 +110,11 @@ static void datum_rule(struct vt_buf *b, const struct vt_pipeline *p, const char
 		p->name, p->name, p->name, p->name);
 }
 
-static void merge_rule(struct vt_buf *b, const struct vt_pipeline *p, const char *rule)
+static void merge_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
+	const char *rule)
 {
+	const char *demand = vt_pipeline_must_leave(s, p) ? " --not-only-quarantine" : "";
+
 	vt_buf_printf(b,
 		"\ndef datums_of_%s(wildcards):\n    with "
 		"open(checkpoints.plan_%s.get().output[0]) as f:\n"
@@ -123,12 +126,12 @@ static void merge_rule(struct vt_buf *b, const struct vt_pipeline *p, const char
 		"   output:\n"
 		"        touch(\".merged/%s\"),\n    shell:\n        \"mkdir -p .parts/%s .new && "
 		"rm -rf .new/%s && \"\n"
-		"        \"voxtrail merge --from .parts/%s --only {input.listed:q} --out .new/%s "
+		"        \"voxtrail merge --from .parts/%s --only {input.listed:q} --out .new/%s%s "
 		"&& "
 		"\"\n"
 		"        \"rm -rf %s && mv .new/%s %s\"\n",
-		rule, rule, p->name, p->name, p->name, p->name, p->name, p->name, p->name, p->name,
-		p->name);
+		rule, rule, p->name, p->name, p->name, p->name, p->name, p->name, demand, p->name,
+		p->name, p->name);
 }
 
 static void head(struct vt_buf *b, const struct vt_strs *sources)
@@ -203,7 +206,7 @@ int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *specs, struct vt_e
 		rule_name(&rule, specs, specs->order[i]);
 		plan_rule(b, specs, p, rule.data);
 		datum_rule(b, p, rule.data);
-		merge_rule(b, p, rule.data);
+		merge_rule(b, specs, p, rule.data);
 	}
 	vt_buf_release(&text);
 	vt_buf_release(&rule);

@@ -38,6 +38,28 @@ bool vt_pipeline_may_be_empty(const struct vt_pipeline *pipeline)
 	return text && !strcmp(text, "true");
 }
 
+struct readers {
+	const char *name;
+	bool any;
+};
+
+static void note_reader(void *ctx, const struct vt_input *leaf)
+{
+	struct readers *readers = ctx;
+
+	readers->any |=
+		leaf->kind == VT_INPUT_PFS && !leaf->warm && !strcmp(leaf->repo, readers->name);
+}
+
+bool vt_pipeline_must_leave(const struct vt_spec *spec, const struct vt_pipeline *pipeline)
+{
+	struct readers readers = { pipeline->name, false };
+
+	for (size_t i = 0; i < spec->n; i++)
+		vt_input_leaves(spec->pipeline[i].input, note_reader, &readers);
+	return !readers.any && !vt_pipeline_may_be_empty(pipeline);
+}
+
 static void side_release(struct side *s)
 {
 	vt_strs_release(&s->files);

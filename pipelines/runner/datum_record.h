@@ -31,6 +31,11 @@ struct vt_done {
 /* Does a path of an output name a refused subject? */
 bool vt_path_in_quarantine(const char *path);
 
+/* Is the pipeline's work in vain if its output holds nothing but quarantine?  Not where another
+ * pipeline of the spec reads it, which may record who is in it, nor where the spec says that it may
+ * be empty. */
+bool vt_pipeline_must_leave(const struct vt_spec *spec, const struct vt_pipeline *pipeline);
+
 /* VT_EFAIL: a stage of ours that left no record, or a program that wrote nothing.  VT_EDATA: a
  * record of the program that does not fit the files it lists; exit status 65 and nobody in
  * quarantine. */

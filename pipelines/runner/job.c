@@ -282,32 +282,16 @@ static int commit_output(struct vt_run *r, struct vt_job *j, const struct vt_tre
 	return err->code;
 }
 
-struct readers {
-	const char *name;
-	bool any;
-};
-
-static void note_reader(void *ctx, const struct vt_input *leaf)
-{
-	struct readers *readers = ctx;
-
-	readers->any |=
-		leaf->kind == VT_INPUT_PFS && !leaf->warm && !strcmp(leaf->repo, readers->name);
-}
-
 /* Was every subject refused?  Who reads the output may record that, if it names them. */
 static bool nothing_is_left(const struct vt_run *r, const struct vt_job *j,
 	const struct vt_tree *tree)
 {
-	struct readers readers = { j->pipeline->name, false };
-
 	for (size_t i = 0; i < tree->n_files; i++)
 		if (!vt_path_in_quarantine(tree->file[i].path))
 			return false;
-	for (size_t i = 0; tree->n_files && i < r->spec->n; i++)
-		vt_input_leaves(r->spec->pipeline[i].input, note_reader, &readers);
-	return (tree->n_files || j->count[VT_DATUM_QUARANTINED]) && !readers.any &&
-		!vt_pipeline_may_be_empty(j->pipeline);
+	if (!tree->n_files)
+		return j->count[VT_DATUM_QUARANTINED] && !vt_pipeline_may_be_empty(j->pipeline);
+	return vt_pipeline_must_leave(r->spec, j->pipeline);
 }
 
 static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)

@@ -8,6 +8,8 @@
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 #include "common/content/tree.h"
+#include "common/record/record_dir.h"
+#include "pipelines/runner/datum_record.h"
 
 static const char done[] = ".voxtrail-done", partial[] = ".voxtrail-partial";
 
@@ -66,7 +68,34 @@ static int add_file(void *ctx, const char *relative, char type, struct vt_err *e
 	return err->code;
 }
 
-static int merge(const struct vt_strs *parts, const char *out, struct vt_err *err)
+/* A datum without files was refused as a whole if a record says so. */
+static bool record_refuses(const struct vt_json *record)
+{
+	return vt_json_pointer(record, "/notes/quarantined") ||
+		vt_json_pointer(record, "/notes/passed_over");
+}
+
+/* As the runner has it: a job of which nothing but quarantine is left has failed. */
+static int demand_somebody(const struct merge *m, struct vt_err *err)
+{
+	struct vt_record_dir records = { NULL, 0, 0 };
+	bool refused = m->n > 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (!vt_path_in_quarantine(m->file[i].path))
+			return 0;
+	if (!m->n && !vt_record_dir_read(&records, m->out, err)) {
+		for (size_t i = 0; i < records.n; i++)
+			refused |= records.v[i].own && record_refuses(records.v[i].record);
+		vt_record_dir_release(&records);
+	}
+	if (!err->code && refused)
+		vt_err_set(err, VT_EFAIL,
+			"%s: every subject was refused: nothing but quarantine is left", m->out);
+	return err->code;
+}
+
+static int merge(const struct vt_strs *parts, const char *out, bool somebody, struct vt_err *err)
 {
 	struct merge m = { .parts = parts, .out = out };
 	struct vt_strs names = VT_STRS_INIT;
@@ -81,6 +110,8 @@ static int merge(const struct vt_strs *parts, const char *out, struct vt_err *er
 	if (!err->code && vt_tree_collision(m.file, m.n, &first, &second, err))
 		vt_err_prefix(err, "%s and %s collide; let each datum write under its own name",
 			parts->v[m.part_of[first]], parts->v[m.part_of[second]]);
+	if (!err->code && somebody)
+		demand_somebody(&m, err);
 	for (size_t i = 0; i < m.n; i++)
 		free(m.file[i].path);
 	free(m.file);
@@ -175,6 +206,7 @@ int vt_cmd_merge(int argc, char **argv)
 {
 	const char *out = NULL, *marker = NULL, *text = "";
 	struct parts p = { NULL, NULL, 0 };
+	int somebody = 0;
 	const struct vt_opt opts[] = {
 		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "where the union goes" },
 		{ 0, "from", VT_OPT_STRING, &p.from, "DIR", "every directory in DIR is a part" },
@@ -182,6 +214,8 @@ int vt_cmd_merge(int argc, char **argv)
 			"of those in --from, the ones that FILE names, one a line" },
 		{ 0, "tries", VT_OPT_FLAG, &p.tries, NULL,
 			"a part holds tries by number; the last whole one counts" },
+		{ 0, "not-only-quarantine", VT_OPT_FLAG, &somebody, NULL,
+			"fail where nothing but refused subjects is left" },
 		{ 0, "marker", VT_OPT_STRING, &marker, "FILE",
 			"written last: the output is whole" },
 		{ 0, "text", VT_OPT_STRING, &text, "TEXT", "what FILE says (default nothing)" },
@@ -201,7 +235,7 @@ int vt_cmd_merge(int argc, char **argv)
 			vt_err_set(&c.err, VT_EUSAGE,
 				"give --out, and --from with --only or --tries");
 		else if ((!p.from || !list_parts(&c.args, &p, &c.err)) &&
-			!merge(&c.args, out, &c.err) && marker)
+			!merge(&c.args, out, somebody, &c.err) && marker)
 			vt_fs_write(marker, text, strlen(text), 0644, &c.err);
 	}
 	return vt_call_end(&c);

@@ -31,7 +31,7 @@ static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_t
  * repo. */
 static void row_item(struct vt_buf *b, const struct vt_datum *d)
 {
-	vt_buf_printf(b, "%s{\"datum\":\"%s\"", b->len > 1 ? ",\n " : "", d->id);
+	vt_buf_printf(b, "%s{\"datum\":\"%s\"", b->len > 1 ? "," : "", d->id);
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vt_datum_file *f = &d->file[i];
 		const char *path = f->entry ? f->entry->path + 1 : "";
@@ -83,7 +83,10 @@ static int write_keys(const struct vt_scan *s, const char *path, struct vt_err *
 	return err->code;
 }
 
-static void print_items(const struct vt_datums *d)
+/* Argo keeps the last so many bytes of a task's output, which were no list. */
+enum { ITEMS_LIMIT = 256 << 10 };
+
+static int print_items(const struct vt_datums *d, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 
@@ -91,8 +94,16 @@ static void print_items(const struct vt_datums *d)
 	for (size_t i = 0; i < d->n; i++)
 		row_item(&b, &d->v[i]);
 	vt_buf_str(&b, "]\n");
-	fputs(b.data, stdout);
+	if (b.len > ITEMS_LIMIT)
+		vt_err_set(err, VT_EDATA,
+			"%zu datums make a list of %zu bytes, and Argo keeps %d of a task's output "
+			"(here %zu datums): give the glob a coarser element, or run several "
+			"workflows",
+			d->n, b.len, ITEMS_LIMIT, d->n * ITEMS_LIMIT / b.len);
+	else
+		fputs(b.data, stdout);
 	vt_buf_release(&b);
+	return err->code;
 }
 
 /* For engines that hold the data themselves: over the directories as they lie, without a store. */
@@ -107,7 +118,7 @@ static int scan(const struct vt_spec *spec, const struct scanning *how, struct v
 	if (!vt_scan_open(&s, p, how->repos, how->views ? VT_SCAN_CONTENT : VT_SCAN_NAMES, err) &&
 		!check_consent(s, how, err)) {
 		if (!how->views)
-			print_items(vt_scan_datums(s));
+			print_items(vt_scan_datums(s), err);
 		else if (!vt_scan_views(s, how->views, err) && how->keys)
 			write_keys(s, how->keys, err);
 	}

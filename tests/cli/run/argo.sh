@@ -14,6 +14,10 @@ one '"echo a x >>$RAN; exit 3"' 3 '/*'; argo one; same "a failing datum is tried
 one '"echo a x >>$RAN; exit 65"' 3 '/*'; argo one; same "exit 65 is not tried again" "$?:$(ran)" "1:a=3"
 one '"echo x >/pfs/out/same"' 1 '/*'; argo one; same "two datums, one path: merge refuses and names it" "$?:$(grep -c '/same is written twice' "$T"/a/argo/work.*/merge-a.0.*/log)" "1:1"
 one '"echo never"' 1 '/nobody-*'; argo one; same "no datum behind files: a failure" "$?:$(grep -c 'no datum comes of them' "$T"/a/argo/work.*/plan-a.0.*/log | grep -c ':1\|^1')" "1:1"
+"$PYTHON" -c 'import os, sys; [os.makedirs(f"{sys.argv[1]}/{n}") for n in ("few", "many")]; [open(f"{sys.argv[1]}/{d}/sub-{i:04d}", "w").write("x") for d, n in (("few", 1500), ("many", 3500)) for i in range(n)]' "$T"
+one '"true"' 1 '/*'; items() { voxtrail plan "$T/one.json" --items --pipeline a --repo scans="$T/$1" >"$T/items" 2>"$T/err"; }
+items few; same "1500 datums fit into what Argo keeps of an output" "$?:$(grep -o '"datum"' "$T/items" | wc -l)" 0:1500
+items many; same "more are refused, with how many fit, before Argo cuts the list" "$?:$(wc -c <"$T/items"):$(grep -c '3500 datums make a list of .*here 2[0-9]* datums): give the glob' "$T/err")" 65:0:1
 voxtrail run --argo "$T/w.yaml" --store "$T/a" 2>"$T/err"; same "a repo nobody bound is named" "$?:$(grep -c 'scans-commit}} has no value here; give --repo' "$T/err")" "65:1"
 sed 's/depends: .*/depends: "nobody.Succeeded"/' "$T/w.yaml" >"$T/bad.yaml"
 voxtrail run --argo "$T/bad.yaml" --store "$T/a" 2>"$T/err"; same "a workflow that lint refuses is not begun" "$?" 65

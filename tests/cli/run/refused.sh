@@ -34,6 +34,18 @@ same "a pipeline that records them: done" "$?:$(states)" "0:2*a=quarantined 1*b=
 same "one that only passes them on: failed" "$?:$(grep -c 'failed: b, because every subject was refused' err)" "1:1"
 go seven; same "in the next run too" "$?:$(states):$(grep -c '"pipeline":"b","state":"failed","datums":1,"success":0,"skipped":1' err)" "1:2*a=quarantined:1"
 
+# An emitted workflow obeys the same rule, and so does the merge that every emitted file ends in.
+argo() { voxtrail emit argo spec.json >w.yaml 2>>err && voxtrail run --argo w.yaml --repo raw=raw --store "s-argo-$1" --log json 2>err; }
+step a raw '/*' "$each" >spec.json; argo one
+same "argo: everybody is refused: failed, and merge says why" "$?:$(cat s-argo-one/argo/work.*/merge-a.0.*/log | grep -c 'every subject was refused')" 1:1
+echo scan >raw/good/x; argo two; same "argo: one good subject: done" $? 0
+echo BAD >raw/good/x; step a raw '/*' "$each" ',"metadata":{"annotations":{"voxtrail/may-be-empty":"true"}}' >spec.json; argo three; same "argo: may-be-empty: done" $? 0
+(printf '['; step a raw '/*' "$each"; printf ','; step b a / 'ls $in/quarantine >/pfs/out/list'; printf ']') >spec.json; argo four; same "argo: a pipeline that records them: done" $? 0
+mkdir -p parts/one/quarantine parts/two/fold/quarantine; : >parts/one/quarantine/a.json; : >parts/two/fold/quarantine/b.json
+voxtrail merge --from parts --out m1 --not-only-quarantine 2>err; same "merge: nothing but quarantine" "$?:$(grep -c 'm1: every subject was refused' err)" 1:1
+voxtrail merge --from parts --out m2 2>err; same "merge: it may be" $? 0
+: >parts/two/kept; voxtrail merge --from parts --out m3 --not-only-quarantine 2>err; same "merge: one file besides" $? 0
+
 # Our own stages.
 make-cohort --out cohort --subjects 2 --seed 3 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
 "$PYTHON" -c 'import json, sys; json.dump(json.load(open(sys.argv[1]))[:2], open("two.json", "w"))' "$ROOT/pipelines/glioma.json"
@@ -50,5 +62,7 @@ table=$(sed -n 's/.*"datum":"[^"]*survival_info.csv","id":"\([0-9a-f]*\)".*/\1/p
 voxtrail logs --store o-b skullstrip-normalize "$table" >said; same "and its log says so" "$(grep -c 'no subject matches' said)" 1
 for d in cohort/scans/*/; do for f in "$d"*; do echo broken >"$f"; done; done; ours b
 same "everybody damaged: crop-patch, the last, says so" "$?:$(grep -c 'failed: crop-patch, because every subject was refused' err)" "1:1"
+rm -r out; ( voxtrail emit argo two.json >w.yaml; voxtrail run --argo w.yaml --store o-argo --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$ROOT/manifests/embedded.json" >/dev/null 2>err )
+same "argo: the same" "$?:$(cat o-argo/argo/work.*/merge-crop-patch.0.*/log | grep -c 'every subject was refused')" "1:1"
 rm -r cohort/scans/*/; ours c; same "nothing but a table: failed" "$?:$(grep -c 'failed: skullstrip-normalize, because every subject was refused' err)" "1:1"
 exit 0

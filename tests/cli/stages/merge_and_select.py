@@ -78,7 +78,7 @@ for k in range(3):
 for n in names + ["never-scored"]:
     os.makedirs("patches/" + n)
     open("patches/%s/subject.vtp" % n, "w").write(n)
-os.makedirs("patches/quarantine")
+os.makedirs("patches/quarantine", exist_ok=True)
 open("patches/quarantine/x.json", "w").write("{}")
 mean = {n: (score[n][0] + score[n][1]) / 2 for n in names}
 
@@ -111,6 +111,13 @@ say("never-scored" in select("--unscored", "refuse", code=65), "an entry without
 say("nothing is kept" in select("--limit", "2", "--unscored", "drop", code=65), "nothing left is an error, not an empty directory")
 say("no column" in select("--by", "nonsense", code=65) and "dice, hd95_mm" in select("--by", "nonsense", code=65), "an unknown score names those there are")
 say("not a number" in select("--limit", "x", code=64), "a limit that is no number is 64")
+os.makedirs("patches/quarantine", exist_ok=True)
+open("patches/quarantine/sub-77.json", "w").write("{}")
+j, got = select("--keep-best", "4", "--region", "ET")
+say("quarantine" not in got and "quarantine" not in [e["name"] for e in j["unscored"]], "the directory of the refused is nobody")
+open("patches/quarantine/t1.nii", "w").write("x")
+say("rename it" in select("--keep-best", "4", code=65), "a subject of that name is refused, not passed over")
+os.remove("patches/quarantine/t1.nii")
 j, got = select("--keep-best", "1", source=None)
 say(len(j["kept"]) == 1 and got == [], "without --from only the list is written")
 
