@@ -56,7 +56,7 @@ static const struct vt_param params[] = {
 		"whole: all of a subject, padded to what the network divides by"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
 	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
-		"blocks side by side and ones about the middle, so many in all, answer alone and "
+		"this many blocks, side by side and around the middle, answer on their own and "
 		"vote; 0: overlapping windows are averaged"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
 		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
@@ -336,34 +336,26 @@ static const struct vt_stage stage = {
 	.summary =
 		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
-	.about = "What is scored is the label map that predict writes, beside the whole label map "
-		 "of the "
-		 "cohort, voxel for voxel on the scan's own grid: what a brain mask or a crop cuts "
-		 "off "
-		 "counts as missed. Containers that were not prepared as the training data were "
-		 "refused; "
-		 "--allow names what may differ. With --predictions, --labels and --manifest the "
-		 "label "
-		 "maps of any tool get the same report.\n\n"
-		 "Every number is defined in docs/metrics.md. HD95 has three columns because the "
-		 "field's tools "
-		 "disagree on the same masks; hd95_mm is the "
-		 "primary one. A region that is missed or falsely found counts with Dice 0 and the "
-		 "penalty, is named "
-		 "(missed, false_alarm) and never left out of "
-		 "a mean; so does a subject that has no label map (absent). Lesion-wise scores "
-		 "follow "
-		 "the BraTS 2023 rule.\n\n"
-		 "A directory of checkpoints is an ensemble and is scored on subjects that none of "
-		 "them was "
-		 "trained on. With --subjects folds each checkpoint scores the subjects that its "
-		 "own fold "
-		 "kept out, and a table gives mean and standard deviation over the folds.\n\n"
-		 "Intervals are 95 percent of the bootstrap over subjects and a function of the "
-		 "scores alone. Beside "
-		 "the network stands the best single "
-		 "threshold, fitted on the training subjects: a network that does not beat it has "
-		 "learned nothing.",
+	.about = "Scores the label map that predict writes against the whole label map of the "
+		 "cohort, voxel for voxel on the scan's own grid: what a brain mask or a crop "
+		 "cuts off counts as missed. Containers that were prepared in another way than "
+		 "the training data are refused; --allow names what may differ. With "
+		 "--predictions, --labels and --manifest, the label maps of any tool get the same "
+		 "report.\n\n"
+		 "docs/metrics.md defines every number. HD95 has three columns because the "
+		 "field's tools disagree on the same masks; hd95_mm is the primary one. A region "
+		 "that is missed or falsely found counts with Dice 0 and the penalty, is named "
+		 "(missed, false_alarm) and is never left out of a mean. The same holds for a "
+		 "subject that has no label map (absent). Lesion-wise scores follow the BraTS "
+		 "2023 rule.\n\n"
+		 "A directory of checkpoints is an ensemble. It is scored on subjects that none "
+		 "of them was trained on. With --subjects folds, each checkpoint scores the "
+		 "subjects that its own fold kept out, and a table gives mean and standard "
+		 "deviation over the folds.\n\n"
+		 "Intervals are 95 percent intervals of the bootstrap over subjects; they depend "
+		 "on the scores alone. Next to the network stands the best single threshold, "
+		 "fitted on the training subjects: a network that does not beat it has learned "
+		 "nothing.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

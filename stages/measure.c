@@ -42,7 +42,7 @@ static const struct vt_param params[] = {
 	VT_REAL("bin-width", bin_width, 25, 1e-9, 1e9, "",
 		"of gray levels, in the scans' own units; levels begin at multiples of it"),
 	VT_INT("bin-count", bins, 0, 0, VT_TEXTURE_LEVELS, "level",
-		"so many gray levels between a region's minimum and maximum instead; 0: bin-width"),
+		"number of gray levels between a region's minimum and maximum; 0: use --bin-width"),
 	VT_ENUM("directions", merge, merges, VT_TEXTURE_AVERAGE,
 		"average: mean of each direction's feature; merge: feature of their summed matrix"),
 	VT_INT("gldm-alpha", alpha, 0, 0, VT_TEXTURE_LEVELS, "level",

@@ -64,7 +64,7 @@ static const struct vt_param params[] = {
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "",
 		"share of a window's edge that the next one covers"),
 	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
-		"blocks side by side and ones about the middle, so many in all, answer alone and "
+		"this many blocks, side by side and around the middle, answer on their own and "
 		"vote; 0: overlapping windows are averaged"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
 		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
@@ -548,24 +548,19 @@ static const struct vt_stage stage = {
 	.name = "predict",
 	.version = "8",
 	.summary = "Segments subjects with one or several checkpoints, each in its own geometry.",
-	.about =
-		"Scans are prepared and cropped as the checkpoint says its training data were: the "
-		"same normalization, axes, spacing, correction and box. Channels must be the "
-		"checkpoint's, in its order. The label map lies voxel for voxel on the grid of the "
-		"subject's first channel, whatever its axes, with the label values of the "
-		"checkpoint's "
-		"cohort; it is what evaluate scores. A brain mask that the manifest names is used; "
-		"else "
-		"the brain is found as for the training data, by a network if --brain gives one. A "
-		"subject whose scans are bad is put into quarantine/ and the others go on; the "
-		"status "
-		"then is 65.\n\n"
-		"A directory of checkpoints answers with the mean of their probabilities, each "
-		"prepared in its own way. --tta averages over turned copies of the volume too. A "
-		"region "
-		"is where its probability passes --threshold; a combination of regions that no "
-		"label "
-		"has is written region by region in the manifest's order, the last one wins.",
+	.about = "Scans are prepared and cropped as the checkpoint says its training data were: "
+		 "the same normalization, axes, spacing, correction and box. Channels must be the "
+		 "checkpoint's, in its order. The label map lies voxel for voxel on the grid of "
+		 "the subject's first channel, whatever its axes, and has the label values of the "
+		 "checkpoint's cohort; evaluate scores this map. If the manifest names a brain "
+		 "mask, it is used; otherwise the brain is found as for the training data, by a "
+		 "network if --brain gives one. A subject whose scans cannot be used is put into "
+		 "quarantine/, the others go on, and the exit status is 65.\n\n"
+		 "A directory of checkpoints answers with the mean of their probabilities, each "
+		 "prepared in its own way. --tta also averages over turned copies of the volume. "
+		 "A voxel belongs to a region where the region's probability exceeds --threshold. "
+		 "If no label has a combination of regions, its regions are written in the "
+		 "manifest's order, and the last one wins.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel; "
 		  "<subject>/probability-<region>.nii.gz with --probabilities",
 	.in = in,

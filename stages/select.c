@@ -39,10 +39,10 @@ static const struct vt_param params[] = {
 		"loss"),
 	VT_TEXT("region", region, "", "", "of this region; empty: mean of all"),
 	VT_ENUM("better", better, sides, 0, "which scores are the better ones"),
-	VT_INT("keep-best", keep_best, 0, 0, 1000000, "", "at most so many; 0: no limit"),
+	VT_INT("keep-best", keep_best, 0, 0, 1000000, "", "keep at most this many; 0: no limit"),
 	VT_REAL("keep-share", keep_share, 1, 0, 1, "",
 		"at most this share, rounded up, at least one"),
-	VT_INT("drop-worst", drop_worst, 0, 0, 1000000, "", "so many go"),
+	VT_INT("drop-worst", drop_worst, 0, 0, 1000000, "", "drop this many"),
 	VT_TEXT("limit", limit, "", "", "those with a worse score go; empty: none"),
 	VT_TEXT("group", group, "", "",
 		"a name's group stands before this text, and numbers are for each group; empty: "

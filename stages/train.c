@@ -55,7 +55,8 @@ enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
 
 static const struct vt_port in[] = {
-	{ "patches", VT_PORT_DIR, false, "output of crop-patch; again: a further cohort" },
+	{ "patches", VT_PORT_DIR, false,
+		"output of crop-patch; give it again for a further cohort" },
 	{ "patches-2", VT_PORT_DIR, true, "what --patches given a second time is" },
 	{ "patches-3", VT_PORT_DIR, true, "a third time" },
 	{ "patches-4", VT_PORT_DIR, true, "a fourth" },
@@ -102,7 +103,7 @@ static const struct vt_param params[] = {
 	VT_TEXT("reinitialize", leave, "", "",
 		"parts that --previous need not fit, which start fresh, e.g. conv_seg,fc"),
 	VT_REAL("pretrained-rate-factor", transfer_rate, 1, 0, 1, "",
-		"rate of what was taken from it, as a share; 0: frozen"),
+		"learning rate of the weights taken from it, as a share of the rate; 0: frozen"),
 	VT_BOOL("repeat-input", repeat_input, false,
 		"its kernels for one channel serve several: repeated, over their number"),
 
@@ -120,7 +121,8 @@ static const struct vt_param params[] = {
 	VT_REAL("poly-power", power, 0.9, 0.1, 10, "", "poly: exponent"),
 	VT_REAL("exponential-gamma", gamma, 0.99, 0.01, 1, "", "exponential: factor of a period"),
 	VT_INT("period", period, 250, 1, 10000000, "step", "exponential, restarts: (first) period"),
-	VT_REAL("period-factor", growth, 1, 1, 10, "", "restarts: each period by that much longer"),
+	VT_REAL("period-factor", growth, 1, 1, 10, "",
+		"restarts: each period is longer by this factor"),
 
 	VT_ENUM("optimizer", optimizer, optimizers, VT_OPTIM_ADAM, "how weights are updated"),
 	VT_REAL("momentum", momentum, -1, -1, 0.9999, "",
@@ -129,10 +131,11 @@ static const struct vt_param params[] = {
 	VT_REAL("eps", eps, 0, 0, 1, "",
 		"added to the denominator; 0: 1e-5 with ranger, else 1e-8"),
 	VT_BOOL("reset-moments", reset_moments, false,
-		"restarts: the optimizer begins anew with each period"),
-	VT_BOOL("nesterov", nesterov, false, "sgd: look ahead by the momentum"),
+		"restarts: the optimizer's moments start at 0 with each period"),
+	VT_BOOL("nesterov", nesterov, false, "sgd: Nesterov's momentum"),
 	VT_REAL("weight-decay", weight_decay, -1, -1, 1, "",
-		"in the gradient; beside it with adamw and ranger; -1: 0 with ranger, else 1e-5"),
+		"part of the gradient; with adamw and ranger decoupled from it; -1: 0 with ranger, "
+		"else 1e-5"),
 	VT_ENUM("centralize-gradients", centralize, automatic, 0,
 		"take the mean from each filter's gradient; auto: with ranger"),
 	VT_INT("lookahead-steps", lookahead, -1, -1, 1000, "step",
@@ -206,8 +209,8 @@ static const struct vt_param params[] = {
 		"refuse a plan that needs more; 0: no limit"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where the network is computed; auto: a GPU if there is one"),
-	VT_INT("devices", devices, 1, 1, 16, "card",
-		"that share each batch evenly, with --device cuda"),
+	VT_INT("devices", devices, 1, 1, 16, "GPU",
+		"GPUs that share each batch evenly, with --device cuda"),
 	VT_ENUM("precision", precision, precisions, 0,
 		"numbers it is computed in; default: f32, on a GPU bf16"),
 	{ .name = NULL },

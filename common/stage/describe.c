@@ -182,7 +182,7 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	vt_buf_str(out,
 		"\nexit status: 0 done, 64 usage, 65 bad input (see quarantine/), 66 missing "
 		"input,\n"
-		"70 fault of ours, 71 memory, 73/74 output, 75 device, 76 damaged data,\n"
+		"70 internal error, 71 memory, 73/74 output, 75 device, 76 damaged data,\n"
 		"78 recipe, 130/143 stopped by SIGINT or SIGTERM\n");
 }
 

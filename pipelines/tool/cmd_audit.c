@@ -59,14 +59,13 @@ int vt_cmd_audit(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "audit WHAT",
-		.about = "Prints what WHAT was made from: executions, params, binaries, code, down "
-			 "to each raw file "
-			 "and subject. " VT_LINEAGE_WHAT
-			 " The records a directory carries are held against its files. "
-			 "Exits with 0 if the answer is whole, 1 if records or files are missing, "
-			 "3 if it rests on records nobody vouches for, 76 if a record lies, a file "
-			 "is "
-			 "listed by none, or two results of one derivation are known.",
+		.about = "Prints what WHAT was made from: executions, params, binaries, code, "
+			 "down to each raw file and subject. " VT_LINEAGE_WHAT
+			 " The records that a directory carries are checked against its files. "
+			 "Exits with 0 if the answer is complete, 1 if records or files are "
+			 "missing, 3 if it rests on records nobody vouches for, 76 if a record "
+			 "contradicts a file, if no record lists a file, or if two results of one "
+			 "derivation are known.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

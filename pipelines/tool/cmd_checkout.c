@@ -106,11 +106,10 @@ int vt_cmd_checkout(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "checkout REPO[@REF][:PATH]... DIR",
-		.about = "Writes a commit's files, or those at or below the PATHs, into DIR, which "
-			 "must not exist or "
-			 "be empty: read-only links, or copies. REF is a branch (default master), "
-			 "a tag or the first "
-			 "digits of a commit id, with ~N behind it for N commits back.",
+		.about = "Writes a commit's files, or those at or below the PATHs, into DIR, "
+			 "which must not exist or must be empty: read-only links, or copies. REF "
+			 "is a branch (default master), a tag or the first digits of a commit id; "
+			 "~N after it means N commits back.",
 		.least = 2,
 		.most = SIZE_MAX,
 		.opts = opts,

@@ -319,17 +319,14 @@ int vt_cmd_consent(int argc, char **argv)
 		.usage = "consent VERB [ARGUMENT...]",
 		.verbs = true,
 		.about = "list                            who withdrew\n"
-			 "withdraw SUBJECT                from now on stages refuse the subject's "
-			 "files, and train what "
-			 "was trained on the subject\n"
-			 "restore SUBJECT                 takes that back\n"
-			 "check [WHAT]                    withdrawn subjects WHAT was made from, "
-			 "or every training, and every other execution of any stage or command, "
-			 "that one went into together with others; exits with 1 while any has no "
-			 "decision, 3 if that none is "
-			 "left rests "
-			 "on records nobody vouches for\n"
-			 "decide RECORD SUBJECT DECISION  notes what is done about it: retrain, "
+			 "withdraw SUBJECT                stages refuse the subject's files from "
+			 "now on, and train refuses checkpoints trained on them\n"
+			 "restore SUBJECT                 undoes that\n"
+			 "check [WHAT]                    withdrawn subjects that WHAT was made "
+			 "from; without WHAT, every training and every other execution that one "
+			 "went into together with others; exits with 1 while any has no decision, "
+			 "3 if that result rests on records nobody vouches for\n"
+			 "decide RECORD SUBJECT DECISION  records what is done about it: retrain, "
 			 "accept or retire",
 		.least = 1,
 		.most = SIZE_MAX,

@@ -79,14 +79,13 @@ int vt_cmd_import(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "import DIR...",
-		.about = "Takes in stage outputs with the records beside them and the records of "
-			 "their ancestors; "
-			 "idempotent, in any order. A record that lies about the files beside it "
-			 "is refused with status "
-			 "76, and so is one that contradicts what is known here and that nobody "
-			 "vouches "
-			 "for. A record counts as a claim until a key of the policy signed it "
-			 "(attestations.jsonl beside it) or somebody vouches for it.",
+		.about = "Ingests stage outputs with the records that lie with them and the "
+			 "records of their ancestors. The order does not matter, and importing "
+			 "again changes nothing. A record that contradicts the files it came with "
+			 "is refused with status 76, and so is one that contradicts what is known "
+			 "here and that nobody vouches for. A record counts as a claim until a "
+			 "key of the policy has signed it (attestations.jsonl beside it) or "
+			 "somebody vouches for it.",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

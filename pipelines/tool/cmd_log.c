@@ -147,7 +147,7 @@ int vt_cmd_log(int argc, char **argv)
 	long long count = -1;
 	int json = 0;
 	const struct vt_opt opts[] = {
-		{ 'n', "count", VT_OPT_INT, &count, "N", "at most so many commits" },
+		{ 'n', "count", VT_OPT_INT, &count, "N", "print at most N commits" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL,
 			"a JSON array, with everything a commit holds" },
 		VT_OPTS_END,
@@ -155,10 +155,9 @@ int vt_cmd_log(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "log [REPO[@REF]]",
 		.about = "Prints commits, newest first, from REF back: id, time, tree, names, "
-			 "message, author. REF is "
-			 "a branch (default master), a tag or the first digits of a commit id, "
-			 "with ~N behind it for N "
-			 "commits back. Without REPO, lists the repos and their branches.",
+			 "message, author. REF is a branch (default master), a tag or the first "
+			 "digits of a commit id; ~N after it means N commits back. Without REPO, "
+			 "lists the repos and their branches.",
 		.most = 1,
 		.opts = opts,
 		.mode = VT_STORE_READ,

@@ -77,9 +77,9 @@ int vt_cmd_verify(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "verify",
 		.opts = opts,
-		.about = "Re-hashes every blob, tree and record, holds refs, consent, policy, "
-			 "tombstones "
-			 "and belief against the history; names what is damaged and exits with 76.",
+		.about = "Re-hashes every blob, tree and record and checks refs, consent, policy, "
+			 "tombstones and belief against the history. Names what is damaged; the "
+			 "exit status is then 76.",
 		.mode = VT_STORE_READ,
 	};
 
