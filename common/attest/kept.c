@@ -1,3 +1,5 @@
+/* kept.c - attestations that came with a record are kept beside it, so that a key which the policy
+ * learns later counts for them, and one that it revokes counts no more. */
 #include "common/attest/kept.h"
 
 #include <stdlib.h>
@@ -5,6 +7,7 @@
 
 #include "common/base/fs.h"
 #include "common/store/signatures.h"
+#include "common/store/store_internal.h"
 
 int vt_attestations_take(struct vt_store *s, const char *text, size_t n, const char *origin,
 	const char *record_hex, const struct vt_policy *p, size_t *unknown, struct vt_err *err)
@@ -48,16 +51,12 @@ struct weighing {
 static int weigh_file(void *ctx, const char *rel, char type, struct vt_err *err)
 {
 	struct weighing *w = ctx;
-	char *hex;
-	int rc;
+	char hex[VT_HEX];
 
-	if (type != 'f' || strlen(rel) != VT_HEX)
+	if (type != 'f' || !vt_store_hex_of_name(hex, rel))
 		return 0;
-	hex = vt_asprintf("%.2s%s", rel, rel + 3);
 	w->n++;
-	rc = vt_attestations_weigh(w->s, hex, w->p, err);
-	free(hex);
-	return rc;
+	return vt_attestations_weigh(w->s, hex, w->p, err);
 }
 
 int vt_attestations_weigh_all(struct vt_store *s, const struct vt_policy *p, size_t *n,

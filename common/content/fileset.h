@@ -1,4 +1,4 @@
-/* fileset.h - the files below a directory and their digests; for common/store only.
+/* fileset.h - the files below a directory and their digests; used by tree.h and common/store.
  *
  *      struct vt_fileset s;
  *      vt_fileset_begin(&s);
@@ -68,25 +68,25 @@ struct vt_fileset {
 	char *worst_path;
 };
 
-void vt_fileset_begin(struct vt_fileset *s);
-void vt_fileset_release(struct vt_fileset *s);
-void vt_fileset_clear(struct vt_fileset *s); /* no files; the root stays open */
+void vt_fileset_begin(struct vt_fileset *set);
+void vt_fileset_release(struct vt_fileset *set);
+void vt_fileset_clear(struct vt_fileset *set); /* no files; the root stays open */
 
 /* Finds the files below root; a symlink to a directory will do for root itself.  Whatever is
  * neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an
  * error, and of several the one with the least path. */
-int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err);
+int vt_fileset_dir(struct vt_fileset *set, const char *root, struct vt_err *err);
 
 /* The same for what lies below some directories of root, which are given by relative path. */
-int vt_fileset_dirs(struct vt_fileset *s, const char *root, const struct vt_strs *dirs,
+int vt_fileset_dirs(struct vt_fileset *set, const char *root, const struct vt_strs *dirs,
 	struct vt_err *err);
 
 /* For a list of one's own: opens root, without a look at what it holds; then files are added by
  * path and stamp. */
-int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err);
-struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
+int vt_fileset_open(struct vt_fileset *set, const char *root, struct vt_err *err);
+struct vt_fileset_file *vt_fileset_add(struct vt_fileset *set, const char *path,
 	const struct stat *st);
-struct vt_fileset_file *vt_fileset_add_stamp(struct vt_fileset *s, const char *path,
+struct vt_fileset_file *vt_fileset_add_stamp(struct vt_fileset *set, const char *path,
 	const struct vt_stamp *stamp, mode_t mode);
 
 enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
@@ -94,14 +94,14 @@ enum vt_fileset_until { VT_FILESET_FIRST_FAULT = 1, VT_FILESET_ALL };
 /* Hashes the wanted files.  Copies go to copies_fd under names that begin with prefix.  A file's
  * failure is noted in it; with VT_FILESET_FIRST_FAULT files behind a failed one may be left out.
  * Non-zero only if nothing could be done. */
-int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
+int vt_fileset_hash(struct vt_fileset *set, int copies_fd, const char *prefix,
 	enum vt_fileset_until until, struct vt_err *err);
 
 /* The tree of a scan whose files all have their digests. */
 struct vt_tree;
-int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err);
+int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *set, struct vt_err *err);
 
 /* The first failure, if there is one, as an error. */
-int vt_fileset_fault(const struct vt_fileset *s, struct vt_err *err);
+int vt_fileset_fault(const struct vt_fileset *set, struct vt_err *err);
 
 #endif

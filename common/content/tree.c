@@ -1,5 +1,12 @@
+/* tree.c - trees from lists of files, and from directories by way of fileset.h.
+ *
+ * Files are sorted by the bytes of their paths, so those of one directory are neighbors: a
+ * directory is built from a range of them, its subdirectories first, each from the part of the
+ * range that shares its prefix.  Entries are then sorted by name, because "a-b" stands before
+ * "a/c" among paths and behind "a" among names.  A tree owns its paths and texts. */
 #include "common/content/tree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +99,7 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 	size_t n = 0;
 	int rc = 0;
 
+	assert(from <= to && to <= t->n_files);
 	for (size_t i = from; !rc && i < to; n++) {
 		const char *name = t->file[i].path + skip;
 		size_t len = strcspn(name, "/"), end = i + 1;

@@ -68,16 +68,16 @@ int vt_tree_collision(const struct vt_tree_file *file, size_t n, size_t *first, 
 
 /* The files at or below the given paths, under their own paths.  One that is not in the tree is
  * VT_ENOINPUT. */
-int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths,
+int vt_tree_select(struct vt_tree **out, const struct vt_tree *tree, const struct vt_strs *paths,
 	struct vt_err *err);
 
 /* The file at a path; NULL if there is none. */
-const struct vt_tree_file *vt_tree_find(const struct vt_tree *t, const char *path);
+const struct vt_tree_file *vt_tree_find(const struct vt_tree *tree, const char *path);
 
 /* in-toto's dirHash, Go's dirhash H1 in hex: the SHA-256 of sha256sum's lines, in order of the
  * paths' bytes. */
-struct vt_digest vt_tree_dir_hash(const struct vt_tree *t);
+struct vt_digest vt_tree_dir_hash(const struct vt_tree *tree);
 
-void vt_tree_free(struct vt_tree *t);
+void vt_tree_free(struct vt_tree *tree);
 
 #endif

@@ -1,3 +1,8 @@
+/* blend.c - the mean of several checkpoints' probabilities on the scan's own grid.
+ *
+ * Each checkpoint's probabilities lie in a container of their own.  They are brought to the native
+ * grid, where nothing reaches the answer is "no region", and added up with their weights; the rule
+ * of the label map is applied to the mean once.  A blend owns its sums. */
 #include "common/seg/blend.h"
 
 #include <stdlib.h>
