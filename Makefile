@@ -160,7 +160,7 @@ help:
 #h make demo         whole pipeline on the embedded cohort: data, training, scores, report, lineage
 #h make test         every test; ends with "N passed, N failed, N skipped"
 #h make test-quick   unit and command-line tests only
-#h make test-portability   emitted CWL and Snakefile under cwltool and snakemake; ARM64 under qemu-user
+#h make test-portability   emitted CWL and Snakefile under cwltool and snakemake; ARM64 under qemu-user; stages under memcheck
 #h make deps-torch         Debian's PyTorch, for the tests that run it beside ours (230 MB)
 #h make test-specs         every committed spec with its own kind of network (minutes)
 #h make lint         rooms, stand-alone headers, banned calls, sizes, format

@@ -106,8 +106,8 @@ if "tools" in wanted:
     json.dump({"learning-rate": {"log-uniform": [1e-4, 1e-1]}, "batch": {"integer": [1, 4]}}, open("space.json", "w"))
     checked("sample", "--space", "space.json", "--trials", 3, "--rungs", 1, "--out", "drawn")
     plain("train", "--patches", "p", "--out", "scored", *net[:-1], 0, "--steps", 1)
-    for k in (1, 2, 3):
-        shutil.copytree("scored", "rung/trial-%03d" % k)
+    for trial in (t for t in os.listdir("drawn") if t.startswith("trial")):
+        shutil.copytree("scored", "rung/" + trial)
     checked("trials", "--configs", "drawn", "--rung-1", "rung", "--out", "searched")
     rng = np.random.default_rng(5)
     tensors = {"layers.%d.%s" % (i, k): np.zeros((3 if i == 9 else 5, 1 if i == 0 else 5, *(1 if i == 9 else 3,) * 3) if k == "weight" else 3 if i == 9 else 5, "<f4") for i in range(10) for k in ("weight", "bias")}
