@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "common/base/csv.h"
+#include "common/base/text_out.h"
 #include "common/base/sort.h"
 #include "common/image/intensity.h"
 #include "common/seg/cohort.h"
@@ -59,7 +59,7 @@ static int read_all(struct cohort *c, struct vt_stage_run *r, const struct vt_ma
 			*err = why;
 			break;
 		}
-		vt_csv_quote(&c->table, ids->v[i]);
+		vt_csv_text(&c->table, ids->v[i]);
 		for (int a = 0; a < 3; a++) {
 			char text[32];
 

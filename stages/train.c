@@ -531,6 +531,8 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 		rc = open_data(&c, &w, r, err);
 	if (!rc)
 		rc = options(&o, &w, r, err);
+	if (!rc && vt_train_answers_once(&o, c.d[0].file[0].c))
+		vt_train_classes_opts(&o);
 	o.more = c.more;
 	o.n_more = c.n - 1;
 	if (!rc)
@@ -566,6 +568,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		rc = open_data(&c, &w, r, err);
 	if (!rc)
 		rc = options(&o, &w, r, err);
+	if (!rc && vt_train_answers_once(&o, c.d[0].file[0].c))
+		vt_train_classes_opts(&o);
 	if (!rc) {
 		o.more = c.more;
 		o.n_more = c.n - 1;

@@ -31,7 +31,7 @@ static int check_lists(const struct vt_checkpoint *c, const char *path, struct v
 		channel[i] = m->channel[i].role;
 	for (int i = 0; i < m->n_regions; i++)
 		region[i] = m->region[i].name;
-	if (!m->n_regions)
+	if (!m->n_regions && !c->classes)
 		return vt_err_set(err, VT_EDATA, "%s: its manifest names no regions", path);
 	return check_names(vt_json_get(c->json, "channels"), "channels", channel, m->n_channels,
 		       path, err)
@@ -64,6 +64,7 @@ static int take_fields(struct vt_checkpoint *c, const char *path, struct vt_err 
 	if (format != 1)
 		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
 			(long long)format);
+	c->classes = vt_json_true(vt_json_get(c->json, "classifies"), false);
 	if (vt_manifest_parse(&c->manifest, vt_json_get(c->json, "manifest"), path, err) ||
 		check_lists(c, path, err) || take_patch(c, path, err))
 		return err->code;
@@ -72,7 +73,9 @@ static int take_fields(struct vt_checkpoint *c, const char *path, struct vt_err 
 	c->n_regions = c->manifest->n_regions;
 	c->softmax =
 		!strcmp(vt_json_text(vt_json_get(c->json, "activation"), "sigmoid"), "softmax");
-	c->n_outputs = c->n_regions + c->softmax;
+	c->n_outputs = c->classes ? (int)c->manifest->classes.n : c->n_regions + c->softmax;
+	if (c->classes && !c->n_outputs)
+		return vt_err_set(err, VT_EDATA, "%s: its manifest names no classes", path);
 	if (c->manifest->exclusive && !c->softmax)
 		return vt_err_set(err, VT_EDATA,
 			"%s: its regions exclude each other, but /activation is not softmax", path);
@@ -143,7 +146,7 @@ int vt_checkpoint_missing(const char *dir, struct vt_err *err)
 	return err->code;
 }
 
-int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
+static int open_one(struct vt_checkpoint *out, const char *dir, bool classes, struct vt_err *err)
 {
 	struct vt_checkpoint c = { .json = NULL };
 	char *path = vt_path_join(dir, "checkpoint.json");
@@ -152,12 +155,30 @@ int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err
 
 	if (!rc)
 		rc = take_fields(&c, path, err);
+	if (!rc && c.classes != classes)
+		rc = vt_err_set(err, VT_EDATA,
+			c.classes
+				? "%s: the network gives one answer for a whole scan and no label "
+				  "map; give the checkpoint to classify"
+				: "%s: the network answers voxel by voxel; give the checkpoint to "
+				  "predict or evaluate",
+			path);
 	free(path);
 	if (rc)
 		vt_checkpoint_close(&c);
 	else
 		*out = c;
 	return rc;
+}
+
+int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
+{
+	return open_one(out, dir, false, err);
+}
+
+int vt_checkpoint_open_classes(struct vt_checkpoint *out, const char *dir, struct vt_err *err)
+{
+	return open_one(out, dir, true, err);
 }
 
 void vt_checkpoint_close(struct vt_checkpoint *c)
@@ -181,7 +202,7 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	*g = NULL;
 	if (!rc)
 		rc = vt_model_build(g, &r, err);
-	if (!rc)
+	if (!rc && !c->classes)
 		rc = vt_checkpoint_check_head(*g, size, err);
 	if (!rc)
 		rc = vt_session_new(s, *g,

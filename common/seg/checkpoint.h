@@ -17,11 +17,15 @@ struct vt_checkpoint {
 	int n_channels, n_regions, n_outputs, patch[3];
 	/* regions exclude each other; output 0 is "none", so there is one more than regions */
 	bool softmax;
+	bool classes; /* one answer for a whole scan: outputs are the manifest's classes */
 };
 
 /* VT_EDATA, with file and pointer, unless channels and regions are those of the manifest it holds
  * (at most VT_MAX_CHANNELS and VT_MAX_REGIONS) and the patch lies from 1 to VT_MODEL_MOST_EDGE. */
 int vt_checkpoint_open(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
+/* Likewise one that answers with a class of the whole scan, which vt_checkpoint_open refuses;
+ * others are VT_EDATA here. */
+int vt_checkpoint_open_classes(struct vt_checkpoint *out, const char *dir, struct vt_err *err);
 /* VT_ENOINPUT: a directory without checkpoint.json, what it is instead, and what to give. */
 int vt_checkpoint_missing(const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);

@@ -298,6 +298,8 @@ static struct vt_json *about(const struct prepared *p, const struct vt_manifest 
 	vt_json_put(j, "regions", regions);
 	vt_json_put(j, "spacing_mm", spacing);
 	vt_json_put_text(j, "patient", patient);
+	if (vt_manifest_class(m, subject) >= 0)
+		vt_json_put_text(j, "class", m->classes.v[vt_manifest_class(m, subject)]);
 	vt_json_put_bool(j, "test", split->test);
 	vt_json_put_int(j, "fold", split->fold);
 	vt_json_put_bool(j, "fold_given", m->split_table != NULL);

@@ -17,6 +17,7 @@ void vt_manifest_free(struct vt_manifest *m)
 	}
 	vt_strs_release(&m->label_files);
 	vt_strs_release(&m->mask_files);
+	vt_strs_release(&m->classes);
 	for (int i = 0; i < VT_MAX_LABELS; i++)
 		free(m->label[i]);
 	for (int i = 0; i < VT_MAX_REGIONS; i++)
@@ -428,7 +429,7 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 	int rc = known_keys(j,
 		" format name description source subject patients channels mask label exclusive "
 		"regions "
-		"spacing_mm split ",
+		"spacing_mm split classes ",
 		origin, "", err);
 
 	m->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
@@ -455,6 +456,8 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 		rc = read_regions(m, j, origin, err);
 	if (!rc)
 		rc = read_split(m, j, origin, err);
+	if (!rc)
+		rc = vt_manifest_read_classes(m, j, origin, err);
 	if (rc)
 		vt_manifest_free(m);
 	else
@@ -484,10 +487,11 @@ struct vt_json *vt_manifest_json(const struct vt_manifest *m)
 
 		if (!strcmp(m->json->key[i], "patients"))
 			continue;
-		if (!strcmp(m->json->key[i], "split") && m->split_table) {
+		if ((!strcmp(m->json->key[i], "split") && m->split_table) ||
+			(!strcmp(m->json->key[i], "classes") && m->class_table)) {
 			split = vt_json_new(VT_JSON_OBJECT);
 			for (size_t k = 0; k < v->n; k++)
-				if (v->item[k] != m->split_table)
+				if (v->item[k] != m->split_table && v->item[k] != m->class_table)
 					vt_json_put(split, v->key[k], vt_json_copy(v->item[k]));
 		}
 		vt_json_put(out, m->json->key[i], split ? split : vt_json_copy(v));

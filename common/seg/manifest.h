@@ -26,7 +26,8 @@ enum {
 	VT_MAX_CHANNELS = 16,
 	VT_MAX_REGIONS = 254,
 	VT_OVERLAPPING_REGIONS = 8,
-	VT_MAX_LABELS = 256
+	VT_MAX_LABELS = 256,
+	VT_MAX_CLASSES = 100
 };
 
 struct vt_channel {
@@ -68,8 +69,11 @@ struct vt_manifest {
 	int ignore;        /* label value that is left out of loss and scores; 0: none */
 	double spacing[3]; /* of the prepared grid along R, A, S; 0: as scanned */
 	uint64_t seed;
-	double test;                       /* share of subjects kept out of training */
-	int folds;                         /* of the others, for cross-validation */
+	double test; /* share of subjects kept out of training */
+	int folds;   /* of the others, for cross-validation */
+	/* what a whole scan may be, and which subject or patient is what; no names: nothing */
+	struct vt_strs classes;
+	const struct vt_json *class_table;
 	const struct vt_json *split_table; /* subject or patient -> "test" or fold; NULL: drawn */
 	struct vt_json *json;              /* as read */
 };
@@ -133,6 +137,9 @@ static inline bool vt_region_holds(const struct vt_manifest *m, uint8_t bits, in
 
 /* First two regions that share a label value; false if all exclude each other. */
 bool vt_manifest_overlap(const struct vt_manifest *m, int pair[2]);
+
+/* Which of /classes/names the table says of the subject, or of its patient; -1: nothing. */
+int vt_manifest_class(const struct vt_manifest *m, const char *subject);
 
 /* Whose scans they are: /patients, the {patient} of /subject, or the subject itself; the
  * caller's. */

@@ -25,4 +25,8 @@ int vt_manifest_check_name(const struct vt_manifest *manifest, const char *patte
 /* VT_EDATA if the table puts one patient into two places. */
 int vt_manifest_check_split(const struct vt_manifest *m, const char *origin, struct vt_err *err);
 
+/* What /classes says, where it is there. */
+int vt_manifest_read_classes(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+	struct vt_err *err);
+
 #endif

@@ -36,7 +36,8 @@ void vt_train_batch_begin(struct vt_trainer *t)
 	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
 	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
 	t->target = vt_xmalloc(t->voxels * batch);
-	t->ignored = vt_dataset_ignores(t->d) ? vt_xmalloc(t->voxels * batch) : NULL;
+	t->ignored =
+		!t->class_of && vt_dataset_ignores(t->d) ? vt_xmalloc(t->voxels * batch) : NULL;
 	vt_train_draw_begin(t);
 	t->n_heads = vt_graph_n_outputs(t->graph);
 	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));

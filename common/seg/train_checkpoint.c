@@ -110,7 +110,7 @@ static struct vt_json *best_json(const struct vt_trainer *t)
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_int(j, "step", (int64_t)t->best_step);
-	vt_json_put(j, "dice",
+	vt_json_put(j, t->o->classes ? "accuracy" : "dice",
 		t->n_validation ? vt_json_new_real(t->best_dice) : vt_json_new(VT_JSON_NULL));
 	if (t->n_validation && t->o->keep_loss)
 		vt_json_put_real(j, "loss", -t->best);
@@ -135,6 +135,8 @@ static struct vt_json *checkpoint_json(const struct vt_trainer *t)
 	vt_json_put_text(j, "activation", t->o->loss.softmax ? "softmax" : "sigmoid");
 	for (int a = 0; a < 3; a++)
 		vt_json_push(patch, vt_json_new_int(t->o->patch[a]));
+	if (t->o->classes)
+		vt_json_put_bool(j, "classifies", true);
 	vt_json_put(j, "patch", patch);
 	vt_json_put_text(j, "precision", precision_of(t, device));
 	vt_json_put_int(j, "changes_of_precision", lines(&t->changes));

@@ -101,6 +101,8 @@ static void draw_batch(const struct vt_trainer *t, uint64_t step, int round, flo
 		else
 			vt_dataset_draw(f, &draw, step, slot, image, target);
 	}
+	for (int b = 0; t->class_of && b < t->o->batch; b++)
+		targets[b] = (uint8_t)t->class_of[subject_of(t, step, slot_of(t, round, b))];
 }
 
 static void *draw_ahead(void *arg)
@@ -154,7 +156,7 @@ static void draw_here(struct vt_trainer *t, int round)
 	if (t->ahead)
 		begin_ahead(t, round);
 	vt_train_split_ignored(t, (size_t)t->o->batch);
-	if (t->o->loss.softmax && !m->exclusive)
+	if (t->o->loss.softmax && !t->class_of && !m->exclusive)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
 }
 

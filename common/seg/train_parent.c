@@ -61,7 +61,8 @@ static int check_subjects(const struct vt_trainer *t, const struct vt_json *pare
 
 	for (size_t i = 0; i < t->d->n; i++) {
 		const struct vt_patch_file *f = &t->d->file[i];
-		bool kept_out = f->test || (f->labeled && f->fold == t->o->fold);
+		bool kept_out = f->test ||
+			((t->class_of ? t->class_of[i] >= 0 : f->labeled) && f->fold == t->o->fold);
 
 		if (kept_out && learned(train, f->subject))
 			return vt_err_set(err, VT_EDATA,

@@ -10,13 +10,26 @@
 #include "common/nn/safetensors.h"
 #include "common/nn/weights.h"
 
-int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err)
+static int keep_best(struct vt_trainer *t, struct vt_err *err)
 {
 	char *path = vt_train_best_path(t);
 	int rc = vt_weights_save(path, t->eval, NULL, err);
 
 	free(path);
 	return rc;
+}
+
+int vt_train_keep_if_best(struct vt_trainer *t, size_t n, double score, double shown,
+	struct vt_err *err)
+{
+	t->loss_sum = 0;
+	t->loss_n = 0;
+	if (n && !(score > t->best))
+		return 0;
+	t->best = score;
+	t->best_dice = shown;
+	t->best_step = t->step;
+	return keep_best(t, err);
 }
 
 static struct vt_json *state_metadata(const struct vt_trainer *t)

@@ -48,6 +48,7 @@ struct vt_trainer {
 	char plan[17];             /* digest of the first training session's plan */
 	struct vt_average average; /* its mean is not made where there is none */
 	size_t *train, *validation, n_train, n_validation;
+	int *class_of; /* [subjects], -1: none; NULL: voxels are learned */
 	float *image;
 	struct vt_train_ahead *ahead; /* the next batch, drawn beside the step */
 	struct vt_train_head *head;   /* [outputs of the graph]; the first is the prediction */
@@ -113,12 +114,18 @@ int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err);
  * the best. */
 int vt_train_validate(struct vt_trainer *t, struct vt_err *err);
 
+/* train_classes.c: with o->classes, each subject's class; validation on n subjects. */
+int vt_train_classes_begin(struct vt_trainer *t, struct vt_err *err);
+int vt_train_validate_classes(struct vt_trainer *t, size_t n, struct vt_err *err);
+
 /* train_draw.c: voxels of so many patches that are to be ignored leave the target
  * and go to a list of their own, which the losses leave out. */
 void vt_train_split_ignored(struct vt_trainer *t, size_t patches);
 
-/* train_state.c: best.safetensors goes to scratch (or, without one, straight to out). */
-int vt_train_keep_best(struct vt_trainer *t, struct vt_err *err);
+/* train_state.c: the weights become best.safetensors, in scratch (else in out), if the score
+ * over n validation subjects is the best, or there are none; shown: what is said of them. */
+int vt_train_keep_if_best(struct vt_trainer *t, size_t n, double score, double shown,
+	struct vt_err *err);
 int vt_train_save(struct vt_trainer *t, struct vt_err *err);
 int vt_train_resume(struct vt_trainer *t, bool *resumed, struct vt_err *err);
 

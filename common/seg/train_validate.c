@@ -95,6 +95,8 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err)
 		n = (size_t)t->o->max_validation;
 	load_weights(t);
 	rc = vt_train_device_error(t, err);
+	if (!rc && t->class_of)
+		return vt_train_validate_classes(t, n, err);
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = score_subject(t, &t->d->file[t->validation[i]], dice, err);
 	if (rc)
@@ -113,13 +115,5 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err)
 	vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f dice=%.4f best=%.4f",
 		(unsigned long long)t->step, t->loss_n ? t->loss_sum / (double)t->loss_n : 0, mean,
 		score > t->best ? mean : t->best_dice);
-	t->loss_sum = 0;
-	t->loss_n = 0;
-	if (!n || score > t->best) {
-		t->best = score;
-		t->best_dice = mean;
-		t->best_step = t->step;
-		rc = vt_train_keep_best(t, err);
-	}
-	return rc;
+	return vt_train_keep_if_best(t, n, score, mean, err);
 }

@@ -9,6 +9,12 @@
 #include "common/nn/model.h"
 #include "common/seg/train_state.h"
 
+/* Whether there is anything to be learned from a subject. */
+static bool labeled(const struct vt_trainer *t, size_t i)
+{
+	return t->class_of ? t->class_of[i] >= 0 : t->d->file[i].labeled;
+}
+
 /* Which subjects do what. */
 static void choose_roles(struct vt_trainer *t)
 {
@@ -17,7 +23,7 @@ static void choose_roles(struct vt_trainer *t)
 	for (size_t i = 0; i < t->d->n; i++) {
 		const struct vt_patch_file *f = &t->d->file[i];
 
-		if (!f->labeled || f->test)
+		if (!labeled(t, i) || f->test)
 			continue;
 		if (f->fold == t->o->fold)
 			t->validation[t->n_validation++] = i;
@@ -29,12 +35,12 @@ static void choose_roles(struct vt_trainer *t)
 /* Right for folds and for a test set elsewhere, and otherwise found only when days are spent. */
 static void warn_no_test(const struct vt_trainer *t)
 {
-	size_t labeled = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < t->d->n; i++) {
-		if (t->d->file[i].labeled && t->d->file[i].test)
+		if (labeled(t, i) && t->d->file[i].test)
 			return;
-		labeled += t->d->file[i].labeled;
+		n += labeled(t, i);
 	}
 	vt_log(VT_LOG_WARN, "no-test-subject",
 		"labeled=%zu seed=%lld note=\"the manifest's split keeps none of these subjects "
@@ -43,7 +49,7 @@ static void warn_no_test(const struct vt_trainer *t)
 		"--subjects folds) or other data, stop here: take the split that `voxtrail "
 		"manifest "
 		"DIR --place FILE` prints, or another seed, and prepare again\"",
-		labeled, (long long)t->manifest->seed);
+		n, (long long)t->manifest->seed);
 }
 
 /* No error: small cohorts have empty folds, and a cross-validation over them must go on. */
@@ -88,7 +94,7 @@ static int build(struct vt_graph **g, const struct vt_trainer *t, int n, struct 
 		{ t->o->patch[0], t->o->patch[1], t->o->patch[2] } };
 	int rc = vt_model_build(g, &r, err);
 
-	if (!rc)
+	if (!rc && !t->o->classes)
 		rc = vt_checkpoint_check_head(*g, t->o->patch, err);
 	if (!rc)
 		rc = check_branches(*g, t, err);
@@ -122,7 +128,7 @@ static int check_regions(const struct vt_manifest *m, bool softmax, struct vt_er
 /* Whether what was asked for can be learned from these containers at all. */
 static int check_meaning(const struct vt_trainer *t, struct vt_err *err)
 {
-	if (check_regions(t->manifest, t->o->loss.softmax, err))
+	if (!t->o->classes && check_regions(t->manifest, t->o->loss.softmax, err))
 		return err->code;
 	for (int k = 1; k < t->n_cohorts; k++)
 		if (check_regions(t->cohort[k].manifest, t->o->loss.softmax, err))
@@ -228,7 +234,7 @@ static int check_keep(const struct vt_trainer *t, struct vt_err *err)
 	const int *p = t->o->patch;
 	struct vt_shape s;
 
-	if (!t->o->keep_loss)
+	if (!t->o->keep_loss || t->o->classes)
 		return 0;
 	if (vt_session_remote(t->eval))
 		return vt_err_set(err, VT_EUSAGE,
@@ -284,6 +290,7 @@ static void release(struct vt_trainer *t)
 	vt_buf_release(&t->history);
 	free(t->train);
 	free(t->validation);
+	free(t->class_of);
 	vt_manifest_free(t->manifest);
 	vt_train_cohorts_end(t);
 }
@@ -306,7 +313,9 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 				"format=\"%s\" matched=%zu left=%zu ignored=%zu repeated=%zu",
 				fit.format, fit.matched, fit.left, fit.ignored, fit.repeated);
 	}
-	vt_buf_str(&t->history, "step,loss");
+	vt_buf_str(&t->history, t->o->classes ? "step,loss,accuracy,cross_entropy\n" : "step,loss");
+	if (t->o->classes)
+		return rc;
 	for (int r = 0; r < t->d->file[0].n_regions; r++) {
 		const struct vt_json *names = vt_json_get(t->d->file[0].header, "regions");
 		char *column =
@@ -359,8 +368,10 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
 		d->file[0].subject, err);
 	if (rc)
 		return rc;
+	rc = vt_train_classes_begin(&t, err);
 	choose_roles(&t);
-	rc = vt_train_cohorts_begin(&t, err);
+	if (!rc)
+		rc = vt_train_cohorts_begin(&t, err);
 	if (!rc)
 		rc = vt_train_check_parent(&t, err);
 	if (!rc)
@@ -392,8 +403,13 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	struct vt_graph *g = NULL;
 	struct vt_session_opts first = first_plan(o);
 	char digest[17];
-	int rc = vt_train_cohorts_begin(&t, err);
+	int rc = vt_manifest_parse(&t.manifest, vt_json_get(d->file[0].header, "manifest"),
+		d->file[0].subject, err);
 
+	if (!rc)
+		rc = vt_train_classes_begin(&t, err);
+	if (!rc)
+		rc = vt_train_cohorts_begin(&t, err);
 	if (!rc)
 		rc = build(&g, &t, share(o), err);
 
@@ -408,6 +424,8 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	if (!rc)
 		vt_buf_printf(text, "plan %s\n", digest);
 	vt_graph_free(g);
+	free(t.class_of);
+	vt_manifest_free(t.manifest);
 	vt_train_cohorts_end(&t);
 	return rc;
 }

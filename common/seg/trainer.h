@@ -52,6 +52,7 @@ struct vt_train_opts {
 	uint64_t average_from, average_every; /* swa: snapshots at these steps */
 	/* a volume smaller than the patch is padded with 0 instead of refused */
 	bool pad;
+	bool classes;       /* the network answers once, with a class of the manifest's */
 	int fold;           /* validation fold, -1: none */
 	int max_validation; /* at most this many subjects are predicted; 0: all */
 	/* best is the lowest loss of fixed, unchanged patches of them, so many each; 0: the highest
@@ -98,6 +99,12 @@ int vt_train_find_parent(char **out, const char *dir, struct vt_err *err);
  * the caller to free, and o's replay, which is borrowed from it.  VT_ENOINPUT, VT_EDATA. */
 int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precision_opts *o,
 	const char *dir, struct vt_err *err);
+
+/* Whether the network gives one answer for a whole patch. */
+bool vt_train_answers_once(const struct vt_train_opts *o, int channels);
+/* Then: softmax over the manifest's classes, cross-entropy unless it or focal has a weight, no loss
+ * of overlap, and patches about the middle unless draw.center_sd says otherwise. */
+void vt_train_classes_opts(struct vt_train_opts *o);
 
 /* What would be allocated and computed, without doing it. */
 int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,

@@ -1,5 +1,5 @@
 /* tune_write.c - what was found, as a recipe and as tables. */
-#include "common/base/csv.h"
+#include "common/base/text_out.h"
 #include "common/seg/tune.h"
 
 struct vt_json *vt_tuned_params(const struct vt_tuned *t, const struct vt_segmenter *s)
@@ -77,7 +77,7 @@ void vt_tuned_csv(struct vt_buf *out, const struct vt_tuned *t, const struct vt_
 			const double cell[3] = { g->threshold[k / g->n_sizes],
 				g->least_mm3[k % g->n_sizes], t->region[r].dice[k] };
 
-			vt_csv_quote(out, m->region[r].name);
+			vt_csv_text(out, m->region[r].name);
 			for (int c = 0; c < 3; c++) {
 				char text[32];
 

@@ -1,0 +1,118 @@
+/* train_classes.c - a network with one answer for a whole patch, which learns the class that the
+ * manifest's table gives each subject.
+ *
+ * Everything else is the trainer's: what is drawn, steps, kills. The target of a batch is a class
+ * an item at its first bytes, which is what the losses take for outputs of one voxel. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/fmath.h"
+#include "common/base/log.h"
+#include "common/base/text_out.h"
+#include "common/nn/model.h"
+#include "common/seg/classifier.h"
+#include "common/seg/train_state.h"
+
+bool vt_train_answers_once(const struct vt_train_opts *o, int channels)
+{
+	const struct vt_model_request r = { o->model, o->model_params, 1, channels, 2,
+		{ o->patch[0], o->patch[1], o->patch[2] } };
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_graph *g = NULL;
+	bool once = false;
+
+	if (!vt_model_build(&g, &r, &none)) {
+		struct vt_shape s = vt_graph_shape(g, vt_graph_output_at(g, 0).tensor);
+
+		once = s.d == 1 && s.h == 1 && s.w == 1;
+	}
+	vt_graph_free(g);
+	return once;
+}
+
+void vt_train_classes_opts(struct vt_train_opts *o)
+{
+	o->classes = true;
+	o->loss.softmax = true;
+	o->loss.dice = o->loss.generalized = o->loss.tversky = 0;
+	if (o->loss.cross_entropy <= 0 && o->loss.focal <= 0)
+		o->loss.cross_entropy = 1;
+	if (o->draw.center_sd <= 0)
+		o->draw.center_sd = 1e-9; /* about the middle, where answers are asked for */
+}
+
+int vt_train_classes_begin(struct vt_trainer *t, struct vt_err *err)
+{
+	size_t without = 0;
+
+	if (!t->o->classes)
+		return 0;
+	if (!t->manifest->classes.n)
+		return vt_err_set(err, VT_EDATA,
+			"the network gives one answer for a whole scan, and the manifest %s has no "
+			"\"classes\": say there {\"names\": [...], \"subjects\": {\"id\": "
+			"\"name\", "
+			"...}} and crop again, or give the network another head",
+			t->manifest->name);
+	if (t->o->n_more || t->o->on_device)
+		return vt_err_set(err, VT_EUSAGE,
+			"classes of whole scans are learned from one cohort, on the CPU; give "
+			"--patches once and --device cpu");
+	t->outputs = (int)t->manifest->classes.n;
+	t->class_of = vt_xcalloc(t->d->n, sizeof(*t->class_of));
+	for (size_t i = 0; i < t->d->n; i++) {
+		t->class_of[i] = vt_class_of(&t->d->file[i], t->manifest);
+		without += t->class_of[i] < 0;
+	}
+	if (without)
+		vt_log(VT_LOG_WARN, "without-class", "subjects=%zu of=%zu note=\"left out\"",
+			without, t->d->n);
+	return 0;
+}
+
+/* Share of the first n validation subjects that are answered right, and the mean of -ln of the
+ * right class's probability. */
+static void score(const struct vt_trainer *t, size_t n, double *accuracy, double *cross_entropy)
+{
+	double *p = vt_xmalloc((size_t)t->outputs * sizeof(*p));
+	float *y = vt_xmalloc((size_t)t->outputs * sizeof(*y));
+
+	*accuracy = *cross_entropy = 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = t->validation[i];
+		int best = 0;
+
+		vt_class_window(t->image, &t->d->file[at], t->o->patch);
+		vt_session_set_input(t->eval, t->image);
+		vt_session_forward(t->eval, 0);
+		vt_session_get_output(t->eval, y);
+		vt_class_probabilities(p, y, t->outputs);
+		for (int k = 1; k < t->outputs; k++)
+			best = p[k] > p[best] ? k : best;
+		*accuracy += best == t->class_of[at];
+		*cross_entropy -= vt_ln(fmax(p[t->class_of[at]], 1e-300));
+	}
+	if (n) {
+		*accuracy /= (double)n;
+		*cross_entropy /= (double)n;
+	}
+	free(p);
+	free(y);
+}
+
+int vt_train_validate_classes(struct vt_trainer *t, size_t n, struct vt_err *err)
+{
+	double loss = t->loss_n ? t->loss_sum / (double)t->loss_n : 0, accuracy, cross_entropy;
+	char text[3][32];
+
+	score(t, n, &accuracy, &cross_entropy);
+	vt_json_real_text(text[0], loss);
+	vt_json_real_text(text[1], accuracy);
+	vt_json_real_text(text[2], cross_entropy);
+	vt_buf_printf(&t->history, "%llu,%s,%s,%s\n", (unsigned long long)t->step, text[0],
+		n ? text[1] : "", n ? text[2] : "");
+	vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f accuracy=%.4f cross_entropy=%.4f",
+		(unsigned long long)t->step, loss, accuracy, cross_entropy);
+	return vt_train_keep_if_best(t, n, t->o->keep_loss ? -cross_entropy : accuracy, accuracy,
+		err);
+}
