@@ -1,5 +1,5 @@
-# Committed specs at a tiny size (brats2020, search, hpe and multiprecision have tests of their own): linted, planned, run, run again with nothing to do.  The same nets in all of them; what is
-# tested is the graphs.  SIZE=full runs them with the networks they are for (make test-specs).
+# Committed specs at a tiny size (brats2020, search, hpe and multiprecision have tests of their own): linted, planned, run, run again with nothing to do.  Small
+# nets of the kinds that they are for; what is tested is the graphs.
 set -u
 cd "$T" || exit 2
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; grep -v '"level":"info"' log | tail -n 8; fi; }
@@ -20,13 +20,10 @@ recipe recipe/predict-fine.json '"overlap":0'
 box='"augment":[{"name":"rotate","range":[-10,10]},{"name":"zoom","range":[0.8,1]},{"name":"translate","range":[-10,10]}]'
 recipe recipe/train-coarse.json "\"model\":\"med3d-resnet\",\"network\":{\"depth\":\"10\",\"head\":\"coarse\"},$small,\"pad\":true,\"fold\":1"
 recipe recipe/train-fine.json "\"model\":\"denseaspp\",\"network\":{\"depth\":\"10\",\"hidden\":16,\"growth\":8,\"dilations\":[1,2]},$box,$small,\"pad\":true,\"fold\":1"
-if [ "${SIZE:-tiny}" = full ]; then
-	net3='"model":"med3d-resnet","network":{"depth":"10"}' tissue='"model":"meshnet"'
-else
-	net3=$net tissue='"model":"meshnet"'
-fi
-recipe recipe/train-med3d.json "$net3,$small,\"fold\":1"
-recipe recipe/train-med3d-fine.json "$net3,$small,\"fold\":1,\"learning-rate\":0.0001"
+net3='"model":"med3d-resnet","network":{"depth":"10"}'
+tissue='"model":"meshnet"'
+recipe recipe/train-med3d.json "$net3,$small,\"pad\":true,\"fold\":-1"
+recipe recipe/train-med3d-fine.json "$net3,$small,\"pad\":true,\"fold\":1,\"learning-rate\":0.0001,\"reinitialize\":\"branch,conv_seg\",\"allow\":\"regions,subjects\""
 recipe recipe/train-meshnet.json "$tissue,$small,\"fold\":1"
 for f in 1 2; do recipe folds/fold-$f.json "$net,$small,\"fold\":$f"; done
 make-cohort --out cohort --subjects 4 --seed 7 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
@@ -56,7 +53,9 @@ score() { rm -rf out; evaluate --model "$1" --patches patches --recipe recipe/ev
 one=$(score tf/fold-1); [ -n "$one" ] && [ "$(score same)" = "$one" ]; ok $? "an ensemble of a network with itself scores as the network"
 [ "$(score mixed)" = "$one" ]; ok $? "directories without a checkpoint are no members"
 mkdir bad; cp -r tf/fold-1 bad/a; cp -r tf/fold-1 bad/b; sed -i 's/"ET"/"XX"/; /"WT",/d' bad/b/checkpoint.json; score bad >/dev/null; [ $? != 0 ]; ok $? "members with other regions are refused"
-both med3d-transfer "evaluate=1 export=1 pretrain=1 source-crop=4 source-normalize=4 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded"
+sed 's/"name": *"embedded"/"name": "second"/; s/"TC"/"core"/' "$embedded" >second.json
+both med3d-transfer "evaluate=1 export=1 pretrain=1 source-2-crop=4 source-2-normalize=4 source-crop=4 source-normalize=4 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded" --repo source-2-scans=cohort/scans --repo source-2-labels=cohort/labels --repo source-2-manifest=second.json
+voxtrail checkout pretrain med3d --store store >/dev/null; grep -q '"second"' med3d/checkpoint.json && grep -q branch.1 med3d/last.safetensors; ok $? "med3d: two cohorts are learned from, a branch each"
 both two-stage-liver "coarse=1 crop-coarse=4 crop-fine=4 evaluate=1 export=1 find=4 find-new=4 normalize-coarse=4 predict=4 skullstrip-normalize=4 spacing=1 train=1" --repo new-scans=cohort/scans
 for r in crop-fine find predict evaluate; do voxtrail checkout $r liver/$r --store store >/dev/null; done
 [ "$(ls liver/find/*/seg.nii.gz | wc -l):$(ls liver/crop-fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
