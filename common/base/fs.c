@@ -385,6 +385,21 @@ int vt_fs_rename(const char *from, const char *to, struct vt_err *err)
 	return 0;
 }
 
+int vt_fs_put(int fd, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+	bool zeros = n >= 4096 && !p[0] && !memcmp(p, p + 1, n - 1);
+
+	return zeros && lseek(fd, (off_t)n, SEEK_CUR) >= 0 ? 0 : write_all(fd, p, n);
+}
+
+int vt_fs_put_end(int fd)
+{
+	off_t end = lseek(fd, 0, SEEK_CUR);
+
+	return end < 0 || ftruncate(fd, end) ? -1 : 0;
+}
+
 static int copy_bytes(int in, int out)
 {
 	unsigned char *chunk = vt_xmalloc(COPY_CHUNK);
@@ -393,11 +408,11 @@ static int copy_bytes(int in, int out)
 	while ((n = read(in, chunk, COPY_CHUNK)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 || write_all(out, chunk, (size_t)n))
+		if (n < 0 || vt_fs_put(out, chunk, (size_t)n))
 			break;
 	}
 	free(chunk);
-	return n == 0 ? 0 : -1;
+	return n == 0 ? vt_fs_put_end(out) : -1;
 }
 
 int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err)

@@ -68,6 +68,11 @@ int vt_fs_sync_dir(const char *path, struct vt_err *err);
  * alone. */
 int vt_fs_sync_tree(const char *root, struct vt_err *err);
 int vt_fs_rename(const char *from, const char *to, struct vt_err *err);
+/* Writes at the file's place; a run of zeros is left out as a hole, so that a copy of a sparse file
+ * is one.  Behind the last, vt_fs_put_end gives the file its length.  0, or -1 with errno. */
+int vt_fs_put(int fd, const void *bytes, size_t n);
+int vt_fs_put_end(int fd);
+
 /* Puts a copy in the place of `to`, by reflink if it can.  Group and others get no bit of mode that
  * they do not have of `from`; the umask applies. */
 int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err);

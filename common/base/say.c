@@ -15,20 +15,18 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/utf8.h"
 
-/* Bytes at p that are not to be printed: a control character, or one that orders the text from
- * right to left; 0 if the first one is harmless. */
+/* Bytes at p that are not to be printed; 0 if the first one is harmless. */
 static size_t harmful(const unsigned char *p)
 {
-	if (p[0] < 0x20 || p[0] == 0x7f)
-		return 1;
-	if (p[0] == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0)
-		return 2;
-	if (p[0] == 0xE2 && p[1] == 0x80 && p[2] >= 0xAA && p[2] <= 0xAE)
-		return 3;
-	if (p[0] == 0xE2 && p[1] == 0x81 && p[2] >= 0xA6 && p[2] <= 0xA9)
-		return 3;
-	return 0;
+	uint32_t c;
+	size_t n;
+
+	if (p[0] >= 0x20 && p[0] < 0x7f)
+		return 0;
+	n = vt_utf8_decode(p, 4, &c);
+	return n && vt_utf8_is_hidden(c) ? n : 0;
 }
 
 void vt_buf_shown(struct vt_buf *buf, const char *text)

@@ -151,6 +151,21 @@ static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const 
 	note(s, path, &err);
 }
 
+int vt_fileset_check_holes(const char *root, const char *path, const struct stat *st,
+	struct vt_err *err)
+{
+	const uint64_t most = (uint64_t)16 << 30;
+	uint64_t size = (uint64_t)st->st_size, there = (uint64_t)st->st_blocks * 512;
+
+	if (size <= most || there >= size / 16)
+		return 0;
+	return vt_err_set(err, VT_EDATA,
+		"%s/%s: a file with holes: %llu bytes long, %llu of them on the disk; leave it "
+		"out, "
+		"or make it whole (`cp --sparse=never`) if it is meant",
+		root, path, (unsigned long long)size, (unsigned long long)there);
+}
+
 static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, const char *path)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -160,12 +175,15 @@ static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, cons
 		;
 	else if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
 		vt_err_errno(&err, VT_EIO, "%s/%s: cannot stat", s->root, path);
-	else if (S_ISREG(st.st_mode))
+	else if (S_ISREG(st.st_mode) && !vt_fileset_check_holes(s->root, path, &st, &err))
 		vt_fileset_add(s, path, &st);
+	else if (err.code)
+		;
 	else if (S_ISLNK(st.st_mode) && s->follow && !fstatat(dir_fd, e->d_name, &target, 0) &&
-		S_ISREG(target.st_mode))
-		vt_fileset_add(s, path, &target)->linked = true;
-	else if (!S_ISDIR(st.st_mode))
+		S_ISREG(target.st_mode)) {
+		if (!vt_fileset_check_holes(s->root, path, &target, &err))
+			vt_fileset_add(s, path, &target)->linked = true;
+	} else if (!S_ISDIR(st.st_mode))
 		refuse_kind(s, dir_fd, e->d_name, path, st.st_mode, &err);
 	if (err.code)
 		note(s, path, &err);
@@ -235,7 +253,7 @@ static int settle(struct vt_fileset *s, struct vt_err *err)
 	}
 	if (s->n > 1)
 		qsort(s->file, s->n, sizeof(*s->file), by_path);
-	return 0;
+	return vt_fileset_twins(s, err);
 }
 
 int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)

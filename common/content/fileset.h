@@ -72,6 +72,16 @@ void vt_fileset_begin(struct vt_fileset *set);
 void vt_fileset_release(struct vt_fileset *set);
 void vt_fileset_clear(struct vt_fileset *set); /* no files; the root stays open */
 
+/* VT_EDATA for a few blocks on the disk that read as terabytes: hashing them takes days, and a copy
+ * on a file system without holes fills it. */
+struct stat;
+int vt_fileset_check_holes(const char *root, const char *path, const struct stat *st,
+	struct vt_err *err);
+
+/* VT_EDATA where two names of the sorted files are one in two Unicode forms; those that differ in
+ * case alone are logged. */
+int vt_fileset_twins(const struct vt_fileset *s, struct vt_err *err);
+
 /* Finds the files below root; a symlink to a directory will do for root itself.  Whatever is
  * neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an
  * error, and of several the one with the least path. */

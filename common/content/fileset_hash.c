@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "common/base/fs.h"
 #include "common/base/parallel.h"
 #include "common/base/fault.h"
 #include "common/content/fileset.h"
@@ -58,21 +59,6 @@ static void fail(struct work *w, struct vt_fileset_file *f, int code, const char
 	f->wanted = false;
 	while (i < least && !atomic_compare_exchange_weak(&w->failed, &least, i))
 		;
-}
-
-static int write_all(int fd, const unsigned char *p, size_t n)
-{
-	while (n) {
-		ssize_t k = vt_fault("copy.write") ? -1 : write(fd, p, n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return -1;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
 }
 
 /* Opens the copy.  A reflink is whole at once: it is then what is read, and nothing is written. */
@@ -133,7 +119,9 @@ static bool fill(struct work *w, struct lane *l)
 		}
 		have += (size_t)k;
 	}
-	if (l->out >= 0 && write_all(l->out, l->buf, have)) {
+	if (l->out >= 0 &&
+		(vt_fault("copy.write") || vt_fs_put(l->out, l->buf, have) ||
+			(l->got + have == l->f->stamp.size && vt_fs_put_end(l->out)))) {
 		drop(w, l, VT_EIO, "cannot copy into the store");
 		return false;
 	}

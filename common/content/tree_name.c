@@ -5,11 +5,6 @@
 
 #include "common/base/utf8.h"
 
-static bool is_control(uint32_t c)
-{
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff;
-}
-
 enum { PATH_LIMIT = 4096 };
 
 /* Why the name of n bytes is refused; NULL if it is not. */
@@ -25,8 +20,8 @@ static const char *fault_of(const char *name, size_t n)
 		k = vt_utf8_decode((const unsigned char *)name + i, n - i, &c);
 		if (!k)
 			return "is not UTF-8";
-		if (is_control(c))
-			return "holds a control character";
+		if (vt_utf8_is_hidden(c))
+			return "holds a control character, or one that cannot be seen";
 		if (c < 0x80 && strchr("\\*?[]{}", (int)c))
 			return "holds one of \\ * ? [ ] { }";
 	}

@@ -61,22 +61,16 @@ static int copy_bytes(int in, int out)
 {
 	enum { CHUNK = 1 << 20 };
 	unsigned char *chunk = vt_xmalloc(CHUNK);
-	ssize_t n = 0, k = 0;
+	ssize_t n;
 
-	while (k >= 0 && (n = read(in, chunk, CHUNK)) != 0) {
+	while ((n = read(in, chunk, CHUNK)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n < 0 || vt_fault("checkout.write") || vt_fs_put(out, chunk, (size_t)n))
 			break;
-		for (ssize_t done = 0; k >= 0 && done<n; done += k> 0 ? k : 0) {
-			k = vt_fault("checkout.write")
-				? -1
-				: write(out, chunk + done, (size_t)(n - done));
-			k = k < 0 && errno == EINTR ? 0 : k;
-		}
 	}
 	free(chunk);
-	return n == 0 && k >= 0 ? 0 : -1;
+	return n == 0 ? vt_fs_put_end(out) : -1;
 }
 
 static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *to,

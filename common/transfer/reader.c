@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/fs.h"
 #include "common/transfer/peer_internal.h"
 
 enum { CHUNK = 1 << 18 };
@@ -54,13 +55,16 @@ int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, st
 		if (fill(r, what, err))
 			return err->code;
 		k = n < r->left ? (size_t)n : r->left;
-		if (vt_write_all(to, r->next, k, what, err))
-			return err->code;
+		if (vt_fs_put(to, r->next, k))
+			return vt_err_errno(err, VT_EIO, "%s: cannot write", what);
 		r->next += k;
 		r->left -= k;
 		n -= k;
 	}
-	return 0;
+	/* a pipe has no length */
+	return vt_fs_put_end(to) && errno != ESPIPE && errno != EINVAL
+		? vt_err_errno(err, VT_EIO, "%s: cannot write", what)
+		: 0;
 }
 
 int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what,

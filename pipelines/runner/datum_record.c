@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/base/fs.h"
+#include "common/content/fileset.h"
 #include "common/record/record.h"
 #include "common/record/record_dir.h"
 #include "common/stage/build.h"
@@ -119,8 +120,11 @@ static int side_tree(struct vt_tree **out, const struct side *s, const bool *ski
 
 		if (!skip || !skip[i]) {
 			file[n].path = s->files.v[i];
-			rc = vt_digest_file(&file[n].digest, &file[n].size, path, err);
-			file[n].executable = !stat(path, &st) && st.st_mode & S_IXUSR;
+			if (!stat(path, &st) && S_ISREG(st.st_mode))
+				rc = vt_fileset_check_holes(s->root, s->files.v[i], &st, err);
+			if (!rc)
+				rc = vt_digest_file(&file[n].digest, &file[n].size, path, err);
+			file[n].executable = !rc && st.st_mode & S_IXUSR;
 			n++;
 		}
 		free(path);

@@ -71,3 +71,28 @@ def plan(**env):
 before, after = plan(), plan(LD_LIBRARY_PATH=f"{T}/lib")
 check(before["ours"] != after["ours"] and before["theirs"] == after["theirs"], "LD_LIBRARY_PATH is in the keys of stages, as far as it holds their libraries", (before, after))
 check(plan(LD_LIBRARY_PATH="/nowhere")["ours"] == before["ours"], "a search path without them is not")
+
+# the GPU plugin that a stage loaded, whatever came of it: a stand-in that finds no driver, so that --device auto takes the CPU
+os.makedirs(f"{T}/gpu")
+plugin = f"{T}/gpu/libvoxtrail-cuda.so"
+r = stage(os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", f"-I{ROOT}", "-fPIC", "-shared", "-include", "string.h", "-DWRONG_DRIVER", "-Wl,-z,nodelete", "-o", plugin,
+          f"{ROOT}/tests/cli/device/_plugin.c")
+stage("crop-patch", "--normed", f"{T}/plain", "--labels", f"{T}/cohort/labels", "--manifest", f"{ROOT}/manifests/embedded.json", "--out", f"{T}/patches")
+
+
+def trained(name, **env):
+    r = stage("train", "--patches", f"{T}/patches", "--network", '{"init_filters":8}', "--patch", "16", "--steps", "1", "--validate-every", "1", "--max-validation", "1",
+              "--fold=-1", "--device", "auto", "--out", f"{T}/{name}", env={**os.environ, **env})
+    found = glob.glob(f"{T}/{name}/.lineage/*/record.json")
+    return r, json.load(open(found[0])) if found else {}
+
+
+r, without = trained("cpu", VOXTRAIL_PLUGIN=f"{T}/gpu/none.so")
+check(r.returncode == 0 and "plugin" not in without["notes"], "no plugin, no word of one", r.stderr[-600:])
+r, j = trained("with", VOXTRAIL_PLUGIN=plugin)
+check(r.returncode == 0 and j["notes"].get("plugin") == [{"name": "libvoxtrail-cuda.so", "sha256": digest(plugin)}], "the record names the plugin that was loaded and its digest",
+      (r.stderr[-600:], j.get("notes")))
+open(plugin, "ab").write(b"changed")
+r, k = trained("changed", VOXTRAIL_PLUGIN=plugin)
+check(r.returncode == 0 and k["notes"].get("plugin") == [{"name": "libvoxtrail-cuda.so", "sha256": digest(plugin)}] and sha(canonical(k)) != sha(canonical(j)),
+      "another plugin, another record", (r.stderr[-600:], k.get("notes")))
