@@ -81,11 +81,12 @@ spelling() {
 		sed 's/^\([^:]*:[0-9]*\):.*/\1: British spelling/'
 }
 
+# A function's body begins and ends with a brace of its own in the first column.
 sizes() {
 	sources | xargs wc -l | awk '$2 != "total" && $1 > 650 {print $2 ": " $1 " lines; split it by concept (650)"}'
-	command -v ctags >/dev/null 2>&1 || { echo "lint: lengths of functions not checked: no ctags" >&2; return; }
-	sources | grep -E '\.(c|cu)$' | xargs ctags -x --c-kinds=f --_xformat='%N %n %e %F' --fields=+ne 2>/dev/null |
-		awk '{l = $3 - $2 + 1; if (l > 100) print $4 ":" $2 ": " $1 " has " l " lines (100)"}'
+	sources | xargs awk '
+		$0 == "{" { begin = FNR }
+		$0 == "}" && begin { if (FNR - begin > 61) print FILENAME ":" begin ": a function of " FNR - begin - 1 " lines (60)"; begin = 0 }'
 }
 
 # Circles inside a room, functions that no other file names, ?: inside ?:.

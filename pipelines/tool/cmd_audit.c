@@ -64,7 +64,7 @@ int vt_cmd_audit(int argc, char **argv)
 			 " The records that a directory carries are checked against its files. "
 			 "Exits with 0 if the answer is complete, 1 if records or files are "
 			 "missing, 3 if it rests on records nobody vouches for, 76 if a record "
-			 "contradicts a file, if no record lists a file, or if two results of one "
+			 "contradicts a file, if a file is in no record, or if two results of one "
 			 "derivation are known.",
 		.least = 1,
 		.most = 1,
