@@ -1,5 +1,5 @@
 """Classes of whole scans: a network with head "classify" learns what the manifest's table says; probabilities against numpy and scipy on the network's logits, cross-entropy, accuracy with Wilson's
-interval, AUC with DeLong's (classes_golden.json: another program's); scans like containers; an encoder that segmented goes on; refusals."""
+interval, AUC with DeLong's (classes_golden.json, made by _classes_golden.py: another program's); scans like containers; an encoder that segmented goes on; refusals."""
 import csv, json, os, subprocess
 import nibabel as nib
 import numpy as np
