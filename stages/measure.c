@@ -120,7 +120,7 @@ static int measure_all(struct vt_stage_run *r, struct vt_measured *m, size_t *n,
 		else if (why.code)
 			*err = why;
 		vt_json_push(list, vt_json_new_text(ids->v[i]));
-		vt_progress_step(i + 1, "subject=%s", ids->v[i]);
+		vt_progress_step(i + 1, "subject=\"%s\"", ids->v[i]);
 	}
 	vt_progress_end();
 	vt_stage_note(r, "subjects", list);

@@ -363,7 +363,7 @@ static int finish(struct one *s, size_t done, struct vt_err *err)
 		*err = s->why;
 	forget(s);
 	free(dir);
-	vt_progress_step(done, "subject=%s", s->id);
+	vt_progress_step(done, "subject=\"%s\"", s->id);
 	return rc;
 }
 

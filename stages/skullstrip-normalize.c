@@ -155,14 +155,21 @@ static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject
 		if (!(report->brain.flags & f))
 			continue;
 		vt_log(VT_LOG_WARN, "mask",
-			"subject=\"%s\" method=%s ml=%.0f note=\"%s; look at qc.png\"", subject,
+			"subject=\"%s\" method=\"%s\" ml=%.0f note=\"%s; look at qc.png\"", subject,
 			report->method, report->brain.volume_ml, text);
 		vt_json_push(flags, vt_json_new_text(text));
 	}
 	vt_json_put(j, "flags", flags);
-	for (int c = 0; c < m->n_channels; c++)
+	for (int c = 0; c < m->n_channels; c++) {
 		if (*report->content[c])
 			vt_json_put_text(content, m->channel[c].role, report->content[c]);
+		if (report->few_values[c] && !m->channel[c].any_name)
+			vt_log(VT_LOG_WARN, "channel",
+				"subject=\"%s\" role=\"%s\" values=%d note=\"few small whole "
+				"numbers: is it a label map? Then the network would be shown the "
+				"answer; correct the manifest\"",
+				subject, m->channel[c].role, report->few_values[c]);
+	}
 	vt_json_put(j, "content", content);
 	return j;
 }
@@ -193,7 +200,7 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 		else
 			vt_stage_quarantine(r, ids->v[i], &why, err);
 		free(dir);
-		vt_progress_step(i + 1, "subject=%s", ids->v[i]);
+		vt_progress_step(i + 1, "subject=\"%s\"", ids->v[i]);
 	}
 	vt_progress_end();
 	vt_stage_note(r, "subjects", notes);

@@ -3,6 +3,7 @@
 
 - circles: inside a room, files that call each other in a ring (a -> b when a.c names a function that b.c defines);
 - unused: functions with external linkage that no other file names;
+- log: =%s without quotes in a log line, where a value with a space would be cut; words and hex digits of ours may stand bare;
 - nested: a ?: inside a ?:, which is read twice; an if says it once.
 
 Names are read from the text, with comments and strings taken out, so that nothing needs to be built.
@@ -86,6 +87,18 @@ def rings(graph):
     return rings_found
 
 
+BARE = "tree record object derivation version isa chosen state changed precision from to".split()
+
+
+def bare_values(text):
+    """Keys of log lines whose %s may hold a space and stands without quotes."""
+    for call in re.finditer(r'\bvt_(?:log|progress_step)\(((?:[^;"]|"(?:\\.|[^"\\])*")*);', text):
+        words = " ".join(re.findall(r'"((?:\\.|[^"\\])*)"', call[1]))
+        for key in re.findall(r"(\w+)=%s", words):
+            if key not in BARE:
+                yield text.count("\n", 0, call.start()) + 1, key
+
+
 def main():
     sys.setrecursionlimit(10000)
     files = [f for f in tracked() if f.startswith(USERS) and f.endswith((".c", ".h", ".cu", ".cuh")) and os.path.exists(f)]
@@ -116,6 +129,8 @@ def main():
     for file in sorted(f for f in text if f.startswith(PRODUCT)):
         for line in nested(text[file]):
             print("%s:%d: a ?: inside a ?:; write an if" % (file, line))
+        for line, key in bare_values(open(file, encoding="utf-8").read()):
+            print('%s:%d: %s=%%s in a log line: write %s=\\"%%s\\"' % (file, line, key, key))
     for file in sorted(f for f in text if f.startswith("stages/")):
         for row in re.finditer(r'VT_(?:INT|REAL|BOOL|ENUM|TEXT|JSON_TEXT)\("([^"]*)",\s*([\w.]+)', open(file).read()):
             if not re.search(r"(->|\.)%s\b" % row[2].split(".")[-1], text[file]):

@@ -86,8 +86,11 @@ static void digest_channel(void *ctx, size_t c)
 {
 	struct prepare *p = ctx;
 	struct prepare_channel *channel = &p->channel[c];
-	if (c < VT_PREPARE_DIGESTS)
-		vt_volume_digest(p->report->content[c], &channel->volume, 0, &channel->err);
+	unsigned char value[VT_FEW_VALUES];
+	if (c >= VT_PREPARE_DIGESTS)
+		return;
+	vt_volume_digest(p->report->content[c], &channel->volume, 0, &channel->err);
+	p->report->few_values[c] = vt_volume_few_values(value, &channel->volume);
 }
 
 /* Runs fn for every channel; the first channel's error wins, whatever finished first. */

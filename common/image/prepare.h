@@ -82,6 +82,8 @@ struct vt_prepare_report {
 	size_t dim[3]; /* of the outputs */
 	/* of each channel as read, where opts.digests: volume_digest.h */
 	char content[VT_PREPARE_DIGESTS][VT_HEX];
+	/* there too: it holds this many values only, as a label map does; 0: it is a scan */
+	int few_values[VT_PREPARE_DIGESTS];
 	double form_gap; /* worst qform/sform disagreement of a channel, mm */
 };
 

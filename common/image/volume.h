@@ -86,6 +86,12 @@ size_t vt_dtype_size(enum vt_dtype dtype);
  * the first voxel that is not. out: n bytes, caller's. */
 int vt_volume_labels(unsigned char *out, const struct vt_volume *volume, struct vt_err *err);
 
+/* Different values of a volume that holds 2 to VT_FEW_VALUES of them, all whole numbers from 0 to
+ * 255: a label map or a mask, whatever its name says.  value: ascending.  0 for anything else, a
+ * volume of one value too. The volume was read with VT_VOLUME_RAW. */
+enum { VT_FEW_VALUES = 8 };
+int vt_volume_few_values(unsigned char value[VT_FEW_VALUES], const struct vt_volume *volume);
+
 /* Writes `voxels` (vt_geometry_count(geometry) samples of type dtype, this machine's order) as
  * little-endian NIfTI-1 (NIfTI-2 if a side is over 32767), slope 1, no time, host or path
  * inside: equal input, equal bytes.  A name that ends in .gz is deflated (libdeflate level 6,

@@ -167,7 +167,7 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	if (rc)
 		return vt_err_prefix(err, "device cuda");
 	about = vt_device_describe(*out);
-	vt_log(VT_LOG_INFO, "device", "name=%s precision=%s gpu=\"%s\"", vt_device_name(*out),
+	vt_log(VT_LOG_INFO, "device", "name=\"%s\" precision=%s gpu=\"%s\"", vt_device_name(*out),
 		vt_json_text(vt_json_get(about, "precision"), ""),
 		vt_json_text(vt_json_get(about, "card"), ""));
 	vt_json_free(about);

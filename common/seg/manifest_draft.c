@@ -12,27 +12,10 @@
 #include "common/base/sort.h"
 #include "common/image/intensity.h"
 #include "common/image/volume.h"
-#include "common/seg/manifest.h"
+#include "common/seg/manifest_draft_internal.h"
+#include "common/seg/manifest_internal.h"
 
-enum { DEPTH = 6, LOOKED_AT = 24 };
-
-enum kind { SCAN = 0, LABEL, MASK };
-
-/* One pattern and the files that have it. */
-struct found {
-	char *pattern, *role;
-	struct vt_strs files; /* relative paths, in order */
-	enum kind kind;
-};
-
-struct draft {
-	const char *dir;
-	struct found *v;
-	size_t n;
-	struct vt_json *dataset; /* dataset.json, or NULL */
-	bool sessions;           /* BIDS with sessions */
-	size_t files, visits;    /* of them, those of a numbered visit of a patient */
-};
+enum { DEPTH = 6 };
 
 static bool is_image(const char *name)
 {
@@ -80,30 +63,8 @@ static bool is_common(const char *element, size_t n)
 	return false;
 }
 
-/* Where the name of a file ends that goes on with a channel: A_FLAIR, A_T1_Gd and A_seg of a flat
- * folder, BRATS_001_0000 of nnU-Net; else its whole length. */
-static size_t stem_of(const char *name, bool numbered)
-{
-	size_t n = strlen(name);
-	int separators = 0;
-
-	for (size_t k = n; k-- > 1 && separators < 2;) {
-		bool digits = n - k == 5 && isdigit((unsigned char)name[k + 1]);
-
-		if (name[k] != '_' && name[k] != '-')
-			continue;
-		if (vt_manifest_role_of(name + k) ||
-			(!separators++ &&
-				((digits && numbered) || !strncmp(name + k + 1, "seg", 3) ||
-					!strncmp(name + k + 1, "label", 5) ||
-					!strncmp(name + k + 1, "mask", 4))))
-			return k;
-	}
-	return n;
-}
-
 /* The subject's name in a path; caller frees. */
-static char *subject_of(const struct draft *d, const char *path)
+static char *subject_of(const struct vt_draft *d, const char *path)
 {
 	const char *base = strrchr(path, '/'), *at = path;
 	size_t n;
@@ -120,8 +81,8 @@ static char *subject_of(const struct draft *d, const char *path)
 	name = vt_xstrndup(base,
 		strstr(base, ".nii") ? (size_t)(strstr(base, ".nii") - base) : strlen(base));
 	/* Where the Decathlon's names are given, a number is a subject's and no channel's. */
-	name[stem_of(name, !strncmp(path, "images", 6) && !vt_json_get(d->dataset, "modality"))] =
-		'\0';
+	name[vt_manifest_stem(name,
+		!strncmp(path, "images", 6) && !vt_json_get(d->dataset, "modality"))] = '\0';
 	return name;
 }
 
@@ -160,20 +121,6 @@ static char *pattern_of(bool *sessions, const char *path, const char *subject)
 	return whole;
 }
 
-static enum kind kind_of(const char *pattern)
-{
-	const char *base = strrchr(pattern, '/');
-	bool labels = !strncmp(pattern, "labels", 6) || strstr(pattern, "/labels");
-
-	base = base ? base + 1 : pattern;
-	if (strstr(base, "brain") && (strstr(base, "mask") || strstr(base, "segmentation")))
-		return MASK;
-	if (labels || strstr(base, "seg") || strstr(base, "Seg") || strstr(base, "label") ||
-		strstr(base, "lesion"))
-		return LABEL;
-	return strstr(base, "mask") ? MASK : SCAN;
-}
-
 /* Lower-case words that the pattern spells out, joined: "swi", "t1_weighted_brain". */
 static char *words_of(const char *pattern)
 {
@@ -200,9 +147,9 @@ static char *words_of(const char *pattern)
 }
 
 /* What the JSON beside a scan says of it; NULL: nothing. */
-static const char *sidecar_role(const struct draft *d, const struct found *f, const char *by_name)
+static const char *sidecar_role(const struct vt_draft_files *f, const char *by_name)
 {
-	char *path = vt_path_join(d->dir, f->files.v[0]);
+	char *path = vt_path_join(f->root, f->files.v[0]);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	const char *role = NULL;
@@ -227,7 +174,7 @@ static const char *sidecar_role(const struct draft *d, const struct found *f, co
 }
 
 /* dataset.json: "channel_names" of nnU-Net, "modality" of the Decathlon. */
-static const char *dataset_name(const struct draft *d, size_t channel)
+static const char *dataset_name(const struct vt_draft *d, size_t channel)
 {
 	const struct vt_json *names = vt_json_get(d->dataset, "channel_names");
 	char key[24];
@@ -237,9 +184,9 @@ static const char *dataset_name(const struct draft *d, size_t channel)
 	return vt_json_text(vt_json_get(names, key), NULL);
 }
 
-static char *role_of(const struct draft *d, const struct found *f)
+static char *role_of(const struct vt_draft *d, const struct vt_draft_files *f)
 {
-	const char *role = vt_manifest_role_of(f->pattern), *beside = sidecar_role(d, f, role);
+	const char *role = vt_manifest_role_of(f->pattern), *beside = sidecar_role(f, role);
 	char *words = words_of(f->pattern), *name;
 	const char *said = NULL;
 
@@ -271,19 +218,19 @@ static bool is_visit(const char *subject)
 		strspn(subject + n - 3, "0123456789") == 3;
 }
 
-static void add_file(struct draft *d, const char *path)
+static void add_file(struct vt_draft *d, const char *root, const char *path)
 {
 	char *subject = subject_of(d, path), *pattern = pattern_of(&d->sessions, path, subject);
 	size_t i = 0;
 
 	d->files++;
 	d->visits += is_visit(subject);
-	while (i < d->n && strcmp(d->v[i].pattern, pattern))
+	while (i < d->n && (d->v[i].root != root || strcmp(d->v[i].pattern, pattern)))
 		i++;
 	if (i == d->n) {
 		d->v = vt_xrealloc(d->v, (d->n + 1) * sizeof(*d->v));
 		d->v[d->n++] =
-			(struct found){ .pattern = vt_xstrdup(pattern), .kind = kind_of(pattern) };
+			(struct vt_draft_files){ .root = root, .pattern = vt_xstrdup(pattern) };
 	}
 	vt_strs_add(&d->v[i].files, path);
 	free(pattern);
@@ -292,7 +239,7 @@ static void add_file(struct draft *d, const char *path)
 
 static int most_files_first(const void *a, const void *b)
 {
-	const struct found *p = a, *q = b;
+	const struct vt_draft_files *p = a, *q = b;
 
 	if (p->files.n != q->files.n)
 		return p->files.n > q->files.n ? -1 : 1;
@@ -301,9 +248,9 @@ static int most_files_first(const void *a, const void *b)
 
 /* --- what the files say ---------------------------------------------------------------------- */
 
-static size_t frames_of(const struct draft *d, const struct found *f)
+static size_t frames_of(const struct vt_draft_files *f)
 {
-	char *path = vt_path_join(d->dir, f->files.v[0]);
+	char *path = vt_path_join(f->root, f->files.v[0]);
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	size_t n = vt_volume_read(&v, path, VT_VOLUME_HEADER | VT_VOLUME_FRAMES, &none)
@@ -315,15 +262,15 @@ static size_t frames_of(const struct draft *d, const struct found *f)
 	return n;
 }
 
-/* Median spacing along R, A, S of at most LOOKED_AT files, rounded to 0.01 mm. */
-static struct vt_json *spacing_of(const struct draft *d, const struct found *f)
+/* Median spacing along R, A, S of at most VT_DRAFT_LOOKED_AT files, rounded to 0.01 mm. */
+static struct vt_json *spacing_of(const struct vt_draft_files *f)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
-	double axis[3][LOOKED_AT];
+	double axis[3][VT_DRAFT_LOOKED_AT];
 	size_t n = 0;
 
-	for (size_t i = 0; i < f->files.n && n < LOOKED_AT; i++) {
-		char *path = vt_path_join(d->dir, f->files.v[i]);
+	for (size_t i = 0; i < f->files.n && n < VT_DRAFT_LOOKED_AT; i++) {
+		char *path = vt_path_join(f->root, f->files.v[i]);
 		struct vt_volume v = VT_VOLUME_INIT;
 		struct vt_err none = VT_ERR_INIT;
 		struct vt_placement p;
@@ -348,13 +295,13 @@ static struct vt_json *spacing_of(const struct draft *d, const struct found *f)
 }
 
 /* Which whole values the label files hold: values[], up to 255; the rest is remarked. */
-static void label_values(bool values[VT_MAX_LABELS], struct vt_buf *remarks, const struct draft *d,
-	const struct found *f)
+static void label_values(bool values[VT_MAX_LABELS], struct vt_buf *remarks,
+	const struct vt_draft_files *f)
 {
 	size_t other = 0;
 
-	for (size_t i = 0; i < f->files.n && i < LOOKED_AT; i++) {
-		char *path = vt_path_join(d->dir, f->files.v[i]);
+	for (size_t i = 0; i < f->files.n && i < VT_DRAFT_LOOKED_AT; i++) {
+		char *path = vt_path_join(f->root, f->files.v[i]);
 		struct vt_volume v = VT_VOLUME_INIT;
 		struct vt_err why = VT_ERR_INIT;
 
@@ -414,15 +361,14 @@ static void add_channel(struct vt_json *channels, const char *role, const char *
 	free(own);
 }
 
-static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct draft *d,
-	const struct found *f)
+static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct vt_draft_files *f)
 {
 	struct vt_json *label = vt_json_new(VT_JSON_OBJECT), *names = vt_json_new(VT_JSON_OBJECT),
 		       *regions = vt_json_new(VT_JSON_ARRAY);
 	bool values[VT_MAX_LABELS] = { true };
 	size_t n = 0;
 
-	label_values(values, remarks, d, f);
+	label_values(values, remarks, f);
 	for (int v = 0; v < VT_MAX_LABELS; v++) {
 		char key[8], name[24];
 
@@ -450,15 +396,15 @@ static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct dr
 	vt_json_put(j, "regions", regions);
 }
 
-static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct draft *d, size_t most)
+static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct vt_draft *d, size_t most)
 {
 	struct vt_json *channels = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < d->n; i++) {
-		struct found *f = &d->v[i];
+		struct vt_draft_files *f = &d->v[i];
 		size_t frames;
 
-		if (f->kind != SCAN)
+		if (f->kind != VT_FILE_SCAN)
 			continue;
 		if (2 * f->files.n < most || channels->n >= VT_MAX_CHANNELS ||
 			!strncmp(f->pattern, "imagesTs", 8)) {
@@ -467,7 +413,7 @@ static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct draft
 			continue;
 		}
 		f->role = role_of(d, f);
-		frames = frames_of(d, f);
+		frames = frames_of(f);
 		for (size_t k = 0; k < frames && channels->n < VT_MAX_CHANNELS; k++) {
 			const char *said = frames > 1 ? dataset_name(d, k) : NULL,
 				   *known = said ? vt_manifest_role_of(said) : NULL;
@@ -487,16 +433,23 @@ static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct draft
 	vt_json_put(j, "channels", channels);
 }
 
-static struct vt_json *manifest_of(struct draft *d, struct vt_buf *remarks)
+static void put_mask(struct vt_json *j, const struct vt_draft_files *f)
+{
+	struct vt_json *mask = vt_json_new(VT_JSON_OBJECT);
+
+	vt_json_put(mask, "files", files_json(f->pattern));
+	vt_json_put_bool(mask, "required", false);
+	vt_json_put(j, "mask", mask);
+}
+
+static struct vt_json *manifest_of(struct vt_draft *d, struct vt_buf *remarks)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	const struct found *first[3] = { NULL, NULL, NULL };
+	const struct vt_draft_files *first[VT_FILE_KINDS] = { NULL };
 	char *plain = vt_xstrdup(d->dir);
 	const char *name;
 
-	for (size_t i = 0; i < d->n; i++)
-		if (!first[d->v[i].kind] && strncmp(d->v[i].pattern, "imagesTs", 8))
-			first[d->v[i].kind] = &d->v[i];
+	vt_draft_choose(first, d);
 	for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--)
 		plain[n - 1] = '\0';
 	name = strrchr(plain, '/') ? strrchr(plain, '/') + 1 : plain;
@@ -507,27 +460,56 @@ static struct vt_json *manifest_of(struct draft *d, struct vt_buf *remarks)
 		vt_json_put_text(j, "subject", "sub-{patient}_ses-{session}");
 	else if (d->visits == d->files)
 		vt_json_put_text(j, "subject", "BraTS-{patient}-{session}");
-	put_channels(j, remarks, d, first[SCAN] ? first[SCAN]->files.n : 0);
-	if (first[MASK]) {
-		struct vt_json *mask = vt_json_new(VT_JSON_OBJECT);
-
-		vt_json_put(mask, "files", files_json(first[MASK]->pattern));
-		vt_json_put_bool(mask, "required", false);
-		vt_json_put(j, "mask", mask);
-	}
-	if (first[LABEL])
-		put_label(j, remarks, d, first[LABEL]);
-	if (first[SCAN])
-		vt_json_put(j, "spacing_mm", spacing_of(d, first[SCAN]));
+	put_channels(j, remarks, d, first[VT_FILE_SCAN] ? first[VT_FILE_SCAN]->files.n : 0);
+	if (first[VT_FILE_MASK])
+		put_mask(j, first[VT_FILE_MASK]);
+	if (first[VT_FILE_LABEL])
+		put_label(j, remarks, first[VT_FILE_LABEL]);
+	vt_draft_remark(remarks, d, first);
+	if (first[VT_FILE_SCAN])
+		vt_json_put(j, "spacing_mm", spacing_of(first[VT_FILE_SCAN]));
 	free(plain);
 	return j;
 }
 
-int vt_manifest_draft(struct vt_json **out, struct vt_buf *remarks, const char *dir,
-	struct vt_err *err)
+static int add_root(struct vt_draft *d, const char *root, struct vt_err *err)
 {
 	struct vt_strs images = VT_STRS_INIT;
-	struct draft d = { .dir = dir };
+	int rc = list_images(&images, root, "", DEPTH, err);
+
+	for (size_t i = 0; !rc && i < images.n; i++)
+		add_file(d, root, images.v[i]);
+	vt_strs_release(&images);
+	return rc;
+}
+
+static void draft_release(struct vt_draft *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		free(d->v[i].pattern);
+		free(d->v[i].role);
+		free(d->v[i].values);
+		vt_strs_release(&d->v[i].files);
+	}
+	free(d->v);
+	vt_json_free(d->dataset);
+}
+
+static bool is_same(const char *dir, const char *labels)
+{
+	char *a = realpath(dir, NULL), *b = realpath(labels, NULL);
+	bool same = a && b && !strcmp(a, b);
+
+	free(a);
+	free(b);
+	return same;
+}
+
+int vt_manifest_draft(struct vt_json **out, struct vt_buf *remarks, const char *dir,
+	const char *labels, struct vt_err *err)
+{
+	struct vt_draft d = { .dir = dir,
+		.labels = labels && is_same(dir, labels) ? NULL : labels };
 	struct vt_err none = VT_ERR_INIT;
 	char *dataset = vt_path_join(dir, "dataset.json");
 	bool scans = false;
@@ -535,26 +517,20 @@ int vt_manifest_draft(struct vt_json **out, struct vt_buf *remarks, const char *
 	if (vt_fs_exists(dataset))
 		vt_json_read(&d.dataset, dataset, &none);
 	free(dataset);
-	if (!list_images(&images, dir, "", DEPTH, err)) {
-		for (size_t i = 0; i < images.n; i++)
-			add_file(&d, images.v[i]);
+	if (!add_root(&d, dir, err) && (!d.labels || !add_root(&d, d.labels, err))) {
 		if (d.n > 1)
 			qsort(d.v, d.n, sizeof(*d.v), most_files_first);
-		for (size_t i = 0; i < d.n; i++)
-			scans = scans || d.v[i].kind == SCAN;
+		for (size_t i = 0; i < d.n; i++) {
+			vt_draft_judge(&d, &d.v[i]);
+			scans = scans || d.v[i].kind == VT_FILE_SCAN;
+		}
 		if (!scans)
 			vt_err_set(err, VT_ENOINPUT,
-				"%s: no scan (.nii, .nii.gz) lies in it or below", dir);
+				"%s: no scan (.nii, .nii.gz) lies in it or below%s", dir,
+				d.n ? ", only label maps and masks" : "");
 		else
 			*out = manifest_of(&d, remarks);
 	}
-	for (size_t i = 0; i < d.n; i++) {
-		free(d.v[i].pattern);
-		free(d.v[i].role);
-		vt_strs_release(&d.v[i].files);
-	}
-	free(d.v);
-	vt_json_free(d.dataset);
-	vt_strs_release(&images);
+	draft_release(&d);
 	return err->code;
 }

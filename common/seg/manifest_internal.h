@@ -22,6 +22,20 @@ char *vt_fields_fill(const struct vt_fields *f, const char *pattern);
 int vt_manifest_check_name(const struct vt_manifest *manifest, const char *pattern,
 	const char *path, const char *subject, int channel, struct vt_err *err);
 
+/* What a file of a cohort is. */
+enum vt_file_kind { VT_FILE_SCAN = 0, VT_FILE_LABEL, VT_FILE_MASK, VT_FILE_KINDS };
+
+/* Values first, name second: few whole values (vt_volume_few_values; n == 0: they are not few) are
+ * a label map, or a brain mask if they are two and the name says mask and nothing of a lesion. */
+enum vt_file_kind vt_manifest_kind(const char *pattern, const unsigned char *value, int n);
+
+/* Of several label maps or masks the lowest is taken: 0: its name says what it is. */
+int vt_manifest_kind_rank(const char *pattern, enum vt_file_kind kind);
+
+/* Bytes of a file's name (without .nii) that are the subject's: A of A_FLAIR, A_T1_Gd, A_seg and
+ * "A - Tumor Mask"; with `numbered` BRATS_001 of BRATS_001_0000, as nnU-Net writes it. */
+size_t vt_manifest_stem(const char *name, bool numbered);
+
 /* VT_EDATA if the table puts one patient into two places. */
 int vt_manifest_check_split(const struct vt_manifest *m, const char *origin, struct vt_err *err);
 

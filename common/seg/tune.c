@@ -221,7 +221,7 @@ static int hold_all(struct search *s, const struct vt_choice *choice, struct vt_
 				t->why);
 			vt_strs_add(&s->t->absent, t->subject);
 		}
-		vt_progress_step(i + 1, "subject=%s", t->subject);
+		vt_progress_step(i + 1, "subject=\"%s\"", t->subject);
 	}
 	vt_progress_end();
 	vt_json_free(on_host);

@@ -335,6 +335,6 @@ void vt_git_mirror_try(struct vt_store *store, const char *repo)
 
 	if (!(wanted && !strcmp(wanted, "0")) && vt_git_mirror(store, repo, &err))
 		vt_log(VT_LOG_WARN, "mirror",
-			"repo=%s note=\"%s; the commit holds, `voxtrail mirror` tries again\"",
+			"repo=\"%s\" note=\"%s; the commit holds, `voxtrail mirror` tries again\"",
 			repo, err.text);
 }

@@ -101,13 +101,14 @@ static bool replace(struct vt_store *s, struct vt_object *o, struct vt_fileset_f
 		close(fd);
 	if (!done) {
 		vt_log(VT_LOG_WARN, "object",
-			"name=%s note=\"its owner may write to it, and it could not be "
+			"name=\"%s\" note=\"its owner may write to it, and it could not be "
 			"replaced\"",
 			name);
 		return false;
 	}
 	vt_log(VT_LOG_WARN, "object",
-		"name=%s note=\"its owner made it writable: the store has a copy of its own now, "
+		"name=\"%s\" note=\"its owner made it writable: the store has a copy of its own "
+		"now, "
 		"the owner keeps the file\"",
 		name);
 	o->mode = st.st_mode;

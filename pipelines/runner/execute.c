@@ -304,8 +304,8 @@ static void not_taken(struct vt_run *r, struct vt_job *j, struct vt_task *t, con
 	size_t at = (size_t)(t - j->task);
 
 	because(t, "%s", why);
-	vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"", j->pipeline->name,
-		t->datum->id, t->tries, t->why);
+	vt_log(VT_LOG_WARN, "try", "pipeline=\"%s\" id=%.16s try=%d error=\"%s\"",
+		j->pipeline->name, t->datum->id, t->tries, t->why);
 	note_reason(t);
 	if (!may_try_again(r, j, t)) {
 		end_task(r, j, t, VT_DATUM_FAILED);
@@ -370,7 +370,7 @@ static int task_ended(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 		if (err->code)
 			return err->code;
 		if (t->why)
-			vt_log(VT_LOG_WARN, "try", "pipeline=%s id=%.16s try=%d error=\"%s\"",
+			vt_log(VT_LOG_WARN, "try", "pipeline=\"%s\" id=%.16s try=%d error=\"%s\"",
 				j->pipeline->name, t->datum->id, t->tries, t->why);
 		note_reason(t);
 		t->err_cmd_ok = false;

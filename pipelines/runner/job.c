@@ -112,7 +112,7 @@ int vt_run_prepare(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 		find_done(run, j, &reuse, err);
 	if (reuse.n_claims)
 		vt_log(VT_LOG_INFO, "not-reused",
-			"pipeline=%s results=%zu note=\"their records are claims, or were "
+			"pipeline=\"%s\" results=%zu note=\"their records are claims, or were "
 			"rejected, or "
 			"do not tell of these files: the work is done here; `voxtrail trust` says "
 			"how "
@@ -317,7 +317,7 @@ void vt_job_finish(struct vt_run *run, struct vt_job *job)
 	job->state = job->count[VT_DATUM_FAILED] || job->count[VT_DATUM_PENDING] ? VT_JOB_FAILED
 										 : VT_JOB_DONE;
 	if (job->state == VT_JOB_DONE && publish_job(run, job, &err)) {
-		vt_log(VT_LOG_ERROR, "job", "pipeline=%s error=\"%s\"", job->pipeline->name,
+		vt_log(VT_LOG_ERROR, "job", "pipeline=\"%s\" error=\"%s\"", job->pipeline->name,
 			err.text);
 		run->conflict |= err.code == VT_EDATA;
 		job->state = VT_JOB_FAILED;

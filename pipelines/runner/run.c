@@ -76,7 +76,7 @@ static void hold_leaf(void *ctx, const struct vt_input *leaf)
 		vt_run_head(d->r, leaf->repo, leaf->branch);
 	if (leaf->kind == VT_INPUT_CRON && !vt_run_head(d->r, leaf->repo, leaf->branch))
 		vt_log(VT_LOG_WARN, "cron",
-			"repo=%s note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
+			"repo=\"%s\" note=\"no tick yet: no datum; `voxtrail tick` commits one\"",
 			leaf->repo);
 }
 

@@ -38,7 +38,7 @@ void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
 	if (terminal())
 		fputs("\033[J", stderr);
 	vt_log(bad ? VT_LOG_WARN : VT_LOG_INFO, "datum",
-		"pipeline=%s datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
+		"pipeline=\"%s\" datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
 		"ms=%lld%s%s%s",
 		job->pipeline->name, label, t->datum->id, datum_state_name(t->state), t->exit_code,
 		t->tries, t->wall_ms, t->why ? " because=\"" : "", t->why ? t->why : "",
@@ -51,7 +51,7 @@ void vt_run_progress_job(const struct vt_job *j)
 	if (terminal())
 		return;
 	vt_log(j->state == VT_JOB_DONE ? VT_LOG_INFO : VT_LOG_ERROR, "job",
-		"pipeline=%s state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu "
+		"pipeline=\"%s\" state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu "
 		"failed=%zu recovered=%zu "
 		"changed=%s seconds=%.3f%s%s%s",
 		j->pipeline->name, job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],

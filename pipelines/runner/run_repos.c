@@ -83,7 +83,8 @@ static bool gives_way(struct vt_run *r, const struct vt_bind *to, struct vt_err 
 		vt_digest_hex(hex, &t->id);
 	if (stays && strcmp(hex, head.tree))
 		vt_log(VT_LOG_INFO, "kept",
-			"repo=%s commit=%.16s default=\"%s\" note=\"the repo has a commit of its "
+			"repo=\"%s\" commit=%.16s default=\"%s\" note=\"the repo has a commit of "
+			"its "
 			"own, which stays; --repo %s=PATH binds another\"",
 			to->repo, head.id, to->from, to->repo);
 	vt_tree_free(t);
@@ -149,7 +150,8 @@ int vt_run_bind(struct vt_run *run, struct vt_err *err)
 		if (looking)
 			look(run, to, err);
 		else if (!vt_runner_commit(run->runner, to, &changed, err) && changed)
-			vt_log(VT_LOG_INFO, "commit", "repo=%s from=\"%s\"", to->repo, to->from);
+			vt_log(VT_LOG_INFO, "commit", "repo=\"%s\" from=\"%s\"", to->repo,
+				to->from);
 	}
 	return err->code;
 }

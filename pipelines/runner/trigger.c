@@ -83,14 +83,15 @@ static int look(struct vt_run *r, const struct vt_input *leaf, const char *name,
 	if (!r->opts.planning)
 		vt_runner_set_trigger(r->runner, name, &t, err);
 	else if (moves)
-		vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s note=\"would move\"",
+		vt_log(VT_LOG_INFO, "trigger", "pipeline=\"%s\" input=\"%s\" note=\"would move\"",
 			leaf->pipeline, leaf->name);
 	if (moves) {
 		vt_snapshot_close(then);
 		then = err->code ? NULL : vt_snapshot_share(now);
 	} else if (now && strcmp(t.seen, now->commit.id)) {
-		vt_log(VT_LOG_INFO, "trigger", "pipeline=%s input=%s commits=%lld note=\"waits\"",
-			leaf->pipeline, leaf->name, t.commits);
+		vt_log(VT_LOG_INFO, "trigger",
+			"pipeline=\"%s\" input=\"%s\" commits=%lld note=\"waits\"", leaf->pipeline,
+			leaf->name, t.commits);
 	}
 	vt_run_hold(r, held, then);
 	return err->code;

@@ -9,13 +9,13 @@
 #include "pipelines/tool/command.h"
 #include "pipelines/tool/commands.h"
 
-static void draft(const char *dir, struct vt_err *err)
+static void draft(const char *dir, const char *labels, struct vt_err *err)
 {
 	struct vt_buf remarks = VT_BUF_INIT, text = VT_BUF_INIT;
 	struct vt_manifest *m = NULL;
 	struct vt_json *j = NULL;
 
-	if (!vt_manifest_draft(&j, &remarks, dir, err) &&
+	if (!vt_manifest_draft(&j, &remarks, dir, labels, err) &&
 		!vt_manifest_parse(&m, j, "the draft", err)) {
 		vt_json_pretty(&text, j);
 		fwrite(text.data, 1, text.len, stdout);
@@ -48,6 +48,32 @@ static void fault(struct checked *c, const char *what, const struct vt_err *why)
 	free(text);
 }
 
+/* A channel of few whole values is a label map: whoever trained on it would be shown the answer. */
+static void check_values(struct checked *c, const struct vt_channel *ch, const char *path)
+{
+	struct vt_volume v = VT_VOLUME_INIT;
+	struct vt_err why = VT_ERR_INIT;
+	struct vt_buf text = VT_BUF_INIT;
+	unsigned char value[VT_FEW_VALUES];
+	int n = 0;
+
+	if (vt_volume_read(&v, path, VT_VOLUME_RAW | VT_VOLUME_FRAMES, &why))
+		fault(c, ch->role, &why);
+	else if (!ch->any_name)
+		n = vt_volume_few_values(value, &v);
+	for (int i = 0; i < n; i++)
+		vt_buf_printf(&text, "%s%d", i ? ", " : "", value[i]);
+	if (n) {
+		vt_err_set(&why, VT_EDATA,
+			"%s holds only the values %s, as a label map or a mask does; name it under "
+			"/label or /mask, or give the channel \"any_name\": true if it is a scan",
+			path, text.data);
+		fault(c, ch->role, &why);
+	}
+	vt_buf_release(&text);
+	vt_volume_release(&v);
+}
+
 static void check_channel(struct checked *c, struct vt_json *channels, const struct vt_manifest *m,
 	const char *dir, const char *subject, int channel)
 {
@@ -74,6 +100,7 @@ static void check_channel(struct checked *c, struct vt_json *channels, const str
 				&why))
 			fault(c, ch->role, &why);
 		c->placed = true;
+		check_values(c, ch, path);
 	}
 	vt_volume_release(&v);
 	free(path);
@@ -264,8 +291,10 @@ int vt_cmd_manifest(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		if ((json || labels) && !against)
-			vt_err_set(&c.err, VT_EUSAGE, "--json and --labels go with --check FILE");
+		if (json && !against)
+			vt_err_set(&c.err, VT_EUSAGE, "--json goes with --check FILE");
+		else if (labels && placed)
+			vt_err_set(&c.err, VT_EUSAGE, "--labels goes with --check or a draft");
 		else if (against && placed)
 			vt_err_set(&c.err, VT_EUSAGE, "give --check or --place, not both");
 		else if (placed)
@@ -273,7 +302,7 @@ int vt_cmd_manifest(int argc, char **argv)
 		else if (against)
 			check(c.args.v[0], labels ? labels : c.args.v[0], against, json, &c.err);
 		else
-			draft(c.args.v[0], &c.err);
+			draft(c.args.v[0], labels, &c.err);
 	}
 	return vt_call_end(&c);
 }
