@@ -410,14 +410,17 @@ static int all_subjects(struct job *j, struct vt_err *err)
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct one *s;
 	struct vt_err why = VT_ERR_INIT;
-	int rc = vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), &why);
+	bool stray = vt_stage_is_stray(j->r, "scans");
+	int rc = stray
+		? 0
+		: vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), &why);
 
 	if (rc == VT_EDATA) {
 		vt_stage_pass_over(j->r, &why);
 		rc = 0;
 	} else if (rc) {
 		*err = why;
-	} else if (!ids.n)
+	} else if (!ids.n && !stray)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
 			vt_stage_input(j->r, "scans"), j->manifest->name);
 	s = vt_xcalloc(ids.n + 1, sizeof(*s));

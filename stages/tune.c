@@ -171,7 +171,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "tune",
-	.version = "1",
+	.version = "2",
 	.summary = "Finds each region's threshold and least component size on validation subjects.",
 	.output =
 		"recipe.json: for --recipe of predict and evaluate; tune.json: what was chosen and "

@@ -82,6 +82,12 @@ char *vt_fs_realpath(const char *path, struct vt_err *err);
 /* Names in `dir` sorted by bytes, without "." and "..". */
 int vt_fs_list(struct vt_strs *out, const char *dir, struct vt_err *err);
 
+/* Names that operating systems and file servers leave in directories, and whatever begins with a
+ * dot: nobody's data. */
+bool vt_fs_is_stray(const char *name);
+/* Whether there are such names in `dir` and no others. */
+bool vt_fs_only_stray(const char *dir);
+
 /* Calls fn for every entry below root in byte order of the relative path, parents first; a
  * non-zero return stops the walk and is returned. `type` is 'f', 'd', 'l' (symlink, not
  * followed) or '?' for the rest. root itself may be a symlink (container engines mount inputs

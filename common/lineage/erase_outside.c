@@ -18,7 +18,12 @@ struct outside {
 
 static void name(struct vt_erasure *e, char *sentence)
 {
-	vt_strs_add(&e->outside, sentence);
+	bool known = false;
+
+	for (size_t i = 0; !known && i < e->outside.n; i++)
+		known = !strcmp(e->outside.v[i], sentence);
+	if (!known)
+		vt_strs_add(&e->outside, sentence);
 	free(sentence);
 }
 

@@ -37,7 +37,7 @@ static int list_images(struct vt_strs *out, const char *root, const char *at, in
 		char *path = *at ? vt_path_join(at, names.v[i]) : vt_xstrdup(names.v[i]);
 		char *full = vt_path_join(root, path);
 
-		if (names.v[i][0] == '.')
+		if (vt_fs_is_stray(names.v[i]))
 			;
 		else if (vt_fs_is_dir(full))
 			rc = depth ? list_images(out, root, path, depth - 1, err) : 0;

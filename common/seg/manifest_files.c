@@ -242,7 +242,7 @@ static int walk(struct claims *c, const char *whole, const char *at, const char 
 		struct vt_fields f;
 		char *entry;
 
-		if (names.v[i][0] == '.')
+		if (vt_fs_is_stray(names.v[i]))
 			continue;
 		copy_fields(&f, bound);
 		entry = *at ? vt_path_join(at, names.v[i]) : vt_xstrdup(names.v[i]);

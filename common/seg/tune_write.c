@@ -55,6 +55,10 @@ struct vt_json *vt_tuned_json(const struct vt_tuned *t, const struct vt_segmente
 			one->dice[one->threshold * t->grid.n_sizes + one->size]);
 		vt_json_put_real(k, "dice_plain", plain_dice(t, r));
 		vt_json_put_bool(k, "kept", one->kept);
+		if (!one->kept)
+			vt_json_put_text(k, "recipe",
+				"recipe.json has threshold 0.5 and min_component_mm3 0: with this "
+				"pair the label maps score no better");
 		vt_json_put_real(k, "label_map_dice", t->after[r]);
 		vt_json_put_real(k, "label_map_dice_plain", t->before[r]);
 		vt_json_put(all, m->region[r].name, k);

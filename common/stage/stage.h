@@ -173,6 +173,11 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
  * `passed_over` says why, and so does the error of exit status 65. */
 void vt_stage_pass_over(struct vt_stage_run *r, const struct vt_err *why);
 
+/* Whether the input holds nothing but what operating systems leave in directories (Thumbs.db,
+ * ._name), which comes alone where every entry is a datum: no subject, and no bad input either.
+ * Logs it. */
+bool vt_stage_is_stray(const struct vt_stage_run *r, const char *input);
+
 /* True once the process was asked to stop by SIGTERM or SIGINT: save to scratch and return
  * VT_EFAIL soon. */
 bool vt_stage_stopping(void);

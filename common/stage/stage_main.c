@@ -123,6 +123,19 @@ void vt_stage_pass_over(struct vt_stage_run *r, const struct vt_err *why)
 	r->passed_over = vt_xstrdup(why->text);
 }
 
+bool vt_stage_is_stray(const struct vt_stage_run *r, const char *input)
+{
+	const char *dir = vt_stage_input(r, input);
+	bool only = vt_fs_only_stray(dir);
+
+	if (only)
+		vt_log(VT_LOG_WARN, "stray",
+			"input=\"%s\" note=\"%s holds only files of an operating system: there is "
+			"nothing to do\"",
+			input, dir);
+	return only;
+}
+
 /* --- command line -------------------------------------------------------- */
 
 struct command_line {

@@ -248,8 +248,14 @@ static void approve(const char *request, const struct wishes *w, struct vt_err *
 			w->key);
 	else if (!err->code && !vt_approval_sign(&out, &decision, request, k, err) &&
 		!vt_fs_write(w->out, out.data, out.len, 0644, err)) {
+		char *state = NULL;
+
 		vt_json_pretty(&shown, decision);
-		vt_say("approved: %s\n", shown.data);
+		vt_say("approved:\n");
+		/* a line at a time: vt_say shows what is no text as \xHH, line ends too */
+		for (char *line = strtok_r(shown.data, "\n", &state); line;
+			line = strtok_r(NULL, "\n", &state))
+			vt_say("%s\n", line);
 	}
 	vt_json_free(decision);
 	vt_key_free(k);

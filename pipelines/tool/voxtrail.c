@@ -79,7 +79,13 @@ static int run(int argc, char **argv)
 	for (const struct command *c = commands; c->name; c++)
 		if (is_spelled(c->name, argv[1]))
 			return c->main(argc - 1, argv + 1);
-	vt_say_err("voxtrail: no command \"%s\"; `voxtrail --help` lists them\n", argv[1]);
+	if (vt_build_has_stage(argv[1]))
+		vt_say_err("voxtrail: %s is a stage, a program of its own: `%s --help`\n", argv[1],
+			argv[1]);
+	else
+		vt_say_err("voxtrail: no command \"%s\"; `voxtrail --help` lists them, stages "
+			   "such as train and predict are programs of their own\n",
+			argv[1]);
 	return VT_EUSAGE;
 }
 

@@ -14,6 +14,7 @@ names() { voxtrail erase sub-001 --json | "$PYTHON" -c 'import json, sys
 for s in json.load(sys.stdin)["outside"]: print(s)' >said; sed 's/: .*//' said | LC_ALL=C sort | tr '\n' '|'; }
 p=$(pwd -P)
 same "without --yes: those that hold its files, and no other" "$(names)" "$p/deep/a b%41|$p/here|$p/out/crop|$p/out/skull|"
+rm -r here; voxtrail checkout scans here >/dev/null; voxtrail erase sub-001 >said; same "a directory that was written twice is named once" "$(grep -c "^outside  $p/here: " said)" 1
 voxtrail erase sub-001 >said; grep -q "^outside  $p/here: was checked out of this store and holds 1 files of the subject" said; ok $? "in words"
 voxtrail checkout scans here2 >/dev/null && rm -r here; VOXTRAIL_FAULT=checkout.rename:kill voxtrail checkout scans half >/dev/null 2>&1
 same "what a killed checkout left is named" "$(names)" "$p/deep/a b%41|$p/half.voxtrail-partial|$p/here2|$p/out/crop|$p/out/skull|"
@@ -38,3 +39,9 @@ long=$(printf '%0200d' 0); for i in 1 2 3 4 5; do long=$long/$(printf '%0200d' 0
 "$PYTHON" -c 'import sys
 for i in range(400): print(f"\n{i:064x} {sys.argv[1]}")' "$p/many/$long" >>st/checkouts
 voxtrail checkout scans:sub-002 later >/dev/null 2>&1; names >/dev/null; grep -q 'more checkouts were made than are remembered' said && [ "$(wc -c <st/checkouts)" -lt 140000 ] && grep -q "$T/later\$" st/checkouts; ok $? "one too long of places that are there forgets the oldest, and says so"
+
+# What an approver signs is printed as text, a line a member.
+voxtrail attest keygen anna.key >/dev/null; voxtrail trust add-approver anna.key.pub --user anna >/dev/null; voxtrail trust demand approved erase >/dev/null
+voxtrail erase sub-002 --yes --reason letter --ask request.json >/dev/null
+voxtrail trust approve request.json --key anna.key --out approval.json >said
+[ $? = 0 ] && grep -qx '  "reason": "letter",' said && grep -qx '  "subject": "sub-002"' said && ! grep -q '\\' said; ok $? "what is approved is printed line by line"
