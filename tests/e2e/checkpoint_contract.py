@@ -58,8 +58,8 @@ save("hot/x/flair.nii.gz", np.asarray(nib.load("hot/x/flair.nii.gz").dataobj) * 
 run("skullstrip-normalize", "--scans", "hot", "--manifest", "mixed.json", "--normalize", "none", "--out", "hot-n")
 r = run("crop-patch", "--normed", "hot-n", "--labels", "hot", "--manifest", "mixed.json", "--dtype", "f16", "--out", "hot-p", status=65)
 say("65504" in r.stderr and "--dtype f32" in r.stderr, "values beyond f16 are refused", r.stderr[-300:])
-for net in ('{"depth": "10", "full_size": 0}', '{"depth": "10", "head": "classify"}'):
-    refuses("a head below the patch's size: %s" % net, "train", "--patches", p, "--model", "med3d-resnet", "--network", net, "--patch", 16, "--steps", 1, words=("full size",))
+for net, word in (('{"depth": "10", "full_size": 0}', "full size"), ('{"depth": "10", "head": "classify"}', 'give the network another head')):
+    refuses("a head below the patch's size: %s" % net, "train", "--patches", p, "--model", "med3d-resnet", "--network", net, "--patch", 16, "--steps", 1, words=(word,))
 refuses("a flag given twice is 64", "predict", "--model", "folds/f0", "--model", "folds/f1", "--scans", "s", "--manifest", "m.json", words=("--model", "twice"), status=64)
 
 # --- who is scored
