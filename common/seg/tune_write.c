@@ -57,8 +57,8 @@ struct vt_json *vt_tuned_json(const struct vt_tuned *t, const struct vt_segmente
 		vt_json_put_bool(k, "kept", one->kept);
 		if (!one->kept)
 			vt_json_put_text(k, "recipe",
-				"recipe.json has threshold 0.5 and min_component_mm3 0: with this "
-				"pair the label maps score no better");
+				"threshold 0.5, min_component_mm3 0: the label maps gain nothing "
+				"by this pair");
 		vt_json_put_real(k, "label_map_dice", t->after[r]);
 		vt_json_put_real(k, "label_map_dice_plain", t->before[r]);
 		vt_json_put(all, m->region[r].name, k);

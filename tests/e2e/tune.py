@@ -63,6 +63,8 @@ def compare(out, table, best, pick, before, after, what):
     t, recipe = load(out + "/tune.json")["regions"], load(out + "/recipe.json")["params"]
     say({r: (t[r]["threshold"], t[r]["min_component_mm3"]) for r in t} == best, what + ": the best pair of each region", (t, best))
     got = {r: (recipe["threshold"][r], recipe["min-component"][r]) for r, _ in REGIONS}
+    say(all(t[r]["kept"] == (got[r] != (0.5, 0)) and ("recipe" in t[r]) == (not t[r]["kept"]) for r in t) and all(x["recipe"].startswith("threshold 0.5, min_component_mm3 0:") for x in t.values() if not x["kept"]),
+        what + ": tune.json says where the recipe has 0.5 and 0", t)
     say(got == pick, what + ": the recipe holds what raises the label maps' Dice", (got, pick))
     say(all(abs(t[r]["label_map_dice"] - after[i]) < 1e-12 and abs(t[r]["label_map_dice_plain"] - before[i]) < 1e-12 for i, (r, _) in enumerate(REGIONS)), what + ": Dice of the label maps before and after", (t, before, after))
 
