@@ -5,6 +5,7 @@
 
 #include "common/base/base64.h"
 #include "common/base/fs.h"
+#include "common/record/record_dir.h"
 #include "common/store/history.h"
 #include "common/store/signatures.h"
 #include "common/store/trust.h"
@@ -155,10 +156,10 @@ int vt_believe_read(struct vt_believed_list *out, size_t *unknown, const char *p
 	return rc;
 }
 
-int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char *dir,
-	const struct vt_policy *p, struct vt_err *err)
+static int believe_at(struct vt_believed_list *out, size_t *unknown, const char *dir,
+	const char *at, const struct vt_policy *p, struct vt_err *err)
 {
-	char *base = vt_path_join(dir, ".lineage");
+	char *base = vt_asprintf("%s/%s%s.lineage", dir, at, *at ? "/" : "");
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
 
@@ -171,6 +172,18 @@ int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char 
 	}
 	vt_strs_release(&names);
 	free(base);
+	return rc;
+}
+
+int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char *dir,
+	const struct vt_policy *p, struct vt_err *err)
+{
+	struct vt_strs carriers = VT_STRS_INIT;
+	int rc = vt_record_dir_carriers(&carriers, dir, err);
+
+	for (size_t i = 0; !rc && i < carriers.n; i++)
+		rc = believe_at(out, unknown, dir, carriers.v[i], p, err);
+	vt_strs_release(&carriers);
 	return rc;
 }
 

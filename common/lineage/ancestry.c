@@ -67,7 +67,8 @@ static int add_edge(void *ctx, const char *child, const char *parent)
 	return 0;
 }
 
-static void add_raw_file(struct vt_execution *e, const char *port, const struct vt_json *file)
+static void add_raw_file(struct vt_execution *e, const char *port, const struct vt_strs *results,
+	const struct vt_json *file)
 {
 	const char *path = vt_json_text(vt_json_get(file, "path"), "");
 
@@ -75,7 +76,7 @@ static void add_raw_file(struct vt_execution *e, const char *port, const struct 
 	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port,
 		.path = path,
 		.sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
-		.subject = vt_record_subject(e->record, path),
+		.subject = vt_record_subject(e->record, results, path),
 		.size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
 }
 
@@ -96,14 +97,18 @@ static void take_raw(struct digests *d)
 	for (size_t i = 0; inputs && i < inputs->n; i++) {
 		const struct vt_json *files = vt_json_get(inputs->item[i], "files");
 		const char *port = vt_json_text(vt_json_get(inputs->item[i], "port"), "");
+		struct vt_strs results = VT_STRS_INIT;
 
+		if (!strcmp(port, d->port))
+			vt_record_port_results(&results, inputs->item[i]);
 		for (size_t k = 0; files && !strcmp(port, d->port) && k < files->n; k++) {
 			const char *sha256 =
 				vt_json_text(vt_json_get(files->item[k], "sha256"), "");
 
 			if (vt_strs_hold(&d->v, sha256))
-				add_raw_file(e, port, files->item[k]);
+				add_raw_file(e, port, &results, files->item[k]);
 		}
+		vt_strs_release(&results);
 	}
 	vt_strs_release(&d->v);
 	free(d->port);

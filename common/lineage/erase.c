@@ -82,10 +82,12 @@ static void take_files(struct planning *p, const struct vt_json *record,
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		const struct vt_json *files = vt_json_get(ports->item[i], "files");
+		struct vt_strs results = VT_STRS_INIT;
 
+		vt_record_port_results(&results, ports->item[i]);
 		for (size_t k = 0; files && k < files->n; k++) {
 			const char *path = vt_json_text(vt_json_get(files->item[k], "path"), "");
-			char *whose = vt_record_subject(record, path);
+			char *whose = vt_record_subject(record, &results, path);
 			struct vt_digest d;
 
 			if (!vt_digest_parse(&d,
@@ -101,6 +103,7 @@ static void take_files(struct planning *p, const struct vt_json *record,
 				vt_digest_set_add(believed ? &p->theirs : &p->claimed, &d);
 			free(whose);
 		}
+		vt_strs_release(&results);
 	}
 }
 

@@ -96,7 +96,7 @@ int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct 
 	int rc = 0;
 
 	for (; !rc && read < dirs->n; read++)
-		rc = vt_record_dir_read(&c[read], dirs->v[read], err);
+		rc = vt_record_dir_read_top(&c[read], dirs->v[read], err);
 	for (size_t i = 0; !rc && i < read; i++) {
 		all.v = vt_xrealloc(all.v, (all.n + c[i].n + 1) * sizeof(*all.v));
 		for (size_t k = 0; k < c[i].n; k++) {

@@ -139,7 +139,7 @@ int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err)
 	int rc = vt_tree_hash_dir(&t, dir, err);
 
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
-		char *subject = vt_record_subject(NULL, t->file[i].path), hex[VT_HEX];
+		char *subject = vt_record_subject(NULL, NULL, t->file[i].path), hex[VT_HEX];
 
 		vt_digest_hex(hex, &t->file[i].digest);
 		if (*subject)

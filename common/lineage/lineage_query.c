@@ -165,6 +165,44 @@ static void start_at_carried(struct vt_lineage *t)
 				vt_strs_add(&t->roots, t->carried.v[i].id);
 }
 
+/* Does the path lie where an own record does? */
+static bool beside_record(const struct vt_lineage *t, const char *path)
+{
+	for (size_t i = 0; i < t->carried.n; i++)
+		for (size_t k = 0; k < t->carried.v[i].at.n; k++) {
+			const char *at = t->carried.v[i].at.v[k];
+			size_t n = strlen(at);
+
+			if (!n || (!strncmp(path, at, n) && path[n] == '/'))
+				return true;
+		}
+	return false;
+}
+
+/* A member of an ensemble that has lost its record, while others carry theirs: by its bytes. */
+static int start_at_rest(struct vt_lineage *t, const struct vt_tree *tree, struct vt_err *err)
+{
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < t->unvouched.n; i++) {
+		const struct vt_tree_file *file = vt_tree_find(tree, t->unvouched.v[i]);
+		size_t known = t->roots.n;
+		char hex[VT_HEX];
+
+		if (!rc && file && !beside_record(t, t->unvouched.v[i])) {
+			vt_digest_hex(hex, &file->digest);
+			rc = vt_store_producers(t->s, hex, &t->roots, err);
+		}
+		if (t->roots.n > known)
+			free(t->unvouched.v[i]);
+		else
+			t->unvouched.v[n++] = t->unvouched.v[i];
+	}
+	t->unvouched.n = n;
+	return rc;
+}
+
 static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_start start,
 	struct vt_err *err)
 {
@@ -179,6 +217,8 @@ static int start_at_dir(struct vt_lineage *t, const char *path, enum vt_lineage_
 			&t->absent, err);
 	if (!rc)
 		start_at_carried(t);
+	if (!rc && t->roots.n && t->s)
+		rc = start_at_rest(t, tree, err);
 	if (!rc && !t->roots.n && t->s)
 		rc = start_at_tree(t, tree, start, err);
 	vt_tree_free(tree);
@@ -234,10 +274,25 @@ static int start_at_digest(struct vt_lineage *t, const char *hex, enum vt_lineag
 
 /* --- where the questions go ---------------------------------------------- */
 
-static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, size_t *n,
+static int take_number(void *ctx, int n, const char *const *column)
+{
+	(void)n;
+	*(unsigned long long *)ctx = strtoull(column[0], NULL, 10);
+	return 0;
+}
+
+static int count_records(struct vt_lineage *t, unsigned long long *n, struct vt_err *err)
+{
+	return vt_record_index_read(t->own, err, "SELECT count(*) FROM record", 0, NULL,
+		take_number, n);
+}
+
+/* *grew: were there any that are new?  So who asks again as long as there are comes to an end. */
+static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, bool *grew,
 	struct vt_err *err)
 {
-	int rc = 0;
+	unsigned long long before = 0, after = 0;
+	int rc = count_records(t, &before, err);
 
 	for (size_t i = 0; !rc && i < ids->n; i++) {
 		struct vt_err none = VT_ERR_INIT;
@@ -249,24 +304,26 @@ static int put_stored(struct vt_lineage *t, const struct vt_strs *ids, size_t *n
 			!vt_json_canonical(&text, j, &none)) {
 			one = (struct vt_record_text){ text.data, text.len, j };
 			rc = vt_record_index_add_records(t->own, &one, 1, err);
-			*n += 1;
 		}
 		vt_buf_release(&text);
 		vt_json_free(j);
 	}
+	if (!rc)
+		rc = count_records(t, &after, err);
+	*grew = after > before;
 	return rc;
 }
 
 /* What carried records name or read and the store can explain, until there is nothing more. */
 static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 {
-	size_t added = 1;
+	bool grew = true;
 	int rc = 0;
 
-	while (!rc && added && t->s) {
+	while (!rc && grew && t->s) {
 		struct vt_strs ids = VT_STRS_INIT, open = VT_STRS_INIT;
 
-		added = 0;
+		grew = false;
 		rc = vt_record_index_read(t->own, err,
 			"SELECT DISTINCT id "
 			"FROM parent p "
@@ -289,7 +346,7 @@ static int complete_from_store(struct vt_lineage *t, struct vt_err *err)
 				if (!strcmp(ids.v[k], t->roots.v[i]))
 					*ids.v[k] = '\0';
 		if (!rc)
-			rc = put_stored(t, &ids, &added, err);
+			rc = put_stored(t, &ids, &grew, err);
 		vt_strs_release(&ids);
 		vt_strs_release(&open);
 	}
@@ -316,6 +373,7 @@ static int copy_trust(struct vt_lineage *t, struct vt_err *err)
 static int fill_own(struct vt_lineage *t, struct vt_err *err)
 {
 	struct vt_record_text *v = vt_xcalloc(t->carried.n + 1, sizeof(*v));
+	bool grew;
 	int rc = vt_record_index_open(&t->own, ":memory:", false, err);
 
 	for (size_t i = 0; i < t->carried.n; i++)
@@ -325,6 +383,8 @@ static int fill_own(struct vt_lineage *t, struct vt_err *err)
 		rc = vt_record_index_add_records(t->own, v, t->carried.n, err);
 	if (!rc)
 		rc = copy_trust(t, err);
+	if (!rc && t->s)
+		rc = put_stored(t, &t->roots, &grew, err);
 	if (!rc)
 		rc = complete_from_store(t, err);
 	if (!rc)

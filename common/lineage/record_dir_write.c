@@ -83,14 +83,78 @@ static int write_signatures(struct vt_store *s, const char *id, const char *base
 	return rc;
 }
 
-static int write_one(struct vt_store *s, const char *id, const char *dir, struct vt_err *err)
+static bool has_digest(const struct vt_tree_file *file, const char *sha256)
+{
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, &file->digest);
+	return !strcmp(hex, sha256);
+}
+
+/* Are those of the files that stand in this directory of the tree the ones listed? */
+static bool agree_at(const struct vt_json *files, const struct vt_tree *tree, const char *at)
+{
+	bool agree = true;
+
+	for (size_t i = 0; agree && i < files->n; i++) {
+		char *path =
+			vt_path_join(at, vt_json_text(vt_json_get(files->item[i], "path"), ""));
+		const struct vt_tree_file *file = vt_tree_find(tree, path);
+
+		agree = !file ||
+			has_digest(file, vt_json_text(vt_json_get(files->item[i], "sha256"), ""));
+		free(path);
+	}
+	return agree;
+}
+
+/* Adds the directories of the tree that hold the record's result: "" if a file stands where the
+ * record says, or none anywhere; else where the first one stands. */
+static void find_places(struct vt_strs *out, const struct vt_json *record,
+	const struct vt_tree *tree)
+{
+	const struct vt_json *files = vt_json_pointer(record, "/outputs/0/files");
+	const char *path = "", *sha256 = "";
+
+	for (size_t i = 0; files && i < files->n; i++) {
+		const char *one = vt_json_text(vt_json_get(files->item[i], "path"), "");
+
+		if (vt_tree_find(tree, one)) {
+			vt_strs_add(out, "");
+			return;
+		}
+	}
+	if (files && files->n) {
+		path = vt_json_text(vt_json_get(files->item[0], "path"), "");
+		sha256 = vt_json_text(vt_json_get(files->item[0], "sha256"), "");
+	}
+	for (size_t i = 0, n = strlen(path); n && i < tree->n_files; i++) {
+		size_t whole = strlen(tree->file[i].path);
+		const char *end = tree->file[i].path + whole - n;
+
+		if (whole > n + 1 && end[-1] == '/' && !strcmp(end, path) &&
+			has_digest(&tree->file[i], sha256)) {
+			char *at = vt_xstrndup(tree->file[i].path, whole - n - 1);
+
+			if (agree_at(files, tree, at))
+				vt_strs_add(out, at);
+			free(at);
+		}
+	}
+	if (!out->n)
+		vt_strs_add(out, "");
+}
+
+/* place: a directory of dir, or "". */
+static int write_at(struct vt_store *s, const char *id, const char *dir, const char *place,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char *result = NULL, *base = NULL, *path = NULL;
 	int rc = canonical_text(&text, s, id, &result, err);
 
 	if (!rc) {
-		base = vt_asprintf("%s/.lineage/%s", dir, result);
+		base = vt_asprintf("%s/%s%s.lineage/%s", dir, place, *place ? "/" : "", result);
 		path = vt_path_join(base, "record.json");
 		rc = vt_fs_mkdirs(base, err);
 	}
@@ -107,12 +171,28 @@ static int write_one(struct vt_store *s, const char *id, const char *dir, struct
 	return rc;
 }
 
-int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir,
-	struct vt_err *err)
+static int write_one(struct vt_store *s, const char *id, const struct vt_tree *tree,
+	const char *dir, struct vt_err *err)
+{
+	struct vt_strs places = VT_STRS_INIT;
+	struct vt_json *record = NULL;
+	int rc = vt_store_get_record(s, &record, id, err);
+
+	if (!rc)
+		find_places(&places, record, tree);
+	for (size_t i = 0; !rc && i < places.n; i++)
+		rc = write_at(s, id, dir, places.v[i], err);
+	vt_json_free(record);
+	vt_strs_release(&places);
+	return rc;
+}
+
+int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const struct vt_tree *tree,
+	const char *dir, struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ids->n; i++)
-		rc = write_one(s, ids->v[i], dir, err);
+		rc = write_one(s, ids->v[i], tree, dir, err);
 	return rc;
 }

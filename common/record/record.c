@@ -409,12 +409,87 @@ static void longest(const char **best, const struct vt_json *names, const char *
 	}
 }
 
-char *vt_record_subject(const struct vt_json *record, const char *path)
+static bool ends(const char *text, const char *end)
+{
+	size_t n = strlen(text), k = strlen(end);
+
+	return n >= k && !strcmp(text + n - k, end);
+}
+
+/* The directories that both lists name. */
+static void add_common(struct vt_strs *to, struct vt_strs *a, struct vt_strs *b)
+{
+	vt_strs_unique(a);
+	vt_strs_unique(b);
+	for (size_t i = 0; i < a->n; i++)
+		if (vt_strs_hold(b, a->v[i]))
+			vt_strs_add(to, a->v[i]);
+	vt_strs_release(a);
+	vt_strs_release(b);
+}
+
+void vt_record_results(struct vt_strs *dirs, size_t n,
+	const char *(*path)(const void *ctx, size_t i), const void *ctx)
+{
+	static const char *const sign[] = { "/checkpoint.json", ".safetensors", "/metrics.json",
+		"/subjects.csv" };
+	struct vt_strs found[] = { VT_STRS_INIT, VT_STRS_INIT, VT_STRS_INIT, VT_STRS_INIT };
+
+	for (size_t i = 0; i < n; i++) {
+		const char *p = path(ctx, i), *slash = strrchr(p, '/');
+
+		for (size_t k = 0; slash && k < sizeof(sign) / sizeof(sign[0]); k++)
+			if (ends(slash, sign[k])) {
+				char *dir = vt_xstrndup(p, (size_t)(slash - p));
+
+				vt_strs_add(&found[k], dir);
+				free(dir);
+			}
+	}
+	add_common(dirs, &found[0], &found[1]);
+	add_common(dirs, &found[2], &found[3]);
+	vt_strs_unique(dirs);
+}
+
+static const char *file_path(const void *ctx, size_t i)
+{
+	const struct vt_json *files = ctx;
+
+	return vt_json_text(vt_json_get(files->item[i], "path"), "");
+}
+
+void vt_record_port_results(struct vt_strs *dirs, const struct vt_json *port)
+{
+	const struct vt_json *files = vt_json_get(port, "files");
+
+	if (files)
+		vt_record_results(dirs, files->n, file_path, files);
+}
+
+/* What follows the outermost result that the path lies in; NULL: it lies in none. */
+static const char *within(const struct vt_strs *results, const char *path)
+{
+	bool found = false;
+
+	for (const char *p = path; results && results->n && (p = strchr(p, '/')); p++) {
+		char *dir = vt_xstrndup(path, (size_t)(p - path));
+
+		found = vt_strs_hold(results, dir);
+		free(dir);
+		if (found)
+			return p + 1;
+	}
+	return NULL;
+}
+
+char *vt_record_subject(const struct vt_json *record, const struct vt_strs *results,
+	const char *path)
 {
 	const struct vt_json *notes = vt_json_get(record, "notes");
-	const char *best = "", *slash = strchr(path, '/');
+	const char *inner = within(results, path), *best = "",
+		   *slash = inner ? NULL : strchr(path, '/');
 
-	longest(&best, vt_json_get(notes, "subjects"), path);
-	longest(&best, vt_json_get(notes, "quarantined"), path);
+	longest(&best, vt_json_get(notes, "subjects"), inner ? inner : path);
+	longest(&best, vt_json_get(notes, "quarantined"), inner ? inner : path);
 	return *best || !slash ? vt_xstrdup(best) : vt_xstrndup(path, (size_t)(slash - path));
 }

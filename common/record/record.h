@@ -56,11 +56,21 @@ int vt_record_parse(struct vt_json **out, const char *text, size_t n, const char
 /* The tree an entry of `inputs` or `outputs` lists. */
 int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_err *err);
 
+/* Adds the directories among n paths that hold a result and are nobody's: those with
+ * checkpoint.json and weights (*.safetensors), as a member of an ensemble, and those with
+ * metrics.json and subjects.csv, an evaluation.  Sorted.  path: the one of index i. */
+void vt_record_results(struct vt_strs *dirs, size_t n,
+	const char *(*path)(const void *ctx, size_t i), const void *ctx);
+/* Those of an entry of `inputs` or `outputs`. */
+void vt_record_port_results(struct vt_strs *dirs, const struct vt_json *port);
+
 /* Whose file an input path is: the longest of the subjects the record's notes name (`subjects`:
  * names or an object by name; `quarantined`) that stands in the path between characters that are
- * no letters or digits, else the first element of a path that has more than one, else "".
- * Caller frees. */
-char *vt_record_subject(const struct vt_json *record, const char *path);
+ * no letters or digits, else the first element of a path that has more than one, else "".  What
+ * lies in one of `results` (NULL: none) is judged from there on and only by the names: f1 of an
+ * ensemble is no patient.  Caller frees. */
+char *vt_record_subject(const struct vt_json *record, const struct vt_strs *results,
+	const char *path);
 
 /* Does `name` stand in the path between characters that are no letters or digits?  Both in one
  * Unicode form (unicode.h).  A directory wins over a file's name: 002/run-001.nii.gz does not name

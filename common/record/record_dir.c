@@ -1,8 +1,8 @@
-/* All records of a directory in one list sorted by id, so that parents are found by halves; own
- * records come first among equals, so that dropping repeats keeps them.  `own` records lie beside
- * the data and must agree with it file by file; the others are ancestors, and each must be reached
- * from an own one: nothing comes along that nobody refers to.  The list owns records, texts and
- * origins. */
+/* All records of a directory, and of those in it, in one list sorted by id, so that parents are
+ * found by halves; own records come first among equals, so that dropping repeats keeps them.  `own`
+ * records lie beside the data, at one or more places, and must agree with it file by file at each;
+ * the others are ancestors, and each must be reached from an own one: nothing comes along that
+ * nobody refers to.  The list owns records, texts and origins. */
 #include "common/record/record_dir.h"
 
 #include <stdlib.h>
@@ -12,8 +12,11 @@
 #include "common/base/fs.h"
 #include "common/record/record.h"
 
-static int add(struct vt_record_dir *c, const char *text, size_t n, const char *origin, bool own,
-	struct vt_err *err)
+enum { MAX_DEPTH = 8 };
+
+/* at: where an own record lies; NULL: an ancestor. */
+static int add(struct vt_record_dir *c, const char *text, size_t n, const char *origin,
+	const char *at, struct vt_err *err)
 {
 	struct vt_digest d = vt_digest_bytes(text, n);
 	struct vt_record_dir_record *r;
@@ -31,7 +34,10 @@ static int add(struct vt_record_dir *c, const char *text, size_t n, const char *
 		.text = vt_xstrndup(text, n),
 		.len = n,
 		.origin = vt_xstrdup(origin),
-		.own = own };
+		.own = at != NULL,
+		.at = VT_STRS_INIT };
+	if (at)
+		vt_strs_add(&r->at, at);
 	vt_digest_hex(r->id, &d);
 	return 0;
 }
@@ -47,7 +53,7 @@ static int add_lines(struct vt_record_dir *c, const char *path, struct vt_err *e
 		char *origin = vt_asprintf("%s:%u", path, number);
 
 		if (n)
-			rc = add(c, line, n, origin, false, err);
+			rc = add(c, line, n, origin, NULL, err);
 		line += n + 1;
 		free(origin);
 	}
@@ -65,7 +71,7 @@ static int check_regular(const char *path, struct vt_err *err)
 		: 0;
 }
 
-static int read_one(struct vt_record_dir *c, const char *dir, struct vt_err *err)
+static int read_one(struct vt_record_dir *c, const char *dir, const char *at, struct vt_err *err)
 {
 	char *own = vt_path_join(dir, "record.json"), *parents = vt_path_join(dir, "parents.jsonl");
 	struct vt_buf text = VT_BUF_INIT;
@@ -79,7 +85,7 @@ static int read_one(struct vt_record_dir *c, const char *dir, struct vt_err *err
 		if (!rc)
 			rc = vt_fs_read(&text, own, 1u << 30, err);
 		if (!rc)
-			rc = add(c, text.data, text.len, own, true, err);
+			rc = add(c, text.data, text.len, own, at, err);
 		if (!rc && vt_fs_exists(parents))
 			rc = add_lines(c, parents, err);
 	}
@@ -101,6 +107,7 @@ static int by_id(const void *a, const void *b)
 static void release_record(struct vt_record_dir_record *r)
 {
 	vt_json_free(r->record);
+	vt_strs_release(&r->at);
 	free(r->text);
 	free(r->origin);
 }
@@ -112,32 +119,99 @@ static void drop_repeats(struct vt_record_dir *c)
 	if (c->n > 1)
 		qsort(c->v, c->n, sizeof(*c->v), by_id);
 	for (size_t i = 0; i < c->n; i++)
-		if (n && !strcmp(c->v[n - 1].id, c->v[i].id))
+		if (n && !strcmp(c->v[n - 1].id, c->v[i].id)) {
+			for (size_t k = 0; k < c->v[i].at.n; k++)
+				vt_strs_add(&c->v[n - 1].at, c->v[i].at.v[k]);
 			release_record(&c->v[i]);
-		else
+		} else {
 			c->v[n++] = c->v[i];
+		}
 	c->n = n;
+	for (size_t i = 0; i < n; i++)
+		vt_strs_unique(&c->v[i].at);
+}
+
+static char *below(const char *at, const char *path)
+{
+	return *at ? vt_path_join(at, path) : vt_xstrdup(path);
+}
+
+/* Links to directories are followed, as an input's may be; the depth ends their circles. */
+static int find_carriers(struct vt_strs *out, const char *dir, const char *at, int depth,
+	struct vt_err *err)
+{
+	char *path = *at ? vt_path_join(dir, at) : vt_xstrdup(dir);
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_list(&names, path, err);
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *full = vt_path_join(path, names.v[i]), *next = below(at, names.v[i]);
+
+		if (!vt_fs_is_dir(full))
+			;
+		else if (!strcmp(names.v[i], ".lineage"))
+			vt_strs_add(out, at);
+		else if (depth)
+			rc = find_carriers(out, dir, next, depth - 1, err);
+		free(next);
+		free(full);
+	}
+	vt_strs_release(&names);
+	free(path);
+	return rc;
+}
+
+int vt_record_dir_carriers(struct vt_strs *out, const char *dir, struct vt_err *err)
+{
+	int rc = vt_fs_is_dir(dir) ? find_carriers(out, dir, "", MAX_DEPTH, err) : 0;
+
+	vt_strs_unique(out);
+	return rc;
+}
+
+static int read_at(struct vt_record_dir *c, const char *dir, const char *at, struct vt_err *err)
+{
+	char *place = *at ? vt_path_join(dir, at) : vt_xstrdup(dir),
+	     *base = vt_path_join(place, ".lineage");
+	struct vt_strs names = VT_STRS_INIT;
+	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
+
+	for (size_t i = 0; !rc && i < names.n; i++) {
+		char *path = vt_path_join(base, names.v[i]);
+
+		rc = read_one(c, path, at, err);
+		free(path);
+	}
+	vt_strs_release(&names);
+	free(base);
+	free(place);
+	return rc;
+}
+
+static int settle(struct vt_record_dir *c, int rc)
+{
+	drop_repeats(c);
+	if (rc)
+		vt_record_dir_release(c);
+	return rc;
+}
+
+int vt_record_dir_read_top(struct vt_record_dir *out, const char *dir, struct vt_err *err)
+{
+	*out = (struct vt_record_dir){ NULL, 0, 0 };
+	return settle(out, read_at(out, dir, "", err));
 }
 
 int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err)
 {
-	char *base = vt_path_join(dir, ".lineage");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
+	struct vt_strs carriers = VT_STRS_INIT;
+	int rc = vt_record_dir_carriers(&carriers, dir, err);
 
 	*out = (struct vt_record_dir){ NULL, 0, 0 };
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_path_join(base, names.v[i]);
-
-		rc = read_one(out, path, err);
-		free(path);
-	}
-	drop_repeats(out);
-	if (rc)
-		vt_record_dir_release(out);
-	vt_strs_release(&names);
-	free(base);
-	return rc;
+	for (size_t i = 0; !rc && i < carriers.n; i++)
+		rc = read_at(out, dir, carriers.v[i], err);
+	vt_strs_release(&carriers);
+	return settle(out, rc);
 }
 
 void vt_record_dir_release(struct vt_record_dir *dir)
@@ -188,11 +262,11 @@ struct checking {
 	struct vt_strs *absent;
 };
 
+/* path: of the file, from the directory on. */
 static int check_file(const struct checking *c, const struct vt_record_dir_record *r,
-	const struct vt_json *file, struct vt_err *err)
+	const char *path, const struct vt_json *file, struct vt_err *err)
 {
-	const char *path = vt_json_text(vt_json_get(file, "path"), ""),
-		   *stated = vt_json_text(vt_json_get(file, "sha256"), "");
+	const char *stated = vt_json_text(vt_json_get(file, "sha256"), "");
 	size_t i = file_index(c->t, path);
 	char hex[VT_HEX];
 
@@ -217,7 +291,7 @@ static int check_file(const struct checking *c, const struct vt_record_dir_recor
 }
 
 static int check_outputs(const struct checking *c, const struct vt_record_dir_record *r,
-	struct vt_err *err)
+	const char *at, struct vt_err *err)
 {
 	const struct vt_json *outputs = vt_json_get(r->record, "outputs");
 	int rc = 0;
@@ -225,8 +299,13 @@ static int check_outputs(const struct checking *c, const struct vt_record_dir_re
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 
-		for (size_t k = 0; !rc && files && k < files->n; k++)
-			rc = check_file(c, r, files->item[k], err);
+		for (size_t k = 0; !rc && files && k < files->n; k++) {
+			char *path =
+				below(at, vt_json_text(vt_json_get(files->item[k], "path"), ""));
+
+			rc = check_file(c, r, path, files->item[k], err);
+			free(path);
+		}
 	}
 	return rc;
 }
@@ -285,8 +364,8 @@ int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tre
 	int rc = check_reached(records, err);
 
 	for (size_t i = 0; !rc && i < records->n; i++)
-		if (records->v[i].own)
-			rc = check_outputs(&check, &records->v[i], err);
+		for (size_t k = 0; !rc && k < records->v[i].at.n; k++)
+			rc = check_outputs(&check, &records->v[i], records->v[i].at.v[k], err);
 	for (size_t i = 0; !rc && unvouched && i < tree->n_files; i++)
 		if (!check.vouched[i])
 			vt_strs_add(unvouched, tree->file[i].path);

@@ -1,10 +1,11 @@
-/* record_dir.h - the records a directory carries in .lineage/, and whether they tell the truth
- * about the files beside them.
+/* record_dir.h - the records a directory and those in it carry in .lineage/, and whether they tell
+ * the truth about the files beside them.
  *
  *      .lineage/<result id>/record.json     a record that vouches for files of this directory
  *                                           ("own")
  *      .lineage/<result id>/parents.jsonl   the records of its ancestors, one canonical text a line
  *      .lineage/failed-<record id>/         a failed execution: it vouches for nothing
+ *      f1/.lineage/...                      of what lies in f1: a member of an ensemble, say
  *
  *      struct vt_record_dir c;
  *      if (vt_record_dir_read(&c, dir, err) || vt_record_dir_check(&c, tree, dir,
@@ -27,6 +28,7 @@ struct vt_record_dir_record {
 	size_t len;
 	char *origin; /* path of the file it was read from */
 	bool own;
+	struct vt_strs at; /* where an own record lies: "" or a directory, "f1" */
 };
 
 struct vt_record_dir {
@@ -34,8 +36,13 @@ struct vt_record_dir {
 	size_t n, cap;
 };
 
+/* The directories at or below dir (8 deep) that carry a .lineage: relative, sorted; "" is dir. */
+int vt_record_dir_carriers(struct vt_strs *out, const char *dir, struct vt_err *err);
+
 /* No .lineage is no error: n is 0. */
 int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err);
+/* Those of dir/.lineage alone. */
+int vt_record_dir_read_top(struct vt_record_dir *out, const char *dir, struct vt_err *err);
 void vt_record_dir_release(struct vt_record_dir *dir);
 /* NULL if it is not there */
 const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *dir,
@@ -57,9 +64,10 @@ int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tre
 bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *tree, bool *covered);
 
 /* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors
- * that are known here, up to 64 MiB. */
+ * that are known here, up to 64 MiB; of a result that lies deeper in tree, the tree of dir,
+ * there. */
 struct vt_store;
-int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const char *dir,
-	struct vt_err *err);
+int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const struct vt_tree *tree,
+	const char *dir, struct vt_err *err);
 
 #endif

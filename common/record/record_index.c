@@ -14,7 +14,7 @@
 #include "common/base/unicode.h"
 #include "common/record/record_index_internal.h"
 
-enum { TABLES = 5, MAX_STATEMENTS = 48, BUSY_SECONDS = 60, MOST_SECONDS = 86400 };
+enum { TABLES = 6, MAX_STATEMENTS = 48, BUSY_SECONDS = 60, MOST_SECONDS = 86400 };
 
 struct statement {
 	const char *sql; /* address of a constant: compared by pointer */
@@ -56,7 +56,7 @@ static const char schema[] =
 	"BLOB NOT NULL, PRIMARY KEY (record, port, id)) STRICT, WITHOUT ROWID;CREATE INDEX "
 	"parent_id ON parent (id, record);CREATE TABLE edge (child INTEGER NOT NULL, parent "
 	"INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID;CREATE INDEX "
-	"edge_parent ON edge (parent, child);PRAGMA user_version = 5;";
+	"edge_parent ON edge (parent, child);PRAGMA user_version = 6;";
 
 static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 {

@@ -77,9 +77,9 @@ static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_
 }
 
 static int subject(struct vt_record_index *l, const struct vt_json *record,
-	const struct vt_json *path, int64_t *n, struct vt_err *err)
+	const struct vt_strs *results, const struct vt_json *path, int64_t *n, struct vt_err *err)
 {
-	char *name = vt_record_subject(record, vt_json_text(path, ""));
+	char *name = vt_record_subject(record, results, vt_json_text(path, ""));
 	int rc = 0;
 
 	*n = 0;
@@ -115,14 +115,17 @@ static int add_output(struct vt_record_index *l, int64_t row, const struct vt_js
 	const struct vt_json *port, struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files");
+	struct vt_strs results = VT_STRS_INIT;
 	int rc = add_tree(l, row, "out", port, err);
 
+	vt_record_port_results(&results, port);
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		int64_t a, s;
 
 		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
 		if (!rc)
-			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
+			rc = subject(l, record, &results, vt_json_get(files->item[i], "path"), &s,
+				err);
 		if (!rc)
 			rc = vt_index_step(l,
 				"INSERT OR IGNORE INTO file_out "
@@ -132,6 +135,7 @@ static int add_output(struct vt_record_index *l, int64_t row, const struct vt_js
 					number(s) },
 				NULL, err);
 	}
+	vt_strs_release(&results);
 	return rc;
 }
 
@@ -141,8 +145,10 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 	const struct vt_json *files = vt_json_get(port, "files"),
 			     *parents = vt_json_get(port, "parents");
 	struct vt_index_value name = text(vt_json_get(port, "port"));
+	struct vt_strs results = VT_STRS_INIT;
 	int rc = add_tree(l, row, "in", port, err);
 
+	vt_record_port_results(&results, port);
 	for (size_t i = 0; !rc && parents && i < parents->n; i++)
 		rc = vt_index_step(l,
 			"INSERT OR IGNORE INTO parent "
@@ -156,7 +162,8 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 
 		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
 		if (!rc)
-			rc = subject(l, record, vt_json_get(files->item[i], "path"), &s, err);
+			rc = subject(l, record, &results, vt_json_get(files->item[i], "path"), &s,
+				err);
 		if (!rc)
 			rc = vt_index_step(l,
 				"INSERT OR IGNORE INTO file_in "
@@ -166,6 +173,7 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 					number(s), number(s && !(parents && parents->n)) },
 				NULL, err);
 	}
+	vt_strs_release(&results);
 	return rc;
 }
 

@@ -46,10 +46,10 @@ static int add_lines_of(struct vt_strs *lines, const char *path, struct vt_err *
 	return rc;
 }
 
-/* The records beside an input and the ancestors they carry. */
-static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_err *err)
+/* at: a directory of the input, "" itself. */
+static int collect_at(struct vt_strs *lines, const char *root, const char *at, struct vt_err *err)
 {
-	char *base = vt_path_join(root, ".lineage");
+	char *base = vt_asprintf("%s/%s%s.lineage", root, at, *at ? "/" : "");
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
 
@@ -65,6 +65,18 @@ static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_
 	}
 	vt_strs_release(&names);
 	free(base);
+	return rc;
+}
+
+/* The records beside an input, and beside what lies in it, and the ancestors they carry. */
+static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_err *err)
+{
+	struct vt_strs carriers = VT_STRS_INIT;
+	int rc = vt_record_dir_carriers(&carriers, root, err);
+
+	for (size_t i = 0; !rc && i < carriers.n; i++)
+		rc = collect_at(lines, root, carriers.v[i], err);
+	vt_strs_release(&carriers);
 	return rc;
 }
 
@@ -369,7 +381,7 @@ int vt_stage_find_in_out(struct vt_stage_run *r, bool *found, struct vt_err *err
 
 	*found = false;
 	/* records that lie belong to somebody's directory: it is refused as not empty */
-	if (!vt_fs_is_dir(r->out) || vt_record_dir_read(&records, r->out, &ignored))
+	if (!vt_fs_is_dir(r->out) || vt_record_dir_read_top(&records, r->out, &ignored))
 		return 0;
 	record = own_record(&records, r->derivation_hex);
 	if (record)

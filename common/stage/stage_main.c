@@ -267,28 +267,8 @@ static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
 	return rc;
 }
 
-/* A directory of checkpoints has its trainings' records beside each of them. */
-static int check_entries(struct vt_stage_run *r, int i, struct vt_err *err)
-{
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_list(&names, r->root[i], err);
-
-	for (size_t k = 0; !rc && k < names.n; k++) {
-		char *dir = vt_path_join(r->root[i], names.v[k]);
-		struct vt_record_dir c;
-
-		if (vt_fs_is_dir(dir) && !(rc = vt_record_dir_read(&c, dir, err))) {
-			rc = vt_consent_check_input(&r->consent, r->tree[i], &c, r->root[i], err);
-			vt_record_dir_release(&c);
-		}
-		free(dir);
-	}
-	vt_strs_release(&names);
-	return rc;
-}
-
-/* The records beside an input; one that lies about a file that is there is refused.  A datum may
- * see only some of the files. */
+/* The records beside an input, and beside what lies in it, as members of an ensemble do; one that
+ * lies about a file that is there is refused.  A datum may see only some of the files. */
 static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 {
 	struct vt_record_dir c;
@@ -300,8 +280,6 @@ static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 	if (!rc)
 		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL,
 			r->root[i], err);
-	if (!rc && r->stage->learns)
-		rc = check_entries(r, i, err);
 	if (!rc && strcmp(r->stage->in[i].name, "labels"))
 		rc = vt_consent_check_content(&r->consent, r->tree[i], r->root[i], err);
 	for (size_t k = 0; !rc && k < c.n; k++)

@@ -197,7 +197,7 @@ static int read_parents(struct sealing *s, const struct side *in, struct vt_strs
 		char *dir = below(in->root, in->carriers.v[i]);
 		struct vt_record_dir c = { NULL, 0, 0 };
 
-		rc = vt_record_dir_read(&c, dir, err);
+		rc = vt_record_dir_read_top(&c, dir, err);
 		bool *taken = vt_xcalloc(c.n + 1, sizeof *taken);
 
 		for (size_t k = 0; !rc && k < c.n; k++) {
@@ -506,18 +506,26 @@ static int check_output(const struct sealing *s, const struct side *out, struct 
 	return 0;
 }
 
+static const char *path_at(const void *ctx, size_t i)
+{
+	return ((const struct vt_strs *)ctx)->v[i];
+}
+
 /* Whose data it may be: the directories of the inputs, as everywhere (vt_record_subject), and whom
  * the records beside them name. */
 static void note_subjects(struct sealing *s, const struct side *in)
 {
-	for (size_t i = 0; i < in->files.n; i++) {
-		const char *path = in->files.v[i], *slash = strchr(path, '/');
-		char *name = slash ? vt_xstrndup(path, (size_t)(slash - path)) : NULL;
+	struct vt_strs results = VT_STRS_INIT;
 
-		if (name && (!s->subjects.n || strcmp(s->subjects.v[s->subjects.n - 1], name)))
+	vt_record_results(&results, in->files.n, path_at, &in->files);
+	for (size_t i = 0; i < in->files.n; i++) {
+		char *name = vt_record_subject(NULL, &results, in->files.v[i]);
+
+		if (*name && (!s->subjects.n || strcmp(s->subjects.v[s->subjects.n - 1], name)))
 			vt_strs_add(&s->subjects, name);
 		free(name);
 	}
+	vt_strs_release(&results);
 }
 
 static void note_subjects_of(struct sealing *s, const struct vt_json *record)

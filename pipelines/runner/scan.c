@@ -12,6 +12,7 @@
 struct repo {
 	char *name, *dir;
 	bool file_only;            /* dir is a file, seen as /manifest.json */
+	struct vt_strs carriers;   /* directories with a .lineage: "", or a member of an ensemble */
 	struct vt_tree_file *file; /* paths only */
 	size_t n, cap;
 	struct vt_snapshot *seen;
@@ -38,10 +39,26 @@ static const struct repo *find(const struct vt_scan *s, const char *name)
 	return NULL;
 }
 
+static void note_carrier(struct repo *r, const char *directory)
+{
+	static const char name[] = ".lineage";
+	size_t n = strlen(directory), k = sizeof name - 1;
+
+	if (n >= k && !strcmp(directory + n - k, name) && (n == k || directory[n - k - 1] == '/')) {
+		char *carrier = vt_xstrndup(directory, n == k ? 0 : n - k - 1);
+
+		if (!vt_tree_is_lineage(carrier))
+			vt_strs_add(&r->carriers, carrier);
+		free(carrier);
+	}
+}
+
 static int add_entry(void *ctx, const char *relative, char type, struct vt_err *err)
 {
 	struct repo *r = ctx;
 	(void)err;
+	if (type == 'd')
+		note_carrier(r, relative);
 	if (type == 'd' || vt_tree_is_lineage(relative))
 		return 0;
 	if (r->n == r->cap) {
@@ -187,6 +204,7 @@ void vt_scan_close(struct vt_scan *scan)
 			free(scan->repo[i].file[k].path);
 		free(scan->repo[i].file);
 		free(scan->repo[i].name);
+		vt_strs_release(&scan->repo[i].carriers);
 		free(scan->repo[i].dir);
 	}
 	free(scan->repo);
@@ -226,24 +244,32 @@ static int place_input(const struct repo *r, const struct vt_datum_file *f, cons
 }
 
 /* A record vouches for files by their paths: one that names a file of the datum comes along. */
-static bool concerns(const struct vt_json *record, const struct vt_datum_file *f)
+static bool concerns(const struct vt_json *record, const char *carrier,
+	const struct vt_datum_file *f)
 {
 	const struct vt_json *outputs = vt_json_get(record, "outputs");
 	const char *below = f->entry->path + 1;
+	bool found = false;
+
 	for (size_t o = 0; outputs && o < outputs->n; o++) {
 		const struct vt_json *files = vt_json_get(outputs->item[o], "files");
-		for (size_t i = 0; files && i < files->n; i++)
-			if (!strncmp(vt_json_text(vt_json_get(files->item[i], "path"), ""), below,
-				    strlen(below)))
-				return true;
+
+		for (size_t i = 0; files && !found && i < files->n; i++) {
+			const char *path = vt_json_text(vt_json_get(files->item[i], "path"), "");
+			char *whole = *carrier ? vt_path_join(carrier, path) : vt_xstrdup(path);
+
+			found = !strncmp(whole, below, strlen(below));
+			free(whole);
+		}
 	}
-	return false;
+	return found;
 }
 
-static int place_records(const struct repo *r, const struct vt_datum_file *f, const char *root,
-	struct vt_err *err)
+static int place_records_of(const struct repo *r, const char *carrier,
+	const struct vt_datum_file *f, const char *root, struct vt_err *err)
 {
-	char *base = vt_path_join(r->dir, ".lineage");
+	const char *slash = *carrier ? "/" : "";
+	char *base = vt_asprintf("%s/%s%s.lineage", r->dir, carrier, slash);
 	struct vt_strs names = VT_STRS_INIT;
 	if (f->entry && vt_fs_is_dir(base))
 		vt_fs_list(&names, base, err);
@@ -253,11 +279,11 @@ static int place_records(const struct repo *r, const struct vt_datum_file *f, co
 		struct vt_json *record = NULL;
 		struct vt_strs files = VT_STRS_INIT;
 		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) &&
-			concerns(record, f) && !vt_fs_list(&files, dir, err))
+			concerns(record, carrier, f) && !vt_fs_list(&files, dir, err))
 			for (size_t k = 0; k < files.n && !err->code; k++) {
 				char *from = vt_path_join(dir, files.v[k]),
-				     *to = vt_asprintf("%s/.lineage/%s/%s", root, names.v[i],
-					     files.v[k]);
+				     *to = vt_asprintf("%s/%s%s.lineage/%s/%s", root, carrier,
+					     slash, names.v[i], files.v[k]);
 				if (!vt_fs_exists(to))
 					place(from, to, err);
 				free(from);
@@ -270,6 +296,14 @@ static int place_records(const struct repo *r, const struct vt_datum_file *f, co
 	}
 	vt_strs_release(&names);
 	free(base);
+	return err->code;
+}
+
+static int place_records(const struct repo *r, const struct vt_datum_file *f, const char *root,
+	struct vt_err *err)
+{
+	for (size_t i = 0; i < r->carriers.n && !err->code; i++)
+		place_records_of(r, r->carriers.v[i], f, root, err);
 	return err->code;
 }
 

@@ -26,7 +26,7 @@ static int vouch(void *ctx, const char *dir, struct vt_err *err)
 	if (!rc && v->some)
 		rc = vt_lineage_only_of(v->s, v->some, &ids, err);
 	if (!rc)
-		rc = vt_record_dir_write(v->s, &ids, dir, err);
+		rc = vt_record_dir_write(v->s, &ids, v->some ? v->some : v->all, dir, err);
 	vt_strs_release(&ids);
 	return rc;
 }

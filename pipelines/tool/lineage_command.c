@@ -4,17 +4,23 @@
 #include <stdlib.h>
 
 #include "common/base/fs.h"
+#include "common/record/record_dir.h"
 #include "common/store/policy.h"
 #include "pipelines/tool/command.h"
 
 int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err)
 {
-	char *carried = vt_path_join(what, ".lineage"), *format = vt_path_join(dir, "format");
-	bool needed = vt_fs_exists(format) || !vt_fs_is_dir(carried);
+	char *format = vt_path_join(dir, "format");
+	struct vt_strs carriers = VT_STRS_INIT;
+	bool needed = vt_fs_exists(format);
+	int rc = needed ? 0 : vt_record_dir_carriers(&carriers, what, err);
 
 	*out = NULL;
-	free(carried);
+	needed = needed || !carriers.n;
+	vt_strs_release(&carriers);
 	free(format);
+	if (rc)
+		return rc;
 	return needed ? vt_store_open(out, dir, VT_STORE_READ, err) : 0;
 }
 

@@ -26,7 +26,7 @@ static void record(const uint8_t *bytes, size_t n)
 	if (vt_record_parse(&j, (const char *)bytes, n, "input", &err)) {
 		fuzz_refused(&err);
 	} else {
-		char *subject = vt_record_subject(j, "sub-001/t1.nii.gz");
+		char *subject = vt_record_subject(j, NULL, "sub-001/t1.nii.gz");
 
 		free(subject);
 	}
