@@ -46,8 +46,8 @@ done
 sums | cmp -s - before; ok $? "with closed standard descriptors no file of the store changes"
 voxtrail commit r r --copy --allow-empty <&- >&- 2>&- && voxtrail verify >said 2>&1 && ! grep -rqs 'r@master' s; ok $? "a commit with closed standard descriptors prints into none of its files"
 
-mkdir odd && echo 1 >"odd/a$(printf '\342\200\256')b" && voxtrail commit odd odd --copy >/dev/null 2>&1
-voxtrail ls odd >said && grep -q 'a\\xe2\\x80\\xaeb' said; ok $? "ls shows a character that turns the text's direction"
+mkdir odd && echo 1 >"odd/a$(printf '\342\200\256')b"
+voxtrail commit odd odd --copy >said 2>&1; [ $? = 65 ] && grep -q 'a\\xe2\\x80\\xaeb' said; ok $? "a name with a character that turns the text's direction is refused, and shown escaped"
 
 cp -r s s3 && rm -f s3/lineage.db* && mkfifo s3/lineage.db
 for command in verify "commit r r" "audit p"; do timeout 20 voxtrail $command --store s3 >said 2>&1; rc=$?; [ $rc != 0 ] && [ $rc != 124 ] && grep -q 'lineage.db: not a regular file' said; ok $? "$command where the index is a fifo"; done

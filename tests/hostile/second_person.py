@@ -1,6 +1,6 @@
 """Where the policy wants a second person, nobody decides alone: what was asked for, on which store, by whom it was signed and how often
 it was used are all checked, and an auditor finds both persons in the history."""
-import getpass, json, os, pwd, shutil, sys
+import getpass, json, os, pwd, shutil, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
@@ -75,6 +75,7 @@ write(f"{T}/scans2/sub-001/t2.nii", "more of scan 1")
 tool("commit", "more", f"{T}/scans2", "--copy", store=S)
 refused("files that came since the signature", 65, "changed since", *ask, "--approve", f"{T}/by-anna")
 other = f"{T}/other-store"
+time.sleep(1.1)  # a store is known by the first line of its history, which tells seconds
 shutil.copytree(f"{T}/scans", f"{T}/scans3")
 tool("commit", "scans", f"{T}/scans3", "--copy", store=other)
 for k, u in (("mine", me), ("anna", "anna")):

@@ -124,6 +124,7 @@ check(r.returncode == 1 and got.get("shared_subjects") == known, "whom any membe
 
 # --- a member whose record lies ------------------------------------------------------------
 shutil.copytree("ens", "lies")
+os.chmod("lies/f1/checkpoint.json", 0o644)
 with open("lies/f1/checkpoint.json", "a") as f:
     f.write("\n")
 r = run("predict", "--model", "lies", "--scans", "new", "--manifest", M, "--out", "seg-lies", "--overlap", "0")

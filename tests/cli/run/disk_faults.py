@@ -20,7 +20,7 @@ def write_inputs():
     for s in ("one", "two", "three"):
         os.makedirs(f"{T}/in/{s}", exist_ok=True)
         open(f"{T}/in/{s}/f", "w").write(s)
-    line = "echo $PPS_PIPELINE_NAME $PACH_DATUM_ID >>$RAN; cp -r /pfs/r/* /pfs/out/; echo $PPS_PIPELINE_NAME >/pfs/out/$(basename $r)/made"
+    line = "echo $PPS_PIPELINE_NAME $PACH_DATUM_ID >>$RAN; cp -r /pfs/r/* /pfs/out/; chmod -R u+w /pfs/out; echo $PPS_PIPELINE_NAME >/pfs/out/$(basename $r)/made"
     json.dump([pipeline("a", "in", line), pipeline("b", "a", line)], open(spec, "w"))
 
 

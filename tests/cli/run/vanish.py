@@ -17,7 +17,7 @@ def make_files():
         open(f"{T}/in/{s}/f", "w").write(s * 100)
     os.makedirs(T + "/bin", exist_ok=True)
     with open(T + "/bin/tool", "w") as f:
-        f.write('#!/bin/sh\necho "$r" >>$RAN; cat /pfs/r/*/* >/pfs/out/$(basename $r)\n')
+        f.write('#!/bin/sh\necho "$r" >>$RAN; cat $PFS_ROOT/r/*/* >$PFS_ROOT/out/$(basename $r)\n')
     os.chmod(T + "/bin/tool", 0o755)
 
 

@@ -4,7 +4,7 @@ set -u
 cd "$T" || exit 2
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; cat log said 2>/dev/null | head -20; fi; }
 work() {
-	sh "$ROOT/tests/e2e/_five_stages.sh" "$B/bin/" "$ROOT/manifests/embedded.json" || return 1
+	sh "$ROOT/tests/e2e/_five_stages.sh" "env " "$ROOT/manifests/embedded.json" || return 1
 	measure --labels cohort/labels --scans normed --out measures >log 2>&1 || true # whatever it says, what it wrote counts
 	voxtrail commit scans cohort/scans --copy --store s >log 2>&1 || return 1
 	printf '{"pipeline":{"name":"p"},"transform":{"image":"x@sha256:%064d","cmd":["sh"],"stdin":["mkdir /pfs/out/d; cp -r /pfs/r/. /pfs/out/d"]},"input":{"pfs":{"name":"r","repo":"scans","glob":"/"}},"datumTries":1}' 0 >p.json
