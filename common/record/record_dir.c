@@ -136,7 +136,7 @@ static char *below(const char *at, const char *path)
 	return *at ? vt_path_join(at, path) : vt_xstrdup(path);
 }
 
-/* Links to directories are followed, as an input's may be; the depth ends their circles. */
+/* Links to directories are not followed: they may lead anywhere. */
 static int find_carriers(struct vt_strs *out, const char *dir, const char *at, int depth,
 	struct vt_err *err)
 {
@@ -147,11 +147,10 @@ static int find_carriers(struct vt_strs *out, const char *dir, const char *at, i
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *full = vt_path_join(path, names.v[i]), *next = below(at, names.v[i]);
 
-		if (!vt_fs_is_dir(full))
-			;
-		else if (!strcmp(names.v[i], ".lineage"))
-			vt_strs_add(out, at);
-		else if (depth)
+		if (!strcmp(names.v[i], ".lineage")) {
+			if (vt_fs_is_dir(full))
+				vt_strs_add(out, at);
+		} else if (depth && vt_fs_is_real_dir(full))
 			rc = find_carriers(out, dir, next, depth - 1, err);
 		free(next);
 		free(full);
