@@ -71,17 +71,28 @@ static int answer(struct wire *w, const char *word, const char **rest, struct vt
 	return 0;
 }
 
-static int answer_lines(struct wire *w, struct vt_strs *out, struct vt_err *err)
+/* At most `most` lines: what the other side announces decides no size here. */
+static int answer_lines(struct wire *w, struct vt_strs *out, size_t most, struct vt_err *err)
 {
 	const char *rest;
-	unsigned long n;
+	unsigned long long n;
+	size_t bytes = 0;
+	char *end;
 
 	if (answer(w, "ok", &rest, err))
 		return err->code;
-	n = strtoul(rest, NULL, 10);
-	for (unsigned long i = 0; i < n; i++) {
+	errno = 0;
+	n = strtoull(rest, &end, 10);
+	if (end == rest || *end || errno || n > most)
+		return vt_err_set(err, VT_EDATA, "%s: announced \"%.40s\" lines; at most %zu",
+			w->said, rest, most);
+	for (unsigned long long i = 0; i < n; i++) {
 		if (vt_reader_line(&w->in, &w->line, err))
 			return vt_err_prefix(err, "%s", w->said);
+		bytes += w->line.len;
+		if (bytes > ANSWER_BYTES)
+			return vt_err_set(err, VT_EDATA, "%s: answered with more than %d bytes",
+				w->said, ANSWER_BYTES);
 		vt_strs_add(out, w->line.data);
 	}
 	return 0;
@@ -95,7 +106,7 @@ static int wire_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, s
 	int rc = put_text(w, request, err);
 
 	if (!rc)
-		rc = answer_lines(w, &lines, err);
+		rc = answer_lines(w, &lines, ANSWER_LINES, err);
 	for (size_t i = 0; !rc && i < lines.n; i++) {
 		char *name = strchr(lines.v[i], ' '), *id = name ? strchr(name + 1, ' ') : NULL;
 		struct vt_digest d;
@@ -119,7 +130,7 @@ static int wire_history(struct vt_peer *p, struct vt_strs *out, const struct vt_
 {
 	return ask((struct wire *)p, "history", tips, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, err);
+		: answer_lines((struct wire *)p, out, ANSWER_LINES, err);
 }
 
 static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
@@ -127,7 +138,7 @@ static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_
 {
 	return ask((struct wire *)p, "missing", names, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, err);
+		: answer_lines((struct wire *)p, out, names->n, err);
 }
 
 static int wire_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
@@ -135,7 +146,7 @@ static int wire_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_
 {
 	return ask((struct wire *)p, "unsound", names, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, err);
+		: answer_lines((struct wire *)p, out, ANSWER_LINES, err);
 }
 
 static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
@@ -143,7 +154,7 @@ static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt
 {
 	return ask((struct wire *)p, "vouchers", trees, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, err);
+		: answer_lines((struct wire *)p, out, ANSWER_LINES, err);
 }
 
 static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
@@ -151,7 +162,7 @@ static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_s
 {
 	return ask((struct wire *)p, "erased", names, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, err);
+		: answer_lines((struct wire *)p, out, names->n, err);
 }
 
 static int wire_bury(struct vt_peer *p, const char *line, const char *who, struct vt_err *err)

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "common/base/log.h"
 #include "common/lineage/import.h"
 #include "common/store/repo.h"
 #include "pipelines/tool/approval_command.h"
@@ -19,6 +21,54 @@ static void print_dir_hash(const struct vt_tree *t)
 	vt_say("dirHash %s\n", hex);
 }
 
+/* Files of a branch's head; 0 if there is none. */
+static size_t files_of_head(struct vt_store *s, const char *repo, const char *branch)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_commit head = { .id = "" };
+	struct vt_tree *t = NULL;
+	struct vt_digest id;
+	char *what = vt_asprintf("%s@heads/%s", repo, branch);
+	size_t n = 0;
+
+	if (!vt_repo_resolve(s, &head, what, &none) && vt_digest_parse(&id, head.tree) &&
+		!vt_store_get_tree(s, &t, &id, &none))
+		n = t->n_files;
+	vt_tree_free(t);
+	vt_commit_release(&head);
+	free(what);
+	return n;
+}
+
+/* A disk that is not mounted is an empty directory, too. */
+static void say_emptied(const char *repo, const char *branch, const char *dir, size_t had)
+{
+	vt_log(VT_LOG_WARN, "emptied",
+		"dir=\"%s\" repo=\"%s@%s\" files=%zu note=\"the directory holds no "
+		"file: is its disk mounted? `voxtrail branch %s %s %s@%s~1 --force` takes "
+		"the commit back\"",
+		dir, repo, branch, had, repo, branch, repo, branch);
+}
+
+/* Of a repo that is new: its refs are a directory of its name. */
+static void say_twin(struct vt_store *s, const char *repo)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_refs refs = { .n = 0 };
+
+	if (!vt_refs_list(&refs, s, NULL, &none))
+		for (size_t i = 0; i < refs.n; i++)
+			if (!strcasecmp(refs.v[i].repo, repo)) {
+				vt_log(VT_LOG_WARN, "case-twins",
+					"one=\"%s\" other=\"%s\" note=\"repos whose names "
+					"differ in case alone are one where a file system "
+					"takes A for a\"",
+					refs.v[i].repo, repo);
+				break;
+			}
+	vt_refs_release(&refs);
+}
+
 enum { COPY = 1, DIR_HASH = 2, FOLLOW = 4 };
 
 static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
@@ -30,16 +80,25 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 		.vouch = vouch };
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
-	bool made;
+	size_t had = 0;
+	bool made, is_new;
 	const char *why = *note->message
 		? "; nothing changed, so nothing was committed and the message was dropped"
 		: "; nothing changed";
 
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
-	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err))
+	is_new = !vt_repo_exists(s, repo);
+	if (!got.tree->n_files)
+		had = files_of_head(s, repo, branch);
+	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err)) {
+		if (is_new)
+			say_twin(s, repo);
+		if (made && had)
+			say_emptied(repo, branch, dir, had);
 		vt_say("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,
 			got.tree->n_files, (unsigned long long)got.tree->size, made ? "" : why);
+	}
 	if (!err->code && (how & DIR_HASH))
 		print_dir_hash(got.tree);
 	vt_commit_release(&c);
