@@ -320,6 +320,35 @@ static void lint_steps(const struct lint *l, const struct vt_json *t, const char
 
 /* --- templates ----------------------------------------------------------- */
 
+/* Has the path a name "." or ".."?  Object stores refuse such keys. */
+static bool leads_away(const char *key)
+{
+	for (; *key; key++) {
+		size_t n = strcspn(key, "/");
+		if ((n == 1 || n == 2) && !strncmp(key, "..", n))
+			return true;
+		key += n;
+		if (!*key)
+			break;
+	}
+	return false;
+}
+
+static void lint_keys(const struct lint *l, const struct vt_json *t, const char *pointer)
+{
+	static const char *const sides[] = { "inputs", "outputs" };
+	for (size_t s = 0; s < 2; s++) {
+		const struct vt_json *all = vt_json_get(vt_json_get(t, sides[s]), "artifacts");
+		for (size_t i = 0; all && i < all->n; i++) {
+			const char *key = text(vt_json_get(all->item[i], "s3"), "key");
+			char *at = vt_asprintf("%s/%s/artifacts/%zu/s3/key", pointer, sides[s], i);
+			if (leads_away(key))
+				ERROR(at, "\"%.100s\": write a key without . and ..", key);
+			free(at);
+		}
+	}
+}
+
 static void lint_template(const struct lint *l, const struct vt_json *t, const char *pointer)
 {
 	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend",
@@ -346,6 +375,7 @@ static void lint_template(const struct lint *l, const struct vt_json *t, const c
 			ERROR(at, "is missing; write image@sha256:...");
 		free(at);
 	}
+	lint_keys(l, t, pointer);
 	if (vt_json_get(t, "dag"))
 		lint_dag(l, t, pointer);
 	if (vt_json_get(t, "steps"))

@@ -30,7 +30,13 @@ write(f"{T}/precious/f", "keep")
 text = emitted("argo", "p", spec("p", [f"echo x >>{T}/ran; cp -r /pfs/r/. /pfs/out"]))
 key = 'key: "datums/p/{{workflow.uid}}/whole/{{retries}}/"'
 check(text.count(key) == 1, "the workflow has the key that is turned", text)
-for k in (f"../../../../../../../../../..{T}/precious", f"{T}/precious", "a/../../../precious", "./precious", "..", "a//b"):
+for k in (f"../../../../../../../../../..{T}/precious", "a/../../../precious", "./precious", "..", "a/."):
+    write(f"{T}/bad.yaml", text.replace(key, f'key: "{k}"'))
+    r = tool("lint", "bad.yaml")
+    check(r.returncode == 65 and "/outputs/artifacts/0/s3/key: " in r.stderr and "without . and .." in r.stderr, f"lint names an artifact's key {k.replace(T, 'T')}", (r.returncode, r.stderr))
+    r = tool("run", "--argo", "bad.yaml", "--repo", "r=in", store=S)
+    check(r.returncode == 65 and contents(f"{T}/precious") == {"f": b"keep"} and not os.path.exists("ran"), "and run --argo does not begin", (r.returncode, r.stderr))
+for k in (f"{T}/precious", "a//b"): # which a bucket may take
     write(f"{T}/bad.yaml", text.replace(key, f'key: "{k}"'))
     r = tool("run", "--argo", "bad.yaml", "--repo", "r=in", store=S)
     check(r.returncode == 1 and "must be relative, without . and .. and empty names" in r.stderr and contents(f"{T}/precious") == {"f": b"keep"}, f"run --argo: an artifact's key {k.replace(T, 'T')} is refused, nothing is removed", (r.returncode, r.stderr))
