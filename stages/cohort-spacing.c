@@ -35,44 +35,43 @@ static const struct vt_param params[] = {
 
 /* Spacings of the subjects that can be read, by axis, and the table. */
 struct cohort {
+	const char *scans;
+	struct vt_manifest *m;
 	double *axis[3];
 	size_t n;
 	struct vt_buf table;
 };
 
-static int read_all(struct cohort *c, struct vt_stage_run *r, const struct vt_manifest *m,
-	const struct vt_strs *ids, struct vt_err *err)
+static int read_one(void *ctx, const char *subject, struct vt_err *err)
 {
-	int rc = 0;
+	struct cohort *c = ctx;
+	double mm[3];
+	int rc = vt_cohort_subject_spacing(mm, c->m, c->scans, subject, err);
+
+	if (rc)
+		return rc;
+	vt_csv_text(&c->table, subject);
+	for (int a = 0; a < 3; a++) {
+		char text[32];
+
+		vt_json_real_text(text, mm[a]);
+		vt_buf_printf(&c->table, ",%s", text);
+		c->axis[a][c->n] = mm[a];
+	}
+	vt_buf_char(&c->table, '\n');
+	c->n++;
+	return 0;
+}
+
+static int read_all(struct cohort *c, struct vt_stage_run *r, const struct vt_strs *ids,
+	struct vt_err *err)
+{
+	int rc;
 
 	vt_buf_str(&c->table, "subject,right_mm,anterior_mm,superior_mm\n");
-	for (size_t i = 0; !rc && i < ids->n; i++) {
-		struct vt_err why = VT_ERR_INIT;
-		double mm[3];
-
-		rc = vt_cohort_subject_spacing(mm, m, vt_stage_input(r, "scans"), ids->v[i], &why);
-		if (rc == VT_EDATA || rc == VT_ENOINPUT) {
-			rc = vt_stage_quarantine(r, ids->v[i], &why, err);
-			continue;
-		}
-		if (rc) {
-			*err = why;
-			break;
-		}
-		vt_csv_text(&c->table, ids->v[i]);
-		for (int a = 0; a < 3; a++) {
-			char text[32];
-
-			vt_json_real_text(text, mm[a]);
-			vt_buf_printf(&c->table, ",%s", text);
-			c->axis[a][c->n] = mm[a];
-		}
-		vt_buf_char(&c->table, '\n');
-		c->n++;
-	}
+	rc = vt_stage_each(r, ids, read_one, c, err);
 	if (!rc && !c->n)
-		rc = vt_err_set(err, VT_EDATA, "%s: no subject's spacing can be read",
-			vt_stage_input(r, "scans"));
+		rc = vt_err_set(err, VT_EDATA, "%s: no subject's spacing can be read", c->scans);
 	return rc;
 }
 
@@ -88,50 +87,38 @@ static double taken(double *v, size_t n, int64_t of)
 	return floor(value * 1e4 + 0.5) / 1e4;
 }
 
-static int write_manifest(struct vt_stage_run *r, const struct vt_manifest *m, struct cohort *c,
-	struct vt_err *err)
+static int write_all(const struct vt_stage_run *r, struct cohort *c, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_json *j = vt_json_copy(m->json), *mm = vt_json_new(VT_JSON_ARRAY);
-	struct vt_buf text = VT_BUF_INIT;
+	struct vt_json *j = vt_json_copy(c->m->json), *mm = vt_json_new(VT_JSON_ARRAY);
 	int rc;
 
 	for (int a = 0; a < 3; a++)
 		vt_json_push(mm, vt_json_new_real(taken(c->axis[a], c->n, p->of)));
 	vt_json_put(j, "spacing_mm", mm);
-	vt_json_pretty(&text, j);
-	rc = vt_stage_write(r, "manifest.json", &text, err);
-	if (!rc)
-		rc = vt_stage_write(r, "spacing.csv", &c->table, err);
-	vt_buf_release(&text);
-	vt_json_free(j);
-	return rc;
+	rc = vt_stage_write_json(r, "manifest.json", j, err);
+	return rc ? rc : vt_stage_write(r, "spacing.csv", &c->table, err);
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
-	const char *scans = vt_stage_input(r, "scans");
-	struct cohort c = { .table = VT_BUF_INIT };
+	struct cohort c = { .scans = vt_stage_input(r, "scans"), .table = VT_BUF_INIT };
 	struct vt_strs ids = VT_STRS_INIT;
-	struct vt_manifest *m = NULL;
-	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+	int rc = vt_manifest_read(&c.m, vt_stage_input(r, "manifest"), err);
 
 	if (!rc)
-		rc = vt_manifest_subjects(&ids, m, scans, err);
-	if (!rc && !ids.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
-			scans, m->name);
+		rc = vt_manifest_subjects(&ids, c.m, c.scans, err);
 	for (int a = 0; a < 3; a++)
 		c.axis[a] = vt_xcalloc(ids.n + 1, sizeof(double));
 	if (!rc)
-		rc = read_all(&c, r, m, &ids, err);
+		rc = read_all(&c, r, &ids, err);
 	if (!rc)
-		rc = write_manifest(r, m, &c, err);
+		rc = write_all(r, &c, err);
 	for (int a = 0; a < 3; a++)
 		free(c.axis[a]);
 	vt_buf_release(&c.table);
 	vt_strs_release(&ids);
-	vt_manifest_free(m);
+	vt_manifest_free(c.m);
 	return rc;
 }
 

@@ -199,15 +199,13 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc) {
 		csv_of(&text, rows);
 		rc = vt_stage_write(r, "compare.csv", &text, err);
-		vt_buf_clear(&text);
 	}
-	if (!rc) {
-		vt_json_pretty(&text, rows);
-		rc = vt_stage_write(r, "compare.json", &text, err);
-	}
+	if (rc)
+		vt_json_free(rows);
+	else
+		rc = vt_stage_write_json(r, "compare.json", rows, err);
 	vt_buf_release(&text);
 	vt_strs_release(&names);
-	vt_json_free(rows);
 	return rc;
 }
 

@@ -95,34 +95,35 @@ static int options(struct vt_crop_opts *o, const struct vt_stage_run *r, struct 
 	return vt_parse_edges(o->center, "center", p->center, 1, 4096, err);
 }
 
-static int crop_one(struct vt_stage_run *r, const struct vt_manifest *m, const char *subject,
-	const struct vt_crop_opts *opts, struct vt_json *losses, struct vt_err *err)
+struct cropping {
+	struct vt_stage_run *r;
+	struct vt_manifest *m;
+	struct vt_crop_opts opts;
+	struct vt_json *losses; /* by subject */
+};
+
+static int crop_one(void *ctx, const char *subject, struct vt_err *err)
 {
+	struct cropping *k = ctx;
+	const struct vt_stage_run *r = k->r;
 	char *from = vt_path_join(vt_stage_input(r, "normed"), subject),
 	     *dir = vt_path_join(vt_stage_out(r), subject);
 	char *path = vt_path_join(dir, "subject.vtp"), *label = NULL;
 	char *region = vt_stage_input(r, "region")
 		? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(r, "region"), subject)
 		: NULL;
-	struct vt_err why = VT_ERR_INIT;
 	struct vt_label_loss lost = { .n = 0 };
 	int rc = 0;
 
 	if (vt_stage_input(r, "labels"))
-		rc = vt_manifest_label(&label, m, vt_stage_input(r, "labels"), subject, &why);
+		rc = vt_manifest_label(&label, k->m, vt_stage_input(r, "labels"), subject, err);
 	if (!rc)
-		rc = vt_fs_mkdirs(dir, &why);
+		rc = vt_fs_mkdirs(dir, err);
 	if (!rc)
-		rc = vt_crop_subject(&lost, path, m, subject, from, label, region, opts, &why);
-	if (rc == VT_EDATA || rc == VT_ENOINPUT) {
-		rc = vt_fs_remove_tree(dir, err);
-		if (!rc)
-			rc = vt_stage_quarantine(r, subject, &why, err);
-	} else if (rc) {
-		*err = why;
-	} else if (lost.n) {
-		vt_json_put(losses, subject, lost_json(subject, &lost));
-	}
+		rc = vt_crop_subject(&lost, path, k->m, subject, from, label, region, &k->opts,
+			err);
+	if (!rc && lost.n)
+		vt_json_put(k->losses, subject, lost_json(subject, &lost));
 	free(label);
 	free(region);
 	free(path);
@@ -196,46 +197,39 @@ static int subjects_of(struct vt_strs *ids, struct vt_stage_run *r, struct vt_er
 
 	if (vt_stage_is_stray(r, "normed"))
 		return 0;
-	if (vt_crop_subjects(ids, vt_stage_input(r, "normed"), &why) == VT_EDATA)
-		vt_stage_pass_over(r, &why);
-	else
-		*err = why;
-	return err->code;
+	vt_crop_subjects(ids, vt_stage_input(r, "normed"), &why);
+	return vt_stage_listed(r, &why, err);
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_json *refused = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs ids = VT_STRS_INIT;
-	struct vt_manifest *m = NULL;
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY), *losses = vt_json_new(VT_JSON_OBJECT);
-	struct vt_crop_opts opts;
-	int rc = options(&opts, r, err);
+	struct cropping k = { .r = r, .losses = vt_json_new(VT_JSON_OBJECT) };
+	int rc = options(&k.opts, r, err);
 
 	if (!rc)
-		rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+		rc = vt_manifest_read(&k.m, vt_stage_input(r, "manifest"), err);
 	if (!rc)
 		rc = subjects_of(&ids, r, err);
-	for (size_t i = 0; !rc && i < ids.n; i++) {
-		rc = crop_one(r, m, ids.v[i], &opts, losses, err);
-		vt_json_push(list, vt_json_new_text(ids.v[i]));
-	}
 	if (!rc)
-		rc = pass_refused(r, m, vt_stage_out(r), &(const struct vt_strs)VT_STRS_INIT, NULL,
-			err);
+		rc = vt_stage_each(r, &ids, crop_one, &k, err);
 	if (!rc)
-		rc = pass_refused(r, m, vt_stage_input(r, "normed"), &ids, refused, err);
+		rc = pass_refused(r, k.m, vt_stage_out(r), &(const struct vt_strs)VT_STRS_INIT,
+			NULL, err);
+	if (!rc)
+		rc = pass_refused(r, k.m, vt_stage_input(r, "normed"), &ids, refused, err);
 	if (refused->n)
 		vt_stage_note(r, "refused_before", refused);
 	else
 		vt_json_free(refused);
-	vt_stage_note(r, "subjects", list);
-	if (losses->n)
-		vt_stage_note(r, "labels_lost", losses);
+	vt_stage_note(r, "subjects", vt_json_new_texts(&ids));
+	if (k.losses->n)
+		vt_stage_note(r, "labels_lost", k.losses);
 	else
-		vt_json_free(losses);
+		vt_json_free(k.losses);
 	vt_strs_release(&ids);
-	vt_manifest_free(m);
+	vt_manifest_free(k.m);
 	return rc;
 }
 

@@ -114,12 +114,8 @@ static int read_history(struct vt_buf *out, const struct vt_stage_run *r, struct
 static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT, history = VT_BUF_INIT;
-	struct vt_json *j = vt_evaluation_json(e);
-	int rc;
+	int rc = vt_stage_write_json(r, "metrics.json", vt_evaluation_json(e), err);
 
-	vt_json_pretty(&text, j);
-	rc = vt_stage_write(r, "metrics.json", &text, err);
-	vt_buf_clear(&text);
 	vt_evaluation_csv(&text, e);
 	if (!rc)
 		rc = vt_stage_write(r, "subjects.csv", &text, err);
@@ -139,7 +135,6 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 	}
 	vt_buf_release(&history);
 	vt_buf_release(&text);
-	vt_json_free(j);
 	return rc;
 }
 
@@ -258,7 +253,7 @@ static int run_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct 
 
 static int refused(void *ctx, const char *subject, const struct vt_err *why, struct vt_err *err)
 {
-	return vt_stage_quarantine(ctx, subject, why, err);
+	return vt_stage_refuse(ctx, subject, why, err);
 }
 
 static int run_maps(struct vt_stage_run *r, const struct vt_evaluate_opts *o, struct vt_err *err)

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "common/base/fs.h"
-#include "common/base/log.h"
 #include "common/seg/measure.h"
 #include "common/stage/stage.h"
 
@@ -92,38 +91,37 @@ static int write_tables(struct vt_stage_run *r, const struct vt_measured *m, siz
 	return rc;
 }
 
+struct measuring {
+	const struct vt_stage_run *r;
+	const struct vt_manifest *manifest;
+	struct vt_measure_opts o;
+	struct vt_measured *m;
+	size_t *n;
+};
+
+static int measure_one(void *ctx, const char *subject, struct vt_err *err)
+{
+	const struct measuring *k = ctx;
+	int rc = vt_measure_subject(&k->m[*k->n], k->manifest, vt_stage_input(k->r, "masks"),
+		vt_stage_input(k->r, "scans"), subject, &k->o, err);
+
+	*k->n += !rc;
+	return rc;
+}
+
 static int measure_all(struct vt_stage_run *r, struct vt_measured *m, size_t *n,
 	const struct vt_manifest *manifest, const struct vt_strs *ids, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_measure_opts o = { { p->bin_width, (int)p->bins,
-						   (enum vt_texture_merge)p->merge, (int)p->alpha },
-		p->shape, p->first_order, p->texture, p->tolerance,
-		(enum vt_measure_values)p->values };
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
-	int rc = 0;
+	struct measuring k = { r, manifest,
+		{ { p->bin_width, (int)p->bins, (enum vt_texture_merge)p->merge, (int)p->alpha },
+			p->shape, p->first_order, p->texture, p->tolerance,
+			(enum vt_measure_values)p->values },
+		m, n };
 
-	vt_progress_begin("measure", "subject", ids->n);
-	for (size_t i = 0; !rc && i < ids->n; i++) {
-		struct vt_err why = VT_ERR_INIT;
+	int rc = vt_stage_each(r, ids, measure_one, &k, err);
 
-		if (vt_stage_stopping())
-			rc = vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i,
-				ids->n);
-		else
-			rc = vt_measure_subject(&m[*n], manifest, vt_stage_input(r, "masks"),
-				vt_stage_input(r, "scans"), ids->v[i], &o, &why);
-		if (!rc)
-			++*n;
-		else if (why.code == VT_EDATA || why.code == VT_ENOINPUT)
-			rc = vt_stage_quarantine(r, ids->v[i], &why, err);
-		else if (why.code)
-			*err = why;
-		vt_json_push(list, vt_json_new_text(ids->v[i]));
-		vt_progress_step(i + 1, "subject=\"%s\"", ids->v[i]);
-	}
-	vt_progress_end();
-	vt_stage_note(r, "subjects", list);
+	vt_stage_note(r, "subjects", vt_json_new_texts(ids));
 	return rc;
 }
 

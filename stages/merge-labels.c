@@ -84,9 +84,15 @@ static int check_map(const struct vt_stage_run *r, const char *port, const char 
 	return rc;
 }
 
-static int merge(const struct vt_stage_run *r, const struct vt_merge_rules *rules, const char *id,
-	struct vt_err *err)
+struct merging {
+	const struct vt_stage_run *r;
+	struct vt_merge_rules *rules;
+};
+
+static int merge(void *ctx, const char *id, struct vt_err *err)
 {
+	const struct merging *m = ctx;
+	const struct vt_stage_run *r = m->r;
 	const struct params *p = vt_stage_params(r);
 	char *dir = vt_path_join(vt_stage_out(r), id), *out = vt_path_join(dir, "seg.nii.gz");
 	struct subject s = { .n = 0 };
@@ -103,7 +109,7 @@ static int merge(const struct vt_stage_run *r, const struct vt_merge_rules *rule
 	if (!rc && !(merged = malloc(s.n + 1)))
 		rc = vt_err_nomem(err, s.n);
 	if (!rc) {
-		vt_merge_apply(merged, rules, (const unsigned char *const *)s.map, s.n);
+		vt_merge_apply(merged, m->rules, (const unsigned char *const *)s.map, s.n);
 		rc = vt_fs_mkdirs(dir, err);
 	}
 	if (!rc)
@@ -187,28 +193,15 @@ static int read_rules(struct vt_merge_rules **out, const struct vt_stage_run *r,
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
-	struct vt_merge_rules *rules = NULL;
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
-	int rc = read_rules(&rules, r, err);
+	struct merging m = { .r = r };
+	int rc = read_rules(&m.rules, r, err);
 
 	if (!rc)
 		rc = list_subjects(&ids, r, err);
-	for (size_t i = 0; !rc && i < ids.n; i++) {
-		struct vt_err why = VT_ERR_INIT;
-
-		if (vt_stage_stopping())
-			rc = vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i,
-				ids.n);
-		else
-			rc = merge(r, rules, ids.v[i], &why);
-		if (why.code == VT_EDATA || why.code == VT_ENOINPUT)
-			rc = vt_stage_quarantine(r, ids.v[i], &why, err);
-		else if (why.code)
-			*err = why;
-		vt_json_push(list, vt_json_new_text(ids.v[i]));
-	}
-	vt_stage_note(r, "subjects", list);
-	vt_merge_free(rules);
+	if (!rc)
+		rc = vt_stage_each(r, &ids, merge, &m, err);
+	vt_stage_note(r, "subjects", vt_json_new_texts(&ids));
+	vt_merge_free(m.rules);
 	vt_strs_release(&ids);
 	return rc;
 }

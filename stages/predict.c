@@ -85,45 +85,30 @@ static const struct vt_param params[] = {
 
 enum { MAX_GROUPS = 32 };
 
-/* How the scans of one group of members are made a container. */
-struct preparation {
-	struct vt_prepare_opts prepare;
-	struct vt_crop_opts crop;
-	bool region; /* the box is that of --region */
-};
-
 struct job {
 	struct vt_stage_run *r;
 	struct vt_segmenter *s;
 	struct vt_manifest *manifest;
 	struct vt_device *device;
-	struct preparation group[MAX_GROUPS];
+	struct vt_preparation group[MAX_GROUPS];
 	struct vt_segment_opts how;
 	struct vt_learned_mask *brain;
 	/* subjects whose windows the host joined, a device having no room */
 	struct vt_json *on_host;
 };
 
-/* The preparation of the training data; scans of another size of voxel are resampled to theirs. */
-static int preparation_of(struct preparation *out, const struct job *j,
+static int preparation_of(struct vt_preparation *out, const struct job *j,
 	const struct vt_checkpoint *c, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(j->r);
-	const struct vt_json *spacing = vt_json_get(c->json, "spacing_mm");
-	int rc = vt_prepare_settings_read(&out->prepare, vt_json_get(c->json, "settings"), err);
+	int rc = vt_preparation_read(out, c->json, (enum vt_strip)p->strip, err);
 
-	vt_crop_read(&out->crop, &out->region, vt_json_get(c->json, "crop"));
-	if (p->strip)
-		out->prepare.strip = (enum vt_strip)p->strip;
-	for (size_t a = 0; a < 3; a++) /* stored z, y, x */
-		if (out->prepare.spacing[a] <= 0 && !out->prepare.conform)
-			out->prepare.spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
 	out->prepare.provider = j->brain ? vt_learned_mask_provider(j->brain) : NULL;
 	if (!rc && out->region && !vt_stage_input(j->r, "region"))
 		rc = vt_err_set(err, VT_EDATA,
-			"the checkpoint looks at the box of what a first network found; give "
-			"--region the output of predict with that network");
-	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
+			"checkpoint.json: the checkpoint looks at the box of what a first network "
+			"found; give --region the output of predict with that network");
+	return rc;
 }
 
 static int read_preparations(struct job *j, struct vt_err *err)
@@ -156,16 +141,13 @@ static int check_axes(const struct job *j, int group, const struct vt_patch_file
 {
 	const struct params *p = vt_stage_params(j->r);
 	size_t n, first = vt_segmenter_group(j->s, group, &n);
-	struct vt_json *trained = vt_contract_of_checkpoint(j->s->member[first].checkpoint.json),
-		       *given = vt_contract_of_container(f->header);
 	char *allow = vt_asprintf("%s,channels,regions,ignore,settings,crop,spacing_mm", p->allow),
 	     *who = vt_asprintf("subject %s", f->subject);
-	int rc = vt_contract_agree(trained, given, who, allow, err);
+	int rc =
+		vt_contract_admits(j->s->member[first].checkpoint.json, f->header, who, allow, err);
 
 	free(allow);
 	free(who);
-	vt_json_free(trained);
-	vt_json_free(given);
 	return rc;
 }
 
@@ -173,7 +155,7 @@ static int check_axes(const struct job *j, int group, const struct vt_patch_file
 static int prepare(const struct job *j, const char *subject, int group, struct vt_patch_file *f,
 	struct vt_err *err)
 {
-	const struct preparation *how = &j->group[group];
+	const struct vt_preparation *how = &j->group[group];
 	struct vt_prepared prepared = { .geometry = NULL };
 	char *region = how->region
 		? vt_asprintf("%s/%s/seg.nii.gz", vt_stage_input(j->r, "region"), subject)
@@ -355,12 +337,8 @@ static int finish(struct one *s, size_t done, struct vt_err *err)
 	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id);
 	int rc = s->why.code ? s->why.code : write_subject(s, dir, &s->why);
 
-	if (rc && vt_fs_exists(dir) && vt_fs_remove_tree(dir, err))
-		rc = err->code;
-	else if (rc == VT_EDATA || rc == VT_ENOINPUT)
-		rc = vt_stage_quarantine(s->j->r, s->id, &s->why, err);
-	else if (rc)
-		*err = s->why;
+	if (rc)
+		rc = vt_stage_refuse(s->j->r, s->id, &s->why, err);
 	forget(s);
 	free(dir);
 	vt_progress_step(done, "subject=\"%s\"", s->id);
@@ -404,36 +382,31 @@ static void release(struct one *s, size_t n)
 	free(s);
 }
 
+static int subjects_of(struct vt_strs *ids, const struct job *j, struct vt_err *err)
+{
+	struct vt_err why = VT_ERR_INIT;
+
+	if (vt_stage_is_stray(j->r, "scans"))
+		return 0;
+	vt_manifest_subjects(ids, j->manifest, vt_stage_input(j->r, "scans"), &why);
+	return vt_stage_listed(j->r, &why, err);
+}
+
 static int all_subjects(struct job *j, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct one *s;
-	struct vt_err why = VT_ERR_INIT;
-	bool stray = vt_stage_is_stray(j->r, "scans");
-	int rc = stray
-		? 0
-		: vt_manifest_subjects(&ids, j->manifest, vt_stage_input(j->r, "scans"), &why);
+	int rc = subjects_of(&ids, j, err);
 
-	if (rc == VT_EDATA) {
-		vt_stage_pass_over(j->r, &why);
-		rc = 0;
-	} else if (rc) {
-		*err = why;
-	} else if (!ids.n && !stray)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: no subject as the manifest %s lays them out",
-			vt_stage_input(j->r, "scans"), j->manifest->name);
 	s = vt_xcalloc(ids.n + 1, sizeof(*s));
-	for (size_t i = 0; i < ids.n; i++) {
+	for (size_t i = 0; i < ids.n; i++)
 		s[i] = (struct one){ .j = j, .id = ids.v[i] };
-		vt_json_push(list, vt_json_new_text(ids.v[i]));
-	}
 	vt_progress_begin("predict", "subject", ids.n);
 	if (!rc)
 		rc = pass_through(s, ids.n, err);
 	vt_progress_end();
 	release(s, ids.n);
-	vt_stage_note(j->r, "subjects", list);
+	vt_stage_note(j->r, "subjects", vt_json_new_texts(&ids));
 	vt_strs_release(&ids);
 	return rc;
 }
@@ -456,9 +429,8 @@ static void note_device(const struct job *j)
 static int check_manifest(const struct job *j, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(j->r);
-	struct vt_json *trained = vt_contract_of_checkpoint(j->s->first->json),
-		       *header = vt_json_new(VT_JSON_OBJECT),
-		       *channels = vt_json_new(VT_JSON_ARRAY), *given;
+	struct vt_json *header = vt_json_new(VT_JSON_OBJECT),
+		       *channels = vt_json_new(VT_JSON_ARRAY);
 	char *allow = vt_asprintf("%s,settings,crop,spacing_mm,axes,ignore%s", p->allow,
 		j->manifest->n_regions ? "" : ",regions");
 	int rc;
@@ -467,11 +439,8 @@ static int check_manifest(const struct job *j, struct vt_err *err)
 		vt_json_push(channels, vt_json_new_text(j->manifest->channel[c].role));
 	vt_json_put(header, "channels", channels);
 	vt_json_put(header, "manifest", vt_json_copy(j->manifest->json));
-	given = vt_contract_of_container(header);
-	rc = vt_contract_agree(trained, given, "--manifest", allow, err);
+	rc = vt_contract_admits(j->s->first->json, header, "--manifest", allow, err);
 	vt_json_free(header);
-	vt_json_free(trained);
-	vt_json_free(given);
 	free(allow);
 	return rc;
 }

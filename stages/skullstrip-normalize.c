@@ -174,36 +174,35 @@ static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject
 	return j;
 }
 
-/* True for what another attempt cannot help and other subjects do not share. */
-static bool is_about_the_subject(int code)
+struct preparing {
+	const struct vt_stage_run *r;
+	const struct vt_manifest *m;
+	const struct vt_prepare_opts *opts;
+	struct vt_json *facts; /* by subject */
+};
+
+static int prepare_one(void *ctx, const char *subject, struct vt_err *err)
 {
-	return code == VT_EDATA || code == VT_ENOINPUT;
+	struct preparing *k = ctx;
+	struct vt_prepare_report report;
+	char *dir = vt_path_join(vt_stage_out(k->r), subject);
+	int rc = vt_cohort_prepare(dir, subject, vt_stage_input(k->r, "scans"), k->m, k->opts,
+		&report, err);
+
+	if (!rc)
+		vt_json_put(k->facts, subject, facts_of(k->m, subject, &report));
+	free(dir);
+	return rc;
 }
 
 static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 	const struct vt_strs *ids, const struct vt_prepare_opts *opts, struct vt_err *err)
 {
-	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT),
-		       *patients = vt_json_new(VT_JSON_OBJECT);
-	vt_progress_begin("skullstrip-normalize", "subject", ids->n);
-	for (size_t i = 0; i < ids->n && !err->code; i++) {
-		struct vt_prepare_report report;
-		struct vt_err why = VT_ERR_INIT;
-		char *dir = vt_path_join(vt_stage_out(r), ids->v[i]);
-		if (vt_stage_stopping())
-			vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i, ids->n);
-		else if (!vt_cohort_prepare(dir, ids->v[i], vt_stage_input(r, "scans"), m, opts,
-				 &report, &why))
-			vt_json_put(notes, ids->v[i], facts_of(m, ids->v[i], &report));
-		else if (!is_about_the_subject(why.code) || vt_fs_remove_tree(dir, err))
-			*err = why;
-		else
-			vt_stage_quarantine(r, ids->v[i], &why, err);
-		free(dir);
-		vt_progress_step(i + 1, "subject=\"%s\"", ids->v[i]);
-	}
-	vt_progress_end();
-	vt_stage_note(r, "subjects", notes);
+	struct preparing k = { r, m, opts, vt_json_new(VT_JSON_OBJECT) };
+	struct vt_json *patients = vt_json_new(VT_JSON_OBJECT);
+	int rc = vt_stage_each(r, ids, prepare_one, &k, err);
+
+	vt_stage_note(r, "subjects", k.facts);
 	for (size_t i = 0; i < ids->n; i++) {
 		char *patient = vt_manifest_patient(m, ids->v[i]);
 		if (strcmp(patient, ids->v[i]))
@@ -214,7 +213,7 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 		vt_stage_note(r, "patients", patients);
 	else
 		vt_json_free(patients);
-	return err->code;
+	return rc;
 }
 
 /* The network, if the brain is to be found by one, and its device. */
@@ -245,11 +244,8 @@ static int subjects_of(struct vt_strs *ids, struct vt_stage_run *r, const struct
 
 	if (vt_stage_is_stray(r, "scans"))
 		return 0;
-	if (vt_manifest_subjects(ids, m, vt_stage_input(r, "scans"), &why) == VT_EDATA)
-		vt_stage_pass_over(r, &why);
-	else
-		*err = why;
-	return err->code;
+	vt_manifest_subjects(ids, m, vt_stage_input(r, "scans"), &why);
+	return vt_stage_listed(r, &why, err);
 }
 
 static int run(struct vt_stage_run *r, struct vt_err *err)

@@ -58,54 +58,14 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int write_json(struct vt_stage_run *r, const char *name, struct vt_json *j,
-	struct vt_err *err)
-{
-	struct vt_buf text = VT_BUF_INIT;
-	int rc;
-
-	vt_json_pretty(&text, j);
-	rc = vt_stage_write(r, name, &text, err);
-	vt_buf_release(&text);
-	vt_json_free(j);
-	return rc;
-}
-
-/* What was found, put into a copy of --base. */
-static int write_recipe(struct vt_stage_run *r, const struct vt_tuned *t,
-	const struct vt_segmenter *s, struct vt_err *err)
-{
-	const char *base = vt_stage_input(r, "base");
-	struct vt_json *found = vt_tuned_params(t, s), *j = NULL, *all;
-	int rc = base ? vt_json_read(&j, base, err) : 0;
-
-	if (!rc && base &&
-		(j->type != VT_JSON_OBJECT || !vt_json_get(j, "params") ||
-			vt_json_get(j, "params")->type != VT_JSON_OBJECT))
-		rc = vt_err_set(err, VT_EDATA, "%s: is no recipe: {\"params\": {...}}", base);
-	if (!rc) {
-		all = base ? vt_json_copy(vt_json_get(j, "params")) : vt_json_new(VT_JSON_OBJECT);
-		for (size_t i = 0; i < found->n; i++)
-			vt_json_put(all, found->key[i], vt_json_copy(found->item[i]));
-		if (!base)
-			j = vt_json_new(VT_JSON_OBJECT);
-		vt_json_put(j, "params", all);
-		rc = write_json(r, "recipe.json", j, err);
-		j = NULL;
-	}
-	vt_json_free(j);
-	vt_json_free(found);
-	return rc;
-}
-
 static int write_all(struct vt_stage_run *r, const struct vt_tuned *t, const struct vt_segmenter *s,
-	struct vt_err *err)
+	const struct vt_json *base, struct vt_err *err)
 {
 	struct vt_buf table = VT_BUF_INIT;
-	int rc = write_recipe(r, t, s, err);
+	int rc = vt_stage_write_json(r, "recipe.json", vt_tuned_recipe(base, t, s), err);
 
 	if (!rc)
-		rc = write_json(r, "tune.json", vt_tuned_json(t, s), err);
+		rc = vt_stage_write_json(r, "tune.json", vt_tuned_json(t, s), err);
 	vt_tuned_csv(&table, t, s);
 	if (!rc)
 		rc = vt_stage_write(r, "candidates.csv", &table, err);
@@ -113,8 +73,27 @@ static int write_all(struct vt_stage_run *r, const struct vt_tuned *t, const str
 	return rc;
 }
 
+/* --base, or a recipe of nothing. */
+static int read_base(struct vt_json **out, const struct vt_stage_run *r, struct vt_err *err)
+{
+	const char *path = vt_stage_input(r, "base");
+	const struct vt_json *kept;
+	int rc = path ? vt_json_read(out, path, err) : 0;
+
+	if (rc)
+		return rc;
+	if (!path) {
+		*out = vt_json_new(VT_JSON_OBJECT);
+		vt_json_put(*out, "params", vt_json_new(VT_JSON_OBJECT));
+	}
+	kept = vt_json_get(*out, "params");
+	return kept && kept->type == VT_JSON_OBJECT
+		? 0
+		: vt_err_set(err, VT_EDATA, "%s: is no recipe: {\"params\": {...}}", path);
+}
+
 static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct vt_device *device,
-	struct vt_err *err)
+	const struct vt_json *base, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow };
@@ -135,7 +114,7 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 		rc = vt_tune(&t, s, &d, vt_stage_input(r, "patches"), grid, &o, err);
 	if (!rc) {
 		vt_stage_note(r, "device", vt_device_describe(device));
-		rc = write_all(r, &t, s, err);
+		rc = write_all(r, &t, s, base, err);
 		vt_tuned_release(&t);
 	}
 	vt_dataset_close(&d);
@@ -148,8 +127,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	const struct params *p = vt_stage_params(r);
 	struct vt_device *device = NULL;
 	struct vt_tune_grid grid;
+	struct vt_json *base = NULL;
 	int rc = vt_tune_grid(&grid, p->thresholds, p->sizes, err);
 
+	if (!rc)
+		rc = read_base(&base, r, err);
 	if (!rc)
 		rc = vt_contract_check_allow(p->allow, NULL, err);
 	if (!rc)
@@ -159,7 +141,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 				.engines = vt_stage_input(r, "engines") },
 			err);
 	if (!rc)
-		rc = tune(r, &grid, device, err);
+		rc = tune(r, &grid, device, base, err);
+	vt_json_free(base);
 	vt_device_close(device);
 	return rc;
 }

@@ -73,6 +73,7 @@ struct vt_json *vt_json_new_int(int64_t value);
 struct vt_json *vt_json_new_real(double value);
 struct vt_json *vt_json_new_bool(bool value);
 struct vt_json *vt_json_new_text(const char *text);
+struct vt_json *vt_json_new_texts(const struct vt_strs *list); /* an array */
 /* of NULL: NULL */
 struct vt_json *vt_json_copy(const struct vt_json *value);
 /* A value that is NULL adds nothing and replaces nothing, so that vt_json_put(a, k,

@@ -131,6 +131,15 @@ struct vt_json *vt_json_new_text(const char *text)
 	return j;
 }
 
+struct vt_json *vt_json_new_texts(const struct vt_strs *list)
+{
+	struct vt_json *j = vt_json_new(VT_JSON_ARRAY);
+
+	for (size_t i = 0; i < list->n; i++)
+		vt_json_push(j, vt_json_new_text(list->v[i]));
+	return j;
+}
+
 struct vt_json *vt_json_copy(const struct vt_json *value)
 {
 	struct vt_json *c;

@@ -30,53 +30,32 @@ static const struct {
 
 /* --- header: bytes -> struct vt_nifti_header -------------------------------------- */
 
-static void from_nifti1(struct vt_nifti_header *h, const nifti_1_header *n)
-{
-	for (int i = 0; i < 8; i++) {
-		h->dim[i] = n->dim[i];
-		h->pixdim[i] = n->pixdim[i];
-	}
-	for (int i = 0; i < 4; i++) {
-		h->srow[0][i] = n->srow_x[i];
-		h->srow[1][i] = n->srow_y[i];
-		h->srow[2][i] = n->srow_z[i];
-	}
-	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y,
-		n->qoffset_z };
-	memcpy(h->quatern, q, sizeof(h->quatern));
-	memcpy(h->qoffset, q + 3, sizeof(h->qoffset));
-	h->datatype = n->datatype;
-	h->bitpix = n->bitpix;
-	h->vox_offset = n->vox_offset;
-	h->slope = n->scl_slope;
-	h->inter = n->scl_inter;
-	h->qform_code = n->qform_code;
-	h->sform_code = n->sform_code;
-}
-
-static void from_nifti2(struct vt_nifti_header *h, const nifti_2_header *n)
-{
-	for (int i = 0; i < 8; i++) {
-		h->dim[i] = n->dim[i];
-		h->pixdim[i] = n->pixdim[i];
-	}
-	for (int i = 0; i < 4; i++) {
-		h->srow[0][i] = n->srow_x[i];
-		h->srow[1][i] = n->srow_y[i];
-		h->srow[2][i] = n->srow_z[i];
-	}
-	const double q[6] = { n->quatern_b, n->quatern_c, n->quatern_d, n->qoffset_x, n->qoffset_y,
-		n->qoffset_z };
-	memcpy(h->quatern, q, sizeof(h->quatern));
-	memcpy(h->qoffset, q + 3, sizeof(h->qoffset));
-	h->datatype = n->datatype;
-	h->bitpix = n->bitpix;
-	h->vox_offset = (double)n->vox_offset;
-	h->slope = n->scl_slope;
-	h->inter = n->scl_inter;
-	h->qform_code = n->qform_code;
-	h->sform_code = n->sform_code;
-}
+/* Fields of the two header structs have equal names and different types: READ and FILL serve both.
+ */
+#define READ(h, from)                                                                              \
+	do {                                                                                       \
+		const double q_[6] = { (from)->quatern_b, (from)->quatern_c, (from)->quatern_d,    \
+			(from)->qoffset_x, (from)->qoffset_y, (from)->qoffset_z };                 \
+                                                                                                   \
+		for (int i_ = 0; i_ < 8; i_++) {                                                   \
+			(h)->dim[i_] = (from)->dim[i_];                                            \
+			(h)->pixdim[i_] = (from)->pixdim[i_];                                      \
+		}                                                                                  \
+		for (int i_ = 0; i_ < 4; i_++) {                                                   \
+			(h)->srow[0][i_] = (from)->srow_x[i_];                                     \
+			(h)->srow[1][i_] = (from)->srow_y[i_];                                     \
+			(h)->srow[2][i_] = (from)->srow_z[i_];                                     \
+		}                                                                                  \
+		memcpy((h)->quatern, q_, sizeof((h)->quatern));                                    \
+		memcpy((h)->qoffset, q_ + 3, sizeof((h)->qoffset));                                \
+		(h)->datatype = (from)->datatype;                                                  \
+		(h)->bitpix = (from)->bitpix;                                                      \
+		(h)->vox_offset = (double)(from)->vox_offset;                                      \
+		(h)->slope = (from)->scl_slope;                                                    \
+		(h)->inter = (from)->scl_inter;                                                    \
+		(h)->qform_code = (from)->qform_code;                                              \
+		(h)->sform_code = (from)->sform_code;                                              \
+	} while (0)
 
 static int magic_error(const char *magic, size_t n, struct vt_err *err)
 {
@@ -94,7 +73,7 @@ static int header1(struct vt_nifti_header *h, const unsigned char *bytes, struct
 	memcpy(&n, bytes, sizeof(n));
 	if (h->swapped)
 		swap_nifti_header(&n, 1);
-	from_nifti1(h, &n);
+	READ(h, &n);
 	if (memcmp(n.magic, "n+1", 4) && memcmp(n.magic, "ni1", 4))
 		return magic_error(n.magic, 4, err);
 	h->pair = n.magic[1] == 'i';
@@ -107,7 +86,7 @@ static int header2(struct vt_nifti_header *h, const unsigned char *bytes, struct
 	memcpy(&n, bytes, sizeof(n));
 	if (h->swapped)
 		swap_nifti_header(&n, 2);
-	from_nifti2(h, &n);
+	READ(h, &n);
 	if (memcmp(n.magic, "n+2\0\r\n\032\n", 8) && memcmp(n.magic, "ni2\0\r\n\032\n", 8))
 		return magic_error(n.magic, 8, err);
 	h->pair = n.magic[1] == 'i';
@@ -360,7 +339,6 @@ static int nifti_code(enum vt_dtype t)
 	return DT_UNKNOWN;
 }
 
-/* Fields of the two header structs have equal names and different types. */
 #define FILL(h, g, t)                                                                              \
 	do {                                                                                       \
 		(h).dim[0] = 3;                                                                    \

@@ -181,6 +181,21 @@ int vt_checkpoint_open_classes(struct vt_checkpoint *out, const char *dir, struc
 	return open_one(out, dir, true, err);
 }
 
+int vt_checkpoint_fold(const struct vt_checkpoint *c)
+{
+	return (int)vt_json_integer(vt_json_get(c->json, "fold"), -1);
+}
+
+bool vt_checkpoint_learned(const struct vt_checkpoint *c, const char *subject)
+{
+	const struct vt_json *list = vt_json_pointer(c->json, "/subjects/train");
+
+	for (size_t i = 0; i < vt_json_length(list); i++)
+		if (!strcmp(vt_json_text(list->item[i], ""), subject))
+			return true;
+	return false;
+}
+
 void vt_checkpoint_close(struct vt_checkpoint *c)
 {
 	vt_json_free(c->json);

@@ -30,6 +30,11 @@ int vt_checkpoint_open_classes(struct vt_checkpoint *out, const char *dir, struc
 int vt_checkpoint_missing(const char *dir, struct vt_err *err);
 void vt_checkpoint_close(struct vt_checkpoint *c);
 
+/* The fold it kept out; -1: none. */
+int vt_checkpoint_fold(const struct vt_checkpoint *c);
+/* Whether the subject was trained on. */
+bool vt_checkpoint_learned(const struct vt_checkpoint *c, const char *subject);
+
 /* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device
  * (NULL: the CPU) and loads which = "best" or "last".  *g must outlive *s. */
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,

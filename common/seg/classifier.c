@@ -1,19 +1,13 @@
 #include "common/seg/classifier.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/fmath.h"
 #include "common/seg/window.h"
 
 int vt_class_of(const struct vt_patch_file *f, const struct vt_manifest *m)
 {
-	const char *name = vt_json_text(vt_json_get(f->header, "class"), NULL);
-
-	for (size_t i = 0; name && i < m->classes.n; i++)
-		if (!strcmp(m->classes.v[i], name))
-			return (int)i;
-	return -1;
+	return vt_manifest_class_number(m, vt_json_text(vt_json_get(f->header, "class"), NULL));
 }
 
 void vt_class_window(float *x, const struct vt_patch_file *f, const int patch[3])
@@ -36,6 +30,15 @@ void vt_class_probabilities(double *probability, const float *logits, int n)
 		sum += probability[k] = vt_exp((double)logits[k] - most);
 	for (int k = 0; k < n; k++)
 		probability[k] /= sum;
+}
+
+int vt_class_likeliest(const double *probability, int n)
+{
+	int best = 0;
+
+	for (int k = 1; k < n; k++)
+		best = probability[k] > probability[best] ? k : best;
+	return best;
 }
 
 int vt_classifier_open(struct vt_classifier **out, const char *dir, const char *weights,

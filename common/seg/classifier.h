@@ -33,5 +33,7 @@ int vt_class_of(const struct vt_patch_file *f, const struct vt_manifest *m);
 void vt_class_window(float *x, const struct vt_patch_file *f, const int patch[3]);
 /* exp(y - max) / sum of these, over n logits. */
 void vt_class_probabilities(double *probability, const float *logits, int n);
+/* Of equal ones the first. */
+int vt_class_likeliest(const double *probability, int n);
 
 #endif

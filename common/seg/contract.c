@@ -266,6 +266,18 @@ int vt_contract_agree(const struct vt_json *trained, const struct vt_json *given
 	return agree(&(struct pair){ trained, given, NULL, who, false }, allow, err);
 }
 
+int vt_contract_admits(const struct vt_json *checkpoint, const struct vt_json *header,
+	const char *who, const char *allow, struct vt_err *err)
+{
+	struct vt_json *trained = vt_contract_of_checkpoint(checkpoint),
+		       *given = vt_contract_of_container(header);
+	int rc = vt_contract_agree(trained, given, who, allow, err);
+
+	vt_json_free(trained);
+	vt_json_free(given);
+	return rc;
+}
+
 int vt_contract_adapt(const struct vt_json *trained, const struct vt_json *given, const char *who,
 	const char *allow, struct vt_err *err)
 {

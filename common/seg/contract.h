@@ -42,6 +42,9 @@ int vt_contract_same(const struct vt_json *first, const char *who_first,
 /* VT_EDATA names who, the first key that differs, both values and the way to allow it. */
 int vt_contract_agree(const struct vt_json *trained, const struct vt_json *given, const char *who,
 	const char *allow, struct vt_err *err);
+/* Likewise a checkpoint and a container's header. */
+int vt_contract_admits(const struct vt_json *checkpoint, const struct vt_json *header,
+	const char *who, const char *allow, struct vt_err *err);
 /* Likewise for a network that is yet to be made for what is given: another number of channels can
  * be allowed, too. */
 int vt_contract_adapt(const struct vt_json *trained, const struct vt_json *given, const char *who,

@@ -263,7 +263,7 @@ static struct vt_json *crop_json(const struct vt_crop_opts *o, bool region)
 	return j;
 }
 
-void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *crop)
+static void read_crop(struct vt_crop_opts *o, bool *region, const struct vt_json *crop)
 {
 	*o = (struct vt_crop_opts){ .margin = (int)vt_json_integer(vt_json_get(crop, "margin"), 2),
 		.multiple = (int)vt_json_integer(vt_json_get(crop, "multiple"), 8),
@@ -274,6 +274,22 @@ void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *cr
 	for (size_t a = 0; a < 3; a++)
 		o->center[a] = (int)vt_json_integer(vt_json_at(vt_json_get(crop, "center"), a), 0);
 	*region = vt_json_true(vt_json_get(crop, "region"), false);
+}
+
+int vt_preparation_read(struct vt_preparation *out, const struct vt_json *checkpoint,
+	enum vt_strip strip, struct vt_err *err)
+{
+	const struct vt_json *spacing = vt_json_get(checkpoint, "spacing_mm");
+	struct vt_prepare_opts *o = &out->prepare;
+	int rc = vt_prepare_settings_read(o, vt_json_get(checkpoint, "settings"), err);
+
+	read_crop(&out->crop, &out->region, vt_json_get(checkpoint, "crop"));
+	if (strip)
+		o->strip = strip;
+	for (size_t a = 0; a < 3; a++) /* stored z, y, x */
+		if (o->spacing[a] <= 0 && !o->conform)
+			o->spacing[a] = vt_json_number(vt_json_at(spacing, 2 - a), 0);
+	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
 }
 
 static struct vt_json *about(const struct prepared *p, const struct vt_manifest *m,

@@ -42,9 +42,17 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, con
 	const struct vt_prepared *from, const char *region, const struct vt_crop_opts *o,
 	struct vt_err *err);
 
-/* The options as a container's header and a checkpoint hold them under "crop"; *region: whether the
- * box is that of a region. */
-void vt_crop_read(struct vt_crop_opts *o, bool *region, const struct vt_json *crop);
+/* How a checkpoint's training data were made of scans. */
+struct vt_preparation {
+	struct vt_prepare_opts prepare;
+	struct vt_crop_opts crop;
+	bool region; /* the box is that of a region */
+};
+
+/* Scans of another size of voxel are resampled to that of the training data.  strip: instead of
+ * theirs; 0: theirs.  Texts stay the checkpoint's. */
+int vt_preparation_read(struct vt_preparation *out, const struct vt_json *checkpoint,
+	enum vt_strip strip, struct vt_err *err);
 
 /* Lists the subjects of a directory of prepared subjects, sorted: every directory but quarantine
  * and hidden ones.  VT_EDATA where there are only files. */

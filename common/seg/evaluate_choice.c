@@ -36,7 +36,7 @@ static void read_roles(struct vt_choice *c)
 
 static int fold_of(const struct vt_choice *c, size_t member)
 {
-	return (int)vt_json_integer(vt_json_get(c->s->member[member].checkpoint.json, "fold"), -1);
+	return vt_checkpoint_fold(&c->s->member[member].checkpoint);
 }
 
 const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *t)

@@ -138,7 +138,9 @@ static inline bool vt_region_holds(const struct vt_manifest *m, uint8_t bits, in
 /* First two regions that share a label value; false if all exclude each other. */
 bool vt_manifest_overlap(const struct vt_manifest *m, int pair[2]);
 
-/* Which of /classes/names the table says of the subject, or of its patient; -1: nothing. */
+/* Number of a name (may be NULL) in /classes/names; -1: none. */
+int vt_manifest_class_number(const struct vt_manifest *m, const char *name);
+/* Which of them the table says of the subject, or of its patient; -1: nothing. */
 int vt_manifest_class(const struct vt_manifest *m, const char *subject);
 
 /* Whose scans they are: /patients, the {patient} of /subject, or the subject itself; the

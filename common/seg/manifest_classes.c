@@ -4,7 +4,7 @@
 
 #include "common/seg/manifest_internal.h"
 
-static int number_of(const struct vt_manifest *m, const char *name)
+int vt_manifest_class_number(const struct vt_manifest *m, const char *name)
 {
 	for (size_t i = 0; name && i < m->classes.n; i++)
 		if (!strcmp(m->classes.v[i], name))
@@ -20,7 +20,7 @@ static int read_names(struct vt_manifest *m, const struct vt_json *names, const 
 	for (size_t i = 0; i < n; i++) {
 		const char *name = vt_json_text(names->item[i], "");
 
-		if (!*name || number_of(m, name) >= 0)
+		if (!*name || vt_manifest_class_number(m, name) >= 0)
 			return vt_err_set(err, VT_EDATA,
 				"%s: /classes/names/%zu: must be a name, each another", origin, i);
 		vt_strs_add(&m->classes, name);
@@ -50,7 +50,7 @@ int vt_manifest_read_classes(struct vt_manifest *m, const struct vt_json *j, con
 			"%s: /classes/subjects: maps subjects or patients to one of the names",
 			origin);
 	for (size_t i = 0; table && i < table->n; i++)
-		if (number_of(m, vt_json_text(table->item[i], NULL)) < 0)
+		if (vt_manifest_class_number(m, vt_json_text(table->item[i], NULL)) < 0)
 			return vt_err_set(err, VT_EDATA,
 				"%s: /classes/subjects/%s: must be one of /classes/names", origin,
 				table->key[i]);
@@ -66,5 +66,5 @@ int vt_manifest_class(const struct vt_manifest *m, const char *subject)
 	if (!given)
 		given = vt_json_get(m->class_table, patient);
 	free(patient);
-	return number_of(m, vt_json_text(given, NULL));
+	return vt_manifest_class_number(m, vt_json_text(given, NULL));
 }

@@ -173,20 +173,16 @@ size_t vt_segmenter_group(const struct vt_segmenter *s, int group, size_t *n)
 int vt_segmenter_accepts(const struct vt_segmenter *s, const struct vt_patch_file *f,
 	const char *allow, struct vt_err *err)
 {
-	struct vt_json *given = vt_contract_of_container(f->header);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < s->n; i++) {
-		struct vt_json *trained = vt_contract_of_checkpoint(s->member[i].checkpoint.json);
 		char *who = s->n > 1 ? vt_asprintf("subject %s, ensemble member %s", f->subject,
 					       name_of(&s->member[i]))
 				     : vt_asprintf("subject %s", f->subject);
 
-		rc = vt_contract_agree(trained, given, who, allow, err);
+		rc = vt_contract_admits(s->member[i].checkpoint.json, f->header, who, allow, err);
 		free(who);
-		vt_json_free(trained);
 	}
-	vt_json_free(given);
 	return rc;
 }
 

@@ -80,16 +80,13 @@ static void score(const struct vt_trainer *t, size_t n, double *accuracy, double
 	*accuracy = *cross_entropy = 0;
 	for (size_t i = 0; i < n; i++) {
 		size_t at = t->validation[i];
-		int best = 0;
 
 		vt_class_window(t->image, &t->d->file[at], t->o->patch);
 		vt_session_set_input(t->eval, t->image);
 		vt_session_forward(t->eval, 0);
 		vt_session_get_output(t->eval, y);
 		vt_class_probabilities(p, y, t->outputs);
-		for (int k = 1; k < t->outputs; k++)
-			best = p[k] > p[best] ? k : best;
-		*accuracy += best == t->class_of[at];
+		*accuracy += vt_class_likeliest(p, t->outputs) == t->class_of[at];
 		*cross_entropy -= vt_ln(fmax(p[t->class_of[at]], 1e-300));
 	}
 	if (n) {

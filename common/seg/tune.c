@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/sort.h"
 #include "common/image/morphology.h"
 #include "common/seg/evaluator_internal.h"
 #include "common/seg/paste.h"
@@ -35,13 +36,6 @@ struct search {
 
 /* --- what is tried --------------------------------------------------------- */
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* The list's numbers and `always`, ascending, each once. */
 static int read_list(double *out, int *n, const char *text, const char *flag, double always,
 	double most, struct vt_err *err)
@@ -62,7 +56,7 @@ static int read_list(double *out, int *n, const char *text, const char *flag, do
 		out[i + 1] = v;
 	}
 	if (!rc) {
-		qsort(out, j->n + 1, sizeof(*out), ascending);
+		vt_sort_doubles(out, j->n + 1);
 		for (size_t i = 1; i < j->n + 1; i++)
 			if (out[i] != out[kept - 1])
 				out[kept++] = out[i];
@@ -433,7 +427,7 @@ static int check_folds(const struct vt_segmenter *s, const struct vt_evaluate_op
 	size_t n = o->which == VT_WHICH_FOLDS ? s->n : 1;
 
 	for (size_t i = 0; i < n; i++)
-		if (vt_json_integer(vt_json_get(s->member[i].checkpoint.json, "fold"), -1) < 0)
+		if (vt_checkpoint_fold(&s->member[i].checkpoint) < 0)
 			return vt_err_set(err, VT_EDATA,
 				"%s: was trained without a validation fold, so there is nobody to "
 				"tune on; train with --fold 0 or another",

@@ -53,8 +53,10 @@ int vt_tune(struct vt_tuned *out, const struct vt_segmenter *s, const struct vt_
 	struct vt_err *err);
 void vt_tuned_release(struct vt_tuned *t);
 
-/* {"threshold": {...}, "min-component": {...}}: params of predict and evaluate. */
-struct vt_json *vt_tuned_params(const struct vt_tuned *t, const struct vt_segmenter *s);
+/* base, a recipe of predict or evaluate with an object /params, and in its params what was found:
+ * min-component and, but for softmax, threshold. */
+struct vt_json *vt_tuned_recipe(const struct vt_json *base, const struct vt_tuned *t,
+	const struct vt_segmenter *s);
 struct vt_json *vt_tuned_json(const struct vt_tuned *t, const struct vt_segmenter *s);
 /* region,threshold,min_component_mm3,dice */
 void vt_tuned_csv(struct vt_buf *out, const struct vt_tuned *t, const struct vt_segmenter *s);

@@ -2,10 +2,12 @@
 #include "common/base/text_out.h"
 #include "common/seg/tune.h"
 
-struct vt_json *vt_tuned_params(const struct vt_tuned *t, const struct vt_segmenter *s)
+struct vt_json *vt_tuned_recipe(const struct vt_json *base, const struct vt_tuned *t,
+	const struct vt_segmenter *s)
 {
 	const struct vt_manifest *m = s->first->manifest;
-	struct vt_json *params = vt_json_new(VT_JSON_OBJECT),
+	struct vt_json *recipe = vt_json_copy(base),
+		       *params = vt_json_copy(vt_json_get(base, "params")),
 		       *threshold = vt_json_new(VT_JSON_OBJECT),
 		       *least = vt_json_new(VT_JSON_OBJECT);
 
@@ -18,16 +20,8 @@ struct vt_json *vt_tuned_params(const struct vt_tuned *t, const struct vt_segmen
 		vt_json_free(threshold);
 	else
 		vt_json_put(params, "threshold", threshold);
-	return params;
-}
-
-static struct vt_json *names_of(const struct vt_strs *names)
-{
-	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
-
-	for (size_t i = 0; i < names->n; i++)
-		vt_json_push(list, vt_json_new_text(names->v[i]));
-	return list;
+	vt_json_put(recipe, "params", params);
+	return recipe;
 }
 
 /* Dice of the pair (0.5, 0). */
@@ -65,8 +59,8 @@ struct vt_json *vt_tuned_json(const struct vt_tuned *t, const struct vt_segmente
 	}
 	vt_json_put_int(j, "format", 1);
 	vt_json_put(j, "regions", all);
-	vt_json_put(j, "subjects", names_of(&t->subjects));
-	vt_json_put(j, "absent", names_of(&t->absent));
+	vt_json_put(j, "subjects", vt_json_new_texts(&t->subjects));
+	vt_json_put(j, "absent", vt_json_new_texts(&t->absent));
 	return j;
 }
 

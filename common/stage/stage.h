@@ -146,12 +146,13 @@ const char *vt_stage_out(const struct vt_stage_run *r);
 /* Writes the file `name` of the output. */
 int vt_stage_write(const struct vt_stage_run *r, const char *name, const struct vt_buf *text,
 	struct vt_err *err);
+/* Likewise j, with line breaks; j is freed. */
+int vt_stage_write_json(const struct vt_stage_run *r, const char *name, struct vt_json *j,
+	struct vt_err *err);
 
 /* A directory of this derivation alone that survives SIGKILL and is removed after success; NULL
  * if there is none to be had.  Nothing in it may change the output's bytes. */
 const char *vt_stage_scratch(const struct vt_stage_run *r);
-
-/* Params as hashed, e.g. for a checkpoint's own description; borrowed. */
 
 /* values: params by name, of what was found out in run(): those whose param is at its default are
  * set, and are put into the record's notes under `note`. The execution's key does not change, so
@@ -163,15 +164,24 @@ int vt_stage_propose(struct vt_stage_run *r, const char *note, const struct vt_j
  * facts only. */
 void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value);
 
-/* A subject whose input is bad: writes quarantine/<subject>.json, logs it, and makes the exit
- * status 65.  Other subjects go on.  *why is not changed. */
-int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+/* A subject that failed for *why.  Bad input (VT_EDATA, VT_ENOINPUT), which another attempt cannot
+ * help and other subjects do not share: removes what the output has of it, writes
+ * quarantine/<subject>.json, logs it, and makes the exit status 65; 0, and other subjects go on.
+ * Else it is the stage's error. */
+int vt_stage_refuse(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
 	struct vt_err *err);
 
-/* The input holds files, and none is a subject's, such as a table beside the subjects' directories,
- * which comes alone where every entry is a datum: the output is sealed without a subject, the note
- * `passed_over` says why, and so does the error of exit status 65. */
-void vt_stage_pass_over(struct vt_stage_run *r, const struct vt_err *why);
+/* Calls one() for every subject, shows progress, refuses those it fails for, and stops where the
+ * process was asked to. */
+int vt_stage_each(struct vt_stage_run *r, const struct vt_strs *subjects,
+	int (*one)(void *ctx, const char *subject, struct vt_err *why), void *ctx,
+	struct vt_err *err);
+
+/* why: how listing an input's subjects ended.  VT_EDATA: it holds files, and none is a subject's,
+ * such as a table beside the subjects' directories, which comes alone where every entry is a datum:
+ * the output is sealed without a subject, the note `passed_over` says why, and so does the error
+ * of exit status 65; 0.  Else it is the stage's error. */
+int vt_stage_listed(struct vt_stage_run *r, const struct vt_err *why, struct vt_err *err);
 
 /* Whether the input holds nothing but what operating systems leave in directories (Thumbs.db,
  * ._name), which comes alone where every entry is a datum: no subject, and no bad input either.

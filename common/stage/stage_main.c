@@ -69,6 +69,19 @@ int vt_stage_write(const struct vt_stage_run *r, const char *name, const struct 
 	return rc;
 }
 
+int vt_stage_write_json(const struct vt_stage_run *r, const char *name, struct vt_json *j,
+	struct vt_err *err)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	vt_json_pretty(&text, j);
+	rc = vt_stage_write(r, name, &text, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	return rc;
+}
+
 const char *vt_stage_scratch(const struct vt_stage_run *r)
 {
 	return r->scratch;
@@ -79,7 +92,7 @@ void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *valu
 	vt_json_put(r->notes, key, value);
 }
 
-int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+static int quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
 	struct vt_err *err)
 {
 	char *dir = vt_path_join(r->work, "quarantine"),
@@ -113,14 +126,60 @@ int vt_stage_quarantine(struct vt_stage_run *r, const char *subject, const struc
 	return rc;
 }
 
-void vt_stage_pass_over(struct vt_stage_run *r, const struct vt_err *why)
+int vt_stage_refuse(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+	struct vt_err *err)
 {
-	char *reason = vt_stage_portable(r, why->text);
+	char *made = vt_path_join(r->work, subject);
+	int rc;
 
+	if (why->code == VT_EDATA || why->code == VT_ENOINPUT) {
+		rc = vt_fs_remove_tree(made, err);
+		if (!rc)
+			rc = quarantine(r, subject, why, err);
+	} else {
+		*err = *why;
+		rc = why->code;
+	}
+	free(made);
+	return rc;
+}
+
+int vt_stage_each(struct vt_stage_run *r, const struct vt_strs *subjects,
+	int (*one)(void *ctx, const char *subject, struct vt_err *why), void *ctx,
+	struct vt_err *err)
+{
+	int rc = 0;
+
+	vt_progress_begin(r->stage->name, "subject", subjects->n);
+	for (size_t i = 0; !rc && i < subjects->n; i++) {
+		const char *subject = subjects->v[i];
+		struct vt_err why = VT_ERR_INIT;
+
+		if (vt_stage_stopping())
+			rc = vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i,
+				subjects->n);
+		else if (one(ctx, subject, &why))
+			rc = vt_stage_refuse(r, subject, &why, err);
+		vt_progress_step(i + 1, "subject=\"%s\"", subject);
+	}
+	vt_progress_end();
+	return rc;
+}
+
+int vt_stage_listed(struct vt_stage_run *r, const struct vt_err *why, struct vt_err *err)
+{
+	char *reason;
+
+	if (why->code != VT_EDATA) {
+		*err = *why;
+		return why->code;
+	}
+	reason = vt_stage_portable(r, why->text);
 	vt_json_put_text(r->notes, "passed_over", reason);
 	free(reason);
 	free(r->passed_over);
 	r->passed_over = vt_xstrdup(why->text);
+	return 0;
 }
 
 bool vt_stage_is_stray(const struct vt_stage_run *r, const char *input)

@@ -141,3 +141,12 @@ for args, code, words in ((["crop-patch", "--normed", "n", "--manifest", "bad.js
                           (["classify", "--model", "seg", "--patches", "pl"], 65, "voxel by voxel"), (["classify", "--model", "t", "--patches", "p", "--subjects", "all"], 65, "was trained on"),
                           (["classify", "--model", "t"], 64, "--patches"), (["train", "--patches", "p", "--patches", "p", *common, "--network", net, "--fold", -1], 64, "one cohort")):
     say(words in run(*args, "--out", "no", code=code), "refused: %s %s" % (args[0], words))
+json.dump({**man, "classes": {"names": ["none", "bright", "grim"], "subjects": {"s21": "grim", "s24": "none"}}}, open("other.json", "w"))
+run("crop-patch", "--normed", "n", "--manifest", "other.json", "--out", "po")
+say('its class \\"grim\\" is none of the 3' in run("classify", "--model", "t", "--patches", "po", "--out", "no", code=65), "a class that the checkpoint does not know is not passed over in silence")
+os.makedirs("table")
+os.makedirs("stray")
+open("table/list.csv", "w").write("x\n")
+open("stray/Thumbs.db", "w").write("x")
+say("no subject matches" in run("classify", "--model", "t", "--scans", "table", "--manifest", "m.json", "--out", "ct", code=65) and "nothing to do" in run("classify", "--model", "t", "--scans", "stray", "--manifest", "m.json", "--out", "cs")
+    and open("ct/predictions.csv").read() == "subject,class,truth,p_none,p_bright,p_dark\n" and sorted(os.listdir("cs")) == [".lineage", "predictions.csv"], "a datum that is no subject: passed over, and nothing else is")
