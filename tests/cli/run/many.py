@@ -41,6 +41,15 @@ check(cost[300] < 2 * cost[50], "six times as many datums: the same processor ti
 rc, job, cpu = run("s300")
 check(rc == 0 and job["skipped"] == 300 and cpu < 1, "nothing changed: all skipped, in less than a second", (rc, job, cpu))
 
+# One datum of many files: a group. The time for each of them does not grow with their number, nor does what is printed.
+os.makedirs(T + "/grouped")
+for i in range(4000):
+    open(f"{T}/grouped/f{i:05d}", "w").close()
+json.dump({"pipeline": {"name": "p"}, "datumTries": 1, "input": {"group": [{"pfs": {"name": "r", "repo": "r", "glob": "/(f)*", "groupBy": "$1"}}]},
+           "transform": {"image": "x@sha256:" + "0" * 64, "cmd": ["sh", "-c", "ls /pfs/r | wc -l >/pfs/out/n"]}}, open(T + "/p.json", "w"))
+rc, job, cpu = run("grouped-store", "--repo", f"r={T}/grouped", "--checkout", T + "/go")
+check(rc == 0 and job["success"] == 1 and open(T + "/go/p/n").read().strip() == "4000" and cpu < 3, "a group of 4000 files takes less than three seconds", (rc, job, cpu))
+
 # A quarter of them write a name that no tree takes: those fail alone.
 spec("/*", "sh", "-c", 'n=$(basename "$r"); case $n in *[37]) echo x >"/pfs/out/a[b]";; *) cp /pfs/r/$n /pfs/out/;; esac')
 rc, job, _ = run("bad", "--repo", f"r={T}/in50")
