@@ -7,6 +7,7 @@
 enum {
 	LINE_LIMIT = 4096,
 	BATCH_NAMES = 1 << 20, /* most names in one request */
+	REQUEST_BYTES = 1 << 27,
 	/* most in one answer, which holds the history of a repo: a line a commit */
 	ANSWER_LINES = 1 << 22,
 	ANSWER_BYTES = 1 << 29,

@@ -30,12 +30,17 @@ static int say_ok(struct session *v, struct vt_err *err)
 static int take_lines(struct session *v, const char *count, struct vt_strs *out, struct vt_err *err)
 {
 	unsigned long n = strtoul(count, NULL, 10);
+	size_t bytes = 0;
 	int rc = n > BATCH_NAMES
 		? vt_err_set(err, VT_EDATA, "a request of %lu names; at most %d", n, BATCH_NAMES)
 		: 0;
 
 	for (unsigned long i = 0; !rc && i < n; i++) {
 		rc = vt_reader_line(&v->in, &v->line, err);
+		bytes += v->line.len;
+		if (!rc && bytes > REQUEST_BYTES)
+			rc = vt_err_set(err, VT_EDATA, "a request of more than %d bytes",
+				REQUEST_BYTES);
 		if (!rc)
 			vt_strs_add(out, v->line.data);
 	}

@@ -84,6 +84,23 @@ flood("a count beyond 64 bits", "echo 'ok 18446744073709551616'; exec yes 'g hea
 flood("no count", "echo 'ok many'; exec yes 'g heads/master 0000'")
 flood("as many long lines as may be announced", "echo 'ok 4194304'; exec yes " + "x" * 4000)
 
+# and who asks, in names that do not end
+limit = None if "asan" in os.environ["B"] else lambda: resource.setrlimit(resource.RLIMIT_AS, (SMALL >> 1, SMALL >> 1))
+with subprocess.Popen(["voxtrail", "serve", "--store", S], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=limit) as p:
+    line, sent = b"objects " + b"x" * 4000 + b"\n", 0
+    try:
+        p.stdin.write(b"missing 1000000\n")
+        while sent < 1 << 31:
+            sent += p.stdin.write(line * 250)
+    except BrokenPipeError:
+        pass
+    try:
+        p.stdin.close()
+    except BrokenPipeError:
+        pass
+    said = p.stdout.read()
+check(p.returncode == 65 and b"no 65 a request of more than" in said and sent < 1 << 29, "serve: a request of a million long names is refused", (p.returncode, said[-300:], sent))
+
 # --- quarantine files are outputs: one input below two mount points gives one output, and no folder's name is in it
 write(f"{T}/m.json", json.dumps({"format": 1, "name": "m", "channels": [{"role": "t1", "files": ["{subject}/t1.nii.gz"]}, {"role": "flair", "files": ["{subject}/flair.nii.gz"]}]}))
 seen = []
