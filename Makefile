@@ -169,7 +169,7 @@ help:
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
 #h make sbom   SPDX and CycloneDX documents      make release KEY=FILE   deb and SBOM in one directory, signed
 
-tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(if $(filter 1,$(CUDA)),plugin)
+tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(BENCH:%=$B/bench/%) $(if $(filter 1,$(CUDA)),plugin)
 .PHONY: tests-built plugin
 test:
 	$(in_parallel) tests-built

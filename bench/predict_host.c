@@ -35,12 +35,13 @@ static int by_files(const char *subject, char **argv, const struct vt_manifest *
 	const struct vt_prepare_opts *o, const struct vt_crop_opts *crop, struct vt_err *err)
 {
 	struct vt_prepare_report report;
+	struct vt_label_loss lost = { .n = 0 };
 	struct vt_patch_file f;
 	char *file = vt_path_join(argv[4], "subject.vtp");
 	int rc = vt_cohort_prepare(argv[4], subject, argv[1], m, o, &report, err);
 
 	if (!rc)
-		rc = vt_crop_subject(file, m, subject, argv[4], NULL, NULL, crop, err);
+		rc = vt_crop_subject(&lost, file, m, subject, argv[4], NULL, NULL, crop, err);
 	if (!rc)
 		rc = vt_patch_open(&f, file, err);
 	if (!rc)
@@ -84,7 +85,7 @@ static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, st
 		rc = rc ? rc : (call);                                                             \
 	} while (0)
 	STEP(0, vt_cohort_load(&prepared, argv[3], argv[1], m, &o, err));
-	STEP(1, vt_crop_prepared(&f, m, argv[3], &prepared, &crop, err));
+	STEP(1, vt_crop_prepared(&f, m, argv[3], &prepared, NULL, &crop, err));
 	STEP(2, vt_predict_begin(&p, &s, 1, false, &f, &how, err));
 	if (!rc)
 		bits = vt_xmalloc((size_t)f.d * (size_t)f.h * (size_t)f.w);
