@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
+#include "common/attest/signer.h"
 #include "common/base/fs.h"
+#include "common/base/random.h"
 #include "common/store/history.h"
 #include "common/store/store_internal.h"
 
@@ -25,7 +26,7 @@ static const char *text(const struct vt_json *j, const char *key)
 
 struct past {
 	const char *nonce;
-	char first[VT_HEX]; /* digest of the first line: which store this is */
+	char store[VT_HEX]; /* which one this is */
 	bool used;
 };
 
@@ -34,8 +35,8 @@ static int look(void *ctx, const struct vt_json *line, const char *digest_hex)
 	struct past *p = ctx;
 	const struct vt_json *detail = vt_json_get(line, "detail");
 
-	if (!*p->first)
-		memcpy(p->first, digest_hex, VT_HEX);
+	if (!*p->store)
+		vt_history_store(p->store, line, digest_hex);
 	if (p->nonce && !strcmp(text(line, "event"), "approved") &&
 		!strcmp(text(detail, "nonce"), p->nonce))
 		p->used = true;
@@ -47,8 +48,7 @@ static int look(void *ctx, const struct vt_json *line, const char *digest_hex)
 static int ask(struct vt_store *s, const struct vt_json *decision, const char *path,
 	struct vt_err *err)
 {
-	unsigned char random[16];
-	char nonce[2 * sizeof(random) + 1];
+	char nonce[VT_NONCE] = "";
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf out = VT_BUF_INIT;
 	struct past p = { .nonce = NULL };
@@ -56,14 +56,12 @@ static int ask(struct vt_store *s, const struct vt_json *decision, const char *p
 
 	if (!rc && vt_fs_exists(path))
 		rc = vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", path);
-	if (!rc && getrandom(random, sizeof(random), 0) != sizeof(random))
-		rc = vt_err_errno(err, VT_EIO, "no random bytes");
-	for (size_t i = 0; !rc && i < sizeof(random); i++)
-		snprintf(nonce + 2 * i, 3, "%02x", random[i]);
+	if (!rc)
+		rc = vt_random_nonce(nonce, err);
 	vt_json_put(j, "decision", vt_json_copy(decision));
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "nonce", rc ? "" : nonce);
-	vt_json_put_text(j, "store", p.first);
+	vt_json_put_text(j, "nonce", nonce);
+	vt_json_put_text(j, "store", p.store);
 	vt_json_put_int(j, "time", vt_history_now());
 	if (!rc)
 		rc = vt_json_canonical(&out, j, err);
@@ -138,31 +136,21 @@ static char *login(void)
 }
 
 /* The approver whose key signed it; the payload is checked by the caller. */
-static int open_envelope(struct vt_buf *payload, char **user, const struct deciding *d,
+static int open_envelope(struct vt_buf *payload, const char **user, const struct deciding *d,
 	const struct vt_json *envelope, const char *path, struct vt_err *err)
 {
-	*user = NULL;
-	for (size_t i = 0; !*user && i < vt_policy_n_approvers(d->policy); i++) {
-		struct vt_policy_key k = vt_policy_approver(d->policy, i);
-		struct vt_err why = VT_ERR_INIT;
-		struct vt_key *key = NULL;
+	struct vt_signers approvers = { d->policy, vt_policy_approver,
+		vt_policy_n_approvers(d->policy), VT_DSSE_APPROVAL };
+	struct vt_policy_key signer;
+	int rc = vt_signer_open(payload, &signer, envelope, &approvers, path, err);
 
-		if (vt_policy_key_fault(&k, vt_history_now()))
-			continue;
-		if (vt_key_parse(&key, k.pem, strlen(k.pem), k.id, err))
-			return err->code;
-		vt_buf_clear(payload);
-		if (!vt_dsse_open(payload, envelope, VT_DSSE_APPROVAL, key, &why))
-			*user = vt_xstrdup(k.user);
-		vt_key_free(key);
-		if (why.code && why.code != VT_EINTEGRITY)
-			return vt_err_set(err, why.code, "%s: %s", path, why.text);
-	}
-	return *user ? 0
-		     : vt_err_set(err, VT_EINTEGRITY,
-			       "%s: signed by no approver whose key counts now; `voxtrail trust "
-			       "approvers` lists them",
-			       path);
+	if (!rc && !signer.id)
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%s: signed by no approver whose key counts now; `voxtrail trust "
+			"approvers` lists them",
+			path);
+	*user = signer.user;
+	return rc;
 }
 
 /* Is it this decision, here and now? */
@@ -187,7 +175,7 @@ static int check_request(struct deciding *d, const struct vt_json *request, cons
 		rc = vt_err_set(err, VT_EDATA, "%s: was asked for more than a week ago", path);
 	if (!rc)
 		rc = vt_history_read(d->s, look, &p, err);
-	if (!rc && strcmp(text(request, "store"), p.first))
+	if (!rc && strcmp(text(request, "store"), p.store))
 		rc = vt_err_set(err, VT_EDATA, "%s: approves a decision on another store", path);
 	if (!rc && p.used && strcmp(text(d->decision, "decision"), "erase"))
 		rc = vt_err_set(err, VT_EDATA, "%s: was used already; ask again", path);
@@ -205,7 +193,7 @@ static int take(struct deciding *d, const char *path, struct vt_err *err)
 {
 	struct vt_json *envelope = NULL, *request = NULL;
 	struct vt_buf payload = VT_BUF_INIT;
-	char *user = NULL;
+	const char *user;
 	int rc = vt_json_read(&envelope, path, err);
 
 	if (!rc)
@@ -221,7 +209,6 @@ static int take(struct deciding *d, const char *path, struct vt_err *err)
 	vt_json_free(envelope);
 	vt_json_free(request);
 	vt_buf_release(&payload);
-	free(user);
 	return rc;
 }
 

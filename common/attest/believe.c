@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/attest/signer.h"
 #include "common/base/base64.h"
 #include "common/base/fs.h"
 #include "common/record/record_dir.h"
@@ -72,34 +73,12 @@ static void keep(struct vt_believed_list *out, const struct vt_json *envelope, c
 	vt_buf_release(&payload);
 }
 
-/* Tries the keys that count now; *by is "" if none of them signed it. */
-static int open_with(struct vt_buf *payload, char by[VT_HEX], const struct vt_json *envelope,
-	const struct vt_policy *p, struct vt_err *err)
-{
-	*by = '\0';
-	for (size_t i = 0; !*by && i < vt_policy_n_keys(p); i++) {
-		struct vt_policy_key k = vt_policy_key(p, i);
-		struct vt_err why = VT_ERR_INIT;
-		struct vt_key *key = NULL;
-
-		if (vt_policy_key_fault(&k, vt_history_now()))
-			continue;
-		if (vt_key_parse(&key, k.pem, strlen(k.pem), k.id, err))
-			return err->code;
-		vt_buf_clear(payload);
-		if (!vt_dsse_open(payload, envelope, VT_DSSE_IN_TOTO, key, &why))
-			memcpy(by, k.id, VT_HEX);
-		vt_key_free(key);
-		if (why.code && why.code != VT_EINTEGRITY)
-			return vt_err_set(err, why.code, "%s", why.text);
-	}
-	return 0;
-}
-
 static int take_line(struct vt_believed_list *out, size_t *unknown, const char *line, size_t n,
 	const char *origin, const struct vt_policy *p, struct vt_err *err)
 {
+	struct vt_signers keys = { p, vt_policy_key, vt_policy_n_keys(p), VT_DSSE_IN_TOTO };
 	struct vt_believed b = { .record = "" };
+	struct vt_policy_key signer = { .id = NULL };
 	struct vt_digest d = vt_digest_bytes(line, n);
 	struct vt_buf payload = VT_BUF_INIT;
 	struct vt_json *j = NULL;
@@ -109,15 +88,17 @@ static int take_line(struct vt_believed_list *out, size_t *unknown, const char *
 		rc = vt_err_set(err, VT_EDATA, "%s: no DSSE envelope", origin);
 	vt_digest_hex(b.attestation, &d);
 	if (!rc)
-		rc = open_with(&payload, b.key, j, p, err);
-	if (!rc && *b.key)
+		rc = vt_signer_open(&payload, &signer, j, &keys, origin, err);
+	if (!rc && signer.id)
 		rc = record_of(b.record, &payload, origin, err);
 	if (!rc)
 		keep(out, j, line, n);
-	if (!rc && *b.key)
+	if (!rc && signer.id) {
+		memcpy(b.key, signer.id, VT_HEX);
 		add(out, &b);
-	else if (!rc)
+	} else if (!rc) {
 		++*unknown;
+	}
 	vt_json_free(j);
 	vt_buf_release(&payload);
 	return rc;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/random.h"
 #include "common/store/store_internal.h"
 
 enum { TAIL = 1 << 20 }; /* a line is shorter than this */
@@ -102,6 +104,16 @@ static int write_line(int fd, const struct tail *t, const struct vt_buf *line, c
 	return fsync(fd) ? vt_err_errno(err, VT_EIO, "%s", path) : 0;
 }
 
+/* Two stores may begin with one event, in one second. */
+static int put_store(struct vt_json *first_line, struct vt_err *err)
+{
+	char nonce[VT_NONCE];
+	int rc = vt_random_nonce(nonce, err);
+
+	vt_json_put_text(first_line, "store", nonce);
+	return rc;
+}
+
 static int compose(struct vt_buf *line, const struct tail *t, const char *event,
 	const struct vt_json *detail, struct vt_err *err)
 {
@@ -115,7 +127,9 @@ static int compose(struct vt_buf *line, const struct tail *t, const char *event,
 	vt_json_put_text(j, "by", by);
 	vt_json_put_int(j, "time", vt_history_now());
 	vt_json_put(j, "detail", vt_json_copy(detail));
-	rc = vt_json_canonical(line, j, err);
+	rc = t->n ? 0 : put_store(j, err);
+	if (!rc)
+		rc = vt_json_canonical(line, j, err);
 	vt_buf_char(line, '\n');
 	vt_json_free(j);
 	free(by);
@@ -176,6 +190,13 @@ static int check_line(const struct vt_json *j, const char *text, size_t n, int64
 	return wrong
 		? vt_err_set(err, VT_EINTEGRITY, "%s: line %lld %s", path, (long long)number, wrong)
 		: 0;
+}
+
+void vt_history_store(char id[VT_HEX], const struct vt_json *first_line, const char *digest_hex)
+{
+	const char *drawn = vt_json_text(vt_json_get(first_line, "store"), "");
+
+	snprintf(id, VT_HEX, "%s", *drawn ? drawn : digest_hex);
 }
 
 int vt_history_read(struct vt_store *store, vt_history_fn line, void *ctx, struct vt_err *err)

@@ -4,13 +4,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 #include "pipelines/emit/argo_internal.h"
 #include "pipelines/emit/argo_lint.h"
 #include "pipelines/runner/process.h"
@@ -284,9 +284,8 @@ static int open_bucket(struct vt_argo_run *r)
 	time_t t = time(NULL);
 	struct tm utc;
 	strftime(r->created, sizeof r->created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &utc));
-	if (getrandom(&number, sizeof number, 0) != sizeof number)
-		vt_err_errno(r->err, VT_EIO, "no random bytes");
-	else if (!vt_fs_make_private(r->opts->store, r->err) && !vt_fs_mkdirs(root, r->err) &&
+	if (!vt_random_bytes(&number, sizeof number, r->err) &&
+		!vt_fs_make_private(r->opts->store, r->err) && !vt_fs_mkdirs(root, r->err) &&
 		(real = vt_fs_realpath(root, r->err))) {
 		r->bucket = vt_path_join(real, "bucket");
 		r->work = vt_asprintf("%s/work.%016llx", real, (unsigned long long)number);
