@@ -116,8 +116,7 @@ static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name,
 		s->root, path, target);
 }
 
-/* A store in a directory is no content of it: its files change with every command. */
-static bool is_store(int dir_fd, const char *name)
+bool vt_fileset_is_store(int dir_fd, const char *name)
 {
 	static const char first[] = "voxstore ";
 	char text[sizeof(first) - 1], *path = vt_asprintf("%s/format", name);
@@ -136,7 +135,7 @@ static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const 
 	struct vt_err err = VT_ERR_INIT;
 	int fd;
 
-	if (is_store(dir_fd, name)) {
+	if (vt_fileset_is_store(dir_fd, name)) {
 		vt_log(VT_LOG_WARN, "left-out", "dir=\"%s/%s\" note=\"it is a store\"", s->root,
 			path);
 		return;
@@ -266,7 +265,7 @@ int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
 				   : openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root);
-	if (is_store(fd, ".")) {
+	if (vt_fileset_is_store(fd, ".")) {
 		close(fd);
 		return vt_err_set(err, VT_EDATA, "%s: is a store, not a directory of data",
 			s->root);

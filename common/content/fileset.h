@@ -72,6 +72,9 @@ void vt_fileset_begin(struct vt_fileset *set);
 void vt_fileset_release(struct vt_fileset *set);
 void vt_fileset_clear(struct vt_fileset *set); /* no files; the root stays open */
 
+/* A store in a directory is no content of it: its files change with every command. */
+bool vt_fileset_is_store(int dir_fd, const char *name);
+
 /* VT_EDATA for a few blocks on the disk that read as terabytes: hashing them takes days, and a copy
  * on a file system without holes fills it. */
 struct stat;

@@ -75,16 +75,25 @@ static int import_records(struct vt_store *s, const struct vt_record_dir *c, con
 	return rc;
 }
 
-int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err)
+int vt_store_import_records(struct vt_store *s, const struct vt_strs *texts, const char *origin,
+	struct vt_err *err)
 {
-	struct vt_record_dir c;
-	int rc = vt_record_dir_read(&c, dir, err);
+	struct vt_record_dir c = { vt_xcalloc(texts->n + 1, sizeof(*c.v)), 0, texts->n };
+	size_t n;
+	int rc = 0;
 
-	*n = 0;
-	if (rc)
-		return rc;
-	rc = import_records(s, &c, dir, n, err);
-	vt_record_dir_release(&c);
+	for (; !rc && c.n < texts->n; c.n++) {
+		struct vt_record_dir_record *r = &c.v[c.n];
+
+		r->text = texts->v[c.n]; /* borrowed */
+		r->len = strlen(r->text);
+		rc = vt_record_parse(&r->record, r->text, r->len, origin, err);
+	}
+	if (!rc && c.n)
+		rc = import_records(s, &c, origin, &n, err);
+	for (size_t i = 0; i < c.n; i++)
+		vt_json_free(c.v[i].record);
+	free(c.v);
 	return rc;
 }
 

@@ -36,12 +36,14 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 	struct vt_import *out, struct vt_err *err);
 void vt_import_release(struct vt_import *i);
 
-/* Takes in the records alone, own and ancestors', without looking at the files beside them; *n
- * counts them.  What contradicts the store (store/trust.h) is left out and logged. */
-int vt_store_import_records(struct vt_store *s, const char *dir, size_t *n, struct vt_err *err);
+/* Takes in records alone, by their texts, without looking at any files.  What contradicts the store
+ * (store/trust.h) is left out and logged; origin: where they came from, for messages. */
+int vt_store_import_records(struct vt_store *s, const struct vt_strs *texts, const char *origin,
+	struct vt_err *err);
 
-/* The same beside outputs that were executed here, published together: own records are believed as
- * made here, also those that were claims until now.  None may be a copy of an input's. */
+/* Takes in the records beside outputs that were executed here, published together: own records are
+ * believed as made here, also those that were claims until now.  None may be a copy of an
+ * input's. */
 int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err);
 
 #endif

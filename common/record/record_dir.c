@@ -5,11 +5,16 @@
  * nobody refers to.  The list owns records, texts and origins. */
 #include "common/record/record_dir.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/content/fileset.h"
 #include "common/record/record.h"
 
 enum { MAX_DEPTH = 8 };
@@ -136,33 +141,73 @@ static char *below(const char *at, const char *path)
 	return *at ? vt_path_join(at, path) : vt_xstrdup(path);
 }
 
-/* Links to directories are not followed: they may lead anywhere. */
-static int find_carriers(struct vt_strs *out, const char *dir, const char *at, int depth,
-	struct vt_err *err)
+static bool is_real_dir(int dir_fd, const struct dirent *e)
 {
-	char *path = *at ? vt_path_join(dir, at) : vt_xstrdup(dir);
+	struct stat st;
+
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type == DT_DIR;
+	return !fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
+}
+
+/* The directories in d, but no links to some, which may lead anywhere. */
+static int list_dirs(struct vt_strs *out, bool *carries, DIR *d)
+{
+	struct dirent *e;
+	struct stat st;
+
+	while (errno = 0, (e = readdir(d)) != NULL) {
+		if (!strcmp(e->d_name, ".lineage"))
+			*carries = !fstatat(dirfd(d), e->d_name, &st, 0) && S_ISDIR(st.st_mode);
+		else if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+			is_real_dir(dirfd(d), e))
+			vt_strs_add(out, e->d_name);
+	}
+	return errno ? -1 : 0;
+}
+
+struct search {
+	const char *root;
+	struct vt_strs *carriers;
+};
+
+/* name: of `at` in its parent.  Of a store in a directory nothing is the directory's
+ * (fileset.h). */
+static int find_carriers(const struct search *s, int parent_fd, const char *name, const char *at,
+	int depth, struct vt_err *err)
+{
+	int fd = openat(parent_fd, name,
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC | (*at ? O_NOFOLLOW : 0));
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_list(&names, path, err);
+	bool carries = false;
+	int rc = 0;
 
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *full = vt_path_join(path, names.v[i]), *next = below(at, names.v[i]);
+	if (!d || list_dirs(&names, &carries, d))
+		rc = vt_err_errno(err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s%s%s: cannot list",
+			s->root, *at ? "/" : "", at);
+	if (!rc && carries)
+		vt_strs_add(s->carriers, at);
+	vt_strs_sort(&names);
+	for (size_t i = 0; !rc && depth && i < names.n; i++) {
+		char *next = below(at, names.v[i]);
 
-		if (!strcmp(names.v[i], ".lineage")) {
-			if (vt_fs_is_dir(full))
-				vt_strs_add(out, at);
-		} else if (depth && vt_fs_is_real_dir(full))
-			rc = find_carriers(out, dir, next, depth - 1, err);
+		if (!vt_fileset_is_store(fd, names.v[i]))
+			rc = find_carriers(s, fd, names.v[i], next, depth - 1, err);
 		free(next);
-		free(full);
 	}
 	vt_strs_release(&names);
-	free(path);
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 	return rc;
 }
 
 int vt_record_dir_carriers(struct vt_strs *out, const char *dir, struct vt_err *err)
 {
-	int rc = vt_fs_is_dir(dir) ? find_carriers(out, dir, "", MAX_DEPTH, err) : 0;
+	struct search s = { dir, out };
+	int rc = vt_fs_is_dir(dir) ? find_carriers(&s, AT_FDCWD, dir, "", MAX_DEPTH, err) : 0;
 
 	vt_strs_unique(out);
 	return rc;

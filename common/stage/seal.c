@@ -19,91 +19,25 @@
 
 static const size_t parents_limit = 64u << 20;
 
-/* Adds a record's line unless it is there. */
-static void add_line(struct vt_strs *lines, const char *line)
-{
-	for (size_t i = 0; i < lines->n; i++)
-		if (!strcmp(lines->v[i], line))
-			return;
-	vt_strs_add(lines, line);
-}
-
-static int add_lines_of(struct vt_strs *lines, const char *path, struct vt_err *err)
-{
-	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, 1u << 30, err) : 0;
-
-	for (char *p = text.data, *end; !rc && p && *p; p = end) {
-		end = strchr(p, '\n');
-		if (end)
-			*end++ = '\0';
-		else
-			end = p + strlen(p);
-		if (*p)
-			add_line(lines, p);
-	}
-	vt_buf_release(&text);
-	return rc;
-}
-
-/* at: a directory of the input, "" itself. */
-static int collect_at(struct vt_strs *lines, const char *root, const char *at, struct vt_err *err)
-{
-	char *base = vt_asprintf("%s/%s%s.lineage", root, at, *at ? "/" : "");
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
-
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *own = vt_asprintf("%s/%s/record.json", base, names.v[i]),
-		     *parents = vt_asprintf("%s/%s/parents.jsonl", base, names.v[i]);
-
-		rc = add_lines_of(lines, own, err);
-		if (!rc)
-			rc = add_lines_of(lines, parents, err);
-		free(own);
-		free(parents);
-	}
-	vt_strs_release(&names);
-	free(base);
-	return rc;
-}
-
-/* The records beside an input, and beside what lies in it, and the ancestors they carry. */
-static int collect_ancestors(struct vt_strs *lines, const char *root, struct vt_err *err)
-{
-	struct vt_strs carriers = VT_STRS_INIT;
-	int rc = vt_record_dir_carriers(&carriers, root, err);
-
-	for (size_t i = 0; !rc && i < carriers.n; i++)
-		rc = collect_at(lines, root, carriers.v[i], err);
-	vt_strs_release(&carriers);
-	return rc;
-}
-
 static int write_parents(const struct vt_stage_run *r, const char *dir, struct vt_err *err)
 {
-	struct vt_strs lines = VT_STRS_INIT;
+	const struct vt_strs *lines = &r->ancestors;
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_path_join(dir, "parents.jsonl");
 	int rc = 0;
 
-	for (int i = 0; !rc && i < vt_stage_n_ports(r->stage); i++)
-		if (r->root[i] && r->stage->in[i].kind == VT_PORT_DIR)
-			rc = collect_ancestors(&lines, r->root[i], err);
-	vt_strs_sort(&lines);
-	for (size_t i = 0; !rc && i < lines.n; i++) {
-		if (text.len + strlen(lines.v[i]) > parents_limit) {
+	for (size_t i = 0; i < lines->n; i++) {
+		if (text.len + strlen(lines->v[i]) > parents_limit) {
 			vt_log(VT_LOG_WARN, "parents",
 				"kept=%zu of=%zu note=\"ancestor records over 64 MiB are named "
 				"by id only\"",
-				i, lines.n);
+				i, lines->n);
 			break;
 		}
-		vt_buf_printf(&text, "%s\n", lines.v[i]);
+		vt_buf_printf(&text, "%s\n", lines->v[i]);
 	}
-	if (!rc && text.len)
+	if (text.len)
 		rc = vt_fs_write(path, text.data, text.len, 0644, err);
-	vt_strs_release(&lines);
 	vt_buf_release(&text);
 	free(path);
 	return rc;
@@ -253,12 +187,8 @@ static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struc
 {
 	struct vt_tree *t = NULL;
 	struct vt_digest id;
-	size_t n;
-	int rc = 0;
+	int rc = vt_store_import_records(r->store, &r->ancestors, "the inputs", err);
 
-	for (int i = 0; !rc && i < vt_stage_n_ports(r->stage); i++)
-		if (r->root[i] && r->stage->in[i].kind == VT_PORT_DIR)
-			rc = vt_store_import_records(r->store, r->root[i], &n, err);
 	if (!rc)
 		rc = vt_store_take(r->store, &t, r->work, NULL, err);
 	if (!rc)

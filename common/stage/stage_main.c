@@ -341,9 +341,11 @@ static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 			r->root[i], err);
 	if (!rc && strcmp(r->stage->in[i].name, "labels"))
 		rc = vt_consent_check_content(&r->consent, r->tree[i], r->root[i], err);
-	for (size_t k = 0; !rc && k < c.n; k++)
+	for (size_t k = 0; !rc && k < c.n; k++) {
 		if (c.v[k].own)
 			vt_strs_add(&r->parents[i], c.v[k].id);
+		vt_strs_add(&r->ancestors, c.v[k].text);
+	}
 	vt_record_dir_release(&c);
 	return rc;
 }
@@ -406,6 +408,7 @@ static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
 		rc = open_port(r, i, err);
 		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], NULL };
 	}
+	vt_strs_unique(&r->ancestors);
 	if (!rc)
 		rc = vt_record_derivation(&r->derivation, &record, err);
 	vt_digest_hex(r->derivation_hex, &r->derivation);
@@ -581,6 +584,7 @@ static void release(struct vt_stage_run *r)
 	}
 	vt_store_close(r->store);
 	vt_consent_release(&r->consent);
+	vt_strs_release(&r->ancestors);
 	vt_strs_release(&r->numbered);
 	vt_json_free(r->params_json);
 	vt_json_free(r->notes);

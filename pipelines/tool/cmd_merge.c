@@ -84,7 +84,7 @@ static int demand_somebody(const struct merge *m, struct vt_err *err)
 	for (size_t i = 0; i < m->n; i++)
 		if (!vt_path_in_quarantine(m->file[i].path))
 			return 0;
-	if (!m->n && !vt_record_dir_read(&records, m->out, err)) {
+	if (!m->n && !vt_record_dir_read_top(&records, m->out, err)) {
 		for (size_t i = 0; i < records.n; i++)
 			refused |= records.v[i].own && record_refuses(records.v[i].record);
 		vt_record_dir_release(&records);

@@ -362,7 +362,7 @@ static void take_new_record(struct rerun *r)
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_record_dir c;
 
-	if (vt_record_dir_read(&c, r->result, &none))
+	if (vt_record_dir_read_top(&c, r->result, &none))
 		return;
 	for (size_t i = 0; i < c.n; i++)
 		if (c.v[i].own && !strcmp(text(c.v[i].record, "status"), "ok")) {
