@@ -82,13 +82,6 @@ bool vt_fs_is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-bool vt_fs_is_real_dir(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static int code_of_open(void)
 {
 	return errno == EIO ? VT_EIO : VT_ENOINPUT;

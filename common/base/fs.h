@@ -28,8 +28,6 @@ bool vt_path_is_within(const char *path, const char *dir);
 
 bool vt_fs_exists(const char *path);
 bool vt_fs_is_dir(const char *path);
-/* a directory itself, no link to one */
-bool vt_fs_is_real_dir(const char *path);
 
 /* A descriptor to read a regular file by; anything else (a FIFO, a device) is VT_ENOINPUT, and
  * never waited for.  -1 on error. */

@@ -21,7 +21,7 @@ struct vt_stage_run {
 	struct vt_tree *tree[VT_MAX_PORTS];
 	char tree_hex[VT_MAX_PORTS][VT_HEX];
 	struct vt_strs parents[VT_MAX_PORTS];
-	/* texts of the records that came with the inputs, own and ancestors', as they were checked */
+	/* texts of the records that came with the inputs, as they were checked */
 	struct vt_strs ancestors;
 	struct vt_digest binary, derivation;
 	char derivation_hex[VT_HEX];

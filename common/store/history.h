@@ -5,8 +5,8 @@
  *                        {"by":"..","detail":{..},"event":"commit","n":12,
  *                         "prev":"<digest of line 11>","time":1767225600}
  *
- * The first line's prev is 64 zeros, and it has a member "store": 32 random hex digits, by which the
- * store is known.  The digest of a line is the SHA-256 of its bytes without
+ * The first line's prev is 64 zeros, and it has a member "store": 32 random hex digits, by which
+ * the store is known.  The digest of a line is the SHA-256 of its bytes without
  * the newline, and the digest of the last line is the head: whoever keeps a head can prove later
  * that everything up to it is still there unchanged.  A line counts from its newline on; what a
  * killed process left behind the last newline is cut off by the next append. */
@@ -27,8 +27,8 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 typedef int (*vt_history_fn)(void *ctx, const struct vt_json *line, const char *digest_hex);
 int vt_history_read(struct vt_store *store, vt_history_fn line, void *ctx, struct vt_err *err);
 
-/* Which store it is, by the first line of its history: what was drawn, or the line's digest where it
- * was written before anything was. */
+/* Which store it is, by the first line of its history: what was drawn, or the line's digest where
+ * it was written before anything was. */
 void vt_history_store(char id[VT_HEX], const struct vt_json *first_line, const char *digest_hex);
 
 /* Seconds since 1970 and the name of who acts, as the log has them; *by is the caller's. */

@@ -343,7 +343,8 @@ static void lint_keys(const struct lint *l, const struct vt_json *t, const char 
 			const char *key = text(vt_json_get(all->item[i], "s3"), "key");
 			char *at = vt_asprintf("%s/%s/artifacts/%zu/s3/key", pointer, sides[s], i);
 			if (leads_away(key))
-				ERROR(at, "\"%.100s\": a key must be relative, without . and ..", key);
+				ERROR(at, "\"%.100s\": a key must be relative, without . and ..",
+					key);
 			free(at);
 		}
 	}
