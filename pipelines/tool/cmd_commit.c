@@ -50,7 +50,8 @@ static void say_emptied(const char *repo, const char *branch, const char *dir, s
 		dir, repo, branch, had, repo, branch, repo, branch);
 }
 
-/* Of a repo that is new: its refs are a directory of its name. */
+/* Warns where a new repo's name differs from another's in case alone: a repo's refs are a directory
+ * of its name. */
 static void say_twin(struct vt_store *s, const char *repo)
 {
 	struct vt_err none = VT_ERR_INIT;
@@ -58,7 +59,7 @@ static void say_twin(struct vt_store *s, const char *repo)
 
 	if (!vt_refs_list(&refs, s, NULL, &none))
 		for (size_t i = 0; i < refs.n; i++)
-			if (!strcasecmp(refs.v[i].repo, repo)) {
+			if (strcmp(refs.v[i].repo, repo) && !strcasecmp(refs.v[i].repo, repo)) {
 				vt_log(VT_LOG_WARN, "case-twins",
 					"one=\"%s\" other=\"%s\" note=\"repos whose names "
 					"differ in case alone are one where a file system "

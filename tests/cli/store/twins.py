@@ -47,6 +47,10 @@ say(rc == 65, "of files too", (rc, err))
 rc, out, err = vox("commit", "x", directory("cases", ["sub-a/t1.nii", "sub-A/t1.nii", "B.txt", "b.txt"]))
 line = [json.loads(l) for l in err.decode().splitlines() if '"case-twins"' in l]
 say(rc == 0 and line and {line[0]["one"], line[0]["other"]} in ({"B.txt", "b.txt"}, {"sub-a", "sub-A"}) and line[0]["pairs"] >= 2, "two cases of one name are taken, and said", (rc, err))
+rc, out, err = vox("commit", "fresh", directory("fresh", ["f"]))
+say(rc == 0 and b"case-twins" not in err, "a new repo is no twin of itself", err)
+rc, out, err = vox("commit", "Fresh", directory("Fresh", ["g"]))
+say(rc == 0 and b'"one":"fresh","other":"Fresh"' in err, "repos whose names differ in case alone are taken, and said", err)
 rc, out, err = vox("commit", "x", directory("apart", ["a/x.nii", "b/X.nii", "a.txt", "b/a.txt"]))
 say(rc == 0 and b"case-twins" not in err, "equal names in different directories are no twins", err)
 # what a record of others calls itself, on a terminal
