@@ -1,6 +1,7 @@
 /* approval.h - decisions that need a second person, where the policy of a site says so.
  *
- *      policy.json    "approved": ["consent", "erase", "lift", "trust", "unpin"]
+ *      policy.json    "approved": ["consent", "drop", "erase", "lift", "revoke", "sweep", "trust",
+ *                                  "unpin"]
  *                     "approvers": [{"id", "name", "pem", "user", "from", "until", "revoked"}..]
  *
  * Who decides asks (a file that states the decision), others sign it, and the decision is taken

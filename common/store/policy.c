@@ -15,13 +15,14 @@
 
 static const char *const words_believed[] = { "audit", "import", "pull", NULL };
 static const char *const words_made[] = { "reuse", NULL };
-static const char *const words_approved[] = { "consent", "erase", "lift", "trust", "unpin", NULL };
+static const char *const words_approved[] = { "consent", "drop", "erase", "lift", "revoke", "sweep",
+	"trust", "unpin", NULL };
 static const struct {
 	const char *name;
 	const char *const *word;
 } lists[] = { { "approved", words_approved }, { "believed", words_believed },
 	{ "made", words_made } };
-enum { N_LISTS = sizeof(lists) / sizeof(lists[0]) };
+enum { N_LISTS = sizeof(lists) / sizeof(lists[0]), MACHINE = 0, NAMED = 1, OWN = 2 };
 
 static const char *text(const struct vt_json *j, const char *key)
 {
@@ -115,11 +116,18 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct v
 						 : NULL } };
 	for (size_t i = 0; !rc && i < VT_POLICY_FILES; i++) {
 		/* a file that was named and is not there would be no policy at all */
-		if (!out->path[i] || (i != 1 && !vt_fs_exists(out->path[i])))
+		if (!out->path[i] || (i != NAMED && !vt_fs_exists(out->path[i])))
 			continue;
 		rc = vt_json_read(&out->file[i], out->path[i], err);
 		if (!rc)
 			rc = check(out->file[i], out->path[i], err);
+		if (!rc && i == NAMED && vt_json_get(out->file[i], "approvers"))
+			rc = vt_err_set(err, VT_ECONFIG,
+				"%s: who runs a command chooses this file, so it names no "
+			        "approvers: "
+				"put them into %s, or into the store's with `voxtrail trust "
+				"add-approver`",
+				out->path[i], out->path[MACHINE]);
 	}
 	if (rc)
 		vt_policy_release(out);
@@ -136,16 +144,24 @@ void vt_policy_release(struct vt_policy *policy)
 	}
 }
 
+static bool file_has(const struct vt_policy *policy, size_t file, const char *list,
+	const char *word)
+{
+	const struct vt_json *j = vt_json_get(policy->file[file], list);
+
+	for (size_t k = 0; j && k < j->n; k++)
+		if (!strcmp(vt_json_text(j->item[k], ""), word))
+			return true;
+	return false;
+}
+
 bool vt_policy_has(const struct vt_policy *policy, const char *list, const char *word)
 {
-	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *j = vt_json_get(policy->file[i], list);
+	bool has = false;
 
-		for (size_t k = 0; j && k < j->n; k++)
-			if (!strcmp(vt_json_text(j->item[k], ""), word))
-				return true;
-	}
-	return false;
+	for (size_t i = 0; i < VT_POLICY_FILES && !has; i++)
+		has = file_has(policy, i, list, word);
+	return has;
 }
 
 bool vt_policy_any(const struct vt_policy *policy, const char *list)
@@ -159,10 +175,24 @@ bool vt_policy_any(const struct vt_policy *policy, const char *list)
 	return false;
 }
 
+/* The keys of a list that count, by file: one person alone must not bring keys of their own. */
+static const struct vt_json *keys_in(const struct vt_policy *p, const char *list, size_t file)
+{
+	const struct vt_json *first = vt_json_get(p->file[MACHINE], list);
+	bool counts = true;
+
+	if (!strcmp(list, "approvers"))
+		counts = file == MACHINE || (file == OWN && !(first && first->n));
+	else if (file == NAMED)
+		counts = !file_has(p, MACHINE, "approved", "trust") &&
+			!file_has(p, OWN, "approved", "trust");
+	return counts ? vt_json_get(p->file[file], list) : NULL;
+}
+
 static const struct vt_json *nth_of(const struct vt_policy *p, const char *list, size_t n)
 {
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = vt_json_get(p->file[i], list);
+		const struct vt_json *keys = keys_in(p, list, i);
 
 		if (keys && n < keys->n)
 			return keys->item[n];
@@ -176,11 +206,26 @@ static size_t n_of(const struct vt_policy *p, const char *list)
 	size_t n = 0;
 
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = vt_json_get(p->file[i], list);
+		const struct vt_json *keys = keys_in(p, list, i);
 
 		n += keys ? keys->n : 0;
 	}
 	return n;
+}
+
+/* Why, by whichever file says so first; NULL if none does. */
+static const char *revoked_in(const struct vt_policy *p, const char *list, const char *id)
+{
+	const char *why = NULL;
+
+	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
+		const struct vt_json *keys = vt_json_get(p->file[i], list);
+
+		for (size_t k = 0; keys && k < keys->n && !why; k++)
+			if (!strcmp(text(keys->item[k], "id"), id))
+				why = vt_json_text(vt_json_get(keys->item[k], "revoked"), NULL);
+	}
+	return why;
 }
 
 static struct vt_policy_key key_of(const struct vt_policy *p, const char *list, size_t i)
@@ -193,9 +238,7 @@ static struct vt_policy_key key_of(const struct vt_policy *p, const char *list, 
 		.from = vt_json_integer(vt_json_get(j, "from"), 0),
 		.until = vt_json_integer(vt_json_get(j, "until"), 0) };
 
-	for (size_t n = 0; n < n_of(p, list) && !k.revoked; n++)
-		if (!strcmp(text(nth_of(p, list, n), "id"), k.id))
-			k.revoked = vt_json_text(vt_json_get(nth_of(p, list, n), "revoked"), NULL);
+	k.revoked = revoked_in(p, list, k.id);
 	return k;
 }
 
@@ -264,7 +307,7 @@ int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *re
 
 static struct vt_json *own(const struct vt_policy *p)
 {
-	struct vt_json *j = p->file[2] ? vt_json_copy(p->file[2]) : vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j = p->file[OWN] ? vt_json_copy(p->file[OWN]) : vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_int(j, "format", 1);
 	return j;
@@ -275,7 +318,7 @@ static int write_own(struct vt_store *s, const struct vt_policy *p, struct vt_js
 	struct vt_json *detail, struct vt_err *err)
 {
 	struct vt_buf out = VT_BUF_INIT;
-	int rc = check(j, p->path[2], err);
+	int rc = check(j, p->path[OWN], err);
 
 	if (!rc)
 		rc = vt_json_canonical(&out, j, err);
@@ -288,7 +331,7 @@ static int write_own(struct vt_store *s, const struct vt_policy *p, struct vt_js
 		rc = vt_history_append(s, "policy", vt_json_copy(detail), err);
 	}
 	if (!rc)
-		rc = vt_fs_write(p->path[2], out.data, out.len, 0644, err);
+		rc = vt_fs_write(p->path[OWN], out.data, out.len, 0644, err);
 	vt_buf_release(&out);
 	vt_json_free(detail);
 	vt_json_free(j);
@@ -357,15 +400,17 @@ static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ct
 	struct vt_err *err)
 {
 	const struct vt_policy_key *k = ctx;
-	const char *list = *k->user ? "approvers" : "keys";
+	const char *list = *k->user ? "approvers" : "keys", *revoked = revoked_in(p, list, k->id);
+	const struct vt_json *first = vt_json_get(p->file[MACHINE], list);
 
-	for (size_t i = 0; i < n_of(p, list); i++) {
-		struct vt_policy_key other = key_of(p, list, i);
-
-		if (!strcmp(other.id, k->id) && other.revoked)
-			return vt_err_set(err, VT_EUSAGE,
-				"key %.16s was revoked (%s): make a new one", k->id, other.revoked);
-	}
+	if (revoked)
+		return vt_err_set(err, VT_EUSAGE, "key %.16s was revoked (%s): make a new one",
+			k->id, revoked);
+	if (*k->user && first && first->n)
+		return vt_err_set(err, VT_EUSAGE,
+			"%s names the approvers of this machine, and only those count: add it "
+		        "there",
+			p->path[MACHINE]);
 	return put_key(s, p, k, *k->user ? "approver-added" : "key-added", err);
 }
 
@@ -453,7 +498,7 @@ static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx
 		else
 			there = true;
 	if (d->waive && !there)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s does not demand %s %s", p->path[2], d->list,
+		rc = vt_err_set(err, VT_ENOINPUT, "%s does not demand %s %s", p->path[OWN], d->list,
 			d->word);
 	else if (!d->waive && !strcmp(d->list, "approved"))
 		rc = check_approvers(p, err);

@@ -1,7 +1,8 @@
 /* policy.h - what a site accepts from elsewhere.
  *
  *      {"format": 1,
- *       "approved": ["consent", "erase", "lift", "trust", "unpin"],    these need a second person
+ *       "approved": ["consent", "drop", "erase", "lift", "revoke", "sweep", "trust", "unpin"],
+ *                                                                      these need a second person
  *       "approvers": [{as keys, "user": login name}..],                (attest/approval.h)
  *       "believed": ["audit", "import", "pull"],     these refuse records that nobody vouches for
  *       "made": ["reuse"],                           only what this store executed itself
@@ -10,6 +11,9 @@
  *
  * Read are /etc/voxtrail/policy.json, the file $VOXTRAIL_POLICY names, and <store>/policy.json:
  * each that is there adds its demands and its keys; a key that one of them revokes is revoked.
+ * Approvers are those of the machine's file where it lists any, else the store's; a file that
+ * $VOXTRAIL_POLICY names has none (VT_ECONFIG), and no key of it counts where "trust" is approved
+ * by two, for whoever runs a command chooses that file.
  * from and until are seconds since 1970 (0 or absent: open); id is the SHA-256 of the PEM text.  A
  * key of the file that is not known here is VT_ECONFIG: a slip must not loosen a policy. */
 #ifndef COMMON_STORE_POLICY_H

@@ -1,9 +1,5 @@
-/* A store on this machine as one end of a transfer.
- *
- * What is put lies under tmp/ until flush, which checks every byte and then publishes kind by
- * kind: objects, trees (in the order they came: children first), records, commits (parents
- * first).  So what is there is always whole: a tree that is present has all its entries, a
- * commit its tree and parents, and a repeated transfer need not look behind either. */
+/* A store on this machine as one end of a transfer: what is there, and its branches and tags.
+ * peer_local_put.c takes in what comes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,34 +8,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/attest/kept.h"
 #include "common/base/fs.h"
-#include "common/base/fault.h"
-#include "common/transfer/peer_internal.h"
-#include "common/record/record.h"
-#include "common/store/repo_internal.h"
 #include "common/store/erased.h"
-#include "common/store/result.h"
 #include "common/store/policy.h"
-#include "common/store/signatures.h"
-#include "common/store/tree_check.h"
-
-struct local {
-	struct vt_peer peer;
-	struct vt_store *s;
-	bool owns;                /* the store was opened for this peer */
-	struct vt_strs name, tmp; /* what waits for flush */
-	struct vt_tree_sums sums; /* trees that were checked */
-	struct vt_buf said;
-};
+#include "common/store/repo_internal.h"
+#include "common/transfer/peer_local.h"
 
 const char vt_peer_greeting[] = "voxtrail 2";
 
 static const char *const kinds[] = { "objects", "trees", "records", "results", "commits",
 	"signatures" };
 
-/* Takes "KIND ID" apart; false if it is neither. */
-static bool parse_name(const char *name, const char **kind, struct vt_digest *id)
+bool vt_local_parse_name(const char *name, const char **kind, struct vt_digest *id)
 {
 	const char *space = strchr(name, ' ');
 
@@ -58,7 +38,7 @@ static char *path_of(struct vt_store *s, const char *name, struct vt_err *err)
 	const char *kind;
 	struct vt_digest id;
 
-	if (parse_name(name, &kind, &id))
+	if (vt_local_parse_name(name, &kind, &id))
 		return vt_store_path(s, kind, &id);
 	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
 	return NULL;
@@ -82,7 +62,7 @@ static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt
 	return vt_repo_walk(((struct local *)p)->s, tips, add_commit, out, err);
 }
 
-static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+int vt_local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
 	struct vt_store *s = ((struct local *)p)->s;
@@ -99,8 +79,8 @@ static int local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt
 			return err->code;
 		/* what was erased here is not lacking */
 		if (!vt_fs_exists(path) &&
-			!(parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
-				vt_erased_has(s, &id)))
+			!(vt_local_parse_name(names->v[i], &kind, &id) &&
+				!strcmp(kind, "objects") && vt_erased_has(s, &id)))
 			vt_strs_add(out, names->v[i]);
 		free(path);
 	}
@@ -118,7 +98,7 @@ static int local_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt
 		const char *kind;
 		struct vt_digest id;
 
-		if (parse_name(names->v[i], &kind, &id))
+		if (vt_local_parse_name(names->v[i], &kind, &id))
 			vt_strs_add(*kind == 't' ? &trees : &commits, strchr(names->v[i], ' ') + 1);
 	}
 	if (!rc)
@@ -139,13 +119,13 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 		const char *kind;
 		struct vt_digest id;
 		struct vt_json *tomb =
-			parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects")
+			vt_local_parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects")
 			? vt_erased_read(s, &id)
 			: NULL;
 		char *line;
 
-		if (!tomb && parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects") &&
-			vt_erased_proposed(s, &id))
+		if (!tomb && vt_local_parse_name(names->v[i], &kind, &id) &&
+			!strcmp(kind, "objects") && vt_erased_proposed(s, &id))
 			tomb = vt_erased_proposal(s, &id);
 
 		if (!tomb)
@@ -220,347 +200,21 @@ static int local_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sin
 	return rc;
 }
 
-static char *waiting_path(const struct local *l, size_t i)
+/* Elsewhere than forward: what one person alone must not do where the policy says so. */
+static int check_drop(struct local *l, const char *repo, const char *name, struct vt_err *err)
 {
-	return vt_asprintf("%s/tmp/%s", l->s->dir, l->tmp.v[i]);
-}
+	const char *kind = *name == 't' ? "tag" : "branch", *word = strchr(name, '/') + 1;
+	struct vt_policy policy;
 
-static int local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
-	struct vt_err *err)
-{
-	struct local *l = (struct local *)p;
-	const char *kind;
-	struct vt_digest id;
-	char *tmp;
-	int fd, rc;
-
-	if (!parse_name(name, &kind, &id))
-		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds",
-			name);
-	if (vt_store_use(l->s, err))
+	if (vt_policy_read(&policy, l->s, err))
 		return err->code;
-	tmp = vt_store_tmp_name(l->s);
-	fd = vt_fault("put.create")
-		? -1
-		: openat(l->s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (fd < 0) {
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", l->s->dir);
-	} else {
-		vt_strs_add(&l->name, name);
-		vt_strs_add(&l->tmp, tmp);
-		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name)
-					   : vt_reader_copy(r, size, fd, name, err);
-		if (close(fd) && !rc)
-			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot close", l->s->dir, tmp);
-	}
-	free(tmp);
-	return rc;
-}
-
-/* Everything a tree or commit names must be there before it is; of erased files the tombstone. */
-static int check_tree(struct local *l, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	const char *at = strchr(text->data, '\n');
-	struct vt_tree_line line;
-	int more = 0;
-
-	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
-		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects",
-			     &line.digest),
-		     hex[VT_HEX];
-
-		vt_digest_hex(hex, &line.digest);
-		if (!vt_fs_exists(path) &&
-			(line.type == 'd' ||
-				(!vt_erased_has(l->s, &line.digest) &&
-					!vt_erased_proposed(l->s, &line.digest))))
-			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name,
-				(int)line.name_len, line.name, hex);
-		free(path);
-		if (err->code)
-			return err->code;
-	}
-	if (more < 0 || vt_tree_text_check(l->s, text->data, text->len, &l->sums, err))
-		return vt_err_prefix(err, "%s", name);
-	return 0;
-}
-
-/* What an object names must have come. */
-static int check_present(struct local *l, const char *name, const struct vt_strs *names,
-	struct vt_err *err)
-{
-	struct vt_strs lacking = VT_STRS_INIT;
-	int rc = local_missing(&l->peer, &lacking, names, err);
-
-	if (!rc && lacking.n)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
-			lacking.v[0]);
-	vt_strs_release(&lacking);
-	return rc;
-}
-
-static int check_commit(struct local *l, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	struct vt_commit c = { .id = "" };
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_commit_parse(&c, text->data, text->len, name, err);
-
-	for (size_t i = 0; !rc && i <= c.parents.n; i++) {
-		char *other = i ? vt_asprintf("commits %s", c.parents.v[i - 1])
-				: vt_asprintf("trees %s", c.tree);
-
-		vt_strs_add(&names, other);
-		free(other);
-	}
-	if (!rc)
-		rc = check_present(l, name, &names, err);
-	vt_strs_release(&names);
-	vt_commit_release(&c);
-	return rc;
-}
-
-/* Its trees must be there; what it claims of them nobody can check. */
-static int check_result(struct local *l, const char *name, const struct vt_buf *text,
-	struct vt_err *err)
-{
-	struct vt_result r;
-	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_result_parse(&r, text->data, text->len)
-		? 0
-		: vt_err_set(err, VT_EDATA, "%s is no result", name);
-
-	for (int i = 0; !rc && i < 1 + r.has_lineage; i++) {
-		char hex[VT_HEX], *tree;
-
-		vt_digest_hex(hex, i ? &r.lineage : &r.tree);
-		tree = vt_asprintf("trees %s", hex);
-		vt_strs_add(&names, tree);
-		free(tree);
-	}
-	if (!rc)
-		rc = check_present(l, name, &names, err);
-	vt_strs_release(&names);
-	return rc;
-}
-
-/* A result that is here stays: nobody else's word takes its place. */
-static bool has_result(const struct local *l, const char *to)
-{
-	char *path = vt_path_join(l->s->dir, to);
-	struct vt_buf text = VT_BUF_INIT;
-	struct vt_err none = VT_ERR_INIT;
-	struct vt_result r;
-	bool has = vt_fs_exists(path) && !vt_fs_read(&text, path, 1u << 30, &none) &&
-		vt_result_parse(&r, text.data ? text.data : "", text.len);
-
-	vt_buf_release(&text);
-	free(path);
-	return has;
-}
-
-static int publish_one(struct local *l, size_t i, struct vt_published *p, struct vt_err *err)
-{
-	char *tmp = waiting_path(l, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
-	struct vt_buf text = VT_BUF_INIT;
-	const char *kind = p->kind;
-	struct vt_digest id;
-	int rc = strcmp(p->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
-
-	parse_name(l->name.v[i], &kind, &id);
-	vt_store_name(name, &id);
-	snprintf(to, sizeof(to), "%s/%s", kind, name);
-	if (!rc && !strcmp(kind, "trees"))
-		rc = check_tree(l, l->name.v[i], &text, err);
-	if (!rc && !strcmp(kind, "commits"))
-		rc = check_commit(l, l->name.v[i], &text, err);
-	if (!rc && !strcmp(kind, "results"))
-		rc = check_result(l, l->name.v[i], &text, err);
-	if (!rc && !strcmp(kind, "results") && has_result(l, to)) {
-		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
-		goto out;
-	}
-	if (!rc)
-		rc = vt_publish_fan_out(l->s, p, &id, err);
-	if (!rc &&
-		(vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", l->s->dir, to);
-out:
-	vt_buf_release(&text);
-	free(tmp);
-	return rc;
-}
-
-static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
-{
-	struct vt_published p;
-	bool any = false;
-	int rc = 0;
-
-	for (size_t i = 0; i < l->name.n && !any; i++)
-		any = vt_transfer_is_kind(l->name.v[i], kind);
-	if (!any)
-		return 0;
-	rc = vt_publish_begin(l->s, &p, kind, err);
-	if (rc)
-		return rc;
-	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (vt_transfer_is_kind(l->name.v[i], kind))
-			rc = publish_one(l, i, &p, err);
-	return vt_publish_end(l->s, &p, rc, err);
-}
-
-/* Records go the way of any other: checked, published and indexed as one batch. */
-static int publish_records(struct local *l, struct vt_err *err)
-{
-	struct vt_record_text *v = vt_xcalloc(l->name.n + 1, sizeof(*v));
-	size_t n = 0;
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < l->name.n; i++) {
-		struct vt_buf text = VT_BUF_INIT;
-		struct vt_json *j = NULL;
-		char *tmp;
-
-		if (!vt_transfer_is_kind(l->name.v[i], "records"))
-			continue;
-		tmp = waiting_path(l, i);
-		rc = vt_fs_read(&text, tmp, 1u << 30, err);
-		free(tmp);
-		if (!rc)
-			rc = vt_record_parse(&j, text.data, text.len, l->name.v[i], err);
-		if (rc)
-			vt_buf_release(&text);
-		else
-			v[n++] = (struct vt_record_text){ text.data, text.len, j };
-	}
-	if (!rc && n)
-		rc = vt_policy_check_peer(l->s, v, n, err);
-	if (!rc && n)
-		rc = vt_received_tell(l->s, &l->name, "records", err);
-	if (!rc && n)
-		rc = vt_store_put_records(l->s, v, n, err);
-	for (size_t i = 0; i < n; i++) {
-		union {
-			const char *in;
-			char *out;
-		} text = { v[i].text };
-		union {
-			const struct vt_json *in;
-			struct vt_json *out;
-		} record = { v[i].record };
-
-		free(text.out);
-		vt_json_free(record.out);
-	}
-	free(v);
-	return rc;
-}
-
-static int take_signature(struct local *l, size_t i, const struct vt_policy *p, struct vt_err *err)
-{
-	struct vt_buf text = VT_BUF_INIT;
-	char *tmp = waiting_path(l, i);
-	int rc = vt_fs_read(&text, tmp, VT_SIGNATURES_LIMIT, err);
-
-	if (!rc && text.len)
-		rc = vt_attestations_take(l->s, text.data, text.len, l->name.v[i],
-			strchr(l->name.v[i], ' ') + 1, p, NULL, err);
-	vt_buf_release(&text);
-	free(tmp);
-	return rc;
-}
-
-/* Before the records that they are of: a site may take signed ones only.  Of a record some may be
- * here from before, by a key that counts since. */
-static int take_signatures(struct local *l, struct vt_err *err)
-{
-	struct vt_policy p;
-	bool any = false;
-	int rc;
-
-	for (size_t i = 0; i < l->name.n && !any; i++)
-		any = vt_transfer_is_kind(l->name.v[i], "signatures") ||
-			vt_transfer_is_kind(l->name.v[i], "records");
-	if (!any)
-		return 0;
-	rc = vt_policy_read(&p, l->s, err);
-	if (rc)
-		return rc;
-	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (vt_transfer_is_kind(l->name.v[i], "signatures"))
-			rc = take_signature(l, i, &p, err);
-		else if (vt_transfer_is_kind(l->name.v[i], "records"))
-			rc = vt_attestations_weigh(l->s, strchr(l->name.v[i], ' ') + 1, &p, err);
-	vt_policy_release(&p);
-	return rc;
-}
-
-static int check_bytes(struct local *l, struct vt_err *err)
-{
-	for (size_t i = 0; !err->code && i < l->tmp.n; i++) {
-		char *tmp = waiting_path(l, i), hex[VT_HEX];
-		struct vt_digest d;
-		uint64_t size;
-
-		/* the only things here that are not named by their bytes */
-		if (vt_transfer_is_kind(l->name.v[i], "results")) {
-			vt_result_mark_brought(tmp, err);
-		} else if (!vt_transfer_is_kind(l->name.v[i], "signatures") &&
-			!vt_digest_file(&d, &size, tmp, err)) {
-			vt_digest_hex(hex, &d);
-			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
-				vt_err_set(err, VT_EINTEGRITY,
-					"%s arrived with the digest %s; verify the store it "
-					"came from",
-					l->name.v[i], hex);
-		}
-		free(tmp);
-	}
+	if (vt_policy_has(&policy, "approved", "drop"))
+		vt_err_set(err, VT_ECLAIM,
+			"%s: the policy asks for a second person before %s@%s gives up what it "
+			"holds: there, `voxtrail %s --delete --force %s %s --ask FILE` first",
+			l->peer.said, repo, word, kind, repo, word);
+	vt_policy_release(&policy);
 	return err->code;
-}
-
-static int sync_contents(const struct local *l, struct vt_err *err)
-{
-	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO,
-								      "%s: cannot make writes "
-								      "durable",
-								      l->s->dir)
-							    : 0;
-}
-
-static void forget_waiting(struct local *l)
-{
-	for (size_t i = 0; i < l->tmp.n; i++)
-		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
-	vt_strs_release(&l->name);
-	vt_strs_release(&l->tmp);
-}
-
-static int local_flush(struct vt_peer *p, struct vt_err *err)
-{
-	struct local *l = (struct local *)p;
-	int rc = l->tmp.n ? check_bytes(l, err) : 0;
-
-	if (!rc && l->tmp.n)
-		rc = sync_contents(l, err);
-	if (!rc)
-		rc = publish_kind(l, "objects", err);
-	if (!rc)
-		rc = publish_kind(l, "trees", err);
-	if (!rc)
-		rc = take_signatures(l, err);
-	if (!rc)
-		rc = publish_records(l, err);
-	if (!rc)
-		rc = vt_received_tell(l->s, &l->name, "results", err);
-	if (!rc)
-		rc = publish_kind(l, "results", err);
-	if (!rc)
-		rc = publish_kind(l, "commits", err);
-	forget_waiting(l);
-	return rc;
 }
 
 static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from,
@@ -570,11 +224,13 @@ static int local_move(struct vt_peer *p, const char *repo, const char *name, con
 	bool forward = true;
 	int rc = 0;
 
-	if (*from && !force && !strncmp(name, "tags/", 5) && strcmp(from, to))
-		forward = false;
-	else if (*from && !force)
+	if (*from && !strncmp(name, "tags/", 5))
+		forward = !strcmp(from, to);
+	else if (*from)
 		rc = vt_repo_descends(l->s, to, from, &forward, err);
-	if (!rc && !forward)
+	if (!rc && !forward && force)
+		rc = check_drop(l, repo, name, err);
+	else if (!rc && !forward)
 		rc = vt_err_set(err, VT_EFAIL,
 			"%s@%s at %s is %.16s, which %.16s does not descend from; --force moves "
 			"it all the same",
@@ -586,7 +242,7 @@ static void local_close(struct vt_peer *p)
 {
 	struct local *l = (struct local *)p;
 
-	forget_waiting(l);
+	vt_local_forget(l);
 	vt_tree_sums_release(&l->sums);
 	if (l->owns)
 		vt_store_close(l->s);
@@ -594,9 +250,9 @@ static void local_close(struct vt_peer *p)
 	free(l);
 }
 
-static const struct vt_peer_ops ops = { local_refs, local_history, local_missing, local_unsound,
-	local_vouchers, local_erased, local_bury, local_get, local_put, local_flush, local_move,
-	local_close };
+static const struct vt_peer_ops ops = { local_refs, local_history, vt_local_missing, local_unsound,
+	local_vouchers, local_erased, local_bury, local_get, vt_local_put, vt_local_flush,
+	local_move, local_close };
 
 struct vt_peer *vt_peer_local(struct vt_store *s)
 {

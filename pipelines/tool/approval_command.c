@@ -1,5 +1,6 @@
 #include "pipelines/tool/approval_command.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
@@ -20,24 +21,27 @@ struct vt_json *vt_decision(const char *kind, const char *what, const char *whom
 	return j;
 }
 
-void vt_decision_records(struct vt_json *decision, const struct vt_strs *ids)
+void vt_decision_list(struct vt_json *decision, const char *what, const struct vt_strs *names)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
+	char *count = vt_asprintf("n_%s", what), *digest = vt_asprintf("%s_sha256", what);
 	struct vt_buf all = VT_BUF_INIT;
 	struct vt_digest d;
 	char hex[VT_HEX];
 
-	for (size_t i = 0; i < ids->n; i++) {
-		vt_buf_printf(&all, "%s\n", ids->v[i]);
-		if (ids->n <= LISTED)
-			vt_json_push(list, vt_json_new_text(ids->v[i]));
+	for (size_t i = 0; i < names->n; i++) {
+		vt_buf_printf(&all, "%s\n", names->v[i]);
+		if (names->n <= LISTED)
+			vt_json_push(list, vt_json_new_text(names->v[i]));
 	}
 	d = vt_digest_bytes(all.data ? all.data : "", all.len);
 	vt_digest_hex(hex, &d);
-	vt_json_put_int(decision, "n_records", (int64_t)ids->n);
-	vt_json_put_text(decision, "records_sha256", hex);
-	vt_json_put(decision, "records", list);
+	vt_json_put_int(decision, count, (int64_t)names->n);
+	vt_json_put_text(decision, digest, hex);
+	vt_json_put(decision, what, list);
 	vt_buf_release(&all);
+	free(count);
+	free(digest);
 }
 
 bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
@@ -70,7 +74,7 @@ bool vt_decide_vouch(struct vt_store *s, const struct vt_strs *dirs, const char 
 	}
 	vt_strs_unique(&ids);
 	decision = vt_decision("trust", NULL, NULL, reason);
-	vt_decision_records(decision, &ids);
+	vt_decision_list(decision, "records", &ids);
 	if (err->code)
 		vt_json_free(decision);
 	else

@@ -17,8 +17,9 @@
 struct vt_json *vt_decision(const char *kind, const char *what, const char *whom,
 	const char *reason);
 
-/* Adds the records, one by one where they are not many, else their number and digest. */
-void vt_decision_records(struct vt_json *decision, const struct vt_strs *ids);
+/* Adds names (of records, of files): how many, their digest, and where they are not many the names
+ * themselves. */
+void vt_decision_list(struct vt_json *decision, const char *what, const struct vt_strs *names);
 
 /* True if the decision may be taken now: no second person is needed, or one stands behind it.
  * Takes decision.  Where --ask wrote it to its file that is said, and nothing is to be done. */

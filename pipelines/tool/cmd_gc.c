@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/store/gc.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
@@ -13,10 +14,55 @@ static void found(void *ctx, const char *path, uint64_t size)
 	vt_say("%s %llu\n", path, (unsigned long long)size);
 }
 
-static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err *err)
+/* What killed processes left is nobody's, and others come meanwhile. */
+static void note(void *ctx, const char *path, uint64_t size)
+{
+	(void)size;
+	if (strncmp(path, "tmp/", 4) && strncmp(path, "scratch/", 8))
+		vt_strs_add(ctx, path);
+}
+
+/* What goes is what was signed: commits, trees, files and results by name. */
+static bool may_sweep(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_approval *a,
+	struct vt_err *err)
+{
+	struct vt_strs goes = VT_STRS_INIT;
+	struct vt_gc_opts look = *opts;
+	struct vt_json *decision;
+	struct vt_gc_result r;
+	struct vt_policy policy;
+	bool may = false, asks;
+
+	if (vt_policy_read(&policy, s, err))
+		return false;
+	asks = vt_policy_has(&policy, "approved", "sweep");
+	vt_policy_release(&policy);
+	if (!asks && !a->ask && !a->approve.n)
+		return true;
+	decision = vt_decision("sweep", NULL, NULL, NULL);
+	look.sweep = false;
+	look.found = note;
+	look.ctx = &goes;
+	if (vt_store_gc(s, &look, &r, err)) {
+		vt_json_free(decision);
+	} else {
+		vt_strs_sort(&goes);
+		vt_decision_list(decision, "files", &goes);
+		vt_json_put_int(decision, "commits", (int64_t)r.commits);
+		vt_json_put_bool(decision, "scratch", opts->scratch);
+		may = vt_decide(s, "sweep", decision, a, err);
+	}
+	vt_strs_release(&goes);
+	return may;
+}
+
+static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_approval *a,
+	struct vt_err *err)
 {
 	struct vt_gc_result r;
 
+	if (opts->sweep && !may_sweep(s, opts, a, err))
+		return;
 	if (vt_store_gc(s, opts, &r, err))
 		return;
 	vt_say("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n",
@@ -36,6 +82,7 @@ static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_err 
 int vt_cmd_gc(int argc, char **argv)
 {
 	int sweep = 0, scratch = 0, list = 0;
+	struct vt_approval approval = { .ask = NULL };
 	long long days = 14, seconds = 10, result_days = -1;
 	const struct vt_opt opts[] = {
 		{ 0, "sweep", VT_OPT_FLAG, &sweep, NULL, "remove it" },
@@ -50,6 +97,7 @@ int vt_cmd_gc(int argc, char **argv)
 			"or a pinned commit lists them" },
 		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS",
 			"for others that publish to the store (default 10)" },
+		VT_APPROVAL_OPTS(&approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -75,7 +123,8 @@ int vt_cmd_gc(int argc, char **argv)
 					.result_days = result_days > 0 ? (long)result_days : 0,
 					.wait_seconds = (int)seconds,
 					.found = list ? found : NULL },
-				&c.err);
+				&approval, &c.err);
 	}
+	vt_strs_release(&approval.approve);
 	return vt_call_end(&c);
 }

@@ -67,7 +67,7 @@ static bool may_vouch(struct vt_store *s, const struct vt_strs *ids, struct wish
 {
 	struct vt_json *decision = vt_decision("trust", NULL, NULL, w->reason);
 
-	vt_decision_records(decision, ids);
+	vt_decision_list(decision, "records", ids);
 	return vt_decide(s, "trust", decision, &w->approval, err);
 }
 
@@ -179,6 +179,31 @@ static bool may_change(struct vt_store *s, const char *kind, const char *verb, c
 	return vt_decide(s, kind, decision, &w->approval, err);
 }
 
+/* Fewer can stop what others decide from then on, so a site may want two for this, too; they sign
+ * the whole id, and whose it is. */
+static void revoke_approver(struct vt_store *s, const char *id, struct wishes *w,
+	struct vt_err *err)
+{
+	struct vt_policy p;
+	const char *whole = id, *user = NULL;
+
+	if (vt_policy_read(&p, s, err))
+		return;
+	for (size_t i = 0; i < vt_policy_n_approvers(&p) && !user; i++) {
+		struct vt_policy_key k = vt_policy_approver(&p, i);
+
+		if (strlen(id) >= 8 && !strncmp(k.id, id, strlen(id))) {
+			whole = k.id;
+			user = k.user;
+		}
+	}
+	w->user = user;
+	if (!user || may_change(s, "revoke", "revoke-approver", whole, w, err))
+		vt_policy_revoke_approver(s, whole, w->reason, err);
+	w->user = NULL;
+	vt_policy_release(&p);
+}
+
 static void add_key(struct vt_store *s, const char *path, struct wishes *w, struct vt_err *err)
 {
 	struct vt_buf pem = VT_BUF_INIT;
@@ -282,7 +307,7 @@ static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, s
 	else if (!strcmp(verb, w->user ? "add-approver" : "add-key") && a->n == 2)
 		add_key(s, a->v[1], w, err);
 	else if (!strcmp(verb, "revoke-approver") && a->n == 2 && w->reason)
-		vt_policy_revoke_approver(s, a->v[1], w->reason, err);
+		revoke_approver(s, a->v[1], w, err);
 	else if (!strcmp(verb, "approve") && a->n == 2)
 		approve(a->v[1], w, err);
 	else if (!strcmp(verb, "waive") && a->n == 3 && w->reason)
@@ -341,7 +366,8 @@ int vt_cmd_trust(int argc, char **argv)
 			"policy               what the site and this store demand\n"
 			"demand LIST WORD     adds to this store's policy: believed "
 			"import|pull|audit, "
-			"made reuse, approved consent|erase|lift|trust|unpin (a second person)\n"
+			"made reuse, approved "
+			"consent|drop|erase|lift|revoke|sweep|trust|unpin (a second person)\n"
 			"waive LIST WORD      takes that back",
 		.least = 1,
 		.most = SIZE_MAX,

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "common/store/repo.h"
+#include "pipelines/tool/approval_command.h"
 #include "pipelines/tool/command.h"
 
 struct request {
 	const char *kind, *word;
 	const char *repo, *name, *to; /* NULL: not given */
 	int force, remove, json;
+	struct vt_approval approval;
 };
 
 static void print_refs(struct vt_store *s, const struct request *q, const struct vt_refs *refs,
@@ -67,7 +69,20 @@ static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char
 	return rc;
 }
 
-static void change(struct vt_store *s, const struct request *q, const struct vt_refs *refs,
+/* What --force gives up: from where a branch or tag goes, and to where, "" for nowhere. */
+static bool may_drop(struct vt_store *s, struct request *q, const char *name, const char *from,
+	const char *to, struct vt_err *err)
+{
+	char *ref = vt_asprintf("%s %s", q->repo, name);
+	struct vt_json *decision = vt_decision("drop", "ref", ref, NULL);
+
+	vt_json_put_text(decision, "from", from);
+	vt_json_put_text(decision, "to", to);
+	free(ref);
+	return vt_decide(s, "drop", decision, &q->approval, err);
+}
+
+static void change(struct vt_store *s, struct request *q, const struct vt_refs *refs,
 	struct vt_err *err)
 {
 	char *name = vt_asprintf("%s/%s", q->kind, q->name);
@@ -90,7 +105,9 @@ static void change(struct vt_store *s, const struct request *q, const struct vt_
 		rc = check_kept(s, refs, name, at, err);
 	else if (!q->remove)
 		rc = vt_repo_resolve(s, &c, what, err);
-	if (!rc && !vt_ref_move(s, q->repo, name, at ? at : "", q->remove ? "" : c.id, err))
+	if (!rc && at && q->force && !may_drop(s, q, name, at, c.id, err))
+		;
+	else if (!rc && !vt_ref_move(s, q->repo, name, at ? at : "", c.id, err))
 		vt_say("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is",
 			q->remove ? at : c.id);
 	vt_commit_release(&c);
@@ -98,7 +115,7 @@ static void change(struct vt_store *s, const struct request *q, const struct vt_
 	free(name);
 }
 
-static void answer(const struct request *q, const char *store, struct vt_err *err)
+static void answer(struct request *q, const char *store, struct vt_err *err)
 {
 	struct vt_store *s = NULL;
 	struct vt_refs refs = { NULL, 0, 0 };
@@ -126,6 +143,7 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 			"move one that exists; remove one although commits get lost" },
 		{ 'd', "delete", VT_OPT_FLAG, &q.remove, NULL, "remove NAME" },
 		{ 0, "json", VT_OPT_FLAG, &q.json, NULL, "list as a JSON array" },
+		VT_APPROVAL_OPTS(&q.approval),
 		VT_OPTS_END,
 	};
 	char *usage = vt_asprintf("%s REPO [NAME [REF]] | %s --delete REPO NAME", word, word);
@@ -147,6 +165,7 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 		else
 			answer(&q, c.store, &c.err);
 	}
+	vt_strs_release(&q.approval.approve);
 	rc = vt_call_end(&c);
 	free(about);
 	free(usage);
