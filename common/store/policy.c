@@ -124,7 +124,7 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct v
 		if (!rc && i == NAMED && vt_json_get(out->file[i], "approvers"))
 			rc = vt_err_set(err, VT_ECONFIG,
 				"%s: who runs a command chooses this file, so it names no "
-			        "approvers: "
+				"approvers: "
 				"put them into %s, or into the store's with `voxtrail trust "
 				"add-approver`",
 				out->path[i], out->path[MACHINE]);
@@ -409,7 +409,7 @@ static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ct
 	if (*k->user && first && first->n)
 		return vt_err_set(err, VT_EUSAGE,
 			"%s names the approvers of this machine, and only those count: add it "
-		        "there",
+			"there",
 			p->path[MACHINE]);
 	return put_key(s, p, k, *k->user ? "approver-added" : "key-added", err);
 }

@@ -16,34 +16,6 @@
 
 const char vt_peer_greeting[] = "voxtrail 2";
 
-static const char *const kinds[] = { "objects", "trees", "records", "results", "commits",
-	"signatures" };
-
-bool vt_local_parse_name(const char *name, const char **kind, struct vt_digest *id)
-{
-	const char *space = strchr(name, ' ');
-
-	for (size_t i = 0; space && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strlen(kinds[i]) == (size_t)(space - name) &&
-			!strncmp(name, kinds[i], strlen(kinds[i]))) {
-			*kind = kinds[i];
-			return vt_digest_parse(id, space + 1);
-		}
-	return false;
-}
-
-/* Path of a name in the store, caller frees; NULL (VT_EDATA) if it is no name. */
-static char *path_of(struct vt_store *s, const char *name, struct vt_err *err)
-{
-	const char *kind;
-	struct vt_digest id;
-
-	if (vt_local_parse_name(name, &kind, &id))
-		return vt_store_path(s, kind, &id);
-	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
-	return NULL;
-}
-
 static int local_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err)
 {
 	return vt_refs_list(out, ((struct local *)p)->s, repo, err);
@@ -60,31 +32,6 @@ static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt
 	struct vt_err *err)
 {
 	return vt_repo_walk(((struct local *)p)->s, tips, add_commit, out, err);
-}
-
-int vt_local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
-	struct vt_err *err)
-{
-	struct vt_store *s = ((struct local *)p)->s;
-
-	/* what is found here is relied on: gc must not sweep it before something names it */
-	if (vt_store_use(s, err))
-		return err->code;
-	for (size_t i = 0; i < names->n; i++) {
-		char *path = path_of(s, names->v[i], err);
-		const char *kind;
-		struct vt_digest id;
-
-		if (!path)
-			return err->code;
-		/* what was erased here is not lacking */
-		if (!vt_fs_exists(path) &&
-			!(vt_local_parse_name(names->v[i], &kind, &id) &&
-				!strcmp(kind, "objects") && vt_erased_has(s, &id)))
-			vt_strs_add(out, names->v[i]);
-		free(path);
-	}
-	return 0;
 }
 
 static int local_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
@@ -168,7 +115,7 @@ static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct v
 
 static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, struct vt_err *err)
 {
-	char *path = path_of(l->s, name, err);
+	char *path = vt_local_path(l->s, name, err);
 	struct vt_reader r = { NULL, 0, -1, NULL };
 	struct stat st;
 	int rc;

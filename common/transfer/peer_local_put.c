@@ -21,6 +21,58 @@
 #include "common/store/policy.h"
 #include "common/store/signatures.h"
 
+static const char *const kinds[] = { "objects", "trees", "records", "results", "commits",
+	"signatures" };
+
+bool vt_local_parse_name(const char *name, const char **kind, struct vt_digest *id)
+{
+	const char *space = strchr(name, ' ');
+
+	for (size_t i = 0; space && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strlen(kinds[i]) == (size_t)(space - name) &&
+			!strncmp(name, kinds[i], strlen(kinds[i]))) {
+			*kind = kinds[i];
+			return vt_digest_parse(id, space + 1);
+		}
+	return false;
+}
+
+char *vt_local_path(struct vt_store *s, const char *name, struct vt_err *err)
+{
+	const char *kind;
+	struct vt_digest id;
+
+	if (vt_local_parse_name(name, &kind, &id))
+		return vt_store_path(s, kind, &id);
+	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
+	return NULL;
+}
+
+int vt_local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
+{
+	struct vt_store *s = ((struct local *)p)->s;
+
+	/* what is found here is relied on: gc must not sweep it before something names it */
+	if (vt_store_use(s, err))
+		return err->code;
+	for (size_t i = 0; i < names->n; i++) {
+		char *path = vt_local_path(s, names->v[i], err);
+		const char *kind;
+		struct vt_digest id;
+
+		if (!path)
+			return err->code;
+		/* what was erased here is not lacking */
+		if (!vt_fs_exists(path) &&
+			!(vt_local_parse_name(names->v[i], &kind, &id) &&
+				!strcmp(kind, "objects") && vt_erased_has(s, &id)))
+			vt_strs_add(out, names->v[i]);
+		free(path);
+	}
+	return 0;
+}
+
 static char *waiting_path(const struct local *l, size_t i)
 {
 	return vt_asprintf("%s/tmp/%s", l->s->dir, l->tmp.v[i]);
