@@ -1,7 +1,10 @@
-/* select: scores of subjects or checkpoints, and a directory of them -> those that are kept.
+/* select: scores of subjects or checkpoints, or a list of names, and a directory of them -> those
+ * that are kept.
  *
- * in   scores    outputs of evaluate or train
+ * in   scores    outputs of evaluate or train, or
+ *      names     a list
  *      from      a directory with an entry each (optional): patches of crop-patch, checkpoints
+ *      manifest  with names: `from` holds raw scans, whose files it knows
  * out selection.json, and of `from` what is kept */
 #include <math.h>
 #include <stddef.h>
@@ -10,6 +13,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/json.h"
+#include "common/seg/manifest.h"
 #include "common/seg/select.h"
 #include "common/stage/stage.h"
 
@@ -24,11 +28,18 @@ static const char *const sides[] = { "high", "low", NULL };
 static const char *const fates[] = { "keep", "drop", "refuse", NULL };
 
 static const struct vt_port in[] = {
-	{ "scores", VT_PORT_DIR, false,
+	{ "scores", VT_PORT_DIR, true,
 		"of subjects: output of evaluate, or a directory of several; of models: a "
 		"directory of "
 		"outputs of evaluate or train" },
-	{ "from", VT_PORT_DIR, true, "what is selected, an entry each, by the scores' names" },
+	{ "names", VT_PORT_FILE, true,
+		"instead of scores: who is kept; a name a line, a table with a column subject, or "
+		"a JSON list" },
+	{ "from", VT_PORT_DIR, true,
+		"what is selected, an entry each, by the names of the scores or of the list" },
+	{ "manifest", VT_PORT_FILE, true,
+		"with --names: --from holds scans as it lays them out; the files it names of who "
+		"is kept are copied" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -179,37 +190,25 @@ static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n
 	return rc;
 }
 
-static int write_selection(const struct vt_stage_run *r, const struct vt_scored *s, size_t n,
-	struct vt_json *unscored, struct vt_err *err)
+static int write_selection(const struct vt_stage_run *r, const char *by, struct vt_json *kept,
+	struct vt_json *dropped, struct vt_json *unscored, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *kept = vt_json_new(VT_JSON_ARRAY),
-		       *dropped = vt_json_new(VT_JSON_ARRAY);
-	char *path = vt_path_join(vt_stage_out(r), "selection.json");
-	struct vt_buf text = VT_BUF_INIT;
-	int rc;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	for (size_t i = 0; i < n; i++)
-		note(s[i].kept ? kept : dropped, s[i].name, &s[i]);
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "by", p->by);
+	vt_json_put_text(j, "by", by);
 	vt_json_put(j, "kept", kept);
 	vt_json_put(j, "dropped", dropped);
 	vt_json_put(j, "unscored", unscored);
-	vt_json_pretty(&text, j);
-	vt_buf_char(&text, '\n');
-	rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
-	vt_buf_release(&text);
-	vt_json_free(j);
-	free(path);
-	return rc;
+	return vt_stage_write_json(r, "selection.json", j, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int by_scores(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
 	const char *root = vt_stage_input(r, "scores");
-	struct vt_json *unscored = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *unscored = vt_json_new(VT_JSON_ARRAY), *kept = vt_json_new(VT_JSON_ARRAY),
+		       *dropped = vt_json_new(VT_JSON_ARRAY);
 	struct vt_select_opts o;
 	struct vt_scored *s = NULL;
 	size_t n = 0;
@@ -223,31 +222,231 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		if (vt_stage_input(r, "from"))
 			rc = copy_kept(r, s, n, unscored, err);
 	}
-	if (rc)
+	for (size_t i = 0; i < n; i++)
+		note(s[i].kept ? kept : dropped, s[i].name, &s[i]);
+	if (!rc) {
+		rc = write_selection(r, p->by, kept, dropped, unscored, err);
+	} else {
+		vt_json_free(kept);
+		vt_json_free(dropped);
 		vt_json_free(unscored);
-	else
-		rc = write_selection(r, s, n, unscored, err);
+	}
 	vt_scores_free(s, n);
 	return rc;
 }
 
+/* --- by a list of names ------------------------------------------------------ */
+
+struct listed {
+	struct vt_stage_run *r;
+	struct vt_manifest *m; /* NULL: an entry of `from` a name */
+	const char *from;
+	struct vt_strs names, there; /* sorted */
+};
+
+static int find_entries(struct listed *k, struct vt_err *err)
+{
+	struct vt_strs all = VT_STRS_INIT;
+	int rc = vt_fs_list(&all, k->from, err);
+
+	for (size_t i = 0; !rc && i < all.n; i++) {
+		char *path = vt_path_join(k->from, all.v[i]);
+
+		if (!vt_fs_is_stray(all.v[i]) && vt_fs_is_dir(path) &&
+			strcmp(all.v[i], "quarantine"))
+			vt_strs_add(&k->there, all.v[i]);
+		free(path);
+	}
+	vt_strs_release(&all);
+	return rc;
+}
+
+/* Who was refused on the way to `from` is known there, and stays refused. */
+static int take_refused(struct listed *k, const char *name, bool *was, struct vt_err *err)
+{
+	char *from = vt_asprintf("%s/quarantine/%s.json", k->from, name),
+	     *dir = vt_path_join(vt_stage_out(k->r), "quarantine"),
+	     *to = vt_asprintf("%s/%s.json", dir, name);
+	int rc = 0;
+
+	*was = !k->m && vt_fs_exists(from);
+	if (*was)
+		rc = vt_fs_mkdirs(dir, err);
+	if (*was && !rc)
+		rc = vt_fs_copy(from, to, 0644, err);
+	free(from);
+	free(dir);
+	free(to);
+	return rc;
+}
+
+/* Names that nobody there has are the list's fault, all of them together. */
+static int check_known(struct listed *k, struct vt_json *refused, struct vt_err *err)
+{
+	struct vt_buf unknown = VT_BUF_INIT;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < k->names.n; i++) {
+		const char *name = k->names.v[i];
+		bool was;
+
+		if (vt_strs_hold(&k->there, name))
+			continue;
+		rc = take_refused(k, name, &was, err);
+		if (!rc && was)
+			note(refused, name, NULL);
+		else if (!rc && n++ < 5)
+			vt_buf_printf(&unknown, "%s\"%s\"", n > 1 ? ", " : "", name);
+	}
+	if (!rc && n)
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: %zu of its %zu names are of nobody in %s: %s%s; there are %zu, such "
+			"as \"%s\"",
+			vt_stage_input(k->r, "names"), n, k->names.n, k->from, unknown.data,
+			n > 5 ? ", ..." : "", k->there.n, k->there.n ? k->there.v[0] : "");
+	vt_buf_release(&unknown);
+	return rc;
+}
+
+static void add_files(struct vt_strs *files, const struct listed *k, const struct vt_strs *patterns,
+	const char *subject)
+{
+	for (size_t i = 0; i < patterns->n; i++) {
+		char *file = vt_manifest_fill(k->m, patterns->v[i], subject),
+		     *path = file ? vt_path_join(k->from, file) : NULL;
+
+		if (path && vt_fs_exists(path))
+			vt_strs_add(files, file);
+		free(path);
+		free(file);
+	}
+}
+
+static int copy_file(const struct listed *k, const char *file, struct vt_err *err)
+{
+	char *from = vt_path_join(k->from, file), *to = vt_path_join(vt_stage_out(k->r), file),
+	     *dir = vt_xstrndup(to, (size_t)(vt_path_name(to) - to - 1));
+	int rc = vt_fs_mkdirs(dir, err);
+
+	if (!rc)
+		rc = vt_fs_copy(from, to, 0644, err);
+	free(from);
+	free(to);
+	free(dir);
+	return rc;
+}
+
+/* Whatever the manifest may mean by the subject's files; the stage that reads them judges them. */
+static int copy_subject(void *ctx, const char *subject, struct vt_err *err)
+{
+	struct listed *k = ctx;
+	struct vt_strs files = VT_STRS_INIT;
+	int rc = 0;
+
+	if (!vt_strs_hold(&k->there, subject))
+		return 0;
+	if (!k->m)
+		return copy_entry(k->from, subject, vt_stage_out(k->r), err);
+	for (int c = 0; c < k->m->n_channels; c++)
+		add_files(&files, k, &k->m->channel[c].files, subject);
+	add_files(&files, k, &k->m->mask_files, subject);
+	add_files(&files, k, &k->m->label_files, subject);
+	vt_strs_unique(&files);
+	if (!files.n)
+		rc = vt_err_set(err, VT_ENOINPUT, "subject %s: none of its files is below %s",
+			subject, k->from);
+	for (size_t i = 0; !rc && i < files.n; i++)
+		rc = copy_file(k, files.v[i], err);
+	vt_strs_release(&files);
+	return rc;
+}
+
+static int select_listed(struct listed *k, struct vt_json *dropped, struct vt_json *refused,
+	struct vt_err *err)
+{
+	int rc = vt_select_read_names(&k->names, vt_stage_input(k->r, "names"), err);
+
+	if (!rc && vt_stage_input(k->r, "manifest"))
+		rc = vt_manifest_read(&k->m, vt_stage_input(k->r, "manifest"), err);
+	if (!rc)
+		rc = k->m ? vt_manifest_subjects(&k->there, k->m, k->from, err)
+			  : find_entries(k, err);
+	if (!rc)
+		rc = check_known(k, refused, err);
+	for (size_t i = 0; !rc && i < k->there.n; i++)
+		if (!vt_strs_hold(&k->names, k->there.v[i]))
+			note(dropped, k->there.v[i], NULL);
+	return rc ? rc : vt_stage_each(k->r, &k->names, copy_subject, k, err);
+}
+
+static int by_names(struct vt_stage_run *r, struct vt_err *err)
+{
+	struct vt_json *kept = vt_json_new(VT_JSON_ARRAY), *dropped = vt_json_new(VT_JSON_ARRAY),
+		       *refused = vt_json_new(VT_JSON_ARRAY);
+	struct listed k = { .r = r, .from = vt_stage_input(r, "from") };
+	int rc = select_listed(&k, dropped, refused, err);
+
+	for (size_t i = 0; i < k.names.n; i++)
+		if (vt_strs_hold(&k.there, k.names.v[i]))
+			note(kept, k.names.v[i], NULL);
+	if (refused->n)
+		vt_stage_note(r, "refused_before", refused);
+	else
+		vt_json_free(refused);
+	if (!rc) {
+		vt_stage_note(r, "subjects", vt_json_new_texts(&k.names));
+		rc = write_selection(r, "names", kept, dropped, vt_json_new(VT_JSON_ARRAY), err);
+	} else {
+		vt_json_free(kept);
+		vt_json_free(dropped);
+	}
+	vt_strs_release(&k.names);
+	vt_strs_release(&k.there);
+	vt_manifest_free(k.m);
+	return rc;
+}
+
+static int run(struct vt_stage_run *r, struct vt_err *err)
+{
+	const struct params *p = vt_stage_params(r);
+	bool scores = vt_stage_input(r, "scores") != NULL,
+	     names = vt_stage_input(r, "names") != NULL;
+
+	if (scores == names)
+		return vt_err_set(err, VT_EUSAGE, "give either --scores DIR or --names FILE");
+	if (names && !vt_stage_input(r, "from"))
+		return vt_err_set(err, VT_EUSAGE, "--names FILE: give --from DIR, where they are");
+	if (names && (p->of || p->keep_best || p->drop_worst || p->keep_share < 1 || *p->limit))
+		return vt_err_set(err, VT_EUSAGE,
+			"--names FILE says who is kept: no limits and no --of models beside it");
+	if (!names && vt_stage_input(r, "manifest"))
+		return vt_err_set(err, VT_EUSAGE, "--manifest goes with --names");
+	return names ? by_names(r, err) : by_scores(r, err);
+}
+
 static const struct vt_stage stage = {
 	.name = "select",
-	.version = "4",
-	.summary =
-		"Keeps the best of a directory by scores: subjects without the worst, top models.",
+	.version = "5",
+	.summary = "Keeps some of a directory: a list of subjects, or the best by scores.",
 	.output = "selection.json: kept, dropped and unscored names; the kept entries of --from",
-	.about = "Scores of subjects are read from evaluate's subjects.csv, those of models from "
-		 "its "
-		 "metrics.json or from train's checkpoint.json; several values of one name count "
-		 "with "
-		 "their mean. All limits hold together. Of equal scores the name that comes first "
-		 "is "
-		 "the better.\n\n"
-		 "So a network is trained again without the cases it fails on (--of subjects "
-		 "--drop-worst 10 --from patches), and the two best of each fold make an ensemble "
-		 "(--of "
-		 "models --keep-best 2 --group _ --from checkpoints).",
+	.about =
+		"Scores of subjects are read from evaluate's subjects.csv, those of models from "
+		"its "
+		"metrics.json or from train's checkpoint.json; several values of one name count "
+		"with "
+		"their mean. All limits hold together. Of equal scores the name that comes first "
+		"is "
+		"the better.\n\n"
+		"So a network is trained again without the cases it fails on (--of subjects "
+		"--drop-worst 10 --from patches), and the two best of each fold make an ensemble "
+		"(--of "
+		"models --keep-best 2 --group _ --from checkpoints).\n\n"
+		"With --names, a list of subjects is kept; limits do not go with it. --from is the "
+		"output of a stage, an entry a subject, or with --manifest a cohort as it was "
+		"published, of which the output keeps the layout: scans, masks and label maps "
+		"that the manifest names. A name that stands twice or that nobody there has is "
+		"refused; who is in quarantine there stays so.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

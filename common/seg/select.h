@@ -1,4 +1,4 @@
-/* select.h - scores of subjects or of checkpoints, and which of them are kept.
+/* select.h - scores of subjects or of checkpoints, or a list of names, and which are kept.
  *
  *      struct vt_scored *s = NULL;
  *      vt_scores_of_subjects(&s, &n, root, "dice", "", err);
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 
 struct vt_scored {
@@ -43,5 +44,10 @@ void vt_scores_free(struct vt_scored *s, size_t n);
 
 /* Sets kept.  Equal scores: the name that comes first is the better. */
 void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o);
+
+/* The names of a file, sorted: a JSON list of texts, the column "subject" of a table (CSV), or a
+ * name a line.  VT_EDATA with path and name for one that stands twice or can be no subject's, and
+ * for a list of nobody. */
+int vt_select_read_names(struct vt_strs *names, const char *path, struct vt_err *err);
 
 #endif
