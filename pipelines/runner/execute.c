@@ -527,19 +527,6 @@ int vt_run_signal(const struct vt_run *r)
 	return r->signal;
 }
 
-/* SIGCHLD, and of the signals that end a process those that whoever started us does not ignore. */
-static void awaited_signals(sigset_t *set)
-{
-	static const int ending[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction old;
-
-	sigemptyset(set);
-	sigaddset(set, SIGCHLD);
-	for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
-		if (!sigaction(ending[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaddset(set, ending[i]);
-}
-
 static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 {
 	const struct timespec tick = { 0, 100000000 }, soon = { 0, 10000000 }, now = { 0, 0 };
@@ -583,7 +570,8 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 				"there are %lld; --gpus 0 runs without",
 				r->spec->path, p->pointer, p->gpus, r->opts.gpus);
 	}
-	awaited_signals(&signals);
+	vt_run_ending_signals(&signals);
+	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	r->active = vt_xcalloc((size_t)r->opts.jobs + 1, sizeof *r->active);
 	r->done = vt_xcalloc(GROUP + (size_t)r->opts.jobs, sizeof *r->done);

@@ -2,6 +2,8 @@
 #ifndef PIPELINES_RUNNER_JOB_INTERNAL_H
 #define PIPELINES_RUNNER_JOB_INTERNAL_H
 
+#include <signal.h>
+
 #include "pipelines/runner/job.h"
 #include "pipelines/runner/runner.h"
 
@@ -70,6 +72,8 @@ bool vt_run_held(const struct vt_run *run, const char *name, struct vt_snapshot 
 /* Publishes the job's output and says how it ended. */
 void vt_job_finish(struct vt_run *run, struct vt_job *job);
 void vt_job_move(struct vt_job *job, struct vt_task *task, enum vt_datum_state to);
+/* The signals that end a process, but for those that whoever started us ignores. */
+void vt_run_ending_signals(sigset_t *set);
 double vt_seconds_since(const struct timespec *start);
 
 #endif

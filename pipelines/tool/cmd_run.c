@@ -1,5 +1,6 @@
 /* voxtrail run SPEC: see docs/pipelines.md */
 #include <glob.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "pipelines/tool/command.h"
 #include "pipelines/runner/job.h"
 #include "pipelines/runner/run_progress.h"
+#include "pipelines/runner/watch.h"
 
 static long long count_devices(void)
 {
@@ -67,15 +69,24 @@ static void end_by_signal(int number)
 	raise(number);
 }
 
-static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout,
-	struct vt_err *err)
+struct watching {
+	struct vt_buf seen; /* what the inputs hold (watch.h) */
+	bool opened;        /* as a run found them */
+};
+
+/* w: NULL, or told of the run as soon as it is open.  Returns the signal that stopped it, or 0. */
+static int run_once(const struct vt_spec *spec, const struct vt_run_opts *o, const char *checkout,
+	struct watching *w, struct vt_err *err)
 {
-	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	int stopped = 0;
 
-	if (!vt_command_spec(&spec, file, err) && !vt_run_open(&run, spec, o, err) &&
+	if (!vt_run_open(&run, spec, o, err) &&
 		!(checkout && vt_run_checkout_check(run, checkout, err))) {
+		if (w) {
+			vt_watch_seen(&w->seen, run);
+			w->opened = true;
+		}
 		int rc = vt_run_execute(run, err);
 
 		stopped = vt_run_signal(run);
@@ -87,15 +98,105 @@ static void run_spec(const char *file, const struct vt_run_opts *o, const char *
 			vt_run_progress_results(run, o->store, checkout);
 	}
 	vt_run_close(run);
+	return stopped;
+}
+
+static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout,
+	struct vt_err *err)
+{
+	struct vt_spec *spec = NULL;
+	int stopped = 0;
+
+	if (!vt_command_spec(&spec, file, err))
+		stopped = run_once(spec, o, checkout, NULL, err);
 	vt_spec_free(spec);
 	if (stopped)
 		end_by_signal(stopped);
+}
+
+/* --- waiting for commits ----------------------------------------------------- */
+
+/* What no commit will mend. */
+static bool is_for_good(const struct vt_err *err)
+{
+	return err->code == VT_EUSAGE || err->code == VT_ECANTCREAT || err->code == VT_ECONFIG;
+}
+
+static void report_run(struct vt_err *err)
+{
+	if (err->code)
+		vt_say_err("voxtrail run: this run ended with %d%s%s; the next commit starts "
+			   "another\n",
+			err->code, *err->text ? ": " : "", err->text);
+	*err = (struct vt_err)VT_ERR_INIT;
+}
+
+/* Reads the spec anew; one that became wrong meanwhile stays what it was. */
+static void read_again(struct vt_spec **spec, const char *file, struct vt_err *err)
+{
+	struct vt_spec *new = NULL;
+
+	if (!vt_command_spec(&new, file, err)) {
+		vt_spec_free(*spec);
+		*spec = new;
+	} else if (*spec) {
+		report_run(err);
+	}
+}
+
+/* One run, and the wait for what starts the next; the signal that ends the watch, or 0. */
+static int watch_once(const struct vt_spec *spec, struct vt_run_opts *o, const char *checkout,
+	double every, struct vt_err *err)
+{
+	struct watching w = { VT_BUF_INIT, false };
+	int stopped = 0, waiting = 0;
+	bool busy;
+
+	if (!vt_watch_heads(&w.seen, spec, o->store, err))
+		stopped = run_once(spec, o, checkout, &w, err);
+	busy = err->code == VT_EDEVICE && !w.opened;
+	if (w.opened)
+		o->repos = NULL;
+	if (!stopped && !is_for_good(err)) {
+		if (!busy)
+			report_run(err);
+		*err = (struct vt_err)VT_ERR_INIT;
+		vt_log(VT_LOG_INFO, "watch", "spec=\"%s\" store=\"%s\" note=\"%s\"", spec->path,
+			o->store, busy ? "another run is using the store" : "waits for commits");
+		vt_watch_wait(&waiting, busy ? NULL : &w.seen, spec, o, every, err);
+	}
+	vt_buf_release(&w.seen);
+	if (stopped)
+		end_by_signal(stopped);
+	if (waiting)
+		vt_say_err("voxtrail run: stopped by %s while it waited\n", strsignal(waiting));
+	return stopped ? stopped : waiting;
+}
+
+/* A run, then another whenever an input has moved, until a signal.  What --repo names is committed
+ * by the first run that can start; another run in the store is waited for. */
+static void watch(const char *file, struct vt_run_opts *o, const char *checkout, double every,
+	struct vt_err *err)
+{
+	struct vt_spec *spec = NULL;
+	int lock = -1;
+
+	vt_watch_open(&lock, o->store, err);
+	do {
+		if (!err->code)
+			read_again(&spec, file, err);
+	} while (!err->code && !watch_once(spec, o, checkout, every, err));
+	vt_spec_free(spec);
+	if (lock >= 0)
+		close(lock);
 }
 
 int vt_cmd_run(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
 	struct vt_run_opts o = { .gpus = count_devices(), .repos = &repos };
+	int watching = 0;
+	double every = NAN;
 	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto", *argo = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
@@ -117,6 +218,10 @@ int vt_cmd_run(int argc, char **argv)
 			"execute an emitted Argo workflow instead of a spec" },
 		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR",
 			"link every output to DIR/<pipeline>" },
+		{ 0, "watch", VT_OPT_FLAG, &watching, NULL,
+			"stay, and run again when an input has a new commit" },
+		{ 0, "every", VT_OPT_REAL, &every, "SECONDS",
+			"with --watch: between two looks (default 2)" },
 		{ 0, "log", VT_OPT_STRING, &log, "FORM", "json or text" },
 		VT_OPTS_END,
 	};
@@ -137,10 +242,17 @@ int vt_cmd_run(int argc, char **argv)
 		else if ((c.args.n == 1) == (argo != NULL) || o.jobs < 1)
 			vt_err_set(&c.err, VT_EUSAGE,
 				"give one spec file or --argo FILE, and --jobs of at least 1");
+		else if ((!isnan(every) && !watching) || (watching && argo) || every < 0.1 ||
+			every > 86400)
+			vt_err_set(&c.err, VT_EUSAGE,
+				"--watch goes with a spec file, and --every SECONDS (0.1 to 86400) "
+				"with --watch");
 		else if (argo)
 			run_argo(argo, &o, view, checkout, &c.err);
-		else if (!vt_view_choose(&o.view, view, o.jobs, &c.err))
+		else if (!vt_view_choose(&o.view, view, o.jobs, &c.err) && !watching)
 			run_spec(c.args.v[0], &o, checkout, &c.err);
+		else if (!c.err.code)
+			watch(c.args.v[0], &o, checkout, isnan(every) ? 2 : every, &c.err);
 	}
 	vt_strs_release(&repos);
 	return vt_call_end(&c);

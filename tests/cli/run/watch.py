@@ -1,0 +1,122 @@
+"""run --watch: starts by itself when data is committed, runs only what is new, does what the triggers say, outlives a failed run, a wrong spec and
+another run, is alone on its store, and ends when asked to."""
+import fcntl, json, os, signal, subprocess, time
+from _checks import say
+
+T = os.environ["T"]
+os.chdir(T)
+IMAGE = "x@sha256:" + "0" * 64
+LINES = ["echo $(ls /pfs/scans) >>%s/ran" % T, "if grep -rq BAD /pfs/scans; then exit 9; fi", "if grep -rq SLOW /pfs/scans; then sleep 60; fi", "cp -r /pfs/scans/. /pfs/out"]
+
+
+def spec(**more):
+    json.dump([{"pipeline": {"name": "p"}, "transform": {"image": IMAGE, "cmd": ["sh"], "stdin": LINES},
+                "input": {"cross": [{"pfs": dict({"name": "scans", "repo": "scans", "glob": "/*"}, **more)}, {"pfs": {"name": "m", "repo": "m", "glob": "/"}}]}}], open("spec.json", "w"))
+
+
+def subject(name, text="x"):
+    os.makedirs("in", exist_ok=True)
+    open("in/" + name, "w").write(text)
+
+
+def commit():
+    subprocess.run(["voxtrail", "commit", "scans", "in", "--store", "s"], check=True, capture_output=True)
+
+
+def start(*more):
+    # in a session of its own and with signals as a service manager leaves them
+    return subprocess.Popen(["voxtrail", "run", "spec.json", "--watch", "--every", "0.1", "--store", "s", "--log", "text", *more], stderr=open("err", "w"), start_new_session=True,
+                            preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (2, 15, 1)])
+
+
+def until(test, seconds=30):
+    end = time.time() + seconds
+    while time.time() < end and not test():
+        time.sleep(0.05)
+    return bool(test())
+
+
+ran = lambda: open("ran").read().split() if os.path.exists("ran") else []
+log = lambda: open("err").read()
+waits = lambda n: until(lambda: log().count('note="waits for commits"') >= n)
+spec()
+open("m.txt", "w").write("1")
+w = start("--repo", "m=m.txt")
+say(waits(1) and "repo scans has no commit" in log() and ran() == [], "nothing is committed yet: it says so and waits", log())
+subject("a")
+commit()
+say(waits(2) and ran() == ["a"], "a commit starts a run", log())
+subject("b")
+commit()
+say(waits(3) and ran() == ["a", "b"], "the second commit runs what is new, and only that", (ran(), log()))
+cpu = lambda: sum(map(int, open("/proc/%d/stat" % w.pid).read().rsplit(")", 1)[1].split()[11:13]))
+before = cpu()
+time.sleep(1.5)
+say(log().count("waits for commits") == 3 and cpu() - before <= 15, "waiting is cheap, and starts nothing", cpu() - before)
+p = subprocess.run(["voxtrail", "run", "spec.json", "--watch", "--store", "s"], capture_output=True, text=True, timeout=20)
+say(p.returncode == 75 and "another `voxtrail run --watch` is waiting" in p.stderr, "a second watch of the store is refused", p.stderr)
+subject("c", "BAD")
+commit()
+say(waits(4) and "failed: /c of p ended with 9" in log() and "this run ended with 1; the next commit starts another" in log() and w.poll() is None, "a failed run is told, and outlived", log())
+subject("c")
+commit()
+say(waits(5) and ran().count("c") >= 2 and 'state=done datums=3 success=1 skipped=2' in log(), "the commit that mends it runs what had failed", log())
+os.makedirs("m2", exist_ok=True)
+open("m2/manifest.json", "w").write("2")
+subprocess.run(["voxtrail", "commit", "m", "m2", "--store", "s"], check=True, capture_output=True)
+say(until(lambda: log().count("success=3 skipped=0") >= 1), "what --repo bound is bound once: a later commit counts", log())
+waits(6)
+good = open("spec.json").read()
+open("spec.json", "w").write("[{")
+k = log().count("waits for commits")
+subject("d")
+commit()
+say(until(lambda: "d" in ran()) and w.poll() is None and "the next commit starts another" in log(), "a spec that became wrong: said, and the one before goes on", log())
+until(lambda: log().count("waits for commits") > k)
+open("spec.json", "w").write(good)
+lock = open("s/runner/lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+subject("e")
+commit()
+say(until(lambda: "another run is using the store" in log()) and "e" not in ran(), "another run has the store: it waits for it")
+lock.close()
+say(until(lambda: "e" in ran()), "and goes on behind it", log())
+k = log().count("waits for commits")
+until(lambda: log().count("waits for commits") > k, 3)
+w.send_signal(signal.SIGTERM)
+say(w.wait(20) == 0 and "stopped by Terminated while it waited" in log(), "SIGTERM while it waits ends it: 0", (w.returncode, log()[-300:]))
+subject("f", "SLOW")
+commit()
+w = start()
+until(lambda: "f" in ran())
+w.send_signal(signal.SIGTERM)
+say(w.wait(20) == -signal.SIGTERM and "stopped by Terminated; what was finished is kept" in log(), "SIGTERM in a run: it is stopped as without --watch", (w.returncode, log()[-300:]))
+subject("f")
+commit()
+
+# --- what triggers say ---------------------------------------------------------------------------------------------------------
+spec(trigger={"commits": 2})
+os.remove("ran")
+w = start("--repo", "m=m.txt")
+say(waits(1) and ran() == [], "a trigger of two commits: the first is not enough", log())
+subject("g")
+commit()
+say(until(lambda: "g" in ran()), "the second is", log())
+waits(2)
+n = len(ran())
+subject("h")
+commit()
+say(waits(3) and len(ran()) == n and 'note="waits"' in log(), "one more waits", log())
+w.kill()
+w.wait()
+w = start()
+say(waits(1) and len(ran()) == n, "killed and started again it knows how far it was", log())
+subject("i")
+commit()
+say(until(lambda: "i" in ran() and "h" in ran()), "and goes on from there", log())
+waits(2)
+w.terminate()
+w.wait(20)
+for args, what in ((["--every", "2"], "with --watch"), (["--watch", "--every", "0"], "0.1 to 86400")):
+    p = subprocess.run(["voxtrail", "run", "spec.json", "--store", "s", *args], capture_output=True, text=True, timeout=20)
+    say(p.returncode == 64 and what in p.stderr, "run %s: 64" % " ".join(args), p.stderr)
