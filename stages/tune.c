@@ -154,13 +154,15 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "tune",
-	.version = "2",
+	.version = "3",
 	.summary = "Finds each region's threshold and least component size on validation subjects.",
 	.output =
 		"recipe.json: for --recipe of predict and evaluate; tune.json: what was chosen and "
 		"gained; candidates.csv: mean Dice of every pair",
-	.about = "Every pair of a threshold and a least size is scored for each region alone: mean "
-		 "Dice over subjects that the network was not trained on. Of equal pairs the one "
+	.about = "Every pair of a threshold and a least size is scored for each region alone, on "
+	         "the "
+		 "label file's grid as evaluate does: mean Dice over subjects that the network was "
+		 "not trained on. Of equal pairs the one "
 		 "nearest to 0.5 is taken, then the smaller size. What was found is kept where the "
 		 "label maps that predict would write gain by it over all regions; else the recipe "
 		 "says 0.5 and 0. Test subjects are never looked at.\n\n"

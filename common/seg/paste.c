@@ -53,6 +53,15 @@ void vt_paste_box(float *work, const size_t dim[3], const float *box, const stru
 		}
 }
 
+bool vt_paste_is_resampled(const struct vt_patch_file *f)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_placement p;
+
+	return !vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), &none) &&
+		p.resampled;
+}
+
 int vt_paste_inside(uint8_t *inside, const struct vt_patch_file *f, struct vt_err *err)
 {
 	struct vt_placement p;

@@ -2,6 +2,8 @@
 #ifndef COMMON_SEG_PASTE_H
 #define COMMON_SEG_PASTE_H
 
+#include <stdbool.h>
+
 #include "common/image/geometry.h"
 #include "common/image/patch_file.h"
 #include "common/seg/manifest.h"
@@ -19,6 +21,9 @@ int vt_paste_labels(const char *path, const uint8_t *bits, const struct vt_patch
  * left as it is. */
 void vt_paste_box(float *work, const size_t dim[3], const float *box,
 	const struct vt_patch_file *f);
+
+/* Whether the scan was resampled, so that the container's voxels are not the scan's. */
+bool vt_paste_is_resampled(const struct vt_patch_file *f);
 
 /* 1 for the container's voxels [z, y, x] that lie in the prepared grid, 0 for padding. */
 int vt_paste_inside(uint8_t *inside, const struct vt_patch_file *f, struct vt_err *err);

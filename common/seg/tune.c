@@ -4,7 +4,8 @@
  * the order that the search needs, from little memory, and a subject is predicted once.
  *
  * A mask's components are numbered once per threshold; a component's size, and its voxels in and
- * outside the reference, then answer for every least size. */
+ * outside the reference, then answer for every least size.  Where the scan was resampled they do
+ * not: there each mask is put onto the scan's own grid and scored as evaluate would. */
 #include "common/seg/tune.h"
 
 #include <math.h>
@@ -23,6 +24,7 @@ struct held {
 	uint32_t *voxel; /* [n], ascending */
 	uint8_t *level;  /* [n, width] */
 	size_t n, width; /* width: regions, with softmax 1 */
+	bool resampled;  /* its scan, and so its label file, has another grid */
 	uint64_t reference[VT_MAX_REGIONS];
 };
 
@@ -178,6 +180,7 @@ static int hold(struct held *h, const struct search *s, const struct vt_choice *
 	int rc = probability ? 0 : vt_err_nomem(err, all * sizeof(*probability));
 
 	h->f = target->file;
+	h->resampled = vt_paste_is_resampled(h->f);
 	h->width = s->c->softmax ? 1 : (size_t)s->c->n_regions;
 	if (!rc)
 		rc = vt_evaluate_begin(&p, choice, target, on_host, err);
@@ -240,12 +243,14 @@ static bool ignored(const struct search *s, const struct held *h, size_t v)
 
 /* Components of one mask, and what each holds: found[c], in the reference tp[c]. */
 struct parts {
+	uint32_t *label; /* of each voxel of the container */
 	size_t *size, *found, *tp;
 	uint32_t n;
 };
 
 static void release_parts(struct parts *p)
 {
+	free(p->label);
 	free(p->size);
 	free(p->found);
 	free(p->tp);
@@ -260,7 +265,7 @@ static int parts_of(struct parts *out, const struct search *s, const struct held
 	uint32_t *label = malloc(all * sizeof(*label));
 	int rc = mask && label ? 0 : vt_err_nomem(err, all * sizeof(*label));
 
-	*out = (struct parts){ .n = 0 };
+	*out = (struct parts){ .label = label };
 	for (size_t i = 0; !rc && i < h->n; i++)
 		mask[h->voxel[i]] = passes(h, s, i, r, t);
 	if (!rc)
@@ -276,7 +281,49 @@ static int parts_of(struct parts *out, const struct search *s, const struct held
 		out->tp[label[v]] += vt_patch_holds(h->f, v, r);
 	}
 	free(mask);
-	free(label);
+	return rc;
+}
+
+static uint32_t count_kept(const struct parts *p, double least)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t c = 1; c <= p->n; c++)
+		kept += (double)p->size[c] >= least;
+	return kept;
+}
+
+/* Adds a subject's Dice for every least size, of the region's mask as a label map of the scan. */
+static int add_sizes_native(double *dice, const struct search *s, const struct held *h,
+	const struct parts *p, int r, struct vt_err *err)
+{
+	const struct vt_tune_grid *g = &s->t->grid;
+	const struct vt_grid grid = vt_patch_grid(h->f);
+	const uint8_t alone = (uint8_t)(s->m->exclusive ? r + 1 : 1 << r);
+	uint8_t *bits = vt_xmalloc(voxels_of(h->f));
+	double one[VT_MAX_REGIONS];
+	uint32_t before = UINT32_MAX;
+	int rc = 0;
+
+	for (int k = 0; !rc && k < g->n_sizes; k++) {
+		double least = g->least_mm3[k] / vt_grid_voxel_mm3(&grid);
+		uint32_t kept = count_kept(p, least);
+
+		if (kept != before) { /* fewer at each size: equal numbers are equal masks */
+			memset(bits, 0, voxels_of(h->f));
+			for (size_t i = 0; i < h->n; i++) {
+				uint32_t c = p->label[h->voxel[i]];
+
+				if (c && (double)p->size[c] >= least)
+					bits[h->voxel[i]] = alone;
+			}
+			memset(one, 0, sizeof(one));
+			rc = vt_score_container(one, s->m, h->f, bits, err);
+		}
+		before = kept;
+		dice[k] += one[r];
+	}
+	free(bits);
 	return rc;
 }
 
@@ -312,9 +359,13 @@ static int try_all(struct search *s, int r, struct vt_err *err)
 		for (int t = 0; !rc && t < g->n_thresholds; t++) {
 			struct parts p;
 
+			double *at = dice + t * g->n_sizes;
+
 			rc = parts_of(&p, s, &s->held[i], r, t, err);
-			if (!rc)
-				add_sizes(dice + t * g->n_sizes, s, &s->held[i], &p, r);
+			if (!rc && s->held[i].resampled)
+				rc = add_sizes_native(at, s, &s->held[i], &p, r, err);
+			else if (!rc)
+				add_sizes(at, s, &s->held[i], &p, r);
 			release_parts(&p);
 		}
 	for (int k = 0; k < pairs; k++)

@@ -25,8 +25,8 @@ int vt_watch_heads(struct vt_buf *out, const struct vt_spec *spec, const char *s
 /* The inputs as an open run sees them, as text. */
 void vt_watch_seen(struct vt_buf *out, struct vt_run *run);
 
-/* Returns when an input is not what `seen` says (NULL: after `seconds`), or by SIGINT, SIGTERM or SIGHUP (*signal, else 0).
- * opts: of the run that asked; nothing is bound or committed. */
+/* Returns when an input is not what `seen` says (NULL: after `seconds`), or by SIGINT, SIGTERM or
+ * SIGHUP (*signal, else 0).  opts: of the run that asked; nothing is bound or committed. */
 int vt_watch_wait(int *signal, const struct vt_buf *seen, const struct vt_spec *spec,
 	const struct vt_run_opts *opts, double seconds, struct vt_err *err);
 

@@ -191,6 +191,16 @@ static void watch(const char *file, struct vt_run_opts *o, const char *checkout,
 		close(lock);
 }
 
+/* every: NAN if it was not given. */
+static int check_watch(int watching, double every, const char *argo, struct vt_err *err)
+{
+	if ((!isnan(every) && !watching) || (watching && argo) || every < 0.1 || every > 86400)
+		vt_err_set(err, VT_EUSAGE,
+			"--watch goes with a spec file, and --every SECONDS (0.1 to 86400) with "
+			"--watch");
+	return err->code;
+}
+
 int vt_cmd_run(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
@@ -242,14 +252,9 @@ int vt_cmd_run(int argc, char **argv)
 		else if ((c.args.n == 1) == (argo != NULL) || o.jobs < 1)
 			vt_err_set(&c.err, VT_EUSAGE,
 				"give one spec file or --argo FILE, and --jobs of at least 1");
-		else if ((!isnan(every) && !watching) || (watching && argo) || every < 0.1 ||
-			every > 86400)
-			vt_err_set(&c.err, VT_EUSAGE,
-				"--watch goes with a spec file, and --every SECONDS (0.1 to 86400) "
-				"with --watch");
-		else if (argo)
+		else if (!check_watch(watching, every, argo, &c.err) && argo)
 			run_argo(argo, &o, view, checkout, &c.err);
-		else if (!vt_view_choose(&o.view, view, o.jobs, &c.err) && !watching)
+		else if (!c.err.code && !vt_view_choose(&o.view, view, o.jobs, &c.err) && !watching)
 			run_spec(c.args.v[0], &o, checkout, &c.err);
 		else if (!c.err.code)
 			watch(c.args.v[0], &o, checkout, isnan(every) ? 2 : every, &c.err);

@@ -113,6 +113,20 @@ run("evaluate", "--model", "soft", "--patches", xp, "--subjects", "validation", 
 e = load("es/metrics.json")["mean"]
 say(all(abs(e[r]["dice"] - t[r]["label_map_dice"]) < 1e-12 for r in t), "softmax, resampled: evaluate confirms", (e, t))
 
+# --- one region, resampled, sigmoid: every candidate is what an outsider finds in the label maps that predict writes
+manifest("w.json", regions=[{"name": "WT", "values": [1, 2, 4]}], spacing_mm=[1.5, 1.5, 1.5], split={"seed": 1, "test": 0, "folds": 2, "subjects": {"s%d" % i: i % 2 for i in range(6)}})
+wp = prepare("w", "s", "w.json")
+train("wt", wp, "--fold", 1)
+run("tune", "--model", "wt", "--patches", wp, "--out", "tw", "--overlap", 0.25, "--thresholds", "[0.5, 0.58, 0.66]", "--sizes", "[60, 9000]")
+rows = {(float(x["threshold"]), float(x["min_component_mm3"])): float(x["dice"]) for x in csv.DictReader(open("tw/candidates.csv"))}
+far = {}
+for t, k in rows:
+    json.dump({"params": {"threshold": {"WT": t}, "min-component": {"WT": k}, "overlap": 0.25}}, open("w-recipe.json", "w"))
+    run("predict", "--model", "wt", "--scans", "s", "--manifest", "w.json", "--recipe", "w-recipe.json", "--out", "w-%g-%g" % (t, k))
+    maps = {s: np.asarray(nib.load("w-%g-%g/%s/seg.nii.gz" % (t, k, s)).dataobj) > 0 for s in validation + ["s5"]}
+    far[t, k] = rows[t, k] - np.mean([dice(m, np.asarray(nib.load("s/%s/seg.nii.gz" % s).dataobj) > 0) for s, m in maps.items()])
+say(len(rows) == 9 and len(set(rows.values())) > 4 and max(map(abs, far.values())) < 1e-12, "resampled: candidates are scored on the label file's own grid", (rows, far))
+
 # --- refusals
 train("whole", patches, "--fold", -1)
 for args, status, words in ((("--model", "whole"), 65, "without a validation fold"), (("--model", "net", "--thresholds", "[0.5, 1]"), 64, "number 2 must lie between 0 and 1"),
