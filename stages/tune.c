@@ -160,7 +160,7 @@ static const struct vt_stage stage = {
 		"recipe.json: for --recipe of predict and evaluate; tune.json: what was chosen and "
 		"gained; candidates.csv: mean Dice of every pair",
 	.about = "Every pair of a threshold and a least size is scored for each region alone, on "
-	         "the "
+		 "the "
 		 "label file's grid as evaluate does: mean Dice over subjects that the network was "
 		 "not trained on. Of equal pairs the one "
 		 "nearest to 0.5 is taken, then the smaller size. What was found is kept where the "
