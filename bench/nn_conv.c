@@ -29,7 +29,7 @@ static double now(void)
 
 static struct vt_view filled(struct vt_shape s)
 {
-	struct vt_view v = { vt_xcalloc(vt_floats(s) + 64, sizeof(float)), s };
+	struct vt_view v = { .p = vt_xcalloc(vt_floats(s) + 64, sizeof(float)), .s = s };
 	unsigned r = 1;
 
 	for (size_t i = 0; i < vt_floats(s); i++)
@@ -136,7 +136,7 @@ static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum 
 			vt_cpu_conv_forward(&run, x, y);
 		else
 			vt_cpu_conv_backward(&run, x,
-				pass == WEIGHTS ? (struct vt_view){ NULL, x.s } : dx, false, y, dw,
+				pass == WEIGHTS ? (struct vt_view){ .s = x.s } : dx, false, y, dw,
 				NULL);
 		t = now() - t;
 		best = t < best ? t : best;
@@ -158,7 +158,7 @@ static void layer(const int l[6])
 	struct vt_view x = filled(xs), y = filled(ys), dx = filled(xs);
 	size_t nw = (size_t)ci * (size_t)co * (size_t)(k * k * k);
 	float *w = vt_xcalloc(nw, sizeof(float)), *dw = vt_xcalloc(nw, sizeof(float));
-	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&c, xs, ys, true, false) * sizeof(float));
+	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&c, xs, ys, true) * sizeof(float));
 	double gflop = 2e-9 * (double)nw * (double)vt_voxels(ys), f, b, g;
 
 	for (size_t i = 0; i < nw; i++)

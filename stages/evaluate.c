@@ -327,7 +327,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "evaluate",
-	.version = "8",
+	.version = "9",
 	.summary =
 		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",

@@ -518,7 +518,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "predict",
-	.version = "8",
+	.version = "9",
 	.summary = "Segments subjects with one or several checkpoints, each in its own geometry.",
 	.about = "Scans are prepared and cropped as the checkpoint says its training data were: "
 		 "the same normalization, axes, spacing, correction and box. Channels must be the "

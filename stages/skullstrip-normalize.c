@@ -287,7 +287,7 @@ static void settle(void *p)
 
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
-	.version = "5",
+	.version = "6",
 	.summary = "brain mask, normalization and crop of every subject",
 	.about = "The brain mask is the first of these that applies: the mask that the manifest "
 		 "names; the whole scan, if it is skull-stripped already (all channels are or "

@@ -49,7 +49,7 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 /* beside the keys of contract.h */
 static const char *const also_allowed[] = { "activation", "subjects", NULL };
 
-#define STAGE_VERSION "9"
+#define STAGE_VERSION "10"
 
 enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };

@@ -154,9 +154,17 @@ static const struct vt_kernels *const emulated = &vt_kernels_emulated;
 static const struct vt_kernels *const emulated = NULL;
 #endif
 
+/* Operands are rounded to bf16; all tensors are stored as bf16; dx begins as x and is added to. */
+static bool bf16, stored, adds;
+
 static struct vt_view view(struct vt_shape s, const float *from)
 {
-	struct vt_view v = { vt_xcalloc(vt_floats(s), sizeof(float)), s };
+	struct vt_view v = { .s = s };
+
+	if (stored)
+		v.h = vt_xcalloc(vt_floats(s), sizeof(*v.h));
+	else
+		v.p = vt_xcalloc(vt_floats(s), sizeof(*v.p));
 
 	if (from)
 		vt_cpu_pack(v, from);
@@ -171,16 +179,19 @@ static float *unpacked(struct vt_view v)
 	return p;
 }
 
-static bool bf16;
+static void release_view(struct vt_view v)
+{
+	free(v.p);
+	free(v.h);
+}
 
 static struct result compute(const struct conv_case *t, struct vt_shape ys,
 	const struct vt_kernels *k, const float *x, const float *w, const float *b, const float *dy,
 	size_t nw)
 {
 	struct vt_view xv = view(t->x, x), yv = view(ys, NULL), dyv = view(ys, dy),
-		       dxv = view(t->x, NULL);
-	float *scratch =
-		vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true, bf16) * sizeof(float));
+		       dxv = view(t->x, adds ? x : NULL);
+	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&t->c, t->x, ys, true) * sizeof(float));
 	struct result r = { .dw = vt_xcalloc(nw, sizeof(float)),
 		.db = vt_xcalloc((size_t)ys.c, sizeof(float)) };
 	struct vt_conv_run run = { .k = k,
@@ -191,13 +202,13 @@ static struct result compute(const struct conv_case *t, struct vt_shape ys,
 		.bf16 = bf16 };
 
 	vt_cpu_conv_forward(&run, xv, yv);
-	vt_cpu_conv_backward(&run, xv, dxv, false, dyv, r.dw, r.db);
+	vt_cpu_conv_backward(&run, xv, dxv, adds, dyv, r.dw, r.db);
 	r.y = unpacked(yv);
 	r.dx = unpacked(dxv);
-	free(xv.p);
-	free(yv.p);
-	free(dyv.p);
-	free(dxv.p);
+	release_view(xv);
+	release_view(yv);
+	release_view(dyv);
+	release_view(dxv);
 	free(scratch);
 	return r;
 }

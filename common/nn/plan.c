@@ -22,7 +22,7 @@ enum { ALIGN = 256 };
 /* The graph as one kind of session sees it. */
 struct view {
 	const struct vt_graph *g;
-	const bool *live, *wants;
+	const bool *live, *wants, *half;
 	bool training, device;
 };
 
@@ -183,11 +183,32 @@ static size_t place(const struct span *s, int i)
 }
 
 static size_t size_of(const struct vt_plan *p, const struct vt_session_opts *opts,
-	struct vt_shape s)
+	struct vt_shape s, bool half)
 {
+	size_t values;
+
 	if (p->device)
 		return (vt_floats(s) * (size_t)opts->stored + ALIGN - 1) / ALIGN * ALIGN;
-	return (p->rows ? vt_rows_floats(s) : vt_floats(s)) + SKEW;
+	values = p->rows ? vt_rows_floats(s) : vt_floats(s);
+	return (half ? (values + 1) / 2 : values) + SKEW;
+}
+
+bool vt_plan_takes_half(enum vt_op op)
+{
+	return op == VT_OP_INPUT || op == VT_OP_CONV || op == VT_OP_NORM || op == VT_OP_ACT ||
+		op == VT_OP_ADD || op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE ||
+		op == VT_OP_DROPOUT || op == VT_OP_DETACH || op == VT_OP_NOISE;
+}
+
+/* What node i reads and writes, widened: forward, and the gradients too. */
+static size_t widened_of(const struct vt_graph *g, int i, bool training)
+{
+	const struct vt_node *n = &g->node[i];
+	size_t floats = vt_floats(n->shape);
+
+	for (int k = 0; k < 2; k++)
+		floats += n->in[k] >= 0 ? vt_floats(g->node[n->in[k]].shape) : 0;
+	return training ? 2 * floats : floats;
 }
 
 static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int i,
@@ -196,13 +217,12 @@ static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int 
 	const struct vt_node *n = &g->node[i];
 
 	if (opts->stored)
-		return opts->training ? size_of(p, opts, n->shape) : 0;
-	/* bf16 takes as much as f32 or more, so that a session may go from one to the other */
+		return opts->training ? size_of(p, opts, n->shape, false) : 0;
 	if (n->op == VT_OP_CONV && !p->rows)
 		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape,
-			opts->training, opts->level == VT_LEVEL_BF16);
-	if (n->op == VT_OP_UPSAMPLE)
-		return vt_cpu_upsample_scratch(g->node[n->in[0]].shape, n->shape);
+			opts->training);
+	if (!vt_plan_takes_half(n->op) && (opts->any_level || opts->level == VT_LEVEL_BF16))
+		return widened_of(g, i, opts->training);
 	return 0;
 }
 
@@ -215,7 +235,8 @@ static bool in_place(const struct view *v, int i)
 		n->op == VT_OP_DROPOUT || n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
 	return !v->training && !v->device && element_wise && n->in[0] != v->g->input &&
-		!vt_graph_is_output(v->g, n->in[0]) && last_forward(v, n->in[0]) == i;
+		v->half[i] == v->half[n->in[0]] && !vt_graph_is_output(v->g, n->in[0]) &&
+		last_forward(v, n->in[0]) == i;
 }
 
 static int consumers(const struct view *v, int i)
@@ -316,10 +337,12 @@ static void find_spans(struct span *s, struct vt_plan *p, const struct view *v,
 {
 	const struct vt_graph *g = v->g;
 	struct later *later = vt_xcalloc((size_t)g->n_nodes, sizeof(*later));
+	/* a session that may change its level has room for f32 */
+	bool small = opts->level == VT_LEVEL_BF16 && !opts->any_level;
 
 	set_later(later, p, v);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t size = size_of(p, opts, g->node[i].shape);
+		size_t size = size_of(p, opts, g->node[i].shape, small && p->half[i]);
 		int last = last_forward(v, i), a = value_owner(p, v, i), b = grad_owner(p, i);
 		bool whole = p->device && i == g->input; /* it is there before the pass */
 
@@ -336,6 +359,27 @@ static void find_spans(struct span *s, struct vt_plan *p, const struct view *v,
 	free(later);
 }
 
+static int by_size_late(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	return x->size == y->size && x->from != y->from ? (x->from < y->from ? 1 : -1)
+							: by_size(a, b);
+}
+
+/* Offsets in the order of `before`; the arena's size. */
+static size_t place_all(struct span *s, int n, int (*before)(const void *, const void *))
+{
+	size_t arena = 0;
+
+	qsort(s, (size_t)n, sizeof(*s), before);
+	for (int i = 0; i < n; i++) {
+		*s[i].offset = place(s, i);
+		arena = *s[i].offset + s[i].size > arena ? *s[i].offset + s[i].size : arena;
+	}
+	return arena;
+}
+
 static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
 {
 	const struct vt_graph *g = v->g;
@@ -346,12 +390,12 @@ static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_ses
 	for (int i = 0; i < 3 * g->n_nodes; i++)
 		if (s[i].offset)
 			s[n++] = s[i];
-	qsort(s, (size_t)n, sizeof(*s), by_size);
-	for (int i = 0; i < n; i++) {
-		*s[i].offset = place(s, i);
-		p->arena =
-			*s[i].offset + s[i].size > p->arena ? *s[i].offset + s[i].size : p->arena;
-	}
+	p->arena = place_all(s, n, by_size);
+	/* of arrays of several sizes, those that are made last first may take less */
+	if (p->half[v->g->input] && place_all(s, n, by_size_late) > p->arena)
+		place_all(s, n, by_size);
+	else if (p->half[v->g->input])
+		p->arena = place_all(s, n, by_size_late);
 	free(s);
 	for (int i = 0; i < g->n_nodes; i++) {
 		int a = value_owner(p, v, i);
@@ -383,15 +427,19 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
 	p->live = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->live));
 	p->wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->wants));
+	p->half = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->half));
+	for (int i = 0; i < g->n_nodes; i++)
+		p->half[i] = !p->device && !vt_graph_is_output(g, i) &&
+			(opts->any_level || opts->level == VT_LEVEL_BF16);
 	vt_plan_live(p->live, g, opts);
 	find_wanted(p->wants, g);
 	v.live = p->live;
 	v.wants = p->wants;
+	v.half = p->half;
 	if (p->device)
 		vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
 	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
-	/* in rows, tensors of bf16 are rounded when they are written: for one level */
 	p->rows = !v.training && !v.device && !opts->any_level && rows_pay(p, &v);
 	lay_out(p, &v, opts);
 	for (int i = 0; i < g->n_nodes; i++) {
@@ -413,6 +461,7 @@ void vt_plan_release(struct vt_plan *p)
 	free(p->back);
 	free(p->wants);
 	free(p->again);
+	free(p->half);
 	vt_fusion_release(&p->fusion);
 	*p = (struct vt_plan){ .value = NULL };
 }

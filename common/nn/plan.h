@@ -21,6 +21,8 @@ struct vt_plan {
 	bool *again;
 	bool *wants; /* [nodes]: the backward pass needs its gradient */
 	bool *live;  /* [nodes]: computed, because a wanted output needs it */
+	/* [nodes], at VT_LEVEL_BF16: value and gradient are stored as bf16 */
+	bool *half;
 	/* [nodes]: whose pass computes node i too (inference: a convolution, a norm), else i */
 	int *host;
 	/* all values lie in rows (cpu/conv_rows.h), and every node but the input is or has such
@@ -37,6 +39,9 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 void vt_plan_release(struct vt_plan *p);
 /* arena, scratch, weights and their gradients */
 size_t vt_plan_bytes(const struct vt_plan *p, bool training);
+
+/* Whether the operator computes on values of bf16 itself; else they are widened into scratch. */
+bool vt_plan_takes_half(enum vt_op op);
 
 /* Whether the backward step of node j reads the value of node i. */
 bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "common/base/parallel.h"
-#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
 #include "common/nn/session_internal.h"
 
@@ -213,11 +212,7 @@ void vt_session_set_input(struct vt_session *s, const float *x)
 	if (s->remote) {
 		vt_remote_set_input(s->remote, x);
 	} else if (s->plan.rows) {
-		struct vt_view v = vt_session_value(s, s->g->input);
-
-		vt_rows_pack(v, x);
-		if (s->opts.level == VT_LEVEL_BF16)
-			vt_bf16_round(s->k, v.p, v.p, vt_rows_floats(v.s));
+		vt_rows_pack(vt_session_value(s, s->g->input), x);
 	} else {
 		vt_cpu_pack(vt_session_value(s, s->g->input), x);
 	}

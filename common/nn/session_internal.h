@@ -21,11 +21,22 @@ struct vt_session {
 	struct vt_remote *remote; /* the other half on a device; then there is no arena here */
 };
 
+/* The array of node i at `offset` of the arena. */
+static inline struct vt_view vt_session_view(const struct vt_session *s, int i, size_t offset)
+{
+	struct vt_view v = { .s = s->g->node[i].shape };
+
+	if (s->plan.half[i] && s->opts.level == VT_LEVEL_BF16)
+		v.h = (uint16_t *)(void *)(s->arena + offset);
+	else
+		v.p = s->arena + offset;
+	return v;
+}
+
 /* The value of node i: where the plan of the pass that is under way says. */
 static inline struct vt_view vt_session_value(const struct vt_session *s, int i)
 {
-	return (struct vt_view){ s->arena + (s->backward ? s->plan.back[i] : s->plan.value[i]),
-		s->g->node[i].shape };
+	return vt_session_view(s, i, s->backward ? s->plan.back[i] : s->plan.value[i]);
 }
 
 #endif

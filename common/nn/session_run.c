@@ -1,14 +1,17 @@
 /* The passes of a session over its graph on the CPU; on a device they are the device's. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
 #include "common/nn/session_internal.h"
 
 static struct vt_view grad_of(const struct vt_session *s, int i)
 {
-	return (struct vt_view){ s->plan.grad[i] == SIZE_MAX ? NULL : s->arena + s->plan.grad[i],
-		s->g->node[i].shape };
+	if (s->plan.grad[i] == SIZE_MAX)
+		return (struct vt_view){ .s = s->g->node[i].shape };
+	return vt_session_view(s, i, s->plan.grad[i]);
 }
 
 static float *weight_of(const struct vt_session *s, const struct vt_node *n, int k)
@@ -53,7 +56,7 @@ static struct vt_fused fused_into(const struct vt_session *s, int i)
 		else if (m->op == VT_OP_ACT)
 			vt_fuse_act(&f, m, weight_of(s, m, 0));
 		else if (m->op == VT_OP_ADD)
-			vt_fuse_add(&f, vt_session_value(s, m->in[1]).p);
+			vt_fuse_add(&f, vt_session_value(s, m->in[1]));
 	}
 	return f;
 }
@@ -67,21 +70,72 @@ static void forward_conv(struct vt_session *s, int i)
 
 	run.fused = f.n ? &f : NULL;
 	if (s->plan.rows)
-		vt_rows_conv(&run, x, y, s->plan.host[s->g->output] == i);
+		vt_rows_conv(&run, x, y);
 	else
 		vt_cpu_conv_forward(&run, x, y);
 	vt_fused_release(&f);
 }
 
-/* What gates, scales and moves values; forward_node has the operators of a plain convolutional
- * network. */
-static void forward_gate(struct vt_session *s, int i, struct vt_view a, struct vt_view b,
-	struct vt_view y)
-{
-	const struct vt_node *n = &s->g->node[i];
+/* Values of bf16 for an operator that takes floats: copies in the scratch. */
+struct staged {
+	struct vt_session *s;
+	size_t used; /* floats */
+	/* written: copies that are rounded to their arrays afterwards */
+	struct vt_view copy[2], array[2];
+	int written;
+};
 
+static struct vt_view copy_of(struct staged *t, struct vt_view v)
+{
+	struct vt_view copy = { t->s->scratch + t->used, v.s, NULL };
+
+	t->used += vt_floats(v.s);
+	return copy;
+}
+
+static struct vt_view widened(struct staged *t, struct vt_view v)
+{
+	struct vt_view copy = v;
+
+	if (v.h) {
+		copy = copy_of(t, v);
+		vt_bf16_widen(t->s->k, copy.p, v.h, vt_floats(v.s));
+	}
+	return copy;
+}
+
+/* add: to what is there. */
+static struct vt_view written(struct staged *t, struct vt_view v, bool add)
+{
+	struct vt_view copy = v;
+
+	if (v.h) {
+		copy = add ? widened(t, v) : copy_of(t, v);
+		t->copy[t->written] = copy;
+		t->array[t->written++] = v;
+	}
+	return copy;
+}
+
+static void write_back(struct staged *t)
+{
+	for (int i = 0; i < t->written; i++)
+		vt_bf16_narrow(t->s->k, t->array[i].h, t->copy[i].p, vt_floats(t->copy[i].s));
+}
+
+/* What gates, pools and moves values; forward_node has the operators that take bf16. */
+static void forward_gate(struct vt_session *s, const struct vt_node *n, struct vt_view a,
+	struct vt_view b, struct vt_view to)
+{
+	struct staged t = { .s = s };
+	struct vt_view y = written(&t, to, false);
+
+	assert(!vt_plan_takes_half(n->op));
+	a = widened(&t, a);
+	b = n->in[1] >= 0 ? widened(&t, b) : y;
 	switch (n->op) {
 	case VT_OP_MUL: vt_cpu_mul(a, b, y); break;
+	case VT_OP_MAXPOOL: vt_cpu_maxpool(n, a, y); break;
 	case VT_OP_GLOBAL_POOL: vt_cpu_global_pool(n, a, y); break;
 	case VT_OP_CHANNEL_POOL: vt_cpu_channel_pool(n, a, y); break;
 	case VT_OP_SOFTMAX: vt_cpu_softmax(a, y); break;
@@ -89,14 +143,9 @@ static void forward_gate(struct vt_session *s, int i, struct vt_view a, struct v
 	case VT_OP_NEAREST: vt_cpu_nearest(n, a, y); break;
 	case VT_OP_WINDOW: vt_cpu_window(n, a, y); break;
 	case VT_OP_RESHAPE: vt_cpu_reshape(a, y, false); break;
-	case VT_OP_DETACH: vt_cpu_pass(a, y, false); break;
-	case VT_OP_NOISE:
-		vt_cpu_pass(a, y, false);
-		if (s->opts.training)
-			vt_cpu_noise(n, i, s->opts.seed, s->step, y);
-		break;
 	default: break;
 	}
+	write_back(&t);
 }
 
 static void forward_node(struct vt_session *s, int i)
@@ -118,18 +167,23 @@ static void forward_node(struct vt_session *s, int i)
 		vt_fused_release(&f);
 		break;
 	case VT_OP_ACT: vt_cpu_act_forward(s->k, n, a, y, weight_of(s, n, 0)); break;
-	case VT_OP_ADD: vt_cpu_add(a, b, y); break;
+	case VT_OP_ADD: vt_cpu_add(s->k, a, b, y); break;
 	case VT_OP_CONCAT: vt_cpu_concat(a, b, y); break;
-	case VT_OP_UPSAMPLE: vt_cpu_upsample(s->k, n, a, y, s->scratch); break;
-	case VT_OP_MAXPOOL: vt_cpu_maxpool(n, a, y); break;
+	case VT_OP_UPSAMPLE: vt_cpu_upsample(s->k, n, a, y); break;
 	case VT_OP_DROPOUT:
 		if (s->opts.training)
-			vt_cpu_dropout(n, i, s->opts.seed, s->step, a, y, false);
+			vt_cpu_dropout(s->k, n, i, s->opts.seed, s->step, a, y, false);
 		else
-			vt_cpu_pass(a, y, false);
+			vt_cpu_pass(s->k, a, y, false);
 		break;
 	case VT_OP_INPUT: break;
-	default: forward_gate(s, i, a, b, y);
+	case VT_OP_DETACH: vt_cpu_pass(s->k, a, y, false); break;
+	case VT_OP_NOISE:
+		vt_cpu_pass(s->k, a, y, false);
+		if (s->opts.training)
+			vt_cpu_noise(n, i, s->opts.seed, s->step, y);
+		break;
+	default: forward_gate(s, n, a, b, y);
 	}
 }
 
@@ -160,10 +214,10 @@ static void backward_pair(struct vt_session *s, const struct vt_node *n, struct 
 	for (int k = 0; k < 2; k++) {
 		struct vt_view dx = grad_of(s, n->in[k]);
 
-		if (!dx.p)
+		if (!vt_there(dx))
 			continue;
 		if (n->op == VT_OP_ADD)
-			vt_cpu_pass(dy, dx, seen(has, n->in[k]));
+			vt_cpu_pass(s->k, dy, dx, seen(has, n->in[k]));
 		else
 			vt_cpu_concat_backward(dy, dx, k ? s->g->node[n->in[0]].shape.c : 0,
 				seen(has, n->in[k]));
@@ -174,16 +228,31 @@ static void backward_mul(struct vt_session *s, const struct vt_node *n, struct v
 	bool *has)
 {
 	struct vt_view da = grad_of(s, n->in[0]), db = grad_of(s, n->in[1]);
-	bool add_a = da.p && seen(has, n->in[0]), add_b = db.p && seen(has, n->in[1]);
+	bool add_a = vt_there(da) && seen(has, n->in[0]),
+	     add_b = vt_there(db) && seen(has, n->in[1]);
+	struct staged t = { .s = s };
 
-	vt_cpu_mul_backward(vt_session_value(s, n->in[0]), vt_session_value(s, n->in[1]), dy, da,
-		add_a, db, add_b);
+	vt_cpu_mul_backward(widened(&t, vt_session_value(s, n->in[0])),
+		widened(&t, vt_session_value(s, n->in[1])), widened(&t, dy), written(&t, da, add_a),
+		add_a, written(&t, db, add_b), add_b);
+	write_back(&t);
 }
 
-static void backward_gate(const struct vt_node *n, struct vt_view x, struct vt_view y,
-	struct vt_view dy, struct vt_view dx, bool add)
+static void backward_gate(struct vt_session *s, const struct vt_node *n, struct vt_view x,
+	struct vt_view y, struct vt_view dy, struct vt_view to, bool add)
 {
-	if (n->op == VT_OP_GLOBAL_POOL)
+	struct staged t = { .s = s };
+	struct vt_view dx = written(&t, to, add);
+	/* those whose gradient is a matter of their value */
+	bool pools =
+		n->op == VT_OP_MAXPOOL || n->op == VT_OP_GLOBAL_POOL || n->op == VT_OP_CHANNEL_POOL;
+
+	x = pools ? widened(&t, x) : x;
+	y = n->op == VT_OP_SOFTMAX ? widened(&t, y) : y;
+	dy = widened(&t, dy);
+	if (n->op == VT_OP_MAXPOOL)
+		vt_cpu_maxpool_backward(n, x, y, dy, dx, add);
+	else if (n->op == VT_OP_GLOBAL_POOL)
 		vt_cpu_global_pool_backward(n, x, dy, dx, add);
 	else if (n->op == VT_OP_CHANNEL_POOL)
 		vt_cpu_channel_pool_backward(n, x, dy, dx, add);
@@ -197,8 +266,7 @@ static void backward_gate(const struct vt_node *n, struct vt_view x, struct vt_v
 		vt_cpu_window_backward(n, dy, dx, add);
 	else if (n->op == VT_OP_RESHAPE)
 		vt_cpu_reshape(dy, dx, add);
-	else if (n->op == VT_OP_NOISE)
-		vt_cpu_pass(dy, dx, add);
+	write_back(&t);
 }
 
 static void backward_node(struct vt_session *s, int i, bool *has)
@@ -219,7 +287,7 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	}
 	x = vt_session_value(s, n->in[0]);
 	dx = grad_of(s, n->in[0]);
-	add = dx.p && seen(has, n->in[0]);
+	add = vt_there(dx) && seen(has, n->in[0]);
 	if (n->op == VT_OP_CONV) {
 		run = conv_run(s, n);
 		vt_cpu_conv_backward(&run, x, dx, add, dy, weight_grad_of(s, n, 0),
@@ -230,14 +298,14 @@ static void backward_node(struct vt_session *s, int i, bool *has)
 	} else if (n->op == VT_OP_ACT) {
 		vt_cpu_act_backward(s->k, n, x, dy, dx, add, weight_of(s, n, 0),
 			weight_grad_of(s, n, 0));
-	} else if (dx.p && n->op == VT_OP_UPSAMPLE) {
-		vt_cpu_upsample_backward(s->k, n, dy, dx, add, s->scratch);
-	} else if (dx.p && n->op == VT_OP_MAXPOOL) {
-		vt_cpu_maxpool_backward(n, x, y, dy, dx, add);
-	} else if (dx.p && n->op == VT_OP_DROPOUT) {
-		vt_cpu_dropout(n, i, s->opts.seed, s->step, dy, dx, add);
-	} else if (dx.p) {
-		backward_gate(n, x, y, dy, dx, add);
+	} else if (vt_there(dx) && n->op == VT_OP_UPSAMPLE) {
+		vt_cpu_upsample_backward(s->k, n, dy, dx, add);
+	} else if (vt_there(dx) && n->op == VT_OP_NOISE) {
+		vt_cpu_pass(s->k, dy, dx, add);
+	} else if (vt_there(dx) && n->op == VT_OP_DROPOUT) {
+		vt_cpu_dropout(s->k, n, i, s->opts.seed, s->step, dy, dx, add);
+	} else if (vt_there(dx)) {
+		backward_gate(s, n, x, y, dy, dx, add);
 	}
 }
 

@@ -53,20 +53,20 @@ static float *in_rows(const struct vt_kernels *k, const struct vt_conv *c, struc
 	struct vt_shape ys, const float *x, const float *w, const float *b)
 {
 	struct vt_conv_run run = { .k = k, .c = c, .w = w, .bias = b, .bf16 = bf16 };
-	struct vt_view xv = { vt_xmalloc(vt_rows_floats(xs) * sizeof(float)), xs },
-		       yv = { vt_xmalloc(vt_rows_floats(ys) * sizeof(float)), ys };
+	size_t nx = vt_rows_floats(xs), ny = vt_rows_floats(ys);
+	struct vt_view xv = { .s = xs }, yv = { .s = ys };
 	float *y = vt_xmalloc(plain(ys) * sizeof(float));
 
 	/* NaN wherever nothing is written */
-	memset(xv.p, 0xff, vt_rows_floats(xs) * sizeof(float));
-	memset(yv.p, 0xff, vt_rows_floats(ys) * sizeof(float));
+	xv.p = bf16 ? NULL : memset(vt_xmalloc(nx * sizeof(float)), 0xff, nx * sizeof(float));
+	xv.h = bf16 ? memset(vt_xmalloc(nx * sizeof(*xv.h)), 0xff, nx * sizeof(*xv.h)) : NULL;
+	yv.p = stored ? NULL : memset(vt_xmalloc(ny * sizeof(float)), 0xff, ny * sizeof(float));
+	yv.h = stored ? memset(vt_xmalloc(ny * sizeof(*yv.h)), 0xff, ny * sizeof(*yv.h)) : NULL;
 	vt_rows_pack(xv, x);
-	if (bf16)
-		vt_bf16_round(k, xv.p, xv.p, vt_rows_floats(xs));
-	vt_rows_conv(&run, xv, yv, true);
+	vt_rows_conv(&run, xv, yv);
 	vt_rows_unpack(y, yv);
-	free(xv.p);
-	free(yv.p);
+	release_view(xv);
+	release_view(yv);
 	return y;
 }
 
@@ -76,7 +76,7 @@ static void rows_equal_blocks(void)
 {
 	static const int k[] = { 1, 3, 5, 3, 3 }, d[] = { 1, 1, 2, 8, 16 };
 
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 90; i++) {
 		struct conv_case t = { same(1 + i % 13, k[i % 5], 1, d[i % 5], i % 2),
 			{ 1 + i % 2, 1 + i % 7, 1 + i % 6, 3 + i % 5, 1 + i * 7 % 41 } };
 		struct vt_shape ys = { t.x.n, t.c.out_c, t.x.d, t.x.h, t.x.w };
@@ -87,6 +87,7 @@ static void rows_equal_blocks(void)
 		struct result r;
 
 		bf16 = i >= 30;
+		stored = i >= 60;
 		r = compute(&t, ys, best(), x, w, t.c.bias ? b : NULL, dy, nw);
 		slow = in_rows(&vt_kernels_portable, &t.c, t.x, ys, x, w, t.c.bias ? b : NULL);
 		vt_parallel_set_threads(1 + (unsigned)i % 3);
@@ -105,7 +106,7 @@ static void rows_equal_blocks(void)
 		free(b);
 		free(dy);
 	}
-	bf16 = false;
+	bf16 = stored = false;
 	vt_parallel_set_threads(0);
 }
 
@@ -342,6 +343,32 @@ static void rounds_rows_to_bf16(void)
 	}
 }
 
+/* Every table's narrow and widen: to the upper halves of what to_bf16 gives, and back. */
+static void stores_rows_as_bf16(void)
+{
+	static const char *const isa[] = { "portable", "avx2", "avx512", "neon" };
+	enum { N = 1037 };
+	float from[N], want[N], back[N];
+	uint16_t half[N];
+
+	for (int t = 0; t < 5; t++) {
+		const struct vt_kernels *k = t < 4 ? vt_kernels_named(isa[t]) : emulated;
+
+		if (!k)
+			continue;
+		for (int i = 0; i < N; i++) {
+			seed = seed * 1664525u + 1013904223u;
+			from[i] = bits_as_float(seed ^ seed >> 11);
+			half[i] = 0x1234;
+		}
+		k->to_bf16(want, from, N - 1);
+		k->narrow(half, from, N - 1);
+		k->widen(back, half, N - 1);
+		CHECK_EQ(half[N - 1], 0x1234);
+		CHECK(!memcmp(back, want, (N - 1) * sizeof(float)));
+	}
+}
+
 static float *all_rounded(const float *from, size_t n)
 {
 	float *to = vt_xmalloc((n + 1) * sizeof(float));
@@ -349,6 +376,42 @@ static float *all_rounded(const float *from, size_t n)
 	for (size_t i = 0; i < n; i++)
 		to[i] = rounded(from[i]);
 	return to;
+}
+
+static bool are_rounded(const float *got, const float *of, size_t n)
+{
+	float *want = all_rounded(of, n);
+	bool equal = !memcmp(got, want, n * sizeof(float));
+
+	free(want);
+	return equal;
+}
+
+/* Tensors stored as bf16: the results of f32 on what is stored, rounded; weight gradients are not
+ * rounded. */
+static void stored_case(struct conv_case t, struct vt_shape ys, const float *x, const float *w,
+	const float *wr, const float *b, const float *dy, size_t nw)
+{
+	struct result r, want;
+
+	for (int i = 0; i < 2; i++) {
+		adds = i;
+		want = compute(&t, ys, best(), x, wr, b, dy, nw);
+		bf16 = stored = true;
+		r = compute(&t, ys, best(), x, w, b, dy, nw);
+		if (!are_rounded(r.y, want.y, plain(ys)) || !are_rounded(r.dx, want.dx, plain(t.x)))
+			CHECK_FAIL("%d->%d k%d s%d: not f32's results, rounded", t.x.c, ys.c, t.c.k,
+				t.c.stride);
+		same_bits(&t, ys, x, w, b, dy, nw, r, "stored as bf16");
+		bf16 = stored = false;
+		if (memcmp(r.dw, want.dw, nw * sizeof(float)) ||
+			memcmp(r.db, want.db, (size_t)ys.c * sizeof(float)))
+			CHECK_FAIL("%d->%d k%d s%d: other weight gradients than f32", t.x.c, ys.c,
+				t.c.k, t.c.stride);
+		release(r);
+		release(want);
+	}
+	adds = false;
 }
 
 /* The definition: outputs and input gradients are f32's on operands rounded before, bit for bit,
@@ -385,6 +448,7 @@ static void bf16_case(struct conv_case t, float scale, bool compare)
 	if (compare)
 		against_definition(&t, ys, xr, wr, b, dyr, nw,
 			(struct result){ r.y, r.dx, of_rounded.dw, NULL }, "bf16");
+	stored_case(t, ys, xr, w, wr, b, dyr, nw);
 	release(r);
 	release(of_rounded);
 	release(f32);
@@ -426,6 +490,8 @@ static void bf16_bits(void)
 	bf16_case((struct conv_case){ same(40, 1, 1, 1, true), { 1, 260, 2, 3, 3 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(9, 3, 1, 1, true), { 2, 10, 16, 17, 18 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(8, 3, 1, 5, true), { 1, 8, 20, 10, 37 } }, 1.0f, true);
+	bf16_case((struct conv_case){ same(19, 3, 2, 1, true), { 1, 4, 18, 9, 21 } }, 1.0f, true);
+	bf16_case((struct conv_case){ same(12, 3, 2, 1, true), { 1, 17, 12, 19, 41 } }, 1.0f, true);
 	weights_most = 5;
 	bf16_case((struct conv_case){ same(24, 5, 1, 1, true), { 1, 17, 16, 17, 16 } }, 1.0f, true);
 	weights_most = 2.5;
@@ -485,6 +551,7 @@ int main(void)
 	RUN(fewer_multiplications);
 	RUN(rounds_to_bf16);
 	RUN(rounds_rows_to_bf16);
+	RUN(stores_rows_as_bf16);
 	RUN(bf16_bits);
 	return check_done();
 }

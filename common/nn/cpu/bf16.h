@@ -1,14 +1,17 @@
-/* bf16.h - convolutions whose operands are bf16: the precision "bf16" on the CPU.
+/* bf16.h - the precision "bf16" on the CPU: what is stored and multiplied is bf16, what is summed
+ * is f32.
  *
- * Definition.  What a convolution's forward pass and input gradient multiply (activations or the
- * output's gradients, and weights) is rounded to bf16: to nearest, ties to even, subnormal
- * numbers too.  All else is f32's: the same kernels multiply and add the rounded
- * values in f32, in the same order, so bits do not depend on threads or instruction set, and
- * equal those of f32 on operands that were rounded before.  Outputs, weight gradients (from
- * operands that are not rounded), norms and what lies between layers are f32.
+ * Definition.  Every activation and every gradient of one is stored as bf16, a network's outputs
+ * and their gradients excepted.  An operator widens what it reads (exact), computes with the
+ * arithmetic of f32, and rounds what it writes: to nearest, ties to even, subnormal numbers
+ * too.  What runs over several operators in one pass (fuse.h) is rounded once, at its end;
+ * what is added to a gradient is rounded after each addition.  A convolution's forward pass and
+ * input gradient multiply with weights rounded likewise, and round what is not bf16 as they read
+ * it.  Statistics, weights, weight gradients and the optimizer's state are f32.  So bits depend
+ * neither on threads nor on the instruction set.
  *
- * Winograd's tiles (winograd.h) are rounded as they are read, in the cache; for the other forms
- * the input is rounded once, into scratch; in rows (conv_rows.h), as it is written. */
+ * Values are widened where they are read into tiles and rounded where these are written: through
+ * pieces and rows that stay in the cache (vt_read, vt_making of ops.h). */
 #ifndef COMMON_NN_CPU_BF16_H
 #define COMMON_NN_CPU_BF16_H
 
@@ -28,7 +31,23 @@ static inline uint32_t vt_bf16_bits(float a)
 	return (u + 0x7fffu + (u >> 16 & 1)) & 0xffff0000u;
 }
 
-/* n floats rounded, on all threads; to may be from. */
+static inline uint16_t vt_bf16_half(float a)
+{
+	return (uint16_t)(vt_bf16_bits(a) >> 16);
+}
+
+static inline float vt_bf16_float(uint16_t h)
+{
+	uint32_t u = (uint32_t)h << 16;
+	float a;
+
+	memcpy(&a, &u, sizeof(a));
+	return a;
+}
+
+/* On all threads: n floats rounded (to may be from), narrowed, widened. */
 void vt_bf16_round(const struct vt_kernels *k, float *to, const float *from, size_t n);
+void vt_bf16_narrow(const struct vt_kernels *k, uint16_t *to, const float *from, size_t n);
+void vt_bf16_widen(const struct vt_kernels *k, float *to, const uint16_t *from, size_t n);
 
 #endif

@@ -4,6 +4,7 @@
  * stride * o - pad + dilation * k (direct form); a transposed convolution and the input gradient
  * of a plain one gather at (o + pad - dilation * k) / stride where that divides (inverse form).
  * Many channels are taken by panel.h, other kernels of three by winograd.h, few by few.h. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,19 @@ struct gather {
 	/* packed weights [out blocks][taps][in][8]; bias padded to blocks of 8, or NULL */
 	const float *w, *bias;
 	struct vt_axis z, y, x;
-	bool inverse, add;
+	bool inverse, add, copied; /* copied: inputs are widened or rounded for a task */
 	int row_groups;
+};
+
+/* What a task reads and writes: the tensors themselves, or its own copies.  Inputs of channel
+ * block b, plane z (a copy: under tap z), row y lie at x + b * block + ((z * rows + y - top) * w) *
+ * 8, outputs of row y of a pair's first block at y + (y - y_top) * w * 8. */
+struct window {
+	const float *x;
+	float *y;
+	size_t block, y_block; /* floats between blocks */
+	int top, rows, y_top;
+	float *room;
 };
 
 static bool same_taps(const struct vt_axis *a, int o, int p)
@@ -41,17 +53,16 @@ static bool same_taps(const struct vt_axis *a, int o, int p)
 	return true;
 }
 
-/* The taps of a run of outputs that begins at (oz, oy, ox), for output block b of item n. */
-static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b, int oz, int oy,
-	int ox)
+/* The taps of a run of outputs that begins at (oz, oy, ox), for output block b. */
+static int collect_taps(const struct gather *g, const struct window *v, struct vt_tap *tap, int b,
+	int oz, int oy, int ox)
 {
 	int k = g->c->k, n_taps = 0;
 	struct vt_shape s = g->in.s;
-	const float *base = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES;
 	size_t per_tap = (size_t)s.c * VT_LANES;
 
 	for (int tz = 0; tz < k; tz++) {
-		int iz = g->z.at[oz * k + tz];
+		int iz = g->z.at[oz * k + tz], plane = g->copied ? tz : iz;
 
 		for (int ty = 0; iz >= 0 && ty < k; ty++) {
 			int iy = g->y.at[oy * k + ty];
@@ -61,8 +72,9 @@ static int collect_taps(const struct gather *g, struct vt_tap *tap, int n, int b
 
 				if (ix < 0)
 					continue;
-				tap[n_taps].x = base +
-					(((size_t)iz * (size_t)s.h + (size_t)iy) * (size_t)s.w +
+				tap[n_taps].x = v->x +
+					(((size_t)plane * (size_t)v->rows + (size_t)(iy - v->top)) *
+							(size_t)s.w +
 						(size_t)ix) *
 						VT_LANES;
 				tap[n_taps++].w = g->w +
@@ -93,19 +105,17 @@ struct run {
 
 /* count is cut into equal tiles: one long and one short tile would leave the short one waiting
  * on its own sums. */
-static void gather_run(const struct gather *g, struct run r)
+static void gather_run(const struct gather *g, const struct window *v, struct run r)
 {
 	struct vt_tap tap[MAX_TAPS];
 	struct vt_shape s = g->out.s, in = g->in.s;
 	int phase = g->inverse ? g->c->stride : 1, most = r.two ? g->k->pair : g->k->alone,
 	    tiles = (r.count + most - 1) / most;
-	size_t block = vt_voxels(s) * VT_LANES,
-	       y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
-	float *y = g->out.p + ((size_t)r.n * (size_t)vt_blocks(s.c) + (size_t)r.b) * block +
-		(((size_t)r.z * (size_t)s.h + (size_t)r.y) * (size_t)s.w + (size_t)r.x) * VT_LANES;
+	size_t y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
+	float *y = v->y + ((size_t)(r.y - v->y_top) * (size_t)s.w + (size_t)r.x) * VT_LANES;
 	struct vt_tile t = { .tap = tap,
 		.c_in = in.c,
-		.block = vt_voxels(in) * VT_LANES,
+		.block = v->block,
 		.y_step = y_step,
 		.accumulate = g->add,
 		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES *
@@ -114,45 +124,120 @@ static void gather_run(const struct gather *g, struct run r)
 		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL,
 		.start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
 
-	t.n_taps = collect_taps(g, tap, r.n, r.b, r.z, r.y, r.x);
+	t.n_taps = collect_taps(g, v, tap, r.b, r.z, r.y, r.x);
 	for (int i = 0; i < tiles; i++) {
 		int from = r.count * i / tiles;
 
 		t.count = r.count * (i + 1) / tiles - from;
 		t.offset = (size_t)from * t.step;
 		t.y = y + (size_t)from * y_step;
-		t.y2 = t.y + block;
+		t.y2 = t.y + v->y_block;
 		g->k->tile(&t);
 	}
 }
 
 /* The columns at r.x of rows [from, end): too few side by side, so tiles run down. */
-static void gather_columns(const struct gather *g, struct run r, int from, int end, int columns,
-	int phase)
+static void gather_columns(const struct gather *g, const struct window *v, struct run r, int from,
+	int end, int columns, int phase)
 {
 	r.down = true;
 	for (int j = 0; j < columns; j++, r.x += phase)
 		for (int p = 0; p < phase && from + p < end; p++)
 			for (r.y = from + p; r.y < end; r.y += r.count * phase) {
 				r.count = run_length(&g->y, r.y, phase, end);
-				gather_run(g, r);
+				gather_run(g, v, r);
 			}
 }
 
-/* What is fused, on rows [from, end) of plane z of item n. */
-static void after_gather(const struct gather *g, int n, int z, int from, int end)
+/* The pair of blocks r.b on rows [from, end). */
+static void gather_pair(const struct gather *g, const struct window *v, struct run r, int from,
+	int end)
 {
 	struct vt_shape s = g->out.s;
+	int phase = g->inverse ? g->c->stride : 1;
 
-	for (int b = 0; b < vt_blocks(s.c); b++) {
-		size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) *
-					    (size_t)s.h +
-				    (size_t)from) *
-			(size_t)s.w * VT_LANES;
+	for (int p = 0; p < phase && p < s.w; p++)
+		for (r.x = p; r.x < s.w;) {
+			int count = run_length(&g->x, r.x, phase, s.w);
 
-		vt_fused_blocked(g->k, g->r->fused, b, g->out.p + at, at,
-			(size_t)(end - from) * (size_t)s.w);
+			r.two = r.b + 1 < vt_blocks(s.c);
+			r.down = false;
+			if (count <= FEW)
+				gather_columns(g, v, r, from, end, count, phase);
+			for (r.y = from; count > FEW && r.y < end; r.y++) {
+				r.count = count;
+				gather_run(g, v, r);
+			}
+			r.x += count * phase;
+		}
+}
+
+/* Room for the inputs of ROWS_PER_TASK rows of outputs, and for these. */
+static size_t rows_read(const struct gather *g)
+{
+	const struct vt_conv *c = g->c;
+	size_t reach = (size_t)((c->k - 1) * c->dilation) + 1,
+	       rows = g->inverse ? (ROWS_PER_TASK + reach) / (size_t)c->stride + 1
+				 : (size_t)((ROWS_PER_TASK - 1) * c->stride) + reach;
+
+	return rows < (size_t)g->in.s.h ? rows : (size_t)g->in.s.h;
+}
+
+static size_t window_floats(const struct gather *g)
+{
+	size_t in = (size_t)vt_blocks(g->in.s.c) * (size_t)g->c->k * rows_read(g) *
+		(size_t)g->in.s.w,
+	       out = 2 * ROWS_PER_TASK * (size_t)g->out.s.w;
+
+	return ((g->copied ? in : 0) + (g->out.h ? out : 0)) * VT_LANES;
+}
+
+/* Rows top, top + 1, ... of the planes that outputs of plane z read, to the window. */
+static void copy_window(const struct gather *g, const struct window *v, int n, int z)
+{
+	struct vt_shape s = g->in.s;
+	size_t floats = (size_t)v->rows * (size_t)s.w * VT_LANES;
+	float *to = v->room;
+
+	for (int b = 0; b < vt_blocks(s.c); b++)
+		for (int t = 0; t < g->c->k; t++, to += floats) {
+			int iz = g->z.at[z * g->c->k + t];
+			size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)iz) *
+						    (size_t)s.h +
+					    (size_t)v->top) *
+				(size_t)s.w * VT_LANES;
+
+			if (iz >= 0 && g->in.h)
+				g->k->widen(to, g->in.h + at, floats);
+			else if (iz >= 0)
+				g->k->to_bf16(to, g->in.p + at, floats);
+		}
+}
+
+/* Where rows [from, end) of plane z of item n find their inputs. */
+static void set_inputs(const struct gather *g, struct window *v, int n, int z, int from, int end)
+{
+	struct vt_shape s = g->in.s;
+	int k = g->c->k, last = -1;
+
+	if (!g->copied) {
+		v->block = vt_voxels(s) * VT_LANES;
+		v->x = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * v->block;
+		v->rows = s.h;
+		return;
 	}
+	v->top = s.h;
+	for (int i = from * k; i < end * k; i++) {
+		int y = g->y.at[i];
+
+		v->top = y >= 0 && y < v->top ? y : v->top;
+		last = y > last ? y : last;
+	}
+	v->rows = last < v->top ? 0 : last + 1 - v->top;
+	assert((size_t)v->rows <= rows_read(g));
+	v->x = v->room;
+	v->block = (size_t)(k * v->rows) * (size_t)s.w * VT_LANES;
+	copy_window(g, v, n, z);
 }
 
 /* One task: ROWS_PER_TASK rows of one plane of one item, all output blocks. */
@@ -162,27 +247,35 @@ static void gather_rows(void *ctx, size_t task)
 	struct vt_shape s = g->out.s;
 	int from = (int)(task % (size_t)g->row_groups) * ROWS_PER_TASK,
 	    end = from + ROWS_PER_TASK < s.h ? from + ROWS_PER_TASK : s.h;
-	int phase = g->inverse ? g->c->stride : 1;
 	struct run r = { .z = (int)(task / (size_t)g->row_groups % (size_t)s.d),
 		.n = (int)(task / (size_t)g->row_groups / (size_t)s.d) };
+	size_t floats = window_floats(g), n = (size_t)((end - from) * s.w) * VT_LANES,
+	       block = vt_voxels(s) * VT_LANES,
+	       at = (size_t)(r.n * vt_blocks(s.c)) * block +
+		((size_t)r.z * (size_t)s.h + (size_t)from) * (size_t)s.w * VT_LANES;
+	struct window v = { .y_top = from,
+		.y_block = g->out.h ? n : block,
+		.room = floats ? vt_xmalloc(floats * sizeof(float)) : NULL };
+	float *made = v.room + floats - (g->out.h ? 2 * n : 0);
 
-	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2)
-		for (int p = 0; p < phase && p < s.w; p++)
-			for (r.x = p; r.x < s.w;) {
-				int count = run_length(&g->x, r.x, phase, s.w);
+	set_inputs(g, &v, r.n, r.z, from, end);
+	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2, at += 2 * block) {
+		bool two = r.b + 1 < vt_blocks(s.c);
 
-				r.two = r.b + 1 < vt_blocks(s.c);
-				r.down = false;
-				if (count <= FEW)
-					gather_columns(g, r, from, end, count, phase);
-				for (r.y = from; count > FEW && r.y < end; r.y++) {
-					r.count = count;
-					gather_run(g, r);
-				}
-				r.x += count * phase;
-			}
-	if (g->r->fused)
-		after_gather(g, r.n, r.z, from, end);
+		v.y = vt_making(g->out, at, made);
+		for (size_t i = 0; g->out.h && g->add && i < (two ? 2 : 1); i++)
+			g->k->widen(made + i * n, g->out.h + at + i * block, n);
+		gather_pair(g, &v, r, from, end);
+		for (size_t i = 0; i < (two ? 2 : 1); i++) {
+			float *y = v.y + i * v.y_block;
+
+			if (g->r->fused)
+				vt_fused_blocked(g->k, g->r->fused, r.b + (int)i, y, at + i * block,
+					n / VT_LANES);
+			vt_made(g->k, g->out, at + i * block, n, y);
+		}
+	}
+	free(v.room);
 }
 
 struct packing {
@@ -274,19 +367,11 @@ static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, boo
 	return vt_panel_takes(c, c_in, out, inverse) && !vt_winograd_takes(c, c_in, out, form);
 }
 
-/* bf16: weights are rounded where they are packed, the input once, to `to`. */
+/* bf16: weights are rounded where they are packed, inputs where they are read. */
 static void round_weights(const struct vt_conv_run *r, size_t packed)
 {
 	if (r->bf16)
 		vt_bf16_round(r->k, r->scratch, r->scratch, packed);
-}
-
-static void round_input(const struct vt_conv_run *r, struct gather *g, float *to)
-{
-	if (!r->bf16)
-		return;
-	vt_bf16_round(r->k, to, g->in.p, vt_floats(g->in.s));
-	g->in.p = to;
 }
 
 static void run_panel(const struct vt_conv_run *r, struct gather *g, struct order w,
@@ -300,7 +385,6 @@ static void run_panel(const struct vt_conv_run *r, struct gather *g, struct orde
 	g->c = r->c;
 	vt_panel_pack(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
 	round_weights(r, packed);
-	round_input(r, g, b + lanes);
 	memset(b, 0, lanes * sizeof(float));
 	if (bias)
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
@@ -320,8 +404,7 @@ static void run_panel(const struct vt_conv_run *r, struct gather *g, struct orde
 	release_axes(g);
 }
 
-/* Packs the operands, then gathers.  scratch: weights, bias, points of weights or the rounded
- * input. */
+/* Packs the weights, then gathers.  scratch: weights, bias, points of weights. */
 static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w,
 	const float *bias)
 {
@@ -352,8 +435,8 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 		vt_few_conv(r, g->in, g->out, g->w, g->bias);
 		return;
 	}
-	round_input(r, g, b + lanes);
 	set_axes(g);
+	g->copied = g->in.h || r->bf16;
 	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
 	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups,
 		gather_rows, g);
@@ -383,9 +466,16 @@ static void bias_block(void *ctx, size_t b)
 	const struct bias_grad *g = ctx;
 	size_t voxels = vt_voxels(g->dy.s), blocks = (size_t)vt_blocks(g->dy.s.c);
 	double sum[8] = { 0 }, square[8] = { 0 };
+	size_t floats = voxels * VT_LANES;
+	float room[VT_PIECE];
 
 	for (size_t n = 0; n < (size_t)g->dy.s.n; n++)
-		g->k->moments(g->dy.p + (n * blocks + b) * voxels * VT_LANES, voxels, sum, square);
+		for (size_t from = 0, piece; from < floats; from += piece) {
+			piece = g->dy.h ? vt_piece(floats - from) : floats;
+			g->k->moments(vt_read(g->k, g->dy, (n * blocks + b) * floats + from, piece,
+					      room),
+				piece / VT_LANES, sum, square);
+		}
 	for (size_t l = 0; l < VT_LANES && b * VT_LANES + l < (size_t)g->dy.s.c; l++)
 		g->db[b * VT_LANES + l] = (float)sum[l];
 }
@@ -416,7 +506,7 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 	if (db)
 		bias_gradient(r->k, dy, db);
 	plain.fused = NULL;
-	if (dx.p)
+	if (vt_there(dx))
 		run_gather(&plain,
 			&(struct gather){ .in = dy,
 				.out = dx,
@@ -426,25 +516,23 @@ void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct 
 }
 
 static size_t gather_scratch(const struct vt_conv *c, struct vt_shape out, struct vt_shape in,
-	bool inverse, bool bf16)
+	bool inverse)
 {
-	size_t lanes = (size_t)vt_blocks(out.c) * VT_LANES, rounded = bf16 ? vt_floats(in) : 0;
+	size_t lanes = (size_t)vt_blocks(out.c) * VT_LANES, points = 0;
 	int form[3];
 
 	if (by_panel(c, in.c, out, inverse))
-		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) + lanes + rounded;
+		return vt_panel_weight_floats(out.c, in.c, taps_of(c)) + lanes;
 	if (vt_winograd_takes(c, in.c, out, form))
-		rounded = vt_winograd_floats(in.c, out.c, form);
-	else if (!inverse && vt_few_takes(c, in.c))
-		rounded = 0;
-	return packed_floats(out.c, in.c, taps_of(c)) + lanes + rounded;
+		points = vt_winograd_floats(in.c, out.c, form);
+	return packed_floats(out.c, in.c, taps_of(c)) + lanes + points;
 }
 
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
-	bool training, bool bf16)
+	bool training)
 {
-	size_t forward = gather_scratch(c, y, x, c->transposed, bf16),
-	       back = gather_scratch(c, x, y, !c->transposed, bf16), weights;
+	size_t forward = gather_scratch(c, y, x, c->transposed),
+	       back = gather_scratch(c, x, y, !c->transposed), weights;
 	int form[3];
 
 	if (!training)

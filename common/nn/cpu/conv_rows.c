@@ -12,6 +12,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
+#include "common/nn/cpu/bf16.h"
 
 enum { MAX_TAPS = 7 * 7 * 7 };
 
@@ -45,66 +46,88 @@ bool vt_rows_take(const struct vt_conv *c)
 		c->pad == c->dilation * (c->k - 1) / 2 && c->pad <= VT_HALO;
 }
 
-/* Zeros behind a row, and before it: whichever row is written last, its neighbors' zeros stay
- * zeros. */
-static void clear_edges(float *row, const struct rows_layout *l, int w)
+/* Zeros behind the row at `at`, and before it: whichever row is written last, its neighbors' zeros
+ * stay zeros. */
+static void clear_edges(struct vt_view v, size_t at, const struct rows_layout *l)
 {
-	memset(row - VT_HALO, 0, VT_HALO * sizeof(float));
-	memset(row + w, 0, (l->row - (size_t)w) * sizeof(float));
+	size_t behind = l->row - (size_t)v.s.w;
+
+	if (v.h) {
+		memset(v.h + at - VT_HALO, 0, VT_HALO * sizeof(*v.h));
+		memset(v.h + at + v.s.w, 0, behind * sizeof(*v.h));
+	} else {
+		memset(v.p + at - VT_HALO, 0, VT_HALO * sizeof(*v.p));
+		memset(v.p + at + v.s.w, 0, behind * sizeof(*v.p));
+	}
 }
 
 struct move {
 	struct rows_layout l;
-	struct vt_shape s;
-	float *rows;
+	struct vt_view rows;
 	const float *from;
 	float *to;
 };
 
+/* Where the row of channel c, line y, plane z of item n begins. */
+static size_t row_at(const struct rows_layout *l, size_t n, size_t z, size_t y, size_t c)
+{
+	return VT_HALO + n * l->item + z * l->plane + y * l->line + c * l->row;
+}
+
+static size_t plain_row(struct vt_shape s, size_t n, size_t z, size_t y, size_t c)
+{
+	return (n * (size_t)s.c + c) * vt_voxels(s) + (z * (size_t)s.h + y) * (size_t)s.w;
+}
+
 static void pack_plane(void *ctx, size_t task)
 {
 	struct move *m = ctx;
-	struct vt_shape s = m->s;
-	size_t n = task / (size_t)s.d, z = task % (size_t)s.d, voxels = vt_voxels(s);
+	struct vt_view v = m->rows;
+	struct vt_shape s = v.s;
+	size_t n = task / (size_t)s.d, z = task % (size_t)s.d, w = (size_t)s.w;
 
 	for (size_t y = 0; y < (size_t)s.h; y++)
 		for (size_t c = 0; c < (size_t)s.c; c++) {
-			float *row = m->rows + VT_HALO + n * m->l.item + z * m->l.plane +
-				y * m->l.line + c * m->l.row;
+			size_t at = row_at(&m->l, n, z, y, c);
+			const float *from = m->from + plain_row(s, n, z, y, c);
 
-			clear_edges(row, &m->l, s.w);
-			memcpy(row,
-				m->from + (n * (size_t)s.c + c) * voxels +
-					(z * (size_t)s.h + y) * (size_t)s.w,
-				(size_t)s.w * sizeof(float));
+			clear_edges(v, at, &m->l);
+			for (size_t x = 0; v.h && x < w; x++)
+				v.h[at + x] = vt_bf16_half(from[x]);
+			if (!v.h)
+				memcpy(v.p + at, from, w * sizeof(*from));
 		}
 }
 
 static void unpack_plane(void *ctx, size_t task)
 {
 	struct move *m = ctx;
-	struct vt_shape s = m->s;
-	size_t n = task / (size_t)s.d, z = task % (size_t)s.d, voxels = vt_voxels(s);
+	struct vt_view v = m->rows;
+	struct vt_shape s = v.s;
+	size_t n = task / (size_t)s.d, z = task % (size_t)s.d, w = (size_t)s.w;
 
 	for (size_t y = 0; y < (size_t)s.h; y++)
-		for (size_t c = 0; c < (size_t)s.c; c++)
-			memcpy(m->to + (n * (size_t)s.c + c) * voxels +
-					(z * (size_t)s.h + y) * (size_t)s.w,
-				m->rows + VT_HALO + n * m->l.item + z * m->l.plane + y * m->l.line +
-					c * m->l.row,
-				(size_t)s.w * sizeof(float));
+		for (size_t c = 0; c < (size_t)s.c; c++) {
+			size_t at = row_at(&m->l, n, z, y, c);
+			float *to = m->to + plain_row(s, n, z, y, c);
+
+			for (size_t x = 0; v.h && x < w; x++)
+				to[x] = vt_bf16_float(v.h[at + x]);
+			if (!v.h)
+				memcpy(to, v.p + at, w * sizeof(*to));
+		}
 }
 
 void vt_rows_pack(struct vt_view to, const float *from)
 {
-	struct move m = { .l = layout_of(to.s), .s = to.s, .rows = to.p, .from = from };
+	struct move m = { .l = layout_of(to.s), .rows = to, .from = from };
 
 	vt_parallel_for((size_t)to.s.n * (size_t)to.s.d, pack_plane, &m);
 }
 
 void vt_rows_unpack(float *to, struct vt_view from)
 {
-	struct move m = { .l = layout_of(from.s), .s = from.s, .rows = from.p, .to = to };
+	struct move m = { .l = layout_of(from.s), .rows = from, .to = to };
 
 	vt_parallel_for((size_t)from.s.n * (size_t)from.s.d, unpack_plane, &m);
 }
@@ -118,9 +141,8 @@ struct rows_conv {
 	struct rows_layout lx, ly;
 	const float *w, *bias; /* w: [group][tap][c_in][channels of the group] */
 	const struct vt_fused *fused;
-	bool round;
 	int groups, n_taps;
-	/* where a tap lies, from its output: planes, lines, floats */
+	/* where a tap lies, from its output: planes, lines, values */
 	struct {
 		int z, y;
 		ptrdiff_t x;
@@ -153,19 +175,66 @@ static void pack_row_weights(float *to, const float *w, int n_out, int n_in, int
 						(size_t)t];
 }
 
-/* Taps inside the volume for outputs of row (z, y), whose weights begin at w, `per_tap` apart. */
-static int taps_at(const struct rows_conv *r, struct vt_tap *tap, const float *row, int z, int y,
-	const float *w, size_t per_tap)
+/* A task's own lines of floats where values are stored as bf16: those that the outputs under way
+ * read, [tap along z][line][VT_HALO + channels' rows], line y at (y / dilation) mod k; and one of
+ * outputs. */
+struct lines {
+	float *x, *y;
+	size_t line;
+	int next; /* the line to widen next, as a multiple of the dilation */
+};
+
+/* Where outputs of line y, plane z find tap t's row of the first channel. */
+static const float *tap_row(const struct rows_conv *r, const struct lines *l, int n, int z, int y,
+	int t)
+{
+	int k = r->c->k, d = r->c->dilation, iz = z + r->tap[t].z, iy = y + r->tap[t].y;
+
+	if (!l->x)
+		return r->x.p + row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy, 0) + r->tap[t].x;
+	return l->x + (size_t)(t / (k * k) * k + iy / d % k) * l->line + VT_HALO + r->tap[t].x;
+}
+
+/* Taps inside the volume for outputs of line y, plane z, whose weights begin at w, `per_tap`
+ * apart. */
+static int taps_at(const struct rows_conv *r, const struct lines *l, struct vt_tap *tap, int n,
+	int z, int y, const float *w, size_t per_tap)
 {
 	unsigned d = (unsigned)r->x.s.d, h = (unsigned)r->x.s.h;
-	int n = 0;
+	int count = 0;
 
 	for (int t = 0; t < r->n_taps; t++)
 		if ((unsigned)(z + r->tap[t].z) < d && (unsigned)(y + r->tap[t].y) < h) {
-			tap[n].x = row + r->tap[t].x;
-			tap[n++].w = w + (size_t)t * per_tap;
+			tap[count].x = tap_row(r, l, n, z, y, t);
+			tap[count++].w = w + (size_t)t * per_tap;
 		}
-	return n;
+	return count;
+}
+
+/* Widens the lines that outputs of line y, plane z read and that are not there yet; lines a
+ * dilation apart follow each other. */
+static void widen_lines(const struct rows_conv *r, struct lines *l, int n, int z, int y)
+{
+	int k = r->c->k, d = r->c->dilation, half = k / 2, first = y / d - half,
+	    end = y / d + half + 1;
+
+	if (y / d == 0 || l->next < first)
+		l->next = first;
+	for (; l->next < end; l->next++) {
+		int iy = l->next * d + y % d;
+
+		for (int t = 0; iy >= 0 && iy < r->x.s.h && t < k; t++) {
+			int iz = z + (t - half) * d;
+
+			if (iz >= 0 && iz < r->x.s.d)
+				r->k->widen(l->x + (size_t)(t * k + l->next % k) * l->line,
+					r->x.h +
+						row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy,
+							0) -
+						VT_HALO,
+					l->line);
+		}
+	}
 }
 
 static void set_taps(struct rows_conv *r)
@@ -176,44 +245,40 @@ static void set_taps(struct rows_conv *r)
 	for (int t = 0; t < r->n_taps; t++) {
 		r->tap[t].z = c->dilation * (t / (c->k * c->k)) - c->pad;
 		r->tap[t].y = c->dilation * (t / c->k % c->k) - c->pad;
-		r->tap[t].x = r->tap[t].z * (ptrdiff_t)r->lx.plane +
-			r->tap[t].y * (ptrdiff_t)r->lx.line + c->dilation * (t % c->k) - c->pad;
+		r->tap[t].x = c->dilation * (t % c->k) - c->pad;
 	}
 }
 
-static void row_of_outputs(const struct rows_conv *r, int n, int z, int y)
+static void line_of_outputs(const struct rows_conv *r, struct lines *l, int n, int z, int y)
 {
 	struct vt_tap tap[MAX_TAPS];
 	int n_in = r->x.s.c, n_out = r->y.s.c;
-	const float *x = r->x.p + VT_HALO + (size_t)n * r->lx.item + (size_t)z * r->lx.plane +
-		(size_t)y * r->lx.line;
-	size_t at =
-		VT_HALO + (size_t)n * r->ly.item + (size_t)z * r->ly.plane + (size_t)y * r->ly.line;
+	size_t at = row_at(&r->ly, (size_t)n, (size_t)z, (size_t)y, 0);
+	float *made = vt_making(r->y, at, l->y);
 	struct vt_rows t = { .tap = tap,
 		.c_in = n_in,
 		.x_row = r->lx.row,
 		.y_row = r->ly.row,
 		.width = r->ly.width };
 
+	if (r->x.h)
+		widen_lines(r, l, n, z, y);
 	for (int g = 0; g < r->groups; g++) {
 		int from = first_of(n_out, r->groups, g);
 
 		t.c_out = first_of(n_out, r->groups, g + 1) - from;
-		t.n_taps = taps_at(r, tap, x, z, y,
+		t.n_taps = taps_at(r, l, tap, n, z, y,
 			r->w + (size_t)from * (size_t)r->n_taps * (size_t)n_in,
 			(size_t)n_in * (size_t)t.c_out);
-		t.y = r->y.p + at + (size_t)from * r->ly.row;
+		t.y = made + (size_t)from * r->ly.row;
 		t.start = r->bias ? r->bias + from : NULL;
 		r->k->rows(&t);
 	}
-	for (int c = 0; c < n_out; c++) {
-		size_t row = at + (size_t)c * r->ly.row;
-
+	for (int c = 0; c < n_out; c++, at += r->ly.row, made += r->ly.row) {
 		if (r->fused && r->fused->n)
-			vt_fused_row(r->k, r->fused, c, r->y.p + row, row, r->ly.width);
-		clear_edges(r->y.p + row, &r->ly, r->y.s.w);
-		if (r->round)
-			r->k->to_bf16(r->y.p + row, r->y.p + row, r->ly.width);
+			vt_fused_row(r->k, r->fused, c, made, at, r->ly.width);
+		vt_made(r->k, r->y, at, r->ly.width, made);
+		clear_edges(r->y, at, &r->ly);
 	}
 }
 
@@ -238,11 +303,19 @@ static void plane_of_outputs(void *ctx, size_t task)
 	int n = (int)(task / (size_t)s.d),
 	    z = in_turn((int)(task % (size_t)s.d), s.d, r->c->dilation);
 
+	struct lines l = { .line = r->lx.line + VT_HALO };
+	size_t x = r->x.h ? (size_t)(r->c->k * r->c->k) * l.line : 0, y = r->y.h ? r->ly.line : 0;
+
+	if (x + y) {
+		l.y = vt_xmalloc((x + y) * sizeof(float));
+		l.x = x ? l.y + y : NULL;
+	}
 	for (int i = 0; i < s.h; i++)
-		row_of_outputs(r, n, z, in_turn(i, s.h, r->c->dilation));
+		line_of_outputs(r, &l, n, z, in_turn(i, s.h, r->c->dilation));
+	free(l.y);
 }
 
-void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_view y, bool last)
+void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_view y)
 {
 	const struct vt_conv *c = run->c;
 	int taps = c->k * c->k * c->k;
@@ -257,7 +330,6 @@ void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_vie
 		.w = packed,
 		.bias = run->bias,
 		.fused = run->fused,
-		.round = run->bf16 && !last,
 		.groups = groups_of(y.s.c) };
 
 	set_taps(&r);

@@ -18,9 +18,9 @@ struct planes {
 	const struct vt_conv *c;
 	struct vt_view in;
 	bool bf16;
-	int n, next;       /* item; the plane to copy next */
-	size_t row, plane; /* floats */
-	float *copy;
+	int n, next;        /* item; the plane to copy next */
+	size_t row, plane;  /* floats */
+	float *copy, *wide; /* the planes; a row of the input, widened */
 };
 
 bool vt_few_takes(const struct vt_conv *c, int c_in)
@@ -41,7 +41,14 @@ static struct planes planes_of(const struct vt_kernels *k, const struct vt_conv 
 		.bf16 = bf16,
 		.row = row,
 		.plane = plane,
-		.copy = vt_xmalloc((size_t)c->k * plane * sizeof(float)) };
+		.copy = vt_xmalloc((size_t)c->k * plane * sizeof(float)),
+		.wide = in.h ? vt_xmalloc((size_t)in.s.w * VT_LANES * sizeof(float)) : NULL };
+}
+
+static void release_planes(struct planes *p)
+{
+	free(p->copy);
+	free(p->wide);
 }
 
 static inline __attribute__((always_inline)) void narrow(float *to, const float *from, int voxels,
@@ -79,6 +86,7 @@ static void copy_planes(struct planes *p, int z)
 {
 	struct vt_shape s = p->in.s;
 	int first = z * p->c->stride - p->c->pad, end = first + p->c->k;
+	size_t row = (size_t)s.w * VT_LANES;
 
 	p->next = p->next < first ? first : p->next;
 	for (; p->next < end && p->next < s.d; p->next++)
@@ -86,11 +94,12 @@ static void copy_planes(struct planes *p, int z)
 			copy_row(p,
 				p->copy + (size_t)(p->next % p->c->k) * p->plane +
 					(size_t)y * p->row,
-				p->in.p +
+				vt_read(p->k, p->in,
 					(((size_t)p->n * (size_t)s.d + (size_t)p->next) *
 							(size_t)s.h +
 						(size_t)y) *
-						(size_t)s.w * VT_LANES);
+						row,
+					row, p->wide));
 }
 
 static const float *row_at(const struct planes *p, int z, int y)
@@ -124,16 +133,15 @@ static int taps_of_row(const struct planes *p, struct vt_tap *tap, const float *
 	return n;
 }
 
-/* Row (z, y) of blocks b and, if there is one, b + 1. */
-static void row_of_outputs(const struct conv_job *j, const struct planes *p, int b, int z, int y)
+/* Row (z, y) of blocks b and, if there is one, b + 1, to `to`, the second `block` behind. */
+static void row_of_outputs(const struct conv_job *j, const struct planes *p, int b, int z, int y,
+	float *to, size_t block)
 {
 	struct vt_tap tap[MAX_K * MAX_K];
 	struct vt_shape s = j->out.s;
 	int k = p->c->k, channels = k * p->in.s.c;
 	bool two = b + 1 < vt_blocks(s.c);
-	size_t taps = (size_t)(k * k * channels) * VT_LANES, block = vt_voxels(s) * VT_LANES;
-	float *to = j->out.p + (size_t)(p->n * vt_blocks(s.c) + b) * block +
-		((size_t)z * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
+	size_t taps = (size_t)(k * k * channels) * VT_LANES;
 	int most = two ? j->r->k->pair : j->r->k->alone, tiles = (s.w + most - 1) / most;
 	struct vt_tile t = { .tap = tap,
 		.n_taps = taps_of_row(p, tap, j->packed + (size_t)b * taps, z, y),
@@ -156,22 +164,29 @@ static void row_of_outputs(const struct conv_job *j, const struct planes *p, int
 	}
 }
 
+/* made: room for the rows of two blocks where outputs are stored as bf16. */
 static void rows_of_outputs(const struct conv_job *j, const struct planes *p, int z, int from,
-	int end)
+	int end, float *made)
 {
 	struct vt_shape s = j->out.s;
+	size_t row = (size_t)s.w * VT_LANES, rows = (size_t)(end - from) * row,
+	       block = vt_voxels(s) * VT_LANES;
 
-	for (int b = 0; b < vt_blocks(s.c); b += 2)
+	for (int b = 0; b < vt_blocks(s.c); b += 2) {
+		size_t at = (size_t)(p->n * vt_blocks(s.c) + b) * block +
+			((size_t)z * (size_t)s.h + (size_t)from) * row;
+		float *to = vt_making(j->out, at, made);
+
 		for (int y = from; y < end; y++)
-			row_of_outputs(j, p, b, z, y);
-	for (int b = 0; j->r->fused && b < vt_blocks(s.c); b++) {
-		size_t at = (((size_t)(p->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z) *
-					    (size_t)s.h +
-				    (size_t)from) *
-			(size_t)s.w * VT_LANES;
-
-		vt_fused_blocked(j->r->k, j->r->fused, b, j->out.p + at, at,
-			(size_t)(end - from) * (size_t)s.w);
+			row_of_outputs(j, p, b, z, y, to + (size_t)(y - from) * row,
+				j->out.h ? rows : block);
+		for (int i = 0; i < 2 && b + i < vt_blocks(s.c); i++, at += block) {
+			to = vt_making(j->out, at, made + (size_t)i * rows);
+			if (j->r->fused)
+				vt_fused_blocked(j->r->k, j->r->fused, b + i, to, at,
+					rows / VT_LANES);
+			vt_made(j->r->k, j->out, at, rows, to);
+		}
 	}
 }
 
@@ -182,15 +197,19 @@ static void conv_task(void *ctx, size_t task)
 	struct planes p = planes_of(j->r->k, j->r->c, j->in, s.w, j->r->bf16);
 	int from = (int)(task % (size_t)j->slabs) * PLANES_PER_TASK,
 	    end = from + PLANES_PER_TASK < s.d ? from + PLANES_PER_TASK : s.d;
+	float *made = j->out.h
+		? vt_xmalloc(2 * ROWS_PER_TURN * (size_t)s.w * VT_LANES * sizeof(float))
+		: NULL;
 
 	start_item(&p, (int)(task / (size_t)j->slabs));
 	for (int z = from; z < end; z++) {
 		copy_planes(&p, z);
 		for (int y = 0; y < s.h; y += ROWS_PER_TURN)
 			rows_of_outputs(j, &p, z, y,
-				y + ROWS_PER_TURN < s.h ? y + ROWS_PER_TURN : s.h);
+				y + ROWS_PER_TURN < s.h ? y + ROWS_PER_TURN : s.h, made);
 	}
-	free(p.copy);
+	release_planes(&p);
+	free(made);
 }
 
 void vt_few_conv(const struct vt_conv_run *r, struct vt_view in, struct vt_view out,
@@ -225,20 +244,25 @@ size_t vt_few_gradient_floats(const struct vt_conv *c, int c_in, struct vt_shape
 
 /* What rows [from, end) of plane z add to the sums of blocks b and, if there is one, b + 1. */
 static void add_rows(const struct gradient_job *j, const struct planes *p, float *part, int b,
-	int z, int from, int end)
+	int z, int from, int end, float *room)
 {
 	struct vt_shape s = j->dy.s;
 	int k = j->c->k, stride = j->c->stride, channels = k * j->x.s.c;
 	size_t block = vt_voxels(s) * VT_LANES, taps = floats_of_block(j->c, j->x.s.c);
 	bool two = b + 1 < vt_blocks(s.c);
-	const float *dy = j->dy.p + (size_t)(p->n * vt_blocks(s.c) + b) * block;
+	size_t row = (size_t)s.w * VT_LANES, n = (size_t)(end - from) * row,
+	       at = (size_t)(p->n * vt_blocks(s.c) + b) * block +
+		((size_t)z * (size_t)s.h + (size_t)from) * row;
+	const float *dy = vt_read(j->k, j->dy, at, n, room), *dy2 = dy;
 
+	if (two)
+		dy2 = vt_read(j->k, j->dy, at + block, n, room + n);
 	for (int t = 0; t < k * k; t++) {
 		int iz = z * stride - j->c->pad + t / k, top = from, to = end;
 		struct vt_row r = { .step = (size_t)(stride * j->x.s.c),
 			.dy_step = VT_LANES,
 			.row_step = (size_t)stride * p->row,
-			.dy_row_step = (size_t)s.w * VT_LANES,
+			.dy_row_step = row,
 			.count = s.w };
 
 		while (top < to && top * stride - j->c->pad + t % k < 0)
@@ -248,8 +272,8 @@ static void add_rows(const struct gradient_job *j, const struct planes *p, float
 		if (iz < 0 || iz >= j->x.s.d || top >= to)
 			continue;
 		r.rows = to - top;
-		r.dy = dy + ((size_t)z * (size_t)s.h + (size_t)top) * r.dy_row_step;
-		r.dy2 = r.dy + block;
+		r.dy = dy + (size_t)(top - from) * row;
+		r.dy2 = dy2 + (size_t)(top - from) * row;
 		for (int i = 0; i < channels; i += VT_LANES) {
 			r.n = channels - i < VT_LANES ? channels - i : VT_LANES;
 			r.x = row_at(p, iz, top * stride - j->c->pad + t % k) + i;
@@ -270,6 +294,9 @@ static void gradient_task(void *ctx, size_t slab)
 	int from = (int)((long)s.d * (long)slab / j->slabs),
 	    end = (int)((long)s.d * (long)(slab + 1) / j->slabs),
 	    rows = s.w < VT_GRADIENT_CHUNK ? VT_GRADIENT_CHUNK / s.w : 1;
+	float *room = j->dy.h
+		? vt_xmalloc(2 * (size_t)rows * (size_t)s.w * VT_LANES * sizeof(float))
+		: NULL;
 
 	memset(part, 0, floats * sizeof(float));
 	for (int n = 0; n < s.n; n++) {
@@ -279,10 +306,11 @@ static void gradient_task(void *ctx, size_t slab)
 			for (int y = 0; y < s.h; y += rows)
 				for (int b = 0; b < vt_blocks(s.c); b += 2)
 					add_rows(j, &p, part, b, z, y,
-						y + rows < s.h ? y + rows : s.h);
+						y + rows < s.h ? y + rows : s.h, room);
 		}
 	}
-	free(p.copy);
+	release_planes(&p);
+	free(room);
 }
 
 /* The slabs in order. */

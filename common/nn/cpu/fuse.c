@@ -63,9 +63,20 @@ void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slope
 	}
 }
 
-void vt_fuse_add(struct vt_fused *f, const float *other)
+void vt_fuse_add(struct vt_fused *f, struct vt_view other)
 {
 	add_step(f, VT_FUSED_ADD, 0)->other = other;
+}
+
+static void add_other(const struct vt_kernels *k, struct vt_view other, float *y, size_t at,
+	size_t floats)
+{
+	float room[VT_PIECE];
+
+	for (size_t from = 0, n; from < floats; from += n) {
+		n = other.h ? vt_piece(floats - from) : floats;
+		k->axpy(y + from, vt_read(k, other, at + from, n, room), 1.0f, n);
+	}
 }
 
 static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at,
@@ -76,7 +87,7 @@ static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, flo
 	else if (s->kind == VT_FUSED_ACT)
 		k->act(s->act, y, y, floats, a, b);
 	else
-		k->axpy(y, s->other + at, 1.0f, floats);
+		add_other(k, s->other, y, at, floats);
 }
 
 void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y,

@@ -18,8 +18,8 @@ struct vt_fused_step {
 	 * are channels */
 	float *a, *b;
 	bool relu;
-	enum vt_act act;    /* a: [blocks * 8] slopes */
-	const float *other; /* add: the other tensor, of the same layout */
+	enum vt_act act;      /* a: [blocks * 8] slopes */
+	struct vt_view other; /* add: the other tensor, of the same layout */
 };
 
 struct vt_fused {
@@ -33,9 +33,9 @@ void vt_fused_release(struct vt_fused *f);
 void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels,
 	const struct vt_norm_weights *w);
 void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slopes);
-void vt_fuse_add(struct vt_fused *f, const float *other);
+void vt_fuse_add(struct vt_fused *f, struct vt_view other);
 
-/* On `voxels` voxels of channel block b; `at`: where y lies in its tensor, in floats. */
+/* On `voxels` voxels of channel block b; `at`: where y lies in its tensor, in values. */
 void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y,
 	size_t at, size_t voxels);
 /* On a row of one channel, `floats` (a multiple of 8) long. */

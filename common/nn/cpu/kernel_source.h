@@ -249,19 +249,29 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 	}
 }
 
-/* vt_bf16_bits, eight at a time. */
+typedef uint32_t words __attribute__((vector_size(64)));
+typedef int32_t integers __attribute__((vector_size(64)));
+typedef uint16_t halves __attribute__((vector_size(32)));
+
+enum { WORDS = 16 };
+
+/* vt_bf16_bits, many at a time. */
+INLINE void round_words(words *u)
+{
+	words a = *u, nan = (words)((integers)(a & 0x7fffffffu) > 0x7f800000);
+
+	*u = (nan & (a | 0x00400000u)) | (~nan & (a + 0x7fffu + (a >> 16 & 1)));
+}
+
 static void to_bf16(float *to, const float *from, size_t n)
 {
-	typedef uint32_t words __attribute__((vector_size(32)));
-	typedef int32_t integers __attribute__((vector_size(32)));
 	size_t i = 0;
 
-	for (; i + 8 <= n; i += 8) {
-		words u, nan;
+	for (; i + WORDS <= n; i += WORDS) {
+		words u;
 
 		memcpy(&u, from + i, sizeof(u));
-		nan = (words)((integers)(u & 0x7fffffffu) > 0x7f800000);
-		u = (nan & (u | 0x00400000u)) | (~nan & (u + 0x7fffu + (u >> 16 & 1)));
+		round_words(&u);
 		u &= 0xffff0000u;
 		memcpy(to + i, &u, sizeof(u));
 	}
@@ -270,6 +280,39 @@ static void to_bf16(float *to, const float *from, size_t n)
 
 		memcpy(to + i, &u, sizeof(u));
 	}
+}
+
+static void narrow(uint16_t *to, const float *from, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + WORDS <= n; i += WORDS) {
+		words u;
+		halves h;
+
+		memcpy(&u, from + i, sizeof(u));
+		round_words(&u);
+		h = __builtin_convertvector(u >> 16, halves);
+		memcpy(to + i, &h, sizeof(h));
+	}
+	for (; i < n; i++)
+		to[i] = (uint16_t)(vt_bf16_bits(from[i]) >> 16);
+}
+
+static void widen(float *to, const uint16_t *from, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + WORDS <= n; i += WORDS) {
+		halves h;
+		words u;
+
+		memcpy(&h, from + i, sizeof(h));
+		u = __builtin_convertvector(h, words) << 16;
+		memcpy(to + i, &u, sizeof(u));
+	}
+	for (; i < n; i++)
+		to[i] = vt_bf16_float(from[i]);
 }
 
 #ifdef KERNELS
@@ -289,6 +332,8 @@ const struct vt_kernels KERNELS = { .name = KERNEL_NAME,
 	.act = act,
 	.act_back = act_back,
 	.to_bf16 = to_bf16,
+	.narrow = narrow,
+	.widen = widen,
 	.products = products,
 	.win_in = win_in,
 	.win_in_planes = win_in_planes,

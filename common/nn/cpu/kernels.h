@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/err.h"
 
@@ -147,8 +148,11 @@ typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const fl
 typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n,
 	const float slope[8], bool accumulate);
 
-/* Each of n floats rounded to bf16 (bf16.h); to may be from. */
+/* Each of n floats rounded to bf16 (bf16.h); to may be from.  narrow: to the 16 bits that are
+ * stored; widen: from these. */
 typedef void (*vt_to_bf16_fn)(float *to, const float *from, size_t n);
+typedef void (*vt_narrow_fn)(uint16_t *to, const float *from, size_t n);
+typedef void (*vt_widen_fn)(float *to, const uint16_t *from, size_t n);
 
 struct vt_kernels {
 	const char *name;
@@ -166,6 +170,8 @@ struct vt_kernels {
 	vt_act_fn act;
 	vt_act_back_fn act_back;
 	vt_to_bf16_fn to_bf16;
+	vt_narrow_fn narrow;
+	vt_widen_fn widen;
 	void (*products)(const struct vt_products *p);
 	vt_win_in_fn win_in;
 	vt_win_in_planes_fn win_in_planes;

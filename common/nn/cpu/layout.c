@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/parallel.h"
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/ops.h"
 
 struct moving {
@@ -37,22 +38,34 @@ static void each_part(struct moving *m, void (*fn)(void *, size_t))
 		m);
 }
 
-static float *lane_of(struct vt_view v, int item, int c)
+/* Where channel c of item `item` begins. */
+static size_t lane_of(struct vt_view v, int item, int c)
 {
-	return v.p +
-		(((size_t)item * (size_t)vt_blocks(v.s.c) + (size_t)(c / VT_LANES)) *
-			vt_voxels(v.s)) *
-		VT_LANES +
-		c % VT_LANES;
+	return (size_t)item * (size_t)vt_blocks(v.s.c) * vt_voxels(v.s) * VT_LANES +
+		(size_t)(c / VT_LANES) * vt_voxels(v.s) * VT_LANES + (size_t)(c % VT_LANES);
 }
 
-/* d[v, 0] (+)= s[v * stride]; s == NULL: zeros. */
-static void fill_lane(float *d, const float *s, size_t stride, const struct part *p, bool add)
+static float value_at(struct vt_view v, size_t at)
+{
+	return v.h ? vt_bf16_float(v.h[at]) : v.p[at];
+}
+
+static void put(struct vt_view v, size_t at, float value)
+{
+	if (v.h)
+		v.h[at] = vt_bf16_half(value);
+	else
+		v.p[at] = value;
+}
+
+/* A lane of d from a lane of s; s without an array: zeros. */
+static void fill_lane(struct vt_view d, size_t to, struct vt_view s, size_t from,
+	const struct part *p, bool add)
 {
 	for (size_t v = p->from; v < p->end; v++) {
-		float value = s ? s[v * stride] : 0.0f;
+		float value = vt_there(s) ? value_at(s, from + v * VT_LANES) : 0.0f;
 
-		d[v * VT_LANES] = add ? d[v * VT_LANES] + value : value;
+		put(d, to + v * VT_LANES, add ? value_at(d, to + v * VT_LANES) + value : value);
 	}
 }
 
@@ -62,11 +75,15 @@ static void pack_task(void *ctx, size_t task)
 	struct part p = part_of(m, task);
 	struct vt_shape s = m->blocks.s;
 
-	for (int l = 0, c = p.block * VT_LANES; l < VT_LANES; l++, c++)
-		fill_lane(lane_of(m->blocks, p.item, c),
-			c < s.c ? m->from + ((size_t)p.item * (size_t)s.c + (size_t)c) * p.voxels
-				: NULL,
-			1, &p, false);
+	for (int l = 0, c = p.block * VT_LANES; l < VT_LANES; l++, c++) {
+		size_t to = lane_of(m->blocks, p.item, c);
+		const float *from = c < s.c
+			? m->from + ((size_t)p.item * (size_t)s.c + (size_t)c) * p.voxels
+			: NULL;
+
+		for (size_t v = p.from; v < p.end; v++)
+			put(m->blocks, to + v * VT_LANES, from ? from[v] : 0.0f);
+	}
 }
 
 static void unpack_task(void *ctx, size_t task)
@@ -76,11 +93,11 @@ static void unpack_task(void *ctx, size_t task)
 	struct vt_shape s = m->blocks.s;
 
 	for (int c = p.block * VT_LANES; c < (p.block + 1) * VT_LANES && c < s.c; c++) {
-		const float *from = lane_of(m->blocks, p.item, c);
+		size_t from = lane_of(m->blocks, p.item, c);
 		float *to = m->to + ((size_t)p.item * (size_t)s.c + (size_t)c) * p.voxels;
 
 		for (size_t v = p.from; v < p.end; v++)
-			to[v] = from[v * VT_LANES];
+			to[v] = value_at(m->blocks, from + v * VT_LANES);
 	}
 }
 
@@ -94,14 +111,16 @@ void vt_cpu_unpack(float *to, struct vt_view from)
 	each_part(&(struct moving){ .blocks = from, .to = to }, unpack_task);
 }
 
-/* Where channel c of the joined tensor comes from, NULL behind its last. */
-static const float *source_of(const struct moving *m, int item, int c)
+/* Where channel c of the joined tensor comes from; no array behind its last. */
+static struct vt_view source_of(const struct moving *m, int item, int c, size_t *at)
 {
 	int of_a = m->a.s.c - m->first;
 
+	*at = 0;
 	if (c >= m->blocks.s.c)
-		return NULL;
-	return c < of_a ? lane_of(m->a, item, m->first + c) : lane_of(m->b, item, c - of_a);
+		return (struct vt_view){ .p = NULL };
+	*at = c < of_a ? lane_of(m->a, item, m->first + c) : lane_of(m->b, item, c - of_a);
+	return c < of_a ? m->a : m->b;
 }
 
 static void join_task(void *ctx, size_t task)
@@ -110,19 +129,25 @@ static void join_task(void *ctx, size_t task)
 	struct part p = part_of(m, task);
 	int c = p.block * VT_LANES, full = c + VT_LANES <= m->blocks.s.c,
 	    of_a = m->a.s.c - m->first;
-	const float *s = source_of(m, p.item, c);
-	float *d = lane_of(m->blocks, p.item, c);
+	size_t from, to = lane_of(m->blocks, p.item, c), n = (p.end - p.from) * VT_LANES;
+	struct vt_view s = source_of(m, p.item, c, &from), d = m->blocks;
 
 	/* a block whose channels are one block of one source, in place */
-	if (full && !m->add &&
+	if (full && !m->add && !s.h == !d.h &&
 		(c + VT_LANES <= of_a ? m->first % VT_LANES == 0
 				      : c >= of_a && of_a % VT_LANES == 0)) {
-		memcpy(d + p.from * VT_LANES, s + p.from * VT_LANES,
-			(p.end - p.from) * VT_LANES * sizeof(float));
+		from += p.from * VT_LANES;
+		to += p.from * VT_LANES;
+		if (s.h)
+			memcpy(d.h + to, s.h + from, n * sizeof(*d.h));
+		else
+			memcpy(d.p + to, s.p + from, n * sizeof(*d.p));
 		return;
 	}
-	for (int l = 0; l < VT_LANES; l++)
-		fill_lane(d + l, source_of(m, p.item, c + l), VT_LANES, &p, m->add);
+	for (int l = 0; l < VT_LANES; l++) {
+		s = source_of(m, p.item, c + l, &from);
+		fill_lane(d, to + (size_t)l, s, from, &p, m->add);
+	}
 }
 
 void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y)

@@ -10,7 +10,7 @@
 static const double momentum = 0.1;
 
 /* voxels that stay in the first-level cache from one step to the next */
-enum { PIECE = 256 };
+enum { PIECE = VT_PIECE / VT_LANES };
 
 struct norm_work {
 	const struct vt_kernels *k;
@@ -38,39 +38,54 @@ static struct slab slab_of(const struct norm_work *w, size_t task)
 		n * (i + 1) / slabs - from };
 }
 
-static float *part_of(struct vt_view v, struct slab p)
+/* A slab in pieces of some voxels: of PIECE where values are widened or more than one thing is
+ * done with them, else whole. */
+static size_t piece_of(const struct norm_work *w, struct slab p)
 {
-	return v.p ? v.p + p.at : NULL;
+	bool half = w->x.h || w->y.h || w->dy.h || w->dx.h;
+
+	return half || (w->fused && w->fused->n) ? PIECE : p.voxels;
 }
 
-static const float *mask_of(const struct norm_work *w, struct slab p)
+/* y where the norm masks by it; NULL if it does not. */
+static const float *mask_of(const struct norm_work *w, size_t at, size_t n, float *room)
 {
-	return w->norm->relu ? part_of(w->y, p) : NULL;
+	return w->norm->relu ? vt_read(w->k, w->y, at, n, room) : NULL;
 }
 
 static void moments_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
+	size_t piece = piece_of(w, p);
+	float x[VT_PIECE];
 
-	w->k->moments(part_of(w->x, p), p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
+	for (size_t from = 0; from < p.voxels; from += piece) {
+		size_t n = p.voxels - from < piece ? p.voxels - from : piece;
+
+		w->k->moments(vt_read(w->k, w->x, p.at + from * VT_LANES, n * VT_LANES, x), n,
+			w->part1 + 8 * task, w->part2 + 8 * task);
+	}
 }
 
 static void affine_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
-	size_t piece = w->fused && w->fused->n ? PIECE : p.voxels;
+	size_t piece = piece_of(w, p);
+	float room[VT_PIECE];
 
 	for (size_t from = 0; from < p.voxels; from += piece) {
 		size_t n = p.voxels - from < piece ? p.voxels - from : piece,
 		       at = p.at + from * VT_LANES;
+		float *y = vt_making(w->y, at, room);
 
-		w->k->affine(w->y.p + at, w->x.p + at, n, w->a + 8 * p.block, w->b + 8 * p.block,
-			w->norm->relu);
+		w->k->affine(y, vt_read(w->k, w->x, at, n * VT_LANES, room), n, w->a + 8 * p.block,
+			w->b + 8 * p.block, w->norm->relu);
 		if (w->fused)
 			vt_fused_blocked(w->k, w->fused,
-				(int)(p.block % (size_t)vt_blocks(w->x.s.c)), w->y.p + at, at, n);
+				(int)(p.block % (size_t)vt_blocks(w->x.s.c)), y, at, n);
+		vt_made(w->k, w->y, at, n * VT_LANES, y);
 	}
 }
 
@@ -78,18 +93,38 @@ static void sums_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
+	size_t piece = piece_of(w, p);
+	float x[VT_PIECE], y[VT_PIECE], dy[VT_PIECE];
 
-	w->k->norm_sums(part_of(w->dy, p), mask_of(w, p), part_of(w->x, p), p.voxels,
-		w->part1 + 8 * task, w->part2 + 8 * task);
+	for (size_t from = 0; from < p.voxels; from += piece) {
+		size_t voxels = p.voxels - from < piece ? p.voxels - from : piece,
+		       at = p.at + from * VT_LANES, n = voxels * VT_LANES;
+
+		w->k->norm_sums(vt_read(w->k, w->dy, at, n, dy), mask_of(w, at, n, y),
+			vt_read(w->k, w->x, at, n, x), voxels, w->part1 + 8 * task,
+			w->part2 + 8 * task);
+	}
 }
 
 static void dx_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
+	size_t piece = piece_of(w, p);
+	float x[VT_PIECE], y[VT_PIECE], dy[VT_PIECE], room[VT_PIECE];
 
-	w->k->norm_dx(part_of(w->dx, p), part_of(w->dy, p), mask_of(w, p), part_of(w->x, p),
-		p.voxels, w->a + 8 * p.block, w->b + 8 * p.block, w->c + 8 * p.block, w->add);
+	for (size_t from = 0; from < p.voxels; from += piece) {
+		size_t voxels = p.voxels - from < piece ? p.voxels - from : piece,
+		       at = p.at + from * VT_LANES, n = voxels * VT_LANES;
+		float *dx = vt_making(w->dx, at, room);
+
+		if (w->add)
+			vt_read(w->k, w->dx, at, n, room);
+		w->k->norm_dx(dx, vt_read(w->k, w->dy, at, n, dy), mask_of(w, at, n, y),
+			vt_read(w->k, w->x, at, n, x), voxels, w->a + 8 * p.block,
+			w->b + 8 * p.block, w->c + 8 * p.block, w->add);
+		vt_made(w->k, w->dx, at, n, dx);
+	}
 }
 
 static size_t n_blocks(const struct norm_work *w)
@@ -312,7 +347,7 @@ void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm
 	sum_slabs(&w, sums_task);
 	if (p->gamma)
 		affine_gradients(&w, p, mean, rstd);
-	if (dx.p) {
+	if (vt_there(dx)) {
 		backward_coefficients(&w, p, mean, rstd);
 		each_slab(&w, dx_task);
 	}

@@ -11,10 +11,47 @@
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/graph_internal.h"
 
+/* p, or the 16 bits of its bf16 values (bf16.h); both NULL: no array. */
 struct vt_view {
 	float *p;
 	struct vt_shape s;
+	uint16_t *h;
 };
+
+static inline bool vt_there(struct vt_view v)
+{
+	return v.p || v.h;
+}
+
+/* n values of v from `at` on: where they lie, or widened into room. */
+static inline const float *vt_read(const struct vt_kernels *k, struct vt_view v, size_t at,
+	size_t n, float *room)
+{
+	if (!v.h)
+		return v.p + at;
+	k->widen(room, v.h + at, n);
+	return room;
+}
+
+/* Where to make values of v from `at` on, and that they are made. */
+static inline float *vt_making(struct vt_view v, size_t at, float *room)
+{
+	return v.h ? room : v.p + at;
+}
+static inline void vt_made(const struct vt_kernels *k, struct vt_view v, size_t at, size_t n,
+	const float *room)
+{
+	if (v.h)
+		k->narrow(v.h + at, room, n);
+}
+
+/* Values that are widened, worked on and rounded at a time, in the first-level cache: a piece of
+ * what is to be done at once. */
+enum { VT_PIECE = 2048 };
+static inline size_t vt_piece(size_t left)
+{
+	return left < VT_PIECE ? left : VT_PIECE;
+}
 
 static inline size_t vt_voxels(struct vt_shape s)
 {
@@ -52,10 +89,9 @@ struct vt_conv_run {
 	bool bf16;
 };
 
-/* Scratch, in floats: packed weights, rounded operands and, for the backward pass, partial
- * weight gradients. */
+/* Scratch, in floats: packed weights and, for the backward pass, partial weight gradients. */
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
-	bool training, bool bf16);
+	bool training);
 void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y);
 /* dx may have p == NULL (no gradient wanted). dw: [dims of w], db: [out_c] or NULL; both are
  * set, not added to. */
@@ -84,23 +120,23 @@ void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, str
 	struct vt_view y, const float *slopes);
 void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
 	struct vt_view dy, struct vt_view dx, bool add, const float *slopes, float *d_slopes);
-void vt_cpu_add(struct vt_view a, struct vt_view b, struct vt_view y);
-void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add); /* dx (+)= dy */
+void vt_cpu_add(const struct vt_kernels *k, struct vt_view a, struct vt_view b, struct vt_view y);
+/* dx (+)= dy */
+void vt_cpu_pass(const struct vt_kernels *k, struct vt_view dy, struct vt_view dx, bool add);
 void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y);
 /* channels first.. of dy */
 void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add);
 void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
-	struct vt_view y, float *scratch);
+	struct vt_view y);
 void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n,
-	struct vt_view dy, struct vt_view dx, bool add, float *scratch);
-size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y);
+	struct vt_view dy, struct vt_view dx, bool add);
 void vt_cpu_maxpool(const struct vt_node *n, struct vt_view x, struct vt_view y);
 void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct vt_view y,
 	struct vt_view dy, struct vt_view dx, bool add);
 /* Keeps an element with probability 1 - p and scales it by 1 / (1 - p); the mask is a function
  * of (seed, step, node, element). */
-void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x,
-	struct vt_view y, bool add);
+void vt_cpu_dropout(const struct vt_kernels *k, const struct vt_node *n, int id, uint64_t seed,
+	uint64_t step, struct vt_view x, struct vt_view y, bool add);
 
 /* Adds sd N(0, 1), a function of (seed, step, node, element). */
 void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view y);

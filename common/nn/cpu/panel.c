@@ -21,7 +21,7 @@ struct job {
 
 struct task {
 	int n, from, end, pair, end_pair;
-	float *sum, *x;
+	float *sum, *x, *made; /* made: [output][8] that are stored as bf16 */
 	/* outputs that the tap reaches, from `from` on, and where their inputs lie */
 	int *at, reached;
 	size_t *input;
@@ -85,10 +85,9 @@ void vt_panel_pack(float *to, const float *w, int c_out, int c_in, int taps, siz
 		&(struct packing){ to, w, c_out, c_in, taps, so, si });
 }
 
-static float *block_of(const struct vt_view *v, int n, int b, int voxel)
+static size_t block_of(const struct vt_view *v, int n, int b, int voxel)
 {
-	return v->p +
-		((size_t)(n * vt_blocks(v->s.c) + b) * vt_voxels(v->s) + (size_t)voxel) * VT_LANES;
+	return ((size_t)(n * vt_blocks(v->s.c) + b) * vt_voxels(v->s) + (size_t)voxel) * VT_LANES;
 }
 
 static float *sums_of(const struct task *t, int pair, int output)
@@ -100,12 +99,15 @@ static float *sums_of(const struct task *t, int pair, int output)
 static void begin_sums(const struct job *j, const struct task *t, int b)
 {
 	const struct vt_panel_conv *p = j->p;
+	size_t outputs = (size_t)(t->end - t->from);
 	float *sum = sums_of(t, b / 2, 0) + b % 2 * VT_LANES;
 	bool channels = b < vt_blocks(p->out.s.c);
-	const float *y = channels && p->add ? block_of(&p->out, t->n, b, t->from) : NULL,
-		    *start = channels && p->bias ? p->bias + (size_t)b * VT_LANES : NULL;
+	const float *y = NULL, *start = channels && p->bias ? p->bias + (size_t)b * VT_LANES : NULL;
 
-	for (size_t i = 0; i < (size_t)(t->end - t->from); i++, sum += WIDE)
+	if (channels && p->add)
+		y = vt_read(p->r->k, p->out, block_of(&p->out, t->n, b, t->from),
+			outputs * VT_LANES, t->made);
+	for (size_t i = 0; i < outputs; i++, sum += WIDE)
 		if (y || start)
 			memcpy(sum, y ? y + i * VT_LANES : start, VT_LANES * sizeof(float));
 		else
@@ -115,14 +117,15 @@ static void begin_sums(const struct job *j, const struct task *t, int b)
 static void end_sums(const struct job *j, const struct task *t, int b)
 {
 	const struct vt_panel_conv *p = j->p;
-	float *y = block_of(&p->out, t->n, b, t->from);
+	size_t at = block_of(&p->out, t->n, b, t->from), outputs = (size_t)(t->end - t->from);
+	float *y = vt_making(p->out, at, t->made);
 	const float *sum = sums_of(t, b / 2, 0) + b % 2 * VT_LANES;
 
-	for (size_t i = 0; i < (size_t)(t->end - t->from); i++)
+	for (size_t i = 0; i < outputs; i++)
 		memcpy(y + i * VT_LANES, sum + i * WIDE, VT_LANES * sizeof(float));
 	if (p->r->fused)
-		vt_fused_blocked(p->r->k, p->r->fused, b, y, (size_t)(y - p->out.p),
-			(size_t)(t->end - t->from));
+		vt_fused_blocked(p->r->k, p->r->fused, b, y, at, outputs);
+	vt_made(p->r->k, p->out, at, outputs * VT_LANES, y);
 }
 
 /* The outputs that tap (tz, ty, tx) reaches. */
@@ -150,23 +153,37 @@ static void reach(const struct vt_panel_conv *p, struct task *t, int tz, int ty,
 	}
 }
 
+/* Neighbors lie behind each other: they are copied, widened or rounded together. */
+static void copy_inputs(const struct vt_panel_conv *p, const struct task *t, float *to, size_t from)
+{
+	for (int i = 0, n; i < t->reached; i += n) {
+		size_t at = from + t->input[i], floats;
+
+		for (n = 1;
+			i + n < t->reached && t->input[i + n] == t->input[i + n - 1] + VT_LANES;)
+			n++;
+		floats = (size_t)n * VT_LANES;
+		if (p->in.h)
+			p->r->k->widen(to, p->in.h + at, floats);
+		else if (p->r->bf16)
+			p->r->k->to_bf16(to, p->in.p + at, floats);
+		else
+			memcpy(to, p->in.p + at, floats * sizeof(float));
+		to += floats;
+	}
+}
+
 /* Inputs of channel blocks first and on: where they are if they lie side by side, else copied. */
 static const float *inputs_of(const struct vt_panel_conv *p, const struct task *t, int first,
 	int blocks, size_t *block)
 {
-	float *to = t->x;
-
-	if (p->z->k == 1 && p->r->c->stride == 1) {
+	if (p->z->k == 1 && p->r->c->stride == 1 && !p->in.h && !p->r->bf16) {
 		*block = vt_voxels(p->in.s) * VT_LANES;
-		return block_of(&p->in, t->n, first, 0) + t->input[0];
+		return p->in.p + block_of(&p->in, t->n, first, 0) + t->input[0];
 	}
 	*block = (size_t)t->reached * VT_LANES;
-	for (int b = first; b < first + blocks; b++) {
-		const float *from = block_of(&p->in, t->n, b, 0);
-
-		for (int i = 0; i < t->reached; i++, to += VT_LANES)
-			memcpy(to, from + t->input[i], VT_LANES * sizeof(float));
-	}
+	for (int b = 0; b < blocks; b++)
+		copy_inputs(p, t, t->x + (size_t)b * *block, block_of(&p->in, t->n, first + b, 0));
 	return t->x;
 }
 
@@ -213,8 +230,9 @@ static void group_task(void *ctx, size_t at)
 
 	sums = (size_t)(t.end_pair - t.pair) * outputs * WIDE;
 	channels = channels < CHANNELS ? vt_blocks(channels) * VT_LANES : CHANNELS;
-	t.sum = vt_xmalloc((sums + (size_t)channels * outputs) * sizeof(float));
+	t.sum = vt_xmalloc((sums + (size_t)(channels + VT_LANES) * outputs) * sizeof(float));
 	t.x = t.sum + sums;
+	t.made = t.x + (size_t)channels * outputs;
 	t.at = vt_xmalloc(outputs * sizeof(*t.at));
 	t.input = vt_xmalloc(outputs * sizeof(*t.input));
 	for (int b = 2 * t.pair; b < 2 * t.end_pair; b++)

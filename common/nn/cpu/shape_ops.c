@@ -6,6 +6,7 @@
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/base/rng.h"
+#include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/ops.h"
 
 /* The work of one (item, channel block) plane set. */
@@ -18,7 +19,6 @@ struct block_work {
 	uint64_t seed, step;
 	const float *slopes;
 	double *sums;
-	float *scratch;
 };
 
 static float *block_of(struct vt_view v, size_t task)
@@ -47,9 +47,16 @@ static struct slab slab_of(const struct block_work *w, size_t task)
 		(task / slabs * voxels + from) * VT_LANES };
 }
 
-static float *part_of(struct vt_view v, struct slab p)
+/* A slab in pieces where values are widened or rounded, else whole. */
+static size_t piece_of(const struct block_work *w, struct slab p)
 {
-	return v.p ? v.p + p.at : NULL;
+	return w->a.h || w->b.h || w->y.h ? VT_PIECE : p.n;
+}
+
+static struct slab piece_at(struct slab p, size_t from, size_t piece)
+{
+	return (struct slab){ p.block, p.from + from, p.n - from < piece ? p.n - from : piece,
+		p.at + from };
 }
 
 static void each_slab(struct block_work *w, void (*fn)(void *, size_t))
@@ -87,11 +94,18 @@ static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LA
 static void act_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct slab p = slab_of(w, task);
-	float slope[VT_LANES], keep[VT_LANES];
+	struct slab all = slab_of(w, task);
+	size_t piece = piece_of(w, all);
+	float slope[VT_LANES], keep[VT_LANES], room[VT_PIECE];
 
-	lanes_of(w, p.block, slope, keep);
-	w->k->act(w->node->act, part_of(w->y, p), part_of(w->a, p), p.n, slope, keep);
+	lanes_of(w, all.block, slope, keep);
+	for (size_t from = 0; from < all.n; from += piece) {
+		struct slab p = piece_at(all, from, piece);
+		float *y = vt_making(w->y, p.at, room);
+
+		w->k->act(w->node->act, y, vt_read(w->k, w->a, p.at, p.n, room), p.n, slope, keep);
+		vt_made(w->k, w->y, p.at, p.n, y);
+	}
 }
 
 void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
@@ -104,16 +118,29 @@ void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, str
 static void act_back_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct slab p = slab_of(w, task);
-	const float *x = part_of(w->a, p), *dy = part_of(w->b, p);
-	float slope[VT_LANES], keep[VT_LANES];
+	struct slab all = slab_of(w, task);
+	size_t piece = piece_of(w, all);
+	float slope[VT_LANES], keep[VT_LANES], room[3][VT_PIECE];
 
-	lanes_of(w, p.block, slope, keep);
-	if (w->y.p)
-		w->k->act_back(w->node->act, part_of(w->y, p), dy, x, p.n, slope, w->add);
-	for (size_t i = 0; w->sums && i < p.n; i++)
-		if (x[i] <= 0.0f)
-			w->sums[task * VT_LANES + i % VT_LANES] += (double)dy[i] * (double)x[i];
+	lanes_of(w, all.block, slope, keep);
+	for (size_t from = 0; from < all.n; from += piece) {
+		struct slab p = piece_at(all, from, piece);
+		const float *x = vt_read(w->k, w->a, p.at, p.n, room[0]),
+			    *dy = vt_read(w->k, w->b, p.at, p.n, room[1]);
+
+		if (vt_there(w->y)) {
+			float *dx = vt_making(w->y, p.at, room[2]);
+
+			if (w->add)
+				vt_read(w->k, w->y, p.at, p.n, room[2]);
+			w->k->act_back(w->node->act, dx, dy, x, p.n, slope, w->add);
+			vt_made(w->k, w->y, p.at, p.n, dx);
+		}
+		for (size_t i = 0; w->sums && i < p.n; i++)
+			if (x[i] <= 0.0f)
+				w->sums[task * VT_LANES + i % VT_LANES] +=
+					(double)dy[i] * (double)x[i];
+	}
 }
 
 void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
@@ -152,17 +179,25 @@ void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, st
 static void add_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct slab p = slab_of(w, task);
-	const float *a = part_of(w->a, p), *b = part_of(w->b, p);
-	float *y = part_of(w->y, p);
+	struct slab all = slab_of(w, task);
+	size_t piece = piece_of(w, all);
+	float room[2][VT_PIECE];
 
-	for (size_t i = 0; i < p.n; i++)
-		y[i] = a[i] + b[i];
+	for (size_t from = 0; from < all.n; from += piece) {
+		struct slab p = piece_at(all, from, piece);
+		const float *a = vt_read(w->k, w->a, p.at, p.n, room[0]),
+			    *b = vt_read(w->k, w->b, p.at, p.n, room[1]);
+		float *y = vt_making(w->y, p.at, room[0]);
+
+		for (size_t i = 0; i < p.n; i++)
+			y[i] = a[i] + b[i];
+		vt_made(w->k, w->y, p.at, p.n, y);
+	}
 }
 
-void vt_cpu_add(struct vt_view a, struct vt_view b, struct vt_view y)
+void vt_cpu_add(const struct vt_kernels *k, struct vt_view a, struct vt_view b, struct vt_view y)
 {
-	each_slab(&(struct block_work){ .a = a, .b = b, .y = y }, add_task);
+	each_slab(&(struct block_work){ .k = k, .a = a, .b = b, .y = y }, add_task);
 }
 
 static void copy_task(void *ctx, size_t task)
@@ -170,15 +205,22 @@ static void copy_task(void *ctx, size_t task)
 	struct block_work *w = ctx;
 	struct slab p = slab_of(w, task);
 
-	memcpy(part_of(w->y, p), part_of(w->a, p), p.n * sizeof(float));
+	if (w->a.h && w->y.h)
+		memcpy(w->y.h + p.at, w->a.h + p.at, p.n * sizeof(*w->y.h));
+	else if (w->a.h)
+		w->k->widen(w->y.p + p.at, w->a.h + p.at, p.n);
+	else if (w->y.h)
+		w->k->narrow(w->y.h + p.at, w->a.p + p.at, p.n);
+	else
+		memcpy(w->y.p + p.at, w->a.p + p.at, p.n * sizeof(float));
 }
 
-void vt_cpu_pass(struct vt_view dy, struct vt_view dx, bool add)
+void vt_cpu_pass(const struct vt_kernels *k, struct vt_view dy, struct vt_view dx, bool add)
 {
 	if (add)
-		vt_cpu_add(dx, dy, dx);
-	else if (dx.p != dy.p)
-		each_slab(&(struct block_work){ .a = dy, .y = dx }, copy_task);
+		vt_cpu_add(k, dx, dy, dx);
+	else if (dx.p != dy.p || dx.h != dy.h)
+		each_slab(&(struct block_work){ .k = k, .a = dy, .y = dx }, copy_task);
 }
 
 /* --- trilinear upsampling, one axis after the other ---------------------- */
@@ -204,167 +246,219 @@ static struct pull pull_of(int o, int n_in, int scale, bool align)
 	return (struct pull){ i, i + 1 < n_in ? i + 1 : i, (float)(1.0 - f), (float)f };
 }
 
-/* One axis of all blocks: in is [outer][n_in][inner], out [outer][n_out][inner], inner counted
- * in floats (a multiple of 8).  A task makes one row of `inner` floats, or many short ones. */
+/* x is the coarse tensor (or its gradient), y the fine one.  A task has its planes of floats:
+ * planes stretched along x and y, or sums of fine planes. */
 struct stretch {
 	const struct vt_kernels *k;
 	const struct vt_node *node;
-	float *out;
-	const float *in;
-	size_t outer, inner;
-	int n_in, n_to;    /* n_to: rows of out an outer element has */
-	struct pull *pull; /* [n_out], n_out = n_in scale */
+	struct vt_view x, y;
+	struct pull *pull[3]; /* z, y, x: of every fine position */
+	size_t fine_row, fine_plane, coarse_row;
+	int groups;
 	bool add;
 };
 
-enum { FLOATS_PER_TASK = 16384 };
+enum { PLANES_PER_TASK = 32 };
 
-static size_t rows_per_task(const struct stretch *s)
+static struct pull *pulls_of(const struct vt_node *n, int n_in)
 {
-	return s->inner >= FLOATS_PER_TASK ? 1 : FLOATS_PER_TASK / s->inner;
+	struct pull *p = vt_xmalloc((size_t)n_in * (size_t)n->scale * sizeof(*p));
+
+	for (int o = 0; o < n_in * n->scale; o++)
+		p[o] = pull_of(o, n_in, n->scale, n->flag);
+	return p;
 }
 
-static void stretch_row(const struct stretch *s, size_t row)
+static struct stretch stretch_of(const struct vt_kernels *k, const struct vt_node *n,
+	struct vt_view x, struct vt_view y, bool add)
 {
-	struct pull p = s->pull[row % (size_t)s->n_to];
-	const float *in = s->in + row / (size_t)s->n_to * (size_t)s->n_in * s->inner;
-
-	s->k->lerp(s->out + row * s->inner, in + (size_t)p.i0 * s->inner,
-		in + (size_t)p.i1 * s->inner, p.w0, p.w1, s->inner);
+	return (struct stretch){ .k = k,
+		.node = n,
+		.x = x,
+		.y = y,
+		.add = add,
+		.pull = { pulls_of(n, x.s.d), pulls_of(n, x.s.h), pulls_of(n, x.s.w) },
+		.fine_row = (size_t)y.s.w * VT_LANES,
+		.fine_plane = (size_t)y.s.h * (size_t)y.s.w * VT_LANES,
+		.coarse_row = (size_t)x.s.w * VT_LANES,
+		.groups = (y.s.d + PLANES_PER_TASK - 1) / PLANES_PER_TASK };
 }
 
-/* The adjoint, gathered: a coarse row adds its fine neighbors in ascending order. */
-static void shrink_row(const struct stretch *s, size_t row)
+static void release_stretch(struct stretch *s)
 {
-	int i = (int)(row % (size_t)s->n_to), scale = s->node->scale, n_out = s->n_to * scale;
-	int from = (i - 1) * scale - 1, end = (i + 1) * scale + scale + 1;
-	const float *in = s->in + row / (size_t)s->n_to * (size_t)n_out * s->inner;
-	float *to = s->out + row * s->inner;
+	for (int a = 0; a < 3; a++)
+		free(s->pull[a]);
+}
 
-	if (!s->add)
-		memset(to, 0, s->inner * sizeof(float));
-	if (s->node->flag) {
-		from = 0;
-		end = n_out;
+/* A coarse plane stretched along x, then y.  rows: room for it after x, and a coarse row. */
+static void stretch_plane(const struct stretch *s, size_t coarse, float *rows, float *plane)
+{
+	int h = s->x.s.h;
+	float *room = rows + (size_t)h * s->fine_row;
+
+	for (int r = 0; r < h; r++) {
+		const float *in = vt_read(s->k, s->x,
+			(coarse * (size_t)h + (size_t)r) * s->coarse_row, s->coarse_row, room);
+		float *to = rows + (size_t)r * s->fine_row;
+
+		for (int o = 0; o < s->y.s.w; o++) {
+			struct pull p = s->pull[2][o];
+
+			s->k->lerp(to + (size_t)o * VT_LANES, in + p.i0 * VT_LANES,
+				in + p.i1 * VT_LANES, p.w0, p.w1, VT_LANES);
+		}
 	}
-	for (int o = from < 0 ? 0 : from; o < end && o < n_out; o++) {
-		struct pull p = s->pull[o];
+	for (int o = 0; o < s->y.s.h; o++) {
+		struct pull p = s->pull[1][o];
 
-		if (p.i0 == i && p.w0 != 0.0f)
-			s->k->axpy(to, in + (size_t)o * s->inner, p.w0, s->inner);
-		if (p.i1 == i && p.w1 != 0.0f)
-			s->k->axpy(to, in + (size_t)o * s->inner, p.w1, s->inner);
+		s->k->lerp(plane + (size_t)o * s->fine_row, rows + (size_t)p.i0 * s->fine_row,
+			rows + (size_t)p.i1 * s->fine_row, p.w0, p.w1, s->fine_row);
 	}
 }
 
+static void between_planes(const struct stretch *s, size_t at, struct pull p, const float *a,
+	const float *b)
+{
+	float room[VT_PIECE];
+
+	for (size_t from = 0, n; from < s->fine_plane; from += n) {
+		float *y = vt_making(s->y, at + from, room);
+
+		n = s->y.h ? vt_piece(s->fine_plane - from) : s->fine_plane;
+		s->k->lerp(y, a + from, b + from, p.w0, p.w1, n);
+		vt_made(s->k, s->y, at + from, n, y);
+	}
+}
+
+/* Some fine planes of one block, and the two coarse ones that each lies between. */
 static void stretch_task(void *ctx, size_t task)
 {
 	const struct stretch *s = ctx;
-	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to,
-	       end = (task + 1) * per < rows ? (task + 1) * per : rows;
+	size_t block = task / (size_t)s->groups, d = (size_t)s->x.s.d;
+	int from = (int)(task % (size_t)s->groups) * PLANES_PER_TASK,
+	    end = from + PLANES_PER_TASK < s->y.s.d ? from + PLANES_PER_TASK : s->y.s.d,
+	    have[2] = { -1, -1 };
+	float *plane =
+		vt_xmalloc((2 * s->fine_plane + (size_t)s->x.s.h * s->fine_row + s->coarse_row) *
+			sizeof(float));
 
-	for (size_t r = task * per; r < end; r++)
-		stretch_row(s, r);
+	for (int o = from; o < end; o++) {
+		struct pull p = s->pull[0][o];
+		const int of[2] = { p.i0, p.i1 };
+
+		for (int k = 0; k < 2; k++)
+			if (have[of[k] % 2] != of[k]) {
+				have[of[k] % 2] = of[k];
+				stretch_plane(s, block * d + (size_t)of[k],
+					plane + 2 * s->fine_plane,
+					plane + (size_t)(of[k] % 2) * s->fine_plane);
+			}
+		between_planes(s, (block * (size_t)s->y.s.d + (size_t)o) * s->fine_plane, p,
+			plane + (size_t)(p.i0 % 2) * s->fine_plane,
+			plane + (size_t)(p.i1 % 2) * s->fine_plane);
+	}
+	free(plane);
 }
 
+/* The fine positions that may pull from coarse position i. */
+static void pulled_from(const struct stretch *s, int i, int n_out, int *from, int *end)
+{
+	int scale = s->node->scale;
+
+	*from = s->node->flag || (i - 1) * scale - 1 < 0 ? 0 : (i - 1) * scale - 1;
+	*end = (i + 2) * scale + 1;
+	*end = s->node->flag || *end > n_out ? n_out : *end;
+}
+
+/* to += what position o of the fine side gives to coarse position i. */
+static void give(const struct stretch *s, float *to, const float *from, struct pull p, int i,
+	size_t n)
+{
+	if (p.i0 == i && p.w0 != 0.0f)
+		s->k->axpy(to, from, p.w0, n);
+	if (p.i1 == i && p.w1 != 0.0f)
+		s->k->axpy(to, from, p.w1, n);
+}
+
+/* The adjoint, gathered: along z, y, then x, a coarse position adds its fine neighbors in
+ * ascending order.  sum: [fine plane] of what coarse plane z gets. */
+static void sum_planes(const struct stretch *s, size_t block, int z, float *sum)
+{
+	int from, end;
+	float room[VT_PIECE];
+
+	memset(sum, 0, s->fine_plane * sizeof(*sum));
+	pulled_from(s, z, s->y.s.d, &from, &end);
+	for (int o = from; o < end; o++) {
+		struct pull p = s->pull[0][o];
+		size_t at = (block * (size_t)s->y.s.d + (size_t)o) * s->fine_plane;
+
+		for (size_t i = 0, n; (p.i0 == z || p.i1 == z) && i < s->fine_plane; i += n) {
+			n = s->y.h ? vt_piece(s->fine_plane - i) : s->fine_plane;
+			give(s, sum + i, vt_read(s->k, s->y, at + i, n, room), p, z, n);
+		}
+	}
+}
+
+/* Row r of a coarse plane, from the sums of fine planes. */
+static void shrink_row(const struct stretch *s, const float *sum, int r, float *row, float *dx)
+{
+	int from, end;
+
+	memset(row, 0, s->fine_row * sizeof(*row));
+	pulled_from(s, r, s->y.s.h, &from, &end);
+	for (int o = from; o < end; o++)
+		give(s, row, sum + (size_t)o * s->fine_row, s->pull[1][o], r, s->fine_row);
+	for (int i = 0; i < s->x.s.w; i++) {
+		float *to = dx + (size_t)i * VT_LANES;
+
+		if (!s->add)
+			memset(to, 0, VT_LANES * sizeof(*to));
+		pulled_from(s, i, s->y.s.w, &from, &end);
+		for (int o = from; o < end; o++)
+			give(s, to, row + (size_t)o * VT_LANES, s->pull[2][o], i, VT_LANES);
+	}
+}
+
+/* One coarse plane of one block. */
 static void shrink_task(void *ctx, size_t task)
 {
 	const struct stretch *s = ctx;
-	size_t per = rows_per_task(s), rows = s->outer * (size_t)s->n_to,
-	       end = (task + 1) * per < rows ? (task + 1) * per : rows;
+	size_t d = (size_t)s->x.s.d;
+	float *sum = vt_xmalloc((s->fine_plane + s->fine_row + s->coarse_row) * sizeof(*sum)),
+	      *row = sum + s->fine_plane, *room = row + s->fine_row;
 
-	for (size_t r = task * per; r < end; r++)
-		shrink_row(s, r);
-}
+	sum_planes(s, task / d, (int)(task % d), sum);
+	for (int r = 0; r < s->x.s.h; r++) {
+		size_t at = (task * (size_t)s->x.s.h + (size_t)r) * s->coarse_row;
+		float *dx = vt_making(s->x, at, room);
 
-static void along_axis(struct stretch s, int n_coarse, void (*fn)(void *, size_t))
-{
-	int n_out = n_coarse * s.node->scale;
-	size_t rows = s.outer * (size_t)s.n_to, per = rows_per_task(&s);
-
-	s.pull = vt_xmalloc((size_t)n_out * sizeof(*s.pull));
-	for (int o = 0; o < n_out; o++)
-		s.pull[o] = pull_of(o, n_coarse, s.node->scale, s.node->flag);
-	vt_parallel_for((rows + per - 1) / per, fn, &s);
-	free(s.pull);
-}
-
-/* Two intermediate volumes: after x, and after x and y. */
-size_t vt_cpu_upsample_scratch(struct vt_shape x, struct vt_shape y)
-{
-	return (size_t)x.n * (size_t)vt_blocks(x.c) * (size_t)x.d * (size_t)y.w *
-		((size_t)x.h + (size_t)y.h) * VT_LANES;
+		if (s->add)
+			vt_read(s->k, s->x, at, s->coarse_row, room);
+		shrink_row(s, sum, r, row, dx);
+		vt_made(s->k, s->x, at, s->coarse_row, dx);
+	}
+	free(sum);
 }
 
 void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
-	struct vt_view y, float *scratch)
+	struct vt_view y)
 {
-	size_t blocks = (size_t)x.s.n * (size_t)vt_blocks(x.s.c), d = (size_t)x.s.d,
-	       h = (size_t)x.s.h, row = (size_t)y.s.w * VT_LANES;
-	float *xs = scratch, *xy = scratch + blocks * d * h * row;
+	struct stretch s = stretch_of(k, n, x, y, false);
 
-	along_axis((struct stretch){ .k = k,
-			   .node = n,
-			   .out = xs,
-			   .in = x.p,
-			   .outer = blocks * d * h,
-			   .inner = VT_LANES,
-			   .n_in = x.s.w,
-			   .n_to = y.s.w },
-		x.s.w, stretch_task);
-	along_axis((struct stretch){ .k = k,
-			   .node = n,
-			   .out = xy,
-			   .in = xs,
-			   .outer = blocks * d,
-			   .inner = row,
-			   .n_in = x.s.h,
-			   .n_to = y.s.h },
-		x.s.h, stretch_task);
-	along_axis((struct stretch){ .k = k,
-			   .node = n,
-			   .out = y.p,
-			   .in = xy,
-			   .outer = blocks,
-			   .inner = row * (size_t)y.s.h,
-			   .n_in = x.s.d,
-			   .n_to = y.s.d },
-		x.s.d, stretch_task);
+	vt_parallel_for((size_t)x.s.n * (size_t)vt_blocks(x.s.c) * (size_t)s.groups, stretch_task,
+		&s);
+	release_stretch(&s);
 }
 
 void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *n,
-	struct vt_view dy, struct vt_view dx, bool add, float *scratch)
+	struct vt_view dy, struct vt_view dx, bool add)
 {
-	struct vt_shape x = dx.s;
-	size_t blocks = (size_t)x.n * (size_t)vt_blocks(x.c), d = (size_t)x.d, h = (size_t)x.h,
-	       row = (size_t)dy.s.w * VT_LANES;
-	float *xs = scratch, *xy = scratch + blocks * d * h * row;
+	struct stretch s = stretch_of(k, n, dx, dy, add);
 
-	along_axis((struct stretch){ .k = k,
-			   .node = n,
-			   .out = xy,
-			   .in = dy.p,
-			   .outer = blocks,
-			   .inner = row * (size_t)dy.s.h,
-			   .n_to = x.d },
-		x.d, shrink_task);
-	along_axis((struct stretch){ .k = k,
-			   .node = n,
-			   .out = xs,
-			   .in = xy,
-			   .outer = blocks * d,
-			   .inner = row,
-			   .n_to = x.h },
-		x.h, shrink_task);
-	along_axis((struct stretch){ .k = k,
-			   .node = n,
-			   .out = dx.p,
-			   .in = xs,
-			   .outer = blocks * d * h,
-			   .inner = VT_LANES,
-			   .n_to = x.w,
-			   .add = add },
-		x.w, shrink_task);
+	vt_parallel_for((size_t)dx.s.n * (size_t)vt_blocks(dx.s.c) * (size_t)dx.s.d, shrink_task,
+		&s);
+	release_stretch(&s);
 }
 
 /* --- max pooling --------------------------------------------------------- */
@@ -454,36 +548,49 @@ void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct v
 
 /* --- dropout ------------------------------------------------------------- */
 
-static void dropout_task(void *ctx, size_t task)
+static void drop_piece(const struct block_work *w, struct slab p, struct vt_rng *r,
+	const float channel[VT_LANES], float keep)
 {
-	struct block_work *w = ctx;
-	struct slab p = slab_of(w, task);
-	struct vt_rng r = vt_rng_stream(w->seed, "dropout", w->step, (uint64_t)w->id, p.block);
-	const float *x = part_of(w->a, p);
-	float *y = part_of(w->y, p), keep = (float)(1.0 / (1.0 - w->node->number)),
-	      channel[VT_LANES];
+	float room[2][VT_PIECE];
+	const float *x = vt_read(w->k, w->a, p.at, p.n, room[0]);
+	float *y = vt_making(w->y, p.at, room[1]);
 
-	for (int l = 0; l < VT_LANES; l++)
-		channel[l] = vt_rng_uniform(&r) >= w->node->number ? keep : 0.0f;
-	r.index += p.from;
+	if (w->add)
+		vt_read(w->k, w->y, p.at, p.n, room[1]);
 	for (size_t i = 0; i < p.n; i++) {
 		float m;
 
 		if (w->node->flag)
 			m = channel[i % VT_LANES];
-		else if ((double)vt_rng_u32(&r) * 0x1p-32 >= w->node->number)
+		else if ((double)vt_rng_u32(r) * 0x1p-32 >= w->node->number)
 			m = keep;
 		else
 			m = 0.0f;
 
 		set(&y[i], m * x[i], w->add);
 	}
+	vt_made(w->k, w->y, p.at, p.n, y);
 }
 
-void vt_cpu_dropout(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view x,
-	struct vt_view y, bool add)
+static void dropout_task(void *ctx, size_t task)
 {
-	each_slab(&(struct block_work){ .node = n,
+	struct block_work *w = ctx;
+	struct slab p = slab_of(w, task);
+	struct vt_rng r = vt_rng_stream(w->seed, "dropout", w->step, (uint64_t)w->id, p.block);
+	float keep = (float)(1.0 / (1.0 - w->node->number)), channel[VT_LANES];
+
+	for (int l = 0; l < VT_LANES; l++)
+		channel[l] = vt_rng_uniform(&r) >= w->node->number ? keep : 0.0f;
+	r.index += p.from;
+	for (size_t from = 0, piece = piece_of(w, p); from < p.n; from += piece)
+		drop_piece(w, piece_at(p, from, piece), &r, channel, keep);
+}
+
+void vt_cpu_dropout(const struct vt_kernels *k, const struct vt_node *n, int id, uint64_t seed,
+	uint64_t step, struct vt_view x, struct vt_view y, bool add)
+{
+	each_slab(&(struct block_work){ .k = k,
+			  .node = n,
 			  .id = id,
 			  .seed = seed,
 			  .step = step,
@@ -500,10 +607,16 @@ static void noise_task(void *ctx, size_t task)
 	size_t channels = (size_t)w->a.s.c, c = task % channels,
 	       block = task / channels * (size_t)vt_blocks(w->a.s.c) + c / VT_LANES;
 	struct vt_rng r = vt_rng_stream(w->seed, "noise", w->step, (uint64_t)w->id, task);
-	float *y = block_of(w->a, block) + c % VT_LANES;
+	size_t at = block * vt_voxels(w->a.s) * VT_LANES + c % VT_LANES;
 
-	for (size_t v = 0; v < vt_voxels(w->a.s); v++)
-		y[v * VT_LANES] += (float)(w->node->number * vt_rng_normal(&r));
+	for (size_t v = 0; v < vt_voxels(w->a.s); v++, at += VT_LANES) {
+		float noise = (float)(w->node->number * vt_rng_normal(&r));
+
+		if (w->a.h)
+			w->a.h[at] = vt_bf16_half(vt_bf16_float(w->a.h[at]) + noise);
+		else
+			w->a.p[at] += noise;
+	}
 }
 
 void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step, struct vt_view y)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/nn/cpu/axis.h"
 
@@ -27,6 +28,16 @@ struct weight_grad {
 	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];
 	float *part; /* [slab][small block][big block][tap][8][8] */
 	float *dw;
+};
+
+/* Rows of a pair of blocks of each side: the tensors themselves, or copies, widened.  Row y of
+ * plane z (a copy: under tap z) of the big side lies at x + ((z * rows + y - top) * w) * 8, row y
+ * of the small one at dy + (y - dy_top) * w * 8. */
+struct window {
+	const float *x, *dy;
+	size_t x_block, dy_block; /* floats between blocks */
+	int top, rows, dy_top;
+	float *room;
 };
 
 /* Slabs of at least 4096 positions, at most 16: by shape alone. */
@@ -55,20 +66,93 @@ static void inside(const struct vt_axis *a, int t, int *from, int *to)
 		--*to;
 }
 
-/* Rows [y0, y1) of plane oz of item n.  The rows of one tap are summed in one go, so that its 8
- * x 8 sums stay in registers. */
-static void grad_of_rows(const struct weight_grad *g, float *part, float *part2, int n, int sb,
-	int bb, int oz, int y0, int y1)
+static size_t most_rows(const struct weight_grad *g, int rows)
+{
+	size_t most = (size_t)((rows - 1) * g->c->stride + (g->c->k - 1) * g->c->dilation) + 1;
+
+	return most < (size_t)g->big.s.h ? most : (size_t)g->big.s.h;
+}
+
+/* Room for both sides' copies when so many rows of the small side are summed together. */
+static size_t window_floats(const struct weight_grad *g, int rows)
+{
+	size_t x = (size_t)g->c->k * most_rows(g, rows) * (size_t)g->big.s.w,
+	       dy = (size_t)(rows * g->small.s.w);
+
+	return 2 * ((g->big.h ? x : 0) + (g->small.h ? dy : 0)) * VT_LANES;
+}
+
+/* Blocks from bb of the planes that plane oz of the small side is multiplied with. */
+static void copy_big(const struct weight_grad *g, const struct window *v, int n, int bb, int oz)
+{
+	struct vt_shape l = g->big.s;
+	size_t floats = (size_t)v->rows * (size_t)l.w * VT_LANES;
+	float *to = v->room;
+
+	for (int b = bb; b < bb + 2 && b < vt_blocks(l.c); b++)
+		for (int t = 0; t < g->c->k; t++, to += floats) {
+			int iz = g->z.at[oz * g->c->k + t];
+			size_t row = ((size_t)(n * vt_blocks(l.c) + b) * (size_t)l.d + (size_t)iz) *
+					(size_t)l.h +
+				(size_t)v->top;
+
+			if (iz >= 0)
+				g->k->widen(to, g->big.h + row * (size_t)l.w * VT_LANES, floats);
+		}
+}
+
+static void set_big(const struct weight_grad *g, struct window *v, int n, int bb, int oz, int y0,
+	int y1)
+{
+	struct vt_shape l = g->big.s;
+	int k = g->c->k, last = -1;
+
+	if (!g->big.h) {
+		v->x_block = vt_voxels(l) * VT_LANES;
+		v->x = g->big.p + (size_t)(n * vt_blocks(l.c) + bb) * v->x_block;
+		v->rows = l.h;
+		return;
+	}
+	v->top = l.h;
+	for (int i = y0 * k; i < y1 * k; i++) {
+		int y = g->y.at[i];
+
+		v->top = y >= 0 && y < v->top ? y : v->top;
+		last = y > last ? y : last;
+	}
+	v->rows = last < v->top ? 0 : last + 1 - v->top;
+	v->x = v->room;
+	v->x_block = (size_t)(k * v->rows) * (size_t)l.w * VT_LANES;
+	copy_big(g, v, n, bb, oz);
+}
+
+static void set_small(const struct weight_grad *g, struct window *v, int n, int sb, int oz, int y0,
+	int y1, float *room)
+{
+	struct vt_shape s = g->small.s;
+	size_t block = vt_voxels(s) * VT_LANES, row = (size_t)s.w * VT_LANES,
+	       at = (size_t)(n * vt_blocks(s.c) + sb) * block +
+		((size_t)oz * (size_t)s.h + (size_t)y0) * row,
+	       floats = (size_t)(y1 - y0) * row;
+
+	v->dy_top = y0;
+	v->dy = vt_read(g->k, g->small, at, floats, room);
+	v->dy_block = g->small.h ? floats : block;
+	if (g->small.h && sb + 1 < vt_blocks(s.c))
+		vt_read(g->k, g->small, at + block, floats, room + floats);
+}
+
+/* Rows [y0, y1) of plane oz.  The rows of one tap are summed in one go, so that its 8 x 8 sums
+ * stay in registers. */
+static void grad_of_rows(const struct weight_grad *g, const struct window *v, float *part,
+	float *part2, int bb, int oz, int y0, int y1)
 {
 	struct vt_shape s = g->small.s, l = g->big.s;
 	int k = g->c->k;
-	size_t s_block = vt_voxels(s) * VT_LANES, l_block = vt_voxels(l) * VT_LANES;
-	const float *dy = g->small.p + ((size_t)n * (size_t)vt_blocks(s.c) + (size_t)sb) * s_block;
-	const float *x = g->big.p + ((size_t)n * (size_t)vt_blocks(l.c) + (size_t)bb) * l_block;
 	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES,
 		.dy_step = VT_LANES,
 		.n = l.c - bb * VT_LANES < 2 * VT_LANES ? l.c - bb * VT_LANES : 2 * VT_LANES,
-		.x_block = l_block,
+		.x_block = v->x_block,
 		.g_block = part_floats(taps_of(g->c)),
 		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES,
 		.dy_row_step = (size_t)s.w * VT_LANES };
@@ -77,18 +161,18 @@ static void grad_of_rows(const struct weight_grad *g, float *part, float *part2,
 		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k],
 		    to = g->x_to[t % k];
 		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty],
-		    end = y1 < g->y_to[ty] ? y1 : g->y_to[ty];
+		    end = y1 < g->y_to[ty] ? y1 : g->y_to[ty], plane = g->big.h ? t / (k * k) : iz;
 
 		if (iz < 0 || top >= end || from >= to)
 			continue;
-		r.x = x +
-			(((size_t)iz * (size_t)l.h + (size_t)g->y.at[top * k + ty]) * (size_t)l.w +
+		r.x = v->x +
+			(((size_t)plane * (size_t)v->rows +
+				 (size_t)(g->y.at[top * k + ty] - v->top)) *
+					(size_t)l.w +
 				(size_t)g->x.at[from * k + t % k]) *
 				VT_LANES;
-		r.dy = dy +
-			(((size_t)oz * (size_t)s.h + (size_t)top) * (size_t)s.w + (size_t)from) *
-				VT_LANES;
-		r.dy2 = r.dy + s_block;
+		r.dy = v->dy + ((size_t)(top - v->dy_top) * (size_t)s.w + (size_t)from) * VT_LANES;
+		r.dy2 = r.dy + v->dy_block;
 		r.rows = end - top;
 		r.count = to - from;
 		r.g = part + (size_t)t * VT_LANES * VT_LANES;
@@ -119,15 +203,26 @@ static void grad_task(void *ctx, size_t task)
 	    to = (int)((long)s.d * (slab + 1) / g->slabs);
 	/* the chunk stays in the first-level cache over all taps */
 	int rows = s.w < VT_GRADIENT_CHUNK ? VT_GRADIENT_CHUNK / s.w : 1;
+	struct window v = { .top = 0 };
+	size_t room;
 
 	memset(part, 0, floats * sizeof(float));
 	if (part2)
 		memset(part2, 0, floats * sizeof(float));
+	rows = rows < s.h ? rows : s.h;
+	room = window_floats(g, rows);
+	v.room = room ? vt_xmalloc(room * sizeof(float)) : NULL;
+	room -= g->small.h ? 2 * (size_t)(rows * s.w) * VT_LANES : 0;
 	for (int n = 0; n < s.n; n++)
 		for (int oz = from; oz < to; oz++)
-			for (int oy = 0; oy < s.h; oy += rows)
-				grad_of_rows(g, part, part2, n, sb, bb, oz, oy,
-					oy + rows < s.h ? oy + rows : s.h);
+			for (int oy = 0; oy < s.h; oy += rows) {
+				int end = oy + rows < s.h ? oy + rows : s.h;
+
+				set_big(g, &v, n, bb, oz, oy, end);
+				set_small(g, &v, n, sb, oz, oy, end, v.room + room);
+				grad_of_rows(g, &v, part, part2, bb, oz, oy, end);
+			}
+	free(v.room);
 }
 
 /* dw[lane channel][big channel][tap] = sum of the slabs in order. */

@@ -71,7 +71,8 @@ struct group {
 	/* tiles along y: first, how many; runs along x likewise; tiles in all */
 	int y, n_y, x, n_x, tiles;
 	float *v, *product, *folded;
-	float *rounded; /* NULL, or room for a row of inputs in bf16 */
+	float *row;  /* NULL, or room for a row of inputs in bf16 */
+	float *made; /* room for a row of outputs that are stored as bf16 */
 	/* floats between points of v; of product and of folded */
 	size_t v_point, m_point;
 };
@@ -85,7 +86,7 @@ static void read_inputs(const struct job *j, const struct group *g)
 		for (int i = 0; i < g->n_y; i++)
 			vt_win_read(t,
 				(struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x,
-					g->rounded },
+					g->row },
 				false, j->w->pad, g->v + (size_t)b * block + (size_t)i * beam,
 				g->v_point, j->w->in);
 }
@@ -115,13 +116,29 @@ static void write_row(const struct job *j, const struct group *g, float *row, co
 	}
 }
 
-static void write_outputs(const struct job *j, const struct group *g, int b)
+/* The group's part of one row of outputs, which begins at `at` in the volume. */
+static void make_row(const struct job *j, const struct group *g, int b, size_t at,
+	const float *folded)
 {
 	const struct vt_winograd *w = j->w;
+	int step = j->t.m[2] * j->t.d, x0 = g->x * step, x1 = (g->x + g->n_x) * step;
+	size_t from = (size_t)x0 * VT_LANES, n;
+	float *row = w->out.h ? g->made : w->out.p + at;
+
+	x1 = x1 < w->out.s.w ? x1 : w->out.s.w;
+	n = (size_t)(x1 - x0) * VT_LANES;
+	if (w->out.h && w->add)
+		j->t.k->widen(row + from, w->out.h + at + from, n);
+	write_row(j, g, row, folded, w->bias ? w->bias + (size_t)b * VT_LANES : NULL);
+	if (w->r->fused)
+		vt_fused_blocked(j->t.k, w->r->fused, b, row + from, at + from, (size_t)(x1 - x0));
+	vt_made(j->t.k, w->out, at + from, n, row + from);
+}
+
+static void write_outputs(const struct job *j, const struct group *g, int b)
+{
 	const struct vt_win_tiles *t = &j->t;
-	struct vt_shape s = w->out.s;
-	int step = t->m[2] * t->d, x0 = g->x * step,
-	    x1 = (g->x + g->n_x) * step < s.w ? (g->x + g->n_x) * step : s.w;
+	struct vt_shape s = j->w->out.s;
 
 	for (int i = 0; i < g->n_y; i++)
 		for (int zy = 0; zy < t->m[0] * t->m[1]; zy++) {
@@ -131,20 +148,11 @@ static void write_outputs(const struct job *j, const struct group *g, int b)
 				(size_t)(g->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
 			size_t row = (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 
-			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c);
-				k++) {
-				size_t at = row + (size_t)k * vt_voxels(s) * VT_LANES;
-
-				write_row(j, g, w->out.p + at,
+			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c); k++)
+				make_row(j, g, b + k, row + (size_t)k * vt_voxels(s) * VT_LANES,
 					g->folded + (size_t)(zy * t->a[2]) * g->m_point +
 						(size_t)(k * g->tiles + i * g->n_x * t->d) *
-							VT_LANES,
-					w->bias ? w->bias + (size_t)(b + k) * VT_LANES : NULL);
-				at += (size_t)x0 * VT_LANES;
-				if (w->r->fused)
-					vt_fused_blocked(t->k, w->r->fused, b + k, w->out.p + at,
-						at, (size_t)(x1 - x0));
-			}
+							VT_LANES);
 		}
 }
 
@@ -195,7 +203,8 @@ static void group_task(void *ctx, size_t task)
 	const struct vt_winograd *w = j->w;
 	const int *a = j->t.a;
 	size_t yg = task % (size_t)j->y_groups, z = task / (size_t)j->y_groups, v, m, f,
-	       row = w->r->bf16 ? (size_t)w->in.s.w * VT_LANES : 0;
+	       row = w->in.h || w->r->bf16 ? (size_t)w->in.s.w * VT_LANES : 0,
+	       made = w->out.h ? (size_t)w->out.s.w * VT_LANES : 0;
 	struct group g = { .z = j->t.z[z % (size_t)j->t.n_z],
 		.n = (int)(z / (size_t)j->t.n_z),
 		.y = (int)yg * j->group_y };
@@ -207,10 +216,11 @@ static void group_task(void *ctx, size_t task)
 	v = vt_win_points(w->form) * g.v_point;
 	m = (size_t)(a[0] * a[1]) * g.m_point;
 	f = (size_t)(j->t.m[0] * j->t.m[1] * a[2]) * g.m_point;
-	g.v = vt_xmalloc((v + m + f + row) * sizeof(float));
+	g.v = vt_xmalloc((v + m + f + row + made) * sizeof(float));
 	g.product = g.v + v;
 	g.folded = g.product + m;
-	g.rounded = row ? g.folded + f : NULL;
+	g.row = row ? g.folded + f : NULL;
+	g.made = g.folded + f + row;
 	for (g.x = 0; g.x < j->t.runs; g.x += j->group_x) {
 		g.n_x = j->t.runs - g.x < j->group_x ? j->t.runs - g.x : j->group_x;
 		g.tiles = g.n_y * g.n_x * w->dilation;

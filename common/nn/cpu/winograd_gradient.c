@@ -1,7 +1,9 @@
 /* Weight gradients at the points: sum over tiles of (x's value) times (dy's value), point by
  * point, then back to taps. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/nn/cpu/winograd_tiles.h"
 
@@ -29,16 +31,19 @@ static void read_task(void *ctx, size_t task)
 	const struct vt_win_tiles *t = &j->t;
 	int slot = (int)(task % (size_t)j->n), b = (int)(task / (size_t)j->n), at = j->first + slot;
 	bool lift = b >= j->in_blocks;
+	struct vt_view from = lift ? j->dy : j->x;
+	float *row = from.h ? vt_xmalloc((size_t)from.s.w * VT_LANES * sizeof(float)) : NULL;
 	struct vt_win_beam beam = { at / t->n_y / t->n_z, lift ? b - j->in_blocks : b,
-		t->z[at / t->n_y % t->n_z], t->y[at % t->n_y], 0, t->runs, NULL };
+		t->z[at / t->n_y % t->n_z], t->y[at % t->n_y], 0, t->runs, row };
 	size_t tiles = (size_t)j->beam * VT_LANES, point = lift ? j->z_point : j->v_point;
 	float *to =
 		(lift ? j->z : j->v) + ((size_t)beam.b * (size_t)j->batch + (size_t)slot) * tiles;
 
-	vt_win_read(t, beam, lift, lift ? 0 : j->pad, to, point, lift ? j->dy : j->x);
+	vt_win_read(t, beam, lift, lift ? 0 : j->pad, to, point, from);
 	for (int x = 0; x < t->a[2]; x++)
 		t->k->win_in_planes(lift, t->form[0], t->form[1], to + (size_t)x * point,
 			(size_t)(t->a[1] * t->a[2]) * point, (size_t)t->a[2] * point, tiles);
+	free(row);
 }
 
 static float *sum_of(const struct job *j, int ob, size_t point, int ib)
@@ -136,8 +141,8 @@ size_t vt_winograd_gradient_floats(const struct vt_conv *c, int c_in, struct vt_
 	struct job j;
 	size_t floats;
 
-	set_job(&j, NULL, c, form, (struct vt_view){ NULL, { .c = c_in } },
-		(struct vt_view){ NULL, out });
+	set_job(&j, NULL, c, form, (struct vt_view){ .s = { .c = c_in } },
+		(struct vt_view){ .s = out });
 	floats = vt_win_points(form) * (j.v_point + j.z_point) + sums_of(&j);
 	vt_win_tiles_release(&j.t);
 	return floats;

@@ -73,17 +73,41 @@ static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool li
 	}
 }
 
-static const float *row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i,
-	int n_y, struct vt_view in)
+/* Where row i of the beam's inputs begins; -1: outside. */
+static ptrdiff_t row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i, int n_y,
+	struct vt_shape s)
 {
-	struct vt_shape s = in.s;
 	int z = b.z - pad + i / n_y * t->d, y = b.y - pad + i % n_y * t->d;
 	size_t plane;
 
 	if (z < 0 || z >= s.d || y < 0 || y >= s.h)
-		return NULL;
+		return -1;
 	plane = (size_t)(b.n * vt_blocks(s.c) + b.b) * (size_t)s.d + (size_t)z;
-	return in.p + (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
+	return (ptrdiff_t)((plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES);
+}
+
+/* Voxels [first, end) of a row, of which some line the cache already. */
+static void prefetch(struct vt_view in, ptrdiff_t at, int first, int end)
+{
+	const char *p = in.h ? (const char *)(in.h + at) : (const char *)(in.p + at);
+	size_t voxel = VT_LANES * (in.h ? sizeof(*in.h) : sizeof(*in.p));
+
+	for (size_t v = (size_t)first * voxel; v < (size_t)end * voxel; v += 64)
+		__builtin_prefetch(p + v);
+}
+
+static const float *widened(const struct vt_win_tiles *t, struct vt_win_beam b, struct vt_view in,
+	ptrdiff_t at, int first, int end)
+{
+	size_t from = (size_t)first * VT_LANES, n = (size_t)(end - first) * VT_LANES;
+
+	if (!b.row)
+		return in.p + at;
+	if (in.h)
+		t->k->widen(b.row + from, in.h + at + from, n);
+	else
+		t->k->to_bf16(b.row + from, in.p + at + from, n);
+	return b.row;
 }
 
 void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to,
@@ -96,19 +120,15 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 	first = first < 0 ? 0 : first;
 	end = end < in.s.w ? end : in.s.w;
 	for (int i = 0; i < n_z * n_y; i++) {
-		const float *row = row_at(t, b, pad, i, n_y, in);
-		const float *next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in) : NULL;
+		ptrdiff_t row = row_at(t, b, pad, i, n_y, in.s),
+			  next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in.s) : -1;
 		float *at = to + (size_t)((i / n_y * t->a[1] + i % n_y) * t->a[2]) * point;
 
-		for (int v = first; next && v < end; v += 2)
-			__builtin_prefetch(next + (size_t)v * VT_LANES);
-		if (row && b.rounded && first < end) {
-			t->k->to_bf16(b.rounded + (size_t)first * VT_LANES,
-				row + (size_t)first * VT_LANES, (size_t)(end - first) * VT_LANES);
-			row = b.rounded;
-		}
-		if (row)
-			read_row(t, b, lift, pad, at, point, row, in.s.w);
+		if (next >= 0 && first < end)
+			prefetch(in, next, first, end);
+		if (row >= 0)
+			read_row(t, b, lift, pad, at, point,
+				first < end ? widened(t, b, in, row, first, end) : zeros, in.s.w);
 		else
 			for (int k = 0; k < t->a[2]; k++)
 				memset(at + (size_t)k * point, 0,

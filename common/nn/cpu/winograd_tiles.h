@@ -33,11 +33,11 @@ static inline size_t vt_win_apart(size_t floats)
 }
 
 /* A beam: the tiles of runs [x, x + n_x) of one tile along z and one along y, of channel block b
- * of item n.  rounded: NULL, or room for a row of the volume, 8 channels: inputs are rounded to
- * bf16 there. */
+ * of item n.  row: NULL, or room for a row of the volume, 8 channels, for bf16: there its values
+ * are widened or rounded. */
 struct vt_win_beam {
 	int n, b, z, y, x, n_x;
-	float *rounded;
+	float *row;
 };
 
 /* The beam's inputs from `in` (its first output's row and column less pad), turned to points
