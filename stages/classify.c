@@ -28,17 +28,17 @@ static const char *const weights[] = { "best", "last", NULL };
 static const char *const strips[] = { "trained", "auto", "always", "never", NULL };
 
 static const struct vt_port in[] = {
-	{ "model", VT_PORT_DIR, false, "checkpoint: output of train with a head that classifies" },
+	{ "model", VT_PORT_DIR, false, "checkpoint: output of train with a classification head" },
 	{ "patches", VT_PORT_DIR, true, "subjects with their classes: output of crop-patch" },
-	{ "scans", VT_PORT_DIR, true, "instead: subjects as the manifest lays them out" },
+	{ "scans", VT_PORT_DIR, true, "instead of --patches: scans as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, true, "with --scans: which file is which channel" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_ENUM("subjects", subjects, which, AUTO,
-		"of --patches; auto: the test subjects. Those without a class are answered and not "
-		"scored"),
+		"which of --patches; auto: the test subjects. Subjects without a class "
+		"are predicted but not scored"),
 	VT_ENUM("weights", weights, weights, 0, "which of the checkpoint's weights"),
 	VT_ENUM("strip", strip, strips, 0,
 		"with --scans, find the brain: trained: as for the training data; auto keeps a "
@@ -239,16 +239,17 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "classify",
 	.version = "1",
-	.summary =
-		"Says of which class each subject is, with probabilities, and scores the answers.",
-	.output = "predictions.csv: class, truth where it is known, probabilities; with --patches "
-		  "metrics.json",
-	.about = "The network sees the window of its patch about the middle of each subject's "
-		 "container, 0 outside. Scans are prepared and cropped as the training data were; "
-		 "one that is bad is put into quarantine/ and the others go on. metrics.json holds "
-		 "accuracy with Wilson's interval, the area under the ROC curve of each class "
-		 "against the others with DeLong's, their mean, and the counts of answers by "
-		 "truth (docs/metrics.md).",
+	.summary = "Predicts the class of each subject, with probabilities, and scores the "
+		   "predictions.",
+	.output = "predictions.csv: class, true class if known, probabilities; "
+		  "metrics.json with --patches",
+	.about = "The network sees one patch from the middle of each subject's "
+		 "container, with 0 outside. Scans are prepared and cropped as the "
+		 "training data were. A subject that cannot be used is put into "
+		 "quarantine/, and the others are classified. metrics.json has accuracy "
+		 "with Wilson's interval, the area under the ROC curve of each class "
+		 "against the others with DeLong's interval, the mean area, and the "
+		 "counts of answers by true class (docs/metrics.md).",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -29,7 +29,7 @@ static const struct vt_port in[] = {
 };
 
 static const struct vt_param params[] = {
-	VT_ENUM("of", of, kinds, MEDIAN, "what is taken of the subjects, an axis at a time"),
+	VT_ENUM("of", of, kinds, MEDIAN, "statistic over the subjects, for each axis"),
 	{ .name = NULL },
 };
 
@@ -127,11 +127,12 @@ static const struct vt_stage stage = {
 	.version = "1",
 	.summary = "Writes a cohort's median or mean voxel spacing into its manifest.",
 	.output = "manifest.json: the manifest with spacing_mm; spacing.csv: each subject's",
-	.about =
-		"Headers of the first channel are read, of all subjects, along right, anterior and "
-		"superior. The result is rounded to 0.0001 mm. Stages that take this manifest "
-		"resample each subject to it alone, so a pipeline still has a subject a datum, "
-		"and a further subject prepares the others again only where the number moves.",
+	.about = "The spacing is read from the header of each subject's first channel, "
+		 "along right, anterior and superior. The result is rounded to 0.0001 mm. "
+		 "Stages that take this manifest resample each subject to that spacing on "
+		 "its own. A pipeline can therefore still have one subject per datum, and "
+		 "a new subject causes the others to be prepared again only if the "
+		 "spacing changes.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -24,15 +24,15 @@ struct params {
 };
 
 static const struct vt_port in[] = {
-	{ "models", VT_PORT_DIR, false, "a directory with a checkpoint each: outputs of train" },
+	{ "models", VT_PORT_DIR, false, "directory of checkpoints: outputs of train" },
 	{ "scores", VT_PORT_DIR, false,
-		"a directory with an evaluation each, of the same names: outputs of evaluate" },
+		"directory of evaluations with the same names: outputs of evaluate" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_INT("passes", passes, 3, 0, 1000, "pass",
-		"forward passes of one patch that are timed, for the log"),
+		"number of forward passes to time, for the log"),
 	{ .name = NULL },
 };
 
@@ -212,13 +212,13 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "compare",
 	.version = "1",
-	.summary = "Networks side by side: Dice, size and work.",
+	.summary = "Compares networks by Dice, size and work.",
 	.output = "compare.csv, compare.json",
-	.about = "Each checkpoint below --models is scored by the evaluation of its name below "
-		 "--scores: mean Dice of every region, parameters, bytes of its weights, and "
-		 "multiply-adds of one patch and one voxel, which are the same on every machine. "
-		 "How "
-		 "long a patch takes here is said in the log.",
+	.about = "For each checkpoint in --models, reports the mean Dice of every region "
+		 "from the evaluation with the same name in --scores, and the numbers of "
+		 "parameters, of bytes of weights, and of multiply-adds per patch and "
+		 "per voxel. These numbers are the same on every machine. The time for a "
+		 "patch on this machine is logged.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

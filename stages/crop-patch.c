@@ -28,25 +28,25 @@ static const struct vt_port in[] = {
 	{ "normed", VT_PORT_DIR, false, "output of skullstrip-normalize" },
 	{ "labels", VT_PORT_DIR, true, "label maps as the manifest lays them out" },
 	{ "region", VT_PORT_DIR, true,
-		"output of predict: crop to what it found instead of to the brain" },
+		"output of predict: crop to the region it found instead of to the brain" },
 	{ "manifest", VT_PORT_FILE, false, "what the cohort's files mean (manifests/)" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_ENUM("box", box, boxes, 0,
-		"what is kept: the box of the brain (or region), or all of the prepared grid"),
-	VT_INT("margin", margin, 2, 0, 64, "voxel", "kept around the box"),
+		"what to keep: the box of the brain (or region), or the whole prepared grid"),
+	VT_INT("margin", margin, 2, 0, 64, "voxel", "margin around the box"),
 	VT_INT("multiple", multiple, 8, 1, 64, "voxel",
 		"edges are padded with 0 to a multiple of this"),
 	VT_INT("min-size", least, 0, 0, 512, "voxel",
 		"edges are padded with 0 to at least this, for patches that are larger than a "
 		"brain"),
 	VT_TEXT("center", center, "", "voxel",
-		"cut out so many voxels about the middle of the grid instead of the brain's box: "
-		"one edge, or z,y,x"),
+		"cut a box of this size from the middle of the grid instead of the "
+		"brain's box: one edge, or z,y,x"),
 	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
-		"distance of corners at which a label map still lies on the scans' grid"),
+		"largest distance of corners at which a label map counts as on the scans' grid"),
 	VT_ENUM("dtype", dtype, dtypes, 0, "how channels are stored"),
 	{ .name = NULL },
 };
@@ -238,19 +238,22 @@ static const struct vt_stage stage = {
 	.version = "5",
 	.summary = "Crops prepared subjects to the brain and maps their labels "
 		   "to regions.",
-	.output = "<subject>/subject.vtp: channels, regions, labels and foreground index, mappable",
-	.about = "The box of the brain with its margin, which ends where the scan ends, is cut "
-		 "out and padded with 0 on both sides to whole multiples. train refuses a volume "
-		 "that is smaller than its patch; --min-size pads it here. Label maps must lie on "
-		 "the scans' own grid; one whose axes are only flipped or permuted is turned onto "
-		 "it. They are turned as the scans were or, where scans were resampled, resampled "
-		 "so that every piece keeps its volume; a piece too small for a voxel of the "
-		 "coarser grid is reported. A label value that the manifest does not name is "
-		 "refused, not guessed.\n\n"
-		 "The manifest's seed and the subject's name alone decide whether a subject is "
-		 "kept for testing, and its fold: adding subjects moves nobody. train maps the "
-		 "container: nothing is decompressed, and nothing but the patches is copied "
-		 "(docs/formats.md).",
+	.output = "<subject>/subject.vtp: channels, regions, labels and foreground "
+		  "index, for mapping into memory",
+	.about = "The box of the brain is cut out with its margin, which ends where the "
+		 "scan ends, and is padded with 0 on both sides to whole multiples. "
+		 "train refuses a volume that is smaller than its patch; --min-size pads "
+		 "it here. Label maps must lie on the scans' own grid; a map whose axes "
+		 "are only flipped or permuted is reoriented. Label maps are then "
+		 "reoriented as the scans were or, if scans were resampled, resampled so "
+		 "that every component keeps its volume; a component too small for a "
+		 "voxel of the coarser grid is reported. A label value that the manifest "
+		 "does not name is refused.\n"
+		 "\n"
+		 "The manifest's seed and the subject's name alone decide whether a "
+		 "subject is kept for testing, and its fold, so adding subjects does not "
+		 "move others. train maps the container: nothing is decompressed, and "
+		 "only patches are copied (docs/formats.md).",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

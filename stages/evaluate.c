@@ -35,58 +35,60 @@ static const struct vt_port in[] = {
 		"is scored" },
 	{ "patches", VT_PORT_DIR, true, "labeled subjects: output of crop-patch" },
 	{ "predictions", VT_PORT_DIR, true,
-		"instead of both: label maps of any tool, <subject>/seg.nii.gz or "
-		"<subject>.nii.gz" },
+		"instead of --model and --patches: label maps of any tool, "
+		"<subject>/seg.nii.gz or <subject>.nii.gz" },
 	{ "labels", VT_PORT_DIR, true, "with --predictions: the cohort's own label maps" },
-	{ "manifest", VT_PORT_FILE, true, "with --predictions: where they lie and what they mean" },
+	{ "manifest", VT_PORT_FILE, true,
+		"with --predictions: where the label maps are and what they mean" },
 	{ "expected", VT_PORT_FILE, true,
-		"subjects that must be scored, one a line; one that has no label map is absent" },
+		"subjects that must be scored, one per line; one without a label map is absent" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a GPU whose convolution engines are repeated" },
+		"earlier run on a GPU whose convolution engines to repeat" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_ENUM("subjects", subjects, which, 0,
-		"which are scored; auto: the test subjects, with --predictions all; folds: each "
-		"checkpoint those that its fold kept out"),
-	VT_ENUM("weights", weights, weights, 0, "of the checkpoint"),
+		"which to score; auto: the test subjects, with --predictions all; folds: "
+		"for each checkpoint those that its fold kept out"),
+	VT_ENUM("weights", weights, weights, 0, "which of the checkpoint's weights"),
 	VT_ENUM("window", window, vt_window_names, 0,
-		"what the network sees at once: patches of the training's size that overlap; "
-		"whole: all of a subject, padded to what the network divides by"),
-	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
+		"what the network sees at once: patch: overlapping patches of the training's "
+		"size; whole: the whole subject, padded to a multiple of the network's stride"),
+	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "overlap of neighboring windows"),
 	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
-		"this many blocks, side by side and around the middle, answer on their own and "
-		"vote; 0: overlapping windows are averaged"),
+		"number of blocks, first adjacent ones and then random ones around the "
+		"middle, that vote on each voxel; 0: average overlapping windows"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
-		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
-		"turns"),
+		"average over turned volumes: flips: 8 mirrorings; axial16: these times "
+		"quarter turns"),
 	VT_JSON_TEXT("threshold", threshold, "{}", "",
-		"of a region's probability, e.g. {\"ET\": 0.4}; else 0.5"),
+		"threshold of a region's probability, e.g. {\"ET\": 0.4}; otherwise 0.5"),
 	VT_JSON_TEXT("min-component", least, "{}", "mm3",
-		"smaller components of a region are dropped, e.g. {\"ET\": 50}"),
+		"drop smaller components of a region, e.g. {\"ET\": 50}"),
 	VT_BOOL("trained", trained, false, "also score subjects that a checkpoint was trained on"),
 	VT_ENUM("absent", absent, absents, 0,
-		"subjects without a label map: count with Dice 0, or are named alone"),
+		"subjects without a label map: count them with Dice 0, or only list them"),
 	VT_TEXT("allow", allow, "", "",
 		"what may differ from the training data, e.g. crop.margin,spacing_mm"),
 	VT_TEXT("pattern", pattern, "", "",
-		"of a file below --predictions, e.g. {subject}/{subject}_pred.nii.gz"),
-	VT_REAL("tolerance", tolerance, 2, 0, 100, "mm", "of the normalized surface distance"),
+		"pattern of a file below --predictions, e.g. {subject}/{subject}_pred.nii.gz"),
+	VT_REAL("tolerance", tolerance, 2, 0, 100, "mm",
+		"tolerance of the normalized surface distance"),
 	VT_REAL("penalty", penalty, 0, 0, 10000, "mm",
 		"distance of a missed region or false alarm; 0: the grid's diagonal"),
 	VT_INT("lesion-dilations", dilations, 3, 0, 20, "voxel",
 		"lesions this close count as one; BraTS: 3, metastases 1"),
 	VT_REAL("lesion-cutoff", cutoff, 50, 0, 100000, "mm3",
-		"lesions up to this are not scored; BraTS: 50, metastases 2"),
+		"lesions up to this volume are not scored; BraTS: 50, metastases 2"),
 	VT_REAL("lesion-penalty", lesion_penalty, 374, 0, 10000, "mm",
 		"distance of a missed or false lesion"),
 	VT_INT("bootstrap", bootstrap, 10000, 0, 1000000, "draw",
-		"for the intervals of the means; 0: none"),
+		"number of draws for the intervals of the means; 0: no intervals"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a GPU if there is one"),
+		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"numbers it is computed in; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 
@@ -331,26 +333,29 @@ static const struct vt_stage stage = {
 	.summary =
 		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",
-	.about = "Scores the label map that predict writes against the whole label map of the "
-		 "cohort, voxel for voxel on the scan's own grid: what a brain mask or a crop "
-		 "cuts off counts as missed. Containers that were prepared in another way than "
-		 "the training data are refused; --allow names what may differ. With "
-		 "--predictions, --labels and --manifest, the label maps of any tool get the same "
-		 "report.\n\n"
-		 "docs/metrics.md defines every number. HD95 has three columns because the "
-		 "field's tools disagree on the same masks; hd95_mm is the primary one. A region "
-		 "that is missed or falsely found counts with Dice 0 and the penalty, is named "
-		 "(missed, false_alarm) and is never left out of a mean. The same holds for a "
-		 "subject that has no label map (absent). Lesion-wise scores follow the BraTS "
-		 "2023 rule.\n\n"
-		 "A directory of checkpoints is an ensemble. It is scored on subjects that none "
-		 "of them was trained on. With --subjects folds, each checkpoint scores the "
-		 "subjects that its own fold kept out, and a table gives mean and standard "
-		 "deviation over the folds.\n\n"
-		 "Intervals are 95 percent intervals of the bootstrap over subjects; they depend "
-		 "on the scores alone. Next to the network stands the best single threshold, "
-		 "fitted on the training subjects: a network that does not beat it has learned "
-		 "nothing.",
+	.about = "Scores the label map that predict writes against the whole label map "
+		 "of the cohort, voxel by voxel on the scan's own grid: voxels that a "
+		 "brain mask or a crop cut off count as missed. Containers that were "
+		 "prepared differently from the training data are refused; --allow lists "
+		 "accepted differences. With --predictions, --labels and --manifest, the "
+		 "label maps of any tool get the same report.\n"
+		 "\n"
+		 "docs/metrics.md defines every number. HD95 has three columns because "
+		 "common tools disagree on the same masks; hd95_mm is the primary one. A "
+		 "region that is missed or falsely found counts with Dice 0 and the "
+		 "penalty, is listed (missed, false_alarm) and is never left out of a "
+		 "mean. The same applies to a subject without a label map (absent). "
+		 "Lesion-wise scores follow the BraTS 2023 rule.\n"
+		 "\n"
+		 "A directory of checkpoints is an ensemble. It is scored on subjects "
+		 "that no member was trained on. With --subjects folds, each checkpoint "
+		 "is scored on the subjects of its own validation fold, and a table "
+		 "gives mean and standard deviation over the folds.\n"
+		 "\n"
+		 "Intervals are 95 percent bootstrap intervals over subjects; they "
+		 "depend on the scores alone. As a baseline, the report includes the "
+		 "best single threshold, fitted on the training subjects: a network that "
+		 "does not beat it has learned nothing.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -34,7 +34,7 @@ static const struct vt_port in[] = {
 
 static const struct vt_param params[] = {
 	VT_ENUM("weights", weights, weights, 0, "which of the checkpoint's weights"),
-	VT_TEXT("allow", allow, "", "", "metrics: quote scores of another checkpoint"),
+	VT_TEXT("allow", allow, "", "", "metrics: accept scores of another checkpoint"),
 	{ .name = NULL },
 };
 
@@ -109,9 +109,8 @@ static int check_scores(const struct vt_stage_run *r, const struct vt_json *metr
 	if (scored && mine && !strcmp(scored, mine))
 		return 0;
 	return vt_err_set(err, VT_EDATA,
-		"--metrics: they are the scores of %s%s, the checkpoint is %s; evaluate this one, "
-		"or "
-		"accept them with --allow metrics",
+		"--metrics: they are the scores of %s%s, the checkpoint is %s; evaluate this "
+		"one, or accept them with --allow metrics",
 		scored ? "checkpoint " : "no checkpoint", scored ? scored : "", mine ? mine : "");
 }
 
@@ -275,12 +274,11 @@ static const struct vt_stage stage = {
 	.name = "export",
 	.version = STAGE_VERSION,
 	.summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
-	.about = "The ONNX network takes a batch of patches of any size that the network can halve "
-		 "often enough and "
-		 "gives logits; the card says which "
-		 "subjects it was made from, how their scans were prepared and how it scored. The "
-		 "weights are those of "
-		 "--weights, in canonical form, so that equal checkpoints export equal bytes.",
+	.about = "The ONNX network takes a batch of patches whose edges are multiples of "
+		 "the network's stride, and returns logits. The card says which subjects "
+		 "the checkpoint was made from, how their scans were prepared and how it "
+		 "scored. The weights are those of --weights in canonical form, so that "
+		 "equal checkpoints export equal bytes.",
 	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
 	.in = in,
 	.params = params,

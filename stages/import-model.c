@@ -21,16 +21,19 @@ static const char *const orders[] = { "xyz", "zyx", NULL };
 
 static const struct vt_port in[] = {
 	{ "weights", VT_PORT_DIR, false,
-		"one .safetensors, .pth or .pt file, with model.json beside it or --known" },
+		"directory with one .safetensors, .pth or .pt file, and model.json "
+		"unless --known is given" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	{ "known", VT_PARAM_TEXT, FIELD(known), 0, 0, 0, "",
-		"which published network it is, e.g. brainchop/mindgrab; empty: as model.json says",
+		"name of the published network, e.g. brainchop/mindgrab; empty: "
+		"described by model.json",
 		NULL, "" },
 	{ "kernels", VT_PARAM_ENUM, FIELD(kernels), 0, 0, 0, "",
-		"axes of a kernel in the file: x, y, z as nibabel's arrays (brainchop), or z, y, x",
+		"axis order of kernels in the file: x, y, z as in nibabel's arrays "
+		"(brainchop), or z, y, x",
 		orders, NULL },
 	{ "channel", VT_PARAM_TEXT, FIELD(channel), 0, 0, 0, "",
 		"role of the one channel, as manifests name it", NULL, "t1" },
@@ -58,22 +61,26 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "import-model",
 	.version = STAGE_VERSION,
-	.summary = "Makes a checkpoint out of a published network's weights.",
+	.summary = "Makes a checkpoint from a published network's weights.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json",
-	.about =
-		"The checkpoint holds the preparation that the weights need: scans are conformed "
-		"to "
-		"256 cubed at 1 mm as mri_convert -c does it, scaled to 0..1 by their range or by "
-		"2 and 98 percent, and answered whole. predict takes it as one of its own:\n\n"
-		"    import-model --weights DIR --known brainchop/model5_gw_ae --out tissue\n"
-		"    predict --model tissue --scans scans --manifest manifests/t1.json --out "
-		"out\n\n"
-		"Known networks: brainchop/model5_gw_ae, model11_gw_ae, model20chan3cls (white and "
-		"gray matter), model18cls, model30chan18cls, model30chan50cls, model21_104class "
-		"(atlases), mindgrab (the brain). Others need a model.json (docs/catalyst.md).\n\n"
-		"Every weight must be found with its shape, and every tensor have a place; the "
-		"record counts them. The order of a kernel's axes cannot be read from a file: "
-		"brainchop's are x, y, z.",
+	.about = "The checkpoint holds the preparation that the weights need: scans are "
+		 "conformed to 256 cubed at 1 mm as by mri_convert -c, scaled to 0..1 by "
+		 "their range or by their 2 and 98 percentiles, and predicted in one "
+		 "piece. predict uses it like any other checkpoint:\n"
+		 "\n"
+		 "    import-model --weights DIR --known brainchop/model5_gw_ae --out "
+		 "tissue\n"
+		 "    predict --model tissue --scans scans --manifest manifests/t1.json "
+		 "--out out\n"
+		 "\n"
+		 "Known networks: brainchop/model5_gw_ae, model11_gw_ae, model20chan3cls "
+		 "(white and gray matter), model18cls, model30chan18cls, "
+		 "model30chan50cls, model21_104class (atlases), mindgrab (the brain). "
+		 "Others need a model.json (docs/catalyst.md).\n"
+		 "\n"
+		 "Every weight must be found with its shape, and every tensor must have a "
+		 "place; the record counts them. A file does not state the axis order of "
+		 "its kernels; brainchop's is x, y, z.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -27,33 +27,34 @@ static const struct vt_port in[] = {
 	{ "masks", VT_PORT_DIR, false,
 		"label maps: output of predict, or as the manifest lays them out" },
 	{ "scans", VT_PORT_DIR, true,
-		"intensities on the masks' grids, as the manifest lays them out; without: shape "
-		"only" },
+		"scans on the masks' grids, as the manifest lays them out; without them "
+		"only shape is measured" },
 	{ "manifest", VT_PORT_FILE, false,
-		"which file is which channel, which values are which region" },
+		"says which file is which channel, and which values are which region" },
 	{ "visits", VT_PORT_FILE, true,
-		"CSV with columns subject, patient, day: changes from visit to visit; a directory "
-		"holds visits.csv" },
+		"CSV with columns subject, patient, day, for changes between visits; or "
+		"a directory with visits.csv" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_REAL("bin-width", bin_width, 25, 1e-9, 1e9, "",
-		"of gray levels, in the scans' own units; levels begin at multiples of it"),
+		"width of gray levels, in the scans' own units; levels begin at multiples of it"),
 	VT_INT("bin-count", bins, 0, 0, VT_TEXTURE_LEVELS, "level",
 		"number of gray levels between a region's minimum and maximum; 0: use --bin-width"),
 	VT_ENUM("directions", merge, merges, VT_TEXTURE_AVERAGE,
 		"average: mean of each direction's feature; merge: feature of their summed matrix"),
 	VT_INT("gldm-alpha", alpha, 0, 0, VT_TEXTURE_LEVELS, "level",
-		"difference of gray levels that still counts as dependence"),
+		"largest difference of gray levels that counts as dependence"),
 	VT_BOOL("shape", shape, true, "measure shape"),
 	VT_BOOL("first-order", first_order, true, "measure the distribution of intensities"),
 	VT_BOOL("texture", texture, true, "measure the texture matrices"),
 	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
-		"distance of a mask's and a scan's corners that still is one grid"),
+		"largest distance of corners at which a mask's and a scan's grid count as equal"),
 	VT_ENUM("values", values, origins, VT_VALUES_AUTO,
-		"of the masks: written, as predict does; stored, as in the cohort's files, before "
-		"the manifest's label map; auto: <subject>/seg.nii.gz is written"),
+		"meaning of the masks' values: written: as predict writes them; stored: "
+		"as in the cohort's files, before the manifest's label map; auto: "
+		"written for <subject>/seg.nii.gz"),
 	{ .name = NULL },
 };
 
@@ -172,19 +173,18 @@ static const struct vt_stage stage = {
 	.name = "measure",
 	.version = "3",
 	.summary = "Measures shape, intensities and texture of every region of label maps.",
-	.output =
-		"measures.csv, measures.json: a row a subject and region; with visits changes.csv",
-	.about = "Features are those of the Image Biomarker Standardization Initiative under the "
-		 "names "
-		 "of pyradiomics (docs/measures.md has both and the formulas). Regions are the "
-		 "manifest's; a feature of a scan has the channel's role in front, such as "
-		 "flair_glcm_Contrast. Intensities are those of the scans as they are: where a "
-		 "unit has "
-		 "no meaning, as in MRI, give --bin-count.\n\n"
-		 "An empty region has the volume 0 and no other feature: empty cells, null. With "
-		 "--visits every later visit of a patient is compared with the first and with the "
-		 "one "
-		 "before.",
+	.output = "measures.csv, measures.json: one row per subject and region; "
+		  "changes.csv with --visits",
+	.about = "Features are those of the Image Biomarker Standardization Initiative "
+		 "under the names of pyradiomics (docs/measures.md has both and the "
+		 "formulas). Regions are the manifest's; the name of a scan's feature "
+		 "begins with the channel's role, such as flair_glcm_Contrast. "
+		 "Intensities are those of the unprocessed scans. If their unit has no "
+		 "meaning, as in MRI, use --bin-count.\n"
+		 "\n"
+		 "An empty region has volume 0 and no other feature (an empty cell, or "
+		 "null). With --visits, every later visit of a patient is compared with "
+		 "the first one and with the previous one.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -21,18 +21,18 @@ static const char *const maps[] = { "a", "b", "c", NULL };
 
 static const struct vt_port in[] = {
 	{ "a", VT_PORT_DIR, false, "label maps: output of predict, or <subject>/seg.nii.gz" },
-	{ "b", VT_PORT_DIR, false, "the same subjects' maps by another" },
-	{ "c", VT_PORT_DIR, true, "and by a third" },
+	{ "b", VT_PORT_DIR, false, "label maps of the same subjects from a second source" },
+	{ "c", VT_PORT_DIR, true, "label maps from a third source" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_JSON_TEXT("rules", rules, "[{\"a\": [0, 2], \"b\": [0, 2], \"take\": \"b\"}]", "",
-		"the first that holds decides: [{\"a\": [labels], \"b\": [labels], \"take\": map "
-		"or label}]"),
-	VT_ENUM("otherwise", otherwise, maps, 0, "map that counts where no rule holds"),
+		"the first that applies decides: [{\"a\": [labels], \"b\": [labels], "
+		"\"take\": map or label}]"),
+	VT_ENUM("otherwise", otherwise, maps, 0, "map to take where no rule applies"),
 	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
-		"distance of corners that still is one grid"),
+		"largest distance of corners at which two grids count as equal"),
 	{ .name = NULL },
 };
 
@@ -209,16 +209,18 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "merge-labels",
 	.version = "2",
-	.summary = "Makes one label map a subject out of two or three, by a table of rules.",
+	.summary = "Merges two or three label maps of each subject into one, by a table "
+		   "of rules.",
 	.output = "<subject>/seg.nii.gz on the grid of a's map",
-	.about = "A rule holds where each map it names has one of the labels it lists; the first "
-		 "that "
-		 "holds says whose label, or which label, counts. The default is the two-pass "
-		 "merge of "
-		 "open_brats2020's paper: B where both maps say background or edema, else A.\n\n"
-		 "A subject that one of the inputs lacks or has in its own quarantine, or whose "
-		 "maps lie on different grids, is put "
-		 "into quarantine and the others go on; the status then is 65.",
+	.about = "A rule applies to a voxel if each map that it names has one of the "
+		 "labels that it lists. The first rule that applies says which map's "
+		 "label, or which label, is written. The default is the two-pass merge "
+		 "of open_brats2020's paper: B where both maps say background or edema, "
+		 "otherwise A.\n"
+		 "\n"
+		 "A subject is quarantined if an input lacks it or has it in its own "
+		 "quarantine, or if its maps are on different grids. The others are "
+		 "merged, and the exit status is 65.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

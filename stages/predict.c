@@ -38,18 +38,17 @@ static const char *const strips[] = { "trained", "auto", "always", "never", NULL
 
 static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false,
-		"a checkpoint: output of train; or a directory of several, whose mean probability "
-		"answers" },
+		"a checkpoint: output of train; or a directory of several, whose "
+		"probabilities are averaged" },
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
 	{ "region", VT_PORT_DIR, true,
-		"output of predict: look at the box of what it found, as a checkpoint was trained "
-		"that "
-		"crop-patch --region made the data of" },
+		"output of predict: process only the box of what it found, for a "
+		"checkpoint trained on data of crop-patch --region" },
 	{ "brain", VT_PORT_DIR, true,
 		"weights of a network that finds the brain: --weights of skullstrip-normalize" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a GPU whose convolution engines are repeated" },
+		"earlier run on a GPU whose convolution engines to repeat" },
 	{ NULL, 0, false, NULL },
 };
 
@@ -59,27 +58,27 @@ static const struct vt_param params[] = {
 		"find the brain: trained: as for the training data; auto keeps a stripped input as "
 		"it is"),
 	VT_ENUM("window", window, vt_window_names, 0,
-		"what the network sees at once: patches of the training's size that overlap; "
-		"whole: all of a subject, padded to what the network divides by"),
+		"what the network sees at once: patch: overlapping patches of the training's "
+		"size; whole: the whole subject, padded to a multiple of the network's stride"),
 	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "",
-		"share of a window's edge that the next one covers"),
+		"fraction of a window's edge that the next window covers"),
 	VT_INT("subvolumes", subvolumes, 0, 0, 65535, "sub-volume",
-		"this many blocks, side by side and around the middle, answer on their own and "
-		"vote; 0: overlapping windows are averaged"),
+		"number of blocks, first adjacent ones and then random ones around the "
+		"middle, that vote on each voxel; 0: average overlapping windows"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
-		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
-		"turns"),
+		"average over turned volumes: flips: 8 mirrorings; axial16: these times "
+		"quarter turns"),
 	VT_JSON_TEXT("threshold", threshold, "{}", "",
-		"of a region's probability, e.g. {\"ET\": 0.4}; else 0.5"),
+		"threshold of a region's probability, e.g. {\"ET\": 0.4}; otherwise 0.5"),
 	VT_JSON_TEXT("min-component", least, "{}", "mm3",
-		"smaller components of a region are dropped, e.g. {\"ET\": 50}"),
-	VT_BOOL("probabilities", probabilities, false, "write the probability of each region too"),
+		"drop smaller components of a region, e.g. {\"ET\": 50}"),
+	VT_BOOL("probabilities", probabilities, false, "also write the probability of each region"),
 	VT_TEXT("allow", allow, "", "",
-		"what of the manifest may differ from the training's, e.g. regions"),
+		"what may differ from the training's manifest, e.g. regions"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a GPU if there is one"),
+		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"numbers it is computed in; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 
@@ -130,8 +129,7 @@ static int read_preparations(struct job *j, struct vt_err *err)
 	if (!rc && vt_stage_input(j->r, "region") && !any)
 		rc = vt_err_set(err, VT_EDATA,
 			"--region: the checkpoint was trained on whole brains; leave it out, or "
-			"crop its "
-			"training data with crop-patch --region");
+			"crop its training data with crop-patch --region");
 	return rc;
 }
 
@@ -520,18 +518,21 @@ static const struct vt_stage stage = {
 	.name = "predict",
 	.version = "9",
 	.summary = "Segments subjects with one or several checkpoints, each in its own geometry.",
-	.about = "Scans are prepared and cropped as the checkpoint says its training data were: "
-		 "the same normalization, axes, spacing, correction and box. Channels must be the "
-		 "checkpoint's, in its order. The label map lies voxel for voxel on the grid of "
-		 "the subject's first channel, whatever its axes, and has the label values of the "
-		 "checkpoint's cohort; evaluate scores this map. If the manifest names a brain "
-		 "mask, it is used; otherwise the brain is found as for the training data, by a "
-		 "network if --brain gives one. A subject whose scans cannot be used is put into "
-		 "quarantine/, the others go on, and the exit status is 65.\n\n"
-		 "A directory of checkpoints answers with the mean of their probabilities, each "
-		 "prepared in its own way. --tta also averages over turned copies of the volume. "
-		 "A voxel belongs to a region where the region's probability exceeds --threshold. "
-		 "If no label has a combination of regions, its regions are written in the "
+	.about = "Scans are prepared and cropped as the checkpoint's training data were: "
+		 "with the same normalization, axes, spacing, correction and box. "
+		 "Channels must be those of the checkpoint, in its order. The label map "
+		 "is on the grid of the subject's first channel, whatever its axes, and "
+		 "has the label values of the checkpoint's cohort; evaluate scores this "
+		 "map. If the manifest names a brain mask, it is used; otherwise the "
+		 "brain is found as for the training data, or by the network of --brain. "
+		 "A subject whose scans cannot be used is put into quarantine/; the "
+		 "others are predicted, and the exit status is 65.\n"
+		 "\n"
+		 "With a directory of checkpoints, the result is the mean of their "
+		 "probabilities, each computed with its own preparation. --tta also "
+		 "averages over turned copies of the volume. A voxel belongs to a region "
+		 "if the region's probability exceeds --threshold. If no label stands "
+		 "for a combination of regions, the regions are written in the "
 		 "manifest's order, and the last one wins.",
 	.output = "<subject>/seg.nii.gz: label map on the grid of the subject's first channel; "
 		  "<subject>/probability-<region>.nii.gz with --probabilities",

@@ -18,18 +18,18 @@ struct params {
 };
 
 static const struct vt_port in[] = {
-	{ "space", VT_PORT_FILE, false, "params and how they are drawn: docs/search.md" },
-	{ "base", VT_PORT_FILE, true, "recipe that every trial begins with" },
+	{ "space", VT_PORT_FILE, false, "the params and how to draw them (docs/search.md)" },
+	{ "base", VT_PORT_FILE, true, "recipe with the params that all trials share" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
-	VT_INT("trials", trials, 16, 1, 100000, "", "points that are drawn"),
-	VT_INT("seed", seed, 1, 0, 9007199254740991, "", "of the draws"),
-	VT_INT("rungs", rungs, 3, 1, 9, "", "after which trials are sorted out"),
-	VT_INT("budget", budget, 500, 1, 10000000, "step", "a trial has in the first rung"),
+	VT_INT("trials", trials, 16, 1, 100000, "", "number of trials"),
+	VT_INT("seed", seed, 1, 0, 9007199254740991, "", "seed of the draws"),
+	VT_INT("rungs", rungs, 3, 1, 9, "", "number of rungs"),
+	VT_INT("budget", budget, 500, 1, 10000000, "step", "steps of a trial in the first rung"),
 	VT_REAL("growth", growth, 4, 1, 100, "",
-		"a rung ends at so many times the steps of the one before"),
+		"a rung ends at this multiple of the previous rung's steps"),
 	{ .name = NULL },
 };
 
@@ -145,15 +145,14 @@ static const struct vt_stage stage = {
 	.summary =
 		"Draws the trials of a hyper-parameter search and writes a recipe for each rung.",
 	.output = "trial-NNN/rung-K.json: recipes for train",
-	.about = "A param of the space is drawn evenly, evenly in its logarithm, from whole "
-		 "numbers or "
-		 "from a list; what is drawn is a function of seed, param and trial, so that more "
-		 "trials or more params leave the others as they are.\n\n"
-		 "All rungs of a trial have the schedule of the last one's end (steps); a rung "
-		 "goes from "
-		 "first-step to last-step, each growth times as far as the one before. select "
-		 "sorts out "
-		 "between them (ASHA: Li et al. 2020).",
+	.about = "A param of the space is drawn uniformly, uniformly in its logarithm, "
+		 "from integers or from a list. A draw is a function of seed, param and "
+		 "trial, so adding trials or params does not change the others.\n"
+		 "\n"
+		 "All rungs of a trial share one schedule, which ends with the last rung "
+		 "(steps). A rung goes from first-step to last-step, and each ends at "
+		 "growth times the steps of the previous one. Between rungs, select "
+		 "keeps the best trials (ASHA: Li et al. 2020).",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

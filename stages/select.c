@@ -29,37 +29,36 @@ static const char *const fates[] = { "keep", "drop", "refuse", NULL };
 
 static const struct vt_port in[] = {
 	{ "scores", VT_PORT_DIR, true,
-		"of subjects: output of evaluate, or a directory of several; of models: a "
-		"directory of "
-		"outputs of evaluate or train" },
+		"for subjects: output of evaluate, or a directory of several; for "
+		"models: a directory of outputs of evaluate or train" },
 	{ "names", VT_PORT_FILE, true,
-		"instead of scores: who is kept; a name a line, a table with a column subject, or "
-		"a JSON list" },
+		"instead of scores: the subjects to keep: one name per line, a table "
+		"with a column subject, or a JSON list" },
 	{ "from", VT_PORT_DIR, true,
-		"what is selected, an entry each, by the names of the scores or of the list" },
+		"directory to select from, with one entry per name of the scores or of the list" },
 	{ "manifest", VT_PORT_FILE, true,
-		"with --names: --from holds scans as it lays them out; the files it names of who "
-		"is kept are copied" },
+		"with --names: --from has scans as the manifest lays them out; the files "
+		"it names of kept subjects are copied" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
-	VT_ENUM("of", of, kinds, 0, "what the scores are of"),
+	VT_ENUM("of", of, kinds, 0, "what is scored"),
 	VT_TEXT("by", by, "dice", "",
-		"score: a column of subjects.csv, a mean of metrics.json; of a checkpoint dice or "
-		"loss"),
-	VT_TEXT("region", region, "", "", "of this region; empty: mean of all"),
-	VT_ENUM("better", better, sides, 0, "which scores are the better ones"),
+		"score: a column of subjects.csv, a mean of metrics.json; for a "
+		"checkpoint, dice or loss"),
+	VT_TEXT("region", region, "", "", "score of this region; empty: mean over all regions"),
+	VT_ENUM("better", better, sides, 0, "whether high or low scores are better"),
 	VT_INT("keep-best", keep_best, 0, 0, 1000000, "", "keep at most this many; 0: no limit"),
 	VT_REAL("keep-share", keep_share, 1, 0, 1, "",
 		"at most this share, rounded up, at least one"),
 	VT_INT("drop-worst", drop_worst, 0, 0, 1000000, "", "drop this many"),
-	VT_TEXT("limit", limit, "", "", "those with a worse score go; empty: none"),
+	VT_TEXT("limit", limit, "", "", "drop entries with a worse score; empty: no limit"),
 	VT_TEXT("group", group, "", "",
-		"a name's group stands before this text, and numbers are for each group; empty: "
-		"one group"),
+		"a name's group is what precedes this text, and numbers apply to each "
+		"group; empty: one group"),
 	VT_ENUM("unscored", unscored, fates, 0,
-		"what becomes of entries of --from without a score"),
+		"what to do with entries of --from without a score"),
 	{ .name = NULL },
 };
 
@@ -428,25 +427,24 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "select",
 	.version = "5",
-	.summary = "Keeps some of a directory: a list of subjects, or the best by scores.",
+	.summary = "Selects entries of a directory by a list of subjects or by score.",
 	.output = "selection.json: kept, dropped and unscored names; the kept entries of --from",
-	.about =
-		"Scores of subjects are read from evaluate's subjects.csv, those of models from "
-		"its "
-		"metrics.json or from train's checkpoint.json; several values of one name count "
-		"with "
-		"their mean. All limits hold together. Of equal scores the name that comes first "
-		"is "
-		"the better.\n\n"
-		"So a network is trained again without the cases it fails on (--of subjects "
-		"--drop-worst 10 --from patches), and the two best of each fold make an ensemble "
-		"(--of "
-		"models --keep-best 2 --group _ --from checkpoints).\n\n"
-		"With --names, a list of subjects is kept; limits do not go with it. --from is the "
-		"output of a stage, an entry a subject, or with --manifest a cohort as it was "
-		"published, of which the output keeps the layout: scans, masks and label maps "
-		"that the manifest names. A name that stands twice or that nobody there has is "
-		"refused; who is in quarantine there stays so.",
+	.about = "Scores of subjects are read from evaluate's subjects.csv, those of "
+		 "models from its metrics.json or from train's checkpoint.json; several "
+		 "values of one name count with their mean. All limits hold together. Of "
+		 "equal scores the name that comes first is the better.\n"
+		 "\n"
+		 "So a network is trained again without the cases it fails on (--of "
+		 "subjects --drop-worst 10 --from patches), and the two best of each fold "
+		 "make an ensemble (--of models --keep-best 2 --group _ --from "
+		 "checkpoints).\n"
+		 "\n"
+		 "With --names, the listed subjects are kept; limits cannot be combined "
+		 "with it. --from is the output of a stage with one entry per subject or, "
+		 "with --manifest, a cohort as published. Its layout is kept: the scans, "
+		 "masks and label maps that the manifest names are copied. A name that is "
+		 "given twice or does not exist is refused; subjects in quarantine stay "
+		 "there.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

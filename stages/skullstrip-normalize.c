@@ -43,48 +43,50 @@ static const struct vt_port in[] = {
 	{ "weights", VT_PORT_DIR, true,
 		"of a network that finds the brain: model.json, model.safetensors" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a GPU whose convolution engines are repeated" },
+		"earlier run on a GPU whose convolution engines to repeat" },
 	{ 0 },
 };
 
 static const struct vt_param params[] = {
 	VT_ENUM("strip", strip, strips, 0, "find the brain: auto keeps a stripped input as it is"),
 	VT_ENUM("method", method, methods, 0,
-		"how: auto is learned if weights are given, else surface"),
+		"method: auto is learned if weights are given, otherwise surface"),
 	VT_ENUM("normalize", normalize, rules, 1, "rule for intensities inside the brain"),
 	VT_TEXT("window", window, "", "",
-		"with --normalize window: values that become 0 and 1, e.g. -200,250 Hounsfield "
-		"units"),
+		"with --normalize window: the values that become 0 and 1, e.g. -200,250 "
+		"Hounsfield units"),
 	VT_ENUM("orient", orient, orients, 0, "order of the output's axes"),
 	VT_ENUM("grid", grid, grids, 0,
 		"conform: 256 cubed at 1 mm as mri_convert -c, no crop; median: of all subjects in "
 		"scans"),
 	VT_ENUM("conform-type", conform, conform_types, 1,
-		"values on the conformed grid: as they are, or scaled to whole numbers of 0 to "
-		"255"),
-	VT_ENUM("bias", bias, biases, 0, "correction of the coil's intensity drift"),
-	VT_ENUM("align", align, aligns, 0, "channels on another grid than the first"),
+		"values on the conformed grid: unchanged, or scaled to integers from 0 to 255"),
+	VT_ENUM("bias", bias, biases, 0, "correction of the intensity drift of the coil"),
+	VT_ENUM("align", align, aligns, 0,
+		"what to do with channels on another grid than the first"),
 	VT_REAL("tolerance", tolerance, 0.05, 0, 10, "mm",
-		"distance of corners that still is one grid"),
+		"largest distance of corners at which two grids count as equal"),
 	VT_REAL("form-tolerance", form_tolerance, 0.5, 0, 10000, "mm",
-		"distance of corners that a scan's sform and qform may disagree by"),
+		"largest distance of corners by which a scan's sform and qform may differ"),
 	VT_ENUM("nan", nan, nans, 0,
-		"NaN voxels; background: they are the outside, as SPM and fMRIPrep mark it"),
+		"NaN voxels; background: treat them as outside the brain, as SPM and "
+		"fMRIPrep mark it"),
 	VT_REAL("spacing", spacing, 0, -1, 10, "mm",
 		"resample to cubes; 0: the manifest's; -1: as scanned"),
 	VT_ENUM("interpolate", interpolate, interpolations, 1, "when resampling images"),
-	VT_INT("margin", margin, 0, -1, 64, "voxel", "kept around the brain's box; -1: no crop"),
+	VT_INT("margin", margin, 0, -1, 64, "voxel", "margin around the brain's box; -1: no crop"),
 	VT_REAL("threshold", threshold, 0.4, 0.05, 0.95, "",
 		"surface: higher gives a smaller brain"),
-	VT_REAL("mask-margin", mask_margin, 0, 0, 20, "mm", "added around a brain that was found"),
+	VT_REAL("mask-margin", mask_margin, 0, 0, 20, "mm",
+		"margin added to a brain mask that was computed"),
 	VT_TEXT("mask-channel", mask_channel, "", "",
 		"role to find the brain in; empty: t1, flair, first"),
 	VT_ENUM("implausible", implausible, verdicts, 0,
 		"mask outside 700-2200 ml, or cut by the scan's side"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a GPU if there is one"),
+		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"numbers it is computed in; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 
@@ -288,31 +290,37 @@ static void settle(void *p)
 static const struct vt_stage stage = {
 	.name = "skullstrip-normalize",
 	.version = "6",
-	.summary = "brain mask, normalization and crop of every subject",
-	.about = "The brain mask is the first of these that applies: the mask that the manifest "
-		 "names; the whole scan, if it is skull-stripped already (all channels are or "
-		 "none is: a constant border, the volume of a brain, one connected piece, no "
-		 "bone); the mask of a network, if --weights gives one; the mask of a growing "
-		 "surface. A mask under 700 ml, over 2200 ml or cut deeply by a side of the grid "
-		 "is flagged in geometry.json; with --implausible refuse its subject is "
-		 "quarantined. qc.png shows every mask: look at it.\n\n"
-		 "Channels must lie on one grid; --align rigid registers those that do not. Axes "
-		 "are turned to right, front, head. Nothing is resampled unless a spacing is "
-		 "asked for; geometry.json keeps the way back to the scan's own voxels. --grid "
-		 "median takes the median over all subjects of this run, so one more subject may "
-		 "change every output; if subjects are prepared one by one, write the spacing "
-		 "into the manifest.\n\n"
-		 "zscore: mean 0 and deviation 1 inside the brain, 0 outside. clip-minmax: the 1 "
-		 "and 99 percentiles of the inside become 0 and 1. clip-zscore: all voxels are "
-		 "clipped at 0.5 and 99.5 percent, then their z-score is taken (Med3D). minmax: "
-		 "the range of all voxels becomes 0 to 1. quantile: the 2 and 98 percentiles of "
-		 "the inside become 0 and 1, without clipping. clip-quantile: those of all "
-		 "voxels, with clipping. window: --window becomes 0 and 1, with clipping. After "
-		 "--grid conform, all voxels are those of the conformed scan. Percentiles are "
-		 "numpy's; means of whole numbers are exact sums.\n\n"
-		 "Bias correction is off by default because it takes large bright tumors for "
-		 "drift (docs/decisions). A subject that cannot be prepared is put into "
-		 "quarantine/ with the reason, the others go on, and the exit status is 65.",
+	.summary = "Finds the brain, normalizes intensities and crops, for every subject.",
+	.about = "The brain mask is the first of these that applies: the mask that the "
+		 "manifest names; the whole scan, if all channels are already "
+		 "skull-stripped (recognized by a constant border, the volume of a "
+		 "brain, one connected component and no bone); the mask of a network, if "
+		 "--weights is given; the mask of a growing surface. A mask under 700 "
+		 "ml, over 2200 ml or cut deeply by a side of the grid is flagged in "
+		 "geometry.json; with --implausible refuse, its subject is quarantined. "
+		 "qc.png shows every mask; check it.\n"
+		 "\n"
+		 "Channels must lie on one grid; --align rigid registers those that do "
+		 "not. Axes are turned to right, front, head. Nothing is resampled "
+		 "unless a spacing is asked for; geometry.json keeps the way back to the "
+		 "scan's own voxels. --grid median takes the median over all subjects of "
+		 "this run, so one more subject may change every output; if subjects are "
+		 "prepared one by one, write the spacing into the manifest.\n"
+		 "\n"
+		 "zscore: mean 0 and deviation 1 inside the brain, 0 outside. "
+		 "clip-minmax: the 1 and 99 percentiles of the inside become 0 and 1. "
+		 "clip-zscore: all voxels are clipped at 0.5 and 99.5 percent, then "
+		 "their z-score is taken (Med3D). minmax: the range of all voxels "
+		 "becomes 0 to 1. quantile: the 2 and 98 percentiles of the inside "
+		 "become 0 and 1, without clipping. clip-quantile: those of all voxels, "
+		 "with clipping. window: --window becomes 0 and 1, with clipping. After "
+		 "--grid conform, all voxels are those of the conformed scan. "
+		 "Percentiles are numpy's; means of whole numbers are exact sums.\n"
+		 "\n"
+		 "Bias correction is off by default because it mistakes large bright "
+		 "tumors for drift (docs/decisions). A subject that cannot be prepared "
+		 "is put into quarantine/ with the reason; the others are prepared, and "
+		 "the exit status is 65.",
 	.output = "<subject>/<role>.nii (f32), mask.nii, geometry.json, qc.png",
 	.in = in,
 	.params = params,

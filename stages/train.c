@@ -55,8 +55,7 @@ enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 static const char *const precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
 
 static const struct vt_port in[] = {
-	{ "patches", VT_PORT_DIR, false,
-		"output of crop-patch; give it again for a further cohort" },
+	{ "patches", VT_PORT_DIR, false, "output of crop-patch; repeat it for several cohorts" },
 	{ "patches-2", VT_PORT_DIR, true, "what --patches given a second time is" },
 	{ "patches-3", VT_PORT_DIR, true, "a third time" },
 	{ "patches-4", VT_PORT_DIR, true, "a fourth" },
@@ -65,101 +64,110 @@ static const struct vt_port in[] = {
 	{ "patches-7", VT_PORT_DIR, true, "a seventh" },
 	{ "patches-8", VT_PORT_DIR, true, "an eighth" },
 	{ "previous", VT_PORT_DIR, true,
-		"checkpoint whose last weights are the start, or a directory with one .pth, .pt "
-		"or .safetensors file; an empty one is none" },
+		"checkpoint whose last weights to start from, or a directory with one "
+		".pth, .pt or .safetensors file; ignored if empty" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a GPU whose convolution engines are repeated" },
+		"earlier run on a GPU whose convolution engines to repeat" },
 	{ "replay", VT_PORT_DIR, true,
-		"an earlier run whose changes of precision are repeated, with --precision auto" },
+		"earlier run whose changes of precision to repeat, with --precision auto" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_BOOL("configure", configure, false,
-		"let network size, patch, steps, rate and validation follow from the cohort, "
-		"--memory-limit and --time-budget; what else is given stays"),
+		"choose network size, patch, steps, learning rate and validation from "
+		"the cohort, --memory-limit and --time-budget; params that are given stay"),
 	VT_REAL("time-budget", minutes, 60, 0.01, 1000000, "minute",
-		"with --configure: of a nominal core of 40 GMAC/s"),
+		"with --configure: training time on a nominal core of 40 GMAC/s"),
 	VT_TEXT("model", model, "segresnet", "", "network by name; docs/networks.md lists them"),
 	VT_JSON_TEXT("network", network, "{}", "",
 		"the network's own params, e.g. {\"init_filters\": 8}"),
 	VT_ENUM("activation", activation, activations, 0,
 		"sigmoid: regions may overlap; softmax: they exclude each other"),
 	VT_ENUM("sampling", sampling, samplings, 0,
-		"steps of several cohorts: as many of each, or by their numbers of subjects"),
+		"with several cohorts: steps for each in equal number, or in proportion "
+		"to its subjects"),
 	VT_TEXT("patch", patch, "64", "voxel", "edge of a cubic patch, or its edges z,y,x"),
 	VT_BOOL("pad", pad, false, "surround a volume smaller than the patch with zeros"),
 	VT_BOOL("mixed-spacing", mixed_spacing, false,
-		"train on volumes of several voxel sizes as they are"),
+		"accept volumes with different voxel sizes, without resampling"),
 	VT_INT("batch", batch, 1, 1, 64, "patch", "patches of one pass"),
 	VT_INT("accumulate", accumulate, 1, 1, 1024, "pass",
 		"passes whose gradients make one step"),
 	VT_INT("steps", steps, 3000, 1, 10000000, "step", "optimizer steps"),
 	VT_INT("first-step", first, 0, 0, 10000000, "step",
-		"of them that --previous was trained for"),
+		"number of these that --previous was trained for"),
 	VT_INT("last-step", last, 0, 0, 10000000, "step",
-		"of them that this run ends at; 0: the last"),
+		"number of these at which this run ends; 0: --steps"),
 
 	VT_TEXT("reinitialize", leave, "", "",
-		"parts that --previous need not fit, which start fresh, e.g. conv_seg,fc"),
+		"parts of the network to initialize afresh instead of from --previous, "
+		"e.g. conv_seg,fc"),
 	VT_REAL("pretrained-rate-factor", transfer_rate, 1, 0, 1, "",
-		"learning rate of the weights taken from it, as a share of the rate; 0: frozen"),
+		"learning rate of weights loaded from --previous, as a fraction of "
+		"--learning-rate; 0: frozen"),
 	VT_BOOL("repeat-input", repeat_input, false,
-		"its kernels for one channel serve several: repeated, over their number"),
+		"repeat one-channel kernels of --previous for all channels, divided by "
+		"their number"),
 
 	VT_TEXT("allow", allow, "", "",
-		"what may differ among the subjects and from the checkpoint of --previous: "
-		"channels, regions, ignore, settings, crop, spacing_mm, axes, activation, "
-		"subjects"),
+		"what may differ between subjects and from --previous: channels, "
+		"regions, ignore, settings, crop, spacing_mm, axes, activation, subjects"),
 
 	VT_REAL("learning-rate", rate, 1e-3, 1e-8, 10, "", "largest learning rate"),
-	VT_ENUM("schedule", schedule, schedules, VT_RATE_COSINE, "how the rate falls"),
-	VT_INT("warmup", warmup, 50, 0, 100000, "step", "linear warm-up of the rate"),
-	VT_INT("hold", hold, 0, 0, 10000000, "step", "at the full rate between warm-up and fall"),
+	VT_ENUM("schedule", schedule, schedules, VT_RATE_COSINE, "schedule of the learning rate"),
+	VT_INT("warmup", warmup, 50, 0, 100000, "step", "linear warm-up of the learning rate"),
+	VT_INT("hold", hold, 0, 0, 10000000, "step",
+		"steps at the full rate between warm-up and decay"),
 	VT_REAL("min-rate-factor", least_rate, 0.01, 0, 1, "",
-		"cosine, restarts: the end, as a share of the rate"),
+		"cosine, restarts: final rate, as a fraction of --learning-rate"),
 	VT_REAL("poly-power", power, 0.9, 0.1, 10, "", "poly: exponent"),
-	VT_REAL("exponential-gamma", gamma, 0.99, 0.01, 1, "", "exponential: factor of a period"),
+	VT_REAL("exponential-gamma", gamma, 0.99, 0.01, 1, "", "exponential: factor per period"),
 	VT_INT("period", period, 250, 1, 10000000, "step", "exponential, restarts: (first) period"),
 	VT_REAL("period-factor", growth, 1, 1, 10, "",
-		"restarts: each period is longer by this factor"),
+		"restarts: each period is this times as long as the previous one"),
 
-	VT_ENUM("optimizer", optimizer, optimizers, VT_OPTIM_ADAM, "how weights are updated"),
+	VT_ENUM("optimizer", optimizer, optimizers, VT_OPTIM_ADAM, "optimizer"),
 	VT_REAL("momentum", momentum, -1, -1, 0.9999, "",
-		"sgd's momentum; beta 1 of the others; -1: 0.95 with ranger, else 0.9"),
-	VT_REAL("beta2", beta2, 0.999, 0, 0.999999, "", "of the squared gradients' mean"),
+		"momentum of sgd; beta 1 of the others; -1: 0.95 with ranger, otherwise 0.9"),
+	VT_REAL("beta2", beta2, 0.999, 0, 0.999999, "", "decay of the mean of squared gradients"),
 	VT_REAL("eps", eps, 0, 0, 1, "",
-		"added to the denominator; 0: 1e-5 with ranger, else 1e-8"),
+		"added to the denominator; 0: 1e-5 with ranger, otherwise 1e-8"),
 	VT_BOOL("reset-moments", reset_moments, false,
-		"restarts: the optimizer's moments start at 0 with each period"),
-	VT_BOOL("nesterov", nesterov, false, "sgd: Nesterov's momentum"),
+		"restarts: reset the optimizer's moments to 0 at each period"),
+	VT_BOOL("nesterov", nesterov, false, "sgd: use Nesterov momentum"),
 	VT_REAL("weight-decay", weight_decay, -1, -1, 1, "",
-		"part of the gradient; with adamw and ranger decoupled from it; -1: 0 with ranger, "
-		"else 1e-5"),
+		"weight decay, added to the gradient; decoupled from it with adamw and "
+		"ranger; -1: 0 with ranger, otherwise 1e-5"),
 	VT_ENUM("centralize-gradients", centralize, automatic, 0,
-		"take the mean from each filter's gradient; auto: with ranger"),
+		"subtract the mean from each filter's gradient; auto: with ranger"),
 	VT_INT("lookahead-steps", lookahead, -1, -1, 1000, "step",
-		"between steps of the slow weights; 0: none; -1: 6 with ranger, else none"),
+		"lookahead: steps between updates of the slow weights; 0: off; -1: 6 "
+		"with ranger, otherwise off"),
 	VT_REAL("lookahead-alpha", slow_share, 0.5, 0, 1, "",
-		"lookahead: share of the way that the slow weights go"),
-	VT_REAL("clip-norm", clip, 0, 0, 1e6, "", "largest norm of the gradients; 0: no limit"),
-	VT_ENUM("averaging", averaging, averagings, 0, "validate and keep a mean of the weights"),
-	VT_REAL("ema-decay", average_decay, 0.999, 0.01, 0.999999, "",
-		"ema: share kept at each step"),
-	VT_INT("swa-start", average_from, 1, 1, 10000000, "step", "swa: first snapshot"),
-	VT_INT("swa-interval", average_every, 100, 1, 10000000, "step", "swa: between snapshots"),
+		"lookahead: fraction by which the slow weights move towards the fast ones"),
+	VT_REAL("clip-norm", clip, 0, 0, 1e6, "", "clip gradients to this norm; 0: no limit"),
+	VT_ENUM("averaging", averaging, averagings, 0,
+		"validate and keep an average of the weights"),
+	VT_REAL("ema-decay", average_decay, 0.999, 0.01, 0.999999, "", "ema: decay per step"),
+	VT_INT("swa-start", average_from, 1, 1, 10000000, "step",
+		"swa: step of the first snapshot"),
+	VT_INT("swa-interval", average_every, 100, 1, 10000000, "step",
+		"swa: steps between snapshots"),
 
 	VT_REAL("dice", dice, 1, 0, 100, "", "weight of the Dice loss"),
 	VT_REAL("generalized-dice", generalized, 0, 0, 100, "",
 		"weight of the generalized Dice loss"),
 	VT_REAL("tversky", tversky, 0, 0, 100, "", "weight of the Tversky loss"),
 	VT_REAL("cross-entropy", cross_entropy, 0, 0, 100, "",
-		"weight of the cross-entropy, binary with sigmoid"),
+		"weight of the cross-entropy loss, binary with sigmoid"),
 	VT_REAL("focal", focal, 0, 0, 100, "", "weight of the focal loss"),
-	VT_BOOL("squared-denominator", squared, true, "squares in the Dice loss's denominator"),
-	VT_BOOL("batch-dice", batch_dice, false, "Dice over the batch instead of each patch"),
+	VT_BOOL("squared-denominator", squared, true,
+		"square the terms of the Dice loss's denominator"),
+	VT_BOOL("batch-dice", batch_dice, false,
+		"compute Dice over the batch instead of over each patch"),
 	VT_BOOL("include-background", background, false,
-		"softmax: Dice and Tversky count the background too"),
+		"softmax: include the background in Dice and Tversky"),
 	VT_REAL("smooth-numerator", smooth, 1, 0, 1e6, "", "added to Dice's numerator"),
 	VT_REAL("smooth-denominator", smooth_below, 1, 1e-9, 1e6, "",
 		"added to Dice's denominator"),
@@ -171,53 +179,55 @@ static const struct vt_param params[] = {
 	VT_REAL("focal-alpha", balance, -1, -1, 1, "",
 		"focal: weight of foreground, alpha; negative: none"),
 	VT_JSON_TEXT("output-weights", output_weights, "[]", "",
-		"of the losses of a network with several outputs; []: as published"),
+		"loss weights of a network with several outputs; []: as published"),
 
 	VT_JSON_TEXT("augment", augment, "[]", "",
-		"list of changes of a patch, in place of flips, scale, shift, noise and "
-		"drop-channel: docs/training.md; []: those"),
+		"list of transformations (docs/training.md); replaces flips, scale, "
+		"shift, noise and drop-channel unless it is []"),
 	VT_REAL("center-sd", center_sd, 0, 0, 2, "",
-		"centers of patches from a normal distribution about the middle, with this "
-		"deviation as a share of the volume's edge; 0: by --foreground"),
+		"draw patch centers from a normal distribution around the middle, with "
+		"this deviation as a fraction of the edge; 0: by --foreground"),
 	VT_REAL("foreground", foreground, 0.7, 0, 1, "",
-		"share of patches centered near foreground"),
+		"fraction of patches centered near foreground"),
 	VT_ENUM("center", center, centers, 0,
-		"foreground: voxel: any labeled one; region: a region first, then one of its "
-		"voxels"),
+		"foreground voxel: voxel: any labeled one; region: draw a region first, "
+		"then one of its voxels"),
 	VT_BOOL("flips", flips, true, "mirror each axis with probability 1/2"),
 	VT_REAL("scale", scale, 0.1, 0, 1, "", "intensity times 1 + U(-scale, scale)"),
 	VT_REAL("shift", shift, 0.1, 0, 10, "", "intensity plus U(-shift, shift)"),
 	VT_REAL("noise", noise, 0, 0, 10, "", "standard deviation of added noise"),
 	VT_REAL("drop-channel", drop_channel, 0, 0, 1, "",
-		"probability that one channel is all zero"),
+		"probability of setting one channel to zero"),
 
 	VT_INT("fold", fold, 0, -1, 19, "", "validation fold of the manifest's split; -1: none"),
 	VT_ENUM("keep", keep, keeps, 0,
-		"best is the highest mean Dice, or the lowest loss of the validation fold"),
+		"best weights: those with the highest mean Dice, or with the lowest "
+		"loss, on the validation fold"),
 	VT_INT("keep-patches", keep_patches, 4, 1, 1000, "patch",
-		"with --keep loss: fixed, unchanged patches of a subject whose loss is taken"),
+		"with --keep loss: number of fixed, unchanged patches of each subject "
+		"for the loss"),
 	VT_INT("max-validation", max_validation, 0, 0, 100000, "subject",
-		"predicted at each validation; 0: all"),
-	VT_INT("validate-every", validate, 500, 1, 10000000, "step", "between validations"),
+		"subjects to predict at each validation; 0: all"),
+	VT_INT("validate-every", validate, 500, 1, 10000000, "step", "steps between validations"),
 	VT_INT("save-every", save, 100, 1, 10000000, "step",
-		"between saves of the state to resume from"),
+		"steps between saves of the state to resume from"),
 	VT_INT("seed", seed, 1, 0, 9007199254740991, "",
-		"of weights, order, patches and augmentation"),
+		"seed of weights, order, patches and augmentation"),
 	VT_BOOL("recompute", recompute, true,
-		"make activations again instead of keeping them: less memory, same bits"),
+		"recompute activations instead of keeping them: less memory, same bits"),
 	VT_INT("memory-limit", memory, 0, 0, 16777216, "MiB",
 		"refuse a plan that needs more; 0: no limit"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a GPU if there is one"),
+		"where to run the network; auto: on a GPU if there is one"),
 	VT_INT("devices", devices, 1, 1, 16, "GPU",
-		"GPUs that share each batch evenly, with --device cuda"),
+		"number of GPUs to distribute each batch over, with --device cuda"),
 	VT_ENUM("precision", precision, precisions, 0,
-		"numbers it is computed in; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 
 static const struct vt_heading headings[] = {
-	{ "configure", "leave it to the cohort" },
+	{ "configure", "automatic configuration" },
 	{ "model", "network and batch" },
 	{ "reinitialize", "start from other weights" },
 	{ "learning-rate", "learning rate" },
@@ -615,12 +625,14 @@ static const struct vt_stage stage = {
 	.name = "train",
 	.version = STAGE_VERSION,
 	.summary = "Trains a segmentation network on patch containers.",
-	.about = "The loss is the sum of the terms whose weight is not 0, over every output of the "
-		 "network. Labeled subjects outside the test set and the validation fold are "
-		 "trained on; the validation fold is predicted whole every --validate-every steps "
-		 "and the weights with the best mean Dice are kept.\n\n"
-		 "The same patches, params and binary give the same bytes for any number of "
-		 "threads, any vector width, and after any number of kills.",
+	.about = "The loss is the sum of the terms with a non-zero weight, over every "
+		 "output of the network. All labeled subjects outside the test set and "
+		 "the validation fold are used for training. The validation fold is "
+		 "predicted every --validate-every steps, in whole volumes, and the "
+		 "weights with the best mean Dice are kept.\n"
+		 "\n"
+		 "The same patches, params and binary give the same bytes for any number "
+		 "of threads, any vector width, and after any number of kills.",
 	.output = "best.safetensors, last.safetensors, checkpoint.json, history.csv; "
 		  "precision.jsonl with --precision auto",
 	.in = in,

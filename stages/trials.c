@@ -19,8 +19,8 @@ static const char *const rungs[] = { "rung-1", "rung-2", "rung-3", "rung-4", "ru
 
 static const struct vt_port in[] = {
 	{ "configs", VT_PORT_DIR, false, "output of sample" },
-	{ "rung-1", VT_PORT_DIR, false, "a checkpoint a trial, by its name" },
-	{ "rung-2", VT_PORT_DIR, true, "those that went on" },
+	{ "rung-1", VT_PORT_DIR, false, "one checkpoint per trial, under the trial's name" },
+	{ "rung-2", VT_PORT_DIR, true, "checkpoints of the trials that continued" },
 	{ "rung-3", VT_PORT_DIR, true, "and on" },
 	{ "rung-4", VT_PORT_DIR, true, "and on" },
 	{ "rung-5", VT_PORT_DIR, true, "and on" },
@@ -77,7 +77,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "trials",
 	.version = "2",
-	.summary = "Reports a search: every trial, its params and scores, the winner.",
+	.summary = "Reports a search: every trial with its params and scores, and the "
+		   "winner.",
 	.output = "trials.csv, trials.json, trials.html (one self-contained page with a picture)",
 	.about = "Trials are ranked by the last rung they reached and their score there; the first "
 		 "is "

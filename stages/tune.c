@@ -23,38 +23,38 @@ static const char *const weights[] = { "best", "last", NULL };
 
 static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false,
-		"checkpoint: output of train; or a directory of several, whose mean probability is "
-		"tuned, with --subjects folds that of each on its own fold" },
+		"checkpoint: output of train; or a directory of several, of which the mean "
+		"probability is tuned or, with --subjects folds, that of each on its own fold" },
 	{ "patches", VT_PORT_DIR, false, "labeled subjects: output of crop-patch" },
 	{ "base", VT_PORT_FILE, true,
 		"a recipe of predict or evaluate whose other params recipe.json keeps" },
 	{ "engines", VT_PORT_DIR, true,
-		"an earlier run on a GPU whose convolution engines are repeated" },
+		"earlier run on a GPU whose convolution engines to repeat" },
 	{ NULL, 0, false, NULL },
 };
 
 static const struct vt_param params[] = {
 	VT_ENUM("subjects", subjects, which, 0,
-		"on whom: the checkpoint's validation fold; folds: each checkpoint those that its "
-		"fold kept out"),
+		"subjects to use: the checkpoint's validation fold; folds: for each "
+		"checkpoint those that its fold kept out"),
 	VT_JSON_TEXT("thresholds", thresholds, "[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9]", "",
-		"probabilities that are tried, 0.5 always; not with softmax"),
+		"thresholds to try, always including 0.5; not with softmax"),
 	VT_JSON_TEXT("sizes", sizes, "[0,10,20,50,100,200,500,1000]", "mm3",
-		"least sizes of a component that are tried, 0 always"),
-	VT_ENUM("weights", weights, weights, 0, "of the checkpoint"),
+		"minimum component sizes to try, always including 0"),
+	VT_ENUM("weights", weights, weights, 0, "which of the checkpoint's weights"),
 	VT_ENUM("window", window, vt_window_names, 0,
-		"what the network sees at once: patches of the training's size that overlap; "
-		"whole: all of a subject, padded to what the network divides by"),
-	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "of neighboring windows"),
+		"what the network sees at once: patch: overlapping patches of the training's "
+		"size; whole: the whole subject, padded to a multiple of the network's stride"),
+	VT_REAL("overlap", overlap, 0.5, 0, 0.9, "", "overlap of neighboring windows"),
 	VT_ENUM("tta", tta, vt_tta_names, 0,
-		"mean probability over turned volumes: flips: 8 mirrorings; axial16: times quarter "
-		"turns"),
+		"average over turned volumes: flips: 8 mirrorings; axial16: these times "
+		"quarter turns"),
 	VT_TEXT("allow", allow, "", "",
 		"what may differ from the training data, e.g. crop.margin,spacing_mm"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
-		"where the network is computed; auto: a GPU if there is one"),
+		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"numbers it is computed in; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16"),
 	{ .name = NULL },
 };
 
@@ -159,15 +159,16 @@ static const struct vt_stage stage = {
 	.output =
 		"recipe.json: for --recipe of predict and evaluate; tune.json: what was chosen and "
 		"gained; candidates.csv: mean Dice of every pair",
-	.about = "Every pair of a threshold and a least size is scored for each region alone, on "
-		 "the "
-		 "label file's grid as evaluate does: mean Dice over subjects that the network was "
-		 "not trained on. Of equal pairs the one "
-		 "nearest to 0.5 is taken, then the smaller size. What was found is kept where the "
-		 "label maps that predict would write gain by it over all regions; else the recipe "
-		 "says 0.5 and 0. Test subjects are never looked at.\n\n"
-		 "With --subjects folds a directory of checkpoints is tuned on all of the training "
-		 "data, each subject predicted by the network that kept it out.",
+	.about = "For each region, every pair of a threshold and a minimum size is "
+		 "scored on the label file's grid, as evaluate does, by the mean Dice "
+		 "over subjects that the network was not trained on. Ties go to the "
+		 "threshold nearest to 0.5, then to the smaller size. A pair is kept if "
+		 "it improves the label maps that predict would write, over all regions; "
+		 "otherwise the recipe says 0.5 and 0. Test subjects are never used.\n"
+		 "\n"
+		 "With --subjects folds a directory of checkpoints is tuned on all of "
+		 "the training data, each subject predicted by the network that kept it "
+		 "out.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -18,22 +18,18 @@ static const struct {
 };
 
 static const char summary[] =
-	"keygen FILE        makes a key: FILE (keep it secret) and FILE.pub; --type p256 (default) "
-	"or ed25519\n"
-	"sign WHAT          signs with --key what made WHAT: --format slsa (in-toto statement with "
-	"SLSA provenance in "
-	"a "
-	"DSSE envelope, one line an execution) or, for a directory, --format oms (OpenSSF model "
-	"signing 1.0)\n"
-	"verify FILE [DIR]  checks the signatures of FILE with --key and, with DIR, that its files "
-	"are what was "
-	"signed\n"
-	"export WHAT        prints unsigned: --format slsa, openlineage, prov, or crate (RO-Crate: "
-	"a new directory "
-	"--out)\n"
-	"WHAT is a directory with or without .lineage, a file, REPO[@REF], or the digest of a "
-	"record, tree or file. "
-	"Exits with 0, or 76 where a signature or a file is not what it should be.";
+	"keygen FILE        make a key: FILE (keep it secret) and FILE.pub; --type p256 "
+	"(default) or ed25519\n"
+	"sign WHAT          sign the records of WHAT with --key: --format slsa (in-toto "
+	"statement with SLSA provenance in a DSSE envelope, one line per execution) or, "
+	"for a directory, --format oms (OpenSSF model signing 1.0)\n"
+	"verify FILE [DIR]  check the signatures of FILE with --key and, with DIR, that "
+	"its files are those that were signed\n"
+	"export WHAT        print the records unsigned: --format slsa, openlineage, "
+	"prov, or crate (RO-Crate: a new directory --out)\n"
+	"WHAT is a directory with or without .lineage, a file, REPO[@REF], or the digest "
+	"of a record, tree or file. Exits with 0, or with 76 if a signature or a file "
+	"does not match.";
 
 int vt_cmd_attest(int argc, char **argv)
 {
@@ -46,9 +42,10 @@ int vt_cmd_attest(int argc, char **argv)
 		{ 0, "type", VT_OPT_STRING, &q.type, "KIND",
 			"kind of key to make: p256 or ed25519" },
 		{ 0, "all", VT_OPT_FLAG, &q.all, NULL,
-			"of every ancestor too, not only of what made WHAT itself" },
+			"include the records of every ancestor of WHAT" },
 		{ 'o', "out", VT_OPT_STRING, &q.out, "PATH", "write there instead of to stdout" },
-		{ 0, "license", VT_OPT_STRING, &q.license, "URL", "license that a crate states" },
+		{ 0, "license", VT_OPT_STRING, &q.license, "URL",
+			"the license to state in a crate" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {

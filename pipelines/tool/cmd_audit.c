@@ -59,13 +59,12 @@ int vt_cmd_audit(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "audit WHAT",
-		.about = "Prints what WHAT was made from: executions, params, binaries, code, "
-			 "down to each raw file and subject. " VT_LINEAGE_WHAT
+		.about = "Prints what WHAT was made from: executions, params, binaries "
+			 "and code, back to each raw file and subject. " VT_LINEAGE_WHAT
 			 " The records that a directory carries are checked against its files. "
 			 "Exits with 0 if the answer is complete, 1 if records or files are "
-			 "missing, 3 if it rests on records nobody vouches for, 76 if a record "
-			 "contradicts a file, if a file is in no record, or if two results of one "
-			 "derivation are known.",
+			 "missing, 3 if it rests on claims, 76 if a record contradicts a file, "
+			 "if a file is in no record, or if one derivation has two results.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

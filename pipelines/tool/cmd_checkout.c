@@ -82,8 +82,7 @@ static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
 			w->what = vt_xstrndup(rest->v[i], n);
 		if (strlen(w->what) != n || strncmp(w->what, rest->v[i], n))
 			return vt_err_set(err, VT_EUSAGE,
-				"\"%s\": one checkout is of one commit, and the first is of "
-				"%s",
+				"\"%s\": one checkout is of one commit, and the first is of %s",
 				rest->v[i], w->what);
 		if (rest->v[i][n] && rest->v[i][n + 1])
 			vt_strs_add(&w->paths, rest->v[i] + n + 1);
@@ -100,16 +99,17 @@ int vt_cmd_checkout(int argc, char **argv)
 	struct wish w = { NULL, VT_STRS_INIT, NULL, VT_CHECKOUT_LINK };
 	int writable = 0, reflink = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "writable", VT_OPT_FLAG, &writable, NULL, "copies that may be changed" },
-		{ 0, "reflink", VT_OPT_FLAG, &reflink, NULL, "the same, by reflink or not at all" },
+		{ 0, "writable", VT_OPT_FLAG, &writable, NULL, "write copies that may be changed" },
+		{ 0, "reflink", VT_OPT_FLAG, &reflink, NULL,
+			"the same, but fail where the file system has no reflinks" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "checkout REPO[@REF][:PATH]... DIR",
-		.about = "Writes a commit's files, or those at or below the PATHs, into DIR, "
-			 "which must not exist or must be empty: read-only links, or copies. REF "
-			 "is a branch (default master), a tag or the first digits of a commit id; "
-			 "~N after it means N commits back.",
+		.about = "Writes the files of a commit, or those at or below the PATHs, "
+			 "into DIR as read-only links or as copies. DIR must be empty or "
+			 "not exist. REF is a branch (default master), a tag or the "
+			 "first digits of a commit id; ~N after it means N commits back.",
 		.least = 2,
 		.most = SIZE_MAX,
 		.opts = opts,

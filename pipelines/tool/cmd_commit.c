@@ -44,9 +44,8 @@ static size_t files_of_head(struct vt_store *s, const char *repo, const char *br
 static void say_emptied(const char *repo, const char *branch, const char *dir, size_t had)
 {
 	vt_log(VT_LOG_WARN, "emptied",
-		"dir=\"%s\" repo=\"%s@%s\" files=%zu note=\"the directory holds no "
-		"file: is its disk mounted? `voxtrail branch %s %s %s@%s~1 --force` takes "
-		"the commit back\"",
+		"dir=\"%s\" repo=\"%s@%s\" files=%zu note=\"the directory holds no file: is its "
+		"disk mounted? `voxtrail branch %s %s %s@%s~1 --force` takes the commit back\"",
 		dir, repo, branch, had, repo, branch, repo, branch);
 }
 
@@ -129,26 +128,25 @@ int vt_cmd_commit(int argc, char **argv)
 	char *at;
 	const struct vt_opt opts[] = {
 		{ 0, "branch", VT_OPT_STRING, &branch, "NAME",
-			"branch that moves (default master)" },
+			"the branch to commit to (default master)" },
 		{ 'm', "message", VT_OPT_STRING, &message, "TEXT", "why" },
 		{ 0, "author", VT_OPT_STRING, &author, "TEXT", "who (default $VOXTRAIL_AUTHOR)" },
-		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit although nothing changed" },
+		{ 0, "allow-empty", VT_OPT_FLAG, &empty, NULL, "commit even if nothing changed" },
 		{ 0, "copy", VT_OPT_FLAG, &copy, NULL,
-			"leave the files as they are: reflink or copy them" },
+			"reflink or copy the files, and do not touch them" },
 		{ 0, "follow-links", VT_OPT_FLAG, &follow, NULL,
-			"a symbolic link to a file stands for the file (datalad, git-annex)" },
+			"commit the target of a symbolic link to a file (datalad, git-annex)" },
 		{ 0, "dirhash", VT_OPT_FLAG, &dir_hash, NULL,
-			"print in-toto's dirHash (Go's H1) of DIR too" },
+			"also print in-toto's dirHash (Go's H1) of DIR" },
 		{ 0, "vouch", VT_OPT_STRING, &vouch, "REASON",
-			"you answer for the records in DIR/.lineage: they are believed here" },
+			"vouch for the records in DIR/.lineage: this store then believes them" },
 		VT_APPROVAL_OPTS(&approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "commit REPO[@BRANCH] DIR",
-		.about = "Takes DIR into the store (files are linked, not copied, and become "
-			 "read-only) and commits it "
-			 "to REPO.",
+		.about = "Ingests DIR (files are linked, not copied, and become "
+			 "read-only) and commits it to REPO.",
 		.least = 2,
 		.most = 2,
 		.opts = opts,

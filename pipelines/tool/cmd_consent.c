@@ -263,8 +263,7 @@ static void withdraw(struct vt_store *s, const char *subject, const struct wishe
 		if (why.code == VT_ENOINPUT)
 			vt_err_set(err, VT_ENOINPUT,
 				"%s: no file of this subject is known here; is it spelled so? "
-				"--unknown "
-				"withdraws it all the same",
+				"--unknown withdraws it all the same",
 				subject);
 	}
 	vt_strs_release(&content);
@@ -309,7 +308,7 @@ int vt_cmd_consent(int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed for a change" },
 		{ 0, "unknown", VT_OPT_FLAG, &w.unknown, NULL,
-			"withdraw: a name of which no file is known here" },
+			"withdraw: accept a name of which this store knows no file" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
 		VT_REQUIRE_SIGNED(&w.require),
 		VT_APPROVAL_OPTS(&w.approval),
@@ -318,16 +317,19 @@ int vt_cmd_consent(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "consent VERB [ARGUMENT...]",
 		.verbs = true,
-		.about = "list                            who withdrew\n"
-			 "withdraw SUBJECT                stages refuse the subject's files from "
-			 "now on, and train refuses checkpoints trained on them\n"
-			 "restore SUBJECT                 undoes that\n"
-			 "check [WHAT]                    withdrawn subjects that WHAT was made "
-			 "from; without WHAT, every training and every other execution that one "
-			 "went into together with others; exits with 1 while any has no decision, "
-			 "3 if that result rests on records nobody vouches for\n"
-			 "decide RECORD SUBJECT DECISION  records what is done about it: retrain, "
-			 "accept or retire",
+		.about = "list                            list the subjects who "
+			 "withdrew\n"
+			 "withdraw SUBJECT                from now on, stages refuse the "
+			 "subject's files, and train refuses checkpoints trained on "
+			 "them\n"
+			 "restore SUBJECT                 undo withdraw\n"
+			 "check [WHAT]                    list withdrawn subjects that "
+			 "WHAT was made from; without WHAT, every training and every "
+			 "other execution that combined a withdrawn subject with others; "
+			 "exits with 1 while a decision is missing, 3 if the answer "
+			 "rests on claims\n"
+			 "decide RECORD SUBJECT DECISION  record what is done about the "
+			 "result: retrain, accept or retire",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

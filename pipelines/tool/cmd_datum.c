@@ -146,7 +146,7 @@ int vt_cmd_datum(int argc, char **argv)
 	const char *view = "auto";
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"commit DIR to the repo NAME first (again and again)" },
+			"commit DIR to the repo NAME first (repeatable)" },
 		{ 0, "view", VT_OPT_STRING, &view, "HOW",
 			"how /pfs is made: auto, ns, root or prefix (default auto)" },
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
@@ -156,8 +156,8 @@ int vt_cmd_datum(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "datum list|verify SPEC PIPELINE | datum exec|shell SPEC PIPELINE DATUM",
-		.about = "Lists datums; runs some again and compares; runs one again, or opens a "
-			 "shell in its view.",
+		.about = "Lists datums, runs some again and compares their outputs, runs "
+			 "one again, or opens a shell in its view.",
 		.least = 3,
 		.most = 4,
 		.opts = opts,

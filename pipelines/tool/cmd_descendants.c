@@ -47,12 +47,11 @@ int vt_cmd_descendants(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "descendants WHAT",
-		.about = "Prints the executions whose output was made from WHAT, directly or "
-			 "through others: record, "
-			 "stage, output tree. " VT_LINEAGE_WHAT
-			 " A raw file is followed by its bytes. Exits with 0 if "
-			 "there are any, 1 if there are none, 3 if that rests on records nobody "
-			 "vouches for, 66 if WHAT is unknown.",
+		.about = "Prints the executions whose output was made from WHAT, "
+			 "directly or indirectly: record, stage, output tree. " VT_LINEAGE_WHAT
+			 " A raw file is recognized by its bytes. Exits with 0 if there "
+			 "are any, 1 if there are none, 3 if the answer rests on claims, "
+			 "66 if WHAT is unknown.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

@@ -36,13 +36,11 @@ int vt_cmd_diff(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "diff A B",
-		.about = "Of two commits (REPO or REPO@REF): prints the files that were added, "
-			 "removed, changed or "
-			 "renamed. Of two things that stages made (directories, or digests of "
-			 "records or trees): also "
-			 "what differs in subjects, raw files, params, code, binary and device. "
-			 "Exits with 0 if there "
-			 "is no difference, 1 if there is.",
+		.about = "For two commits (REPO or REPO@REF), prints the files that were "
+			 "added, removed, changed or renamed. For two outputs of stages "
+			 "(directories, or digests of records or trees), also prints "
+			 "differences in subjects, raw files, params, code, binary and "
+			 "device. Exits with 0 if there is no difference, 1 if there is.",
 		.least = 2,
 		.most = 2,
 		.opts = opts,

@@ -25,7 +25,7 @@ int vt_cmd_emit(int argc, char **argv)
 	size_t i = 0;
 	struct vt_call c = {
 		.usage = "emit pachyderm|argo|argo-events|boutiques|cwl|snakemake SPEC",
-		.about = "Prints the spec in the words of another engine.",
+		.about = "Translates the spec for another engine and prints the result.",
 		.least = 2,
 		.most = 2,
 		.no_store = true,

@@ -212,30 +212,27 @@ int vt_cmd_erase(int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "why; needed with --yes" },
 		{ 0, "yes", VT_OPT_FLAG, &w.yes, NULL,
-			"do it; without, it is only said what would go" },
+			"remove the files; without --yes they are only listed" },
 		{ 0, "claims-too", VT_OPT_FLAG, &w.claims_too, NULL,
-			"also bytes that others have as far as records say that nobody vouches "
-			"for" },
+			"also bytes that other subjects share only according to claims" },
 		{ 0, "proposed", VT_OPT_FLAG, &w.proposed, NULL,
-			"list what other stores say they erased" },
+			"list erasures that other stores report" },
 		{ 0, "accept", VT_OPT_STRING, &w.accept, "DIGEST", "erase such a file here too" },
 		{ 0, "lift", VT_OPT_STRING, &w.lift, "DIGEST",
-			"take a proposal or an erasure back: the bytes may come again" },
+			"withdraw a proposal or an erasure: the bytes may come again" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "as JSON" },
 		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "erase SUBJECT | --proposed | --accept DIGEST | --lift DIGEST",
-		.about =
-			"Takes the files of a subject out of the store: raw ones, and those "
-			"derived from nobody else. "
-			"A tombstone stays for each, so that verify and audit say \"erased\", and "
-			"the bytes cannot "
-			"come back. The subject counts as withdrawn. What was made from others "
-			"too stays and is listed "
-			"as mixed. Checkouts that the store knows of are named: nothing outside is "
-			"touched.",
+		.about = "Removes a subject's files from the store: raw files, and files "
+			 "derived from this subject alone. Each leaves a tombstone, so "
+			 "that verify and audit report it as erased and the bytes cannot "
+			 "come back. The subject counts as withdrawn. Files made from "
+			 "several subjects stay and are listed as mixed. Checkouts that "
+			 "the store knows of are named; nothing outside the store is "
+			 "touched.",
 		.most = 1,
 		.opts = opts,
 	};

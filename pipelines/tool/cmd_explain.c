@@ -89,20 +89,19 @@ int vt_cmd_explain(int argc, char **argv)
 	const char *spec = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "spec", VT_OPT_STRING, &spec, "FILE",
-			"say why datums of PIPELINE would run now" },
+			"print why datums of PIPELINE would run now" },
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"with --spec: as if DIR were committed to the repo NAME (again and "
-			"again)" },
+			"with --spec: as if DIR were committed to the repo NAME (repeatable)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "explain PIPELINE[@REF] PATH | --spec FILE PIPELINE [DATUM]",
-		.about = "Says which datum made a path of an output commit, by default the newest, "
-			 "and what its key was made of. With --spec: what is in the key of a datum "
-			 "(by its id, or a path) as the spec and the data are now, and what of it "
-			 "is "
-			 "not as it was when the datum was computed last; without DATUM a line for "
-			 "each that would run.",
+		.about = "Prints which datum wrote a path of an output commit (by "
+			 "default the newest), and the parts of its key. With --spec: "
+			 "prints the parts of a datum's key for the present spec and "
+			 "data, and which of them changed since the datum was last "
+			 "computed. DATUM is an id or a path; without it, prints one "
+			 "line for each datum that would run.",
 		.least = 1,
 		.most = 2,
 		.opts = opts,

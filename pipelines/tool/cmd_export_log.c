@@ -40,11 +40,10 @@ int vt_cmd_export_log(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "export-log",
-		.about = "Prints the history as JSON, one event a line, with the digest of each "
-			 "line of it: "
-			 "for a log collector (SIEM). The last n printed is what --since takes "
-			 "next time. A "
-			 "history that was changed ends the output with status 76.",
+		.about = "Prints the history as JSON for a log collector (SIEM): one "
+			 "event per line, with the digest of the history's line. Pass "
+			 "the last n printed to --since next time. If the history was "
+			 "changed, the output ends there and the status is 76.",
 		.opts = opts,
 		.mode = VT_STORE_READ,
 	};

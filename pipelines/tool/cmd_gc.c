@@ -87,24 +87,24 @@ int vt_cmd_gc(int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 0, "sweep", VT_OPT_FLAG, &sweep, NULL, "remove it" },
 		{ 0, "list", VT_OPT_FLAG, &list, NULL,
-			"one line a file: path in the store, bytes" },
+			"one line per file: path in the store, bytes" },
 		{ 0, "scratch", VT_OPT_FLAG, &scratch, NULL,
-			"also what killed stages would resume from" },
+			"also the state from which killed stages would resume" },
 		{ 0, "keep-days", VT_OPT_INT, &days, "N",
-			"keep commits that no branch or tag reaches so long (default 14)" },
+			"keep commits that no branch or tag reaches for N days (default 14)" },
 		{ 0, "results-older-than", VT_OPT_INT, &result_days, "DAYS",
 			"also results of runs from before that, unless the head of a branch, a tag "
 			"or a pinned commit lists them" },
 		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS",
-			"for others that publish to the store (default 10)" },
+			"how long to wait for processes that publish to the store (default 10)" },
 		VT_APPROVAL_OPTS(&approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "gc",
-		.about = "Finds what no branch, tag, record, pin or result of a run reaches, and "
-			 "what killed processes "
-			 "left; removes it with --sweep.",
+		.about = "Finds objects that no branch, tag, record, pin or result of a "
+			 "run reaches, and files that killed processes left. With "
+			 "--sweep, removes them.",
 		.opts = opts,
 		.mode = VT_STORE_LOOK,
 	};

@@ -90,24 +90,23 @@ int vt_cmd_history(int argc, char **argv)
 		{ 0, "check", VT_OPT_FLAG, &check, NULL,
 			"print only the number of events and the head" },
 		{ 0, "head", VT_OPT_FLAG, &head, NULL,
-			"print the head alone: what is to be time-stamped" },
+			"print only the head, for example for a time stamp" },
 		{ 0, "anchor", VT_OPT_STRING, &anchor, "FILE",
-			"write the head, signed with --key, to be kept elsewhere" },
+			"write the head, signed with --key; keep the file elsewhere" },
 		{ 0, "key", VT_OPT_STRING, &key, "FILE", "a private key, for --anchor" },
 		{ 0, "holds", VT_OPT_STRING, &r.wanted, "HEAD",
-			"a head noted earlier must still be there" },
-		{ 0, "json", VT_OPT_FLAG, &r.json, NULL, "the lines as they are" },
+			"check that this head, noted earlier, is still in the history" },
+		{ 0, "json", VT_OPT_FLAG, &r.json, NULL, "print the lines as they are stored" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "history",
-		.about = "Prints what was done to the store: commits, imports, erasures, and by "
-			 "whom. Every line holds "
-			 "the digest of the one before it; a line that was changed, or taken out, "
-			 "is named and the exit "
-			 "status is 76. Note the head elsewhere to prove later, with --holds, that "
-			 "nothing up to it was "
-			 "touched.",
+		.about = "Prints what was done to the store, and by whom: commits, "
+			 "imports, erasures and other events. Every line contains the "
+			 "digest of the line before it. If a line was changed or "
+			 "removed, it is named and the exit status is 76. Note the head "
+			 "elsewhere: --holds then proves that nothing up to it was "
+			 "changed.",
 		.opts = opts,
 		.mode = VT_STORE_READ,
 	};

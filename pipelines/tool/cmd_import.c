@@ -68,24 +68,24 @@ int vt_cmd_import(int argc, char **argv)
 	struct vt_approval approval = { .ask = NULL };
 	const struct vt_opt opts[] = {
 		{ 0, "partial", VT_OPT_FLAG, &partial, NULL,
-			"files that a record lists may be missing; those there must be right" },
+			"accept missing files that a record lists; files that exist must match" },
 		{ 0, "strict", VT_OPT_FLAG, &strict, NULL, "refuse a file that no record lists" },
 		{ 0, "vouch", VT_OPT_STRING, &vouch, "REASON",
-			"you answer for the records, on these grounds: they are believed here" },
+			"vouch for the records for this reason: this store then believes them" },
 		{ 0, "require-signed", VT_OPT_FLAG, &require, NULL,
-			"refuse (3) records that nobody vouches for" },
+			"refuse claims (3): records that nobody signed or vouched for" },
 		VT_APPROVAL_OPTS(&approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "import DIR...",
-		.about = "Ingests stage outputs with the records that lie with them and the "
-			 "records of their ancestors. The order does not matter, and importing "
-			 "again changes nothing. A record that contradicts the files it came with "
-			 "is refused with status 76, and so is one that contradicts what is known "
-			 "here and that nobody vouches for. A record counts as a claim until a "
-			 "key of the policy has signed it (attestations.jsonl beside it) or "
-			 "somebody vouches for it.",
+		.about = "Ingests outputs of stages with their records and the records "
+			 "of their ancestors. The order does not matter, and importing "
+			 "again changes nothing. A record that contradicts its files is "
+			 "refused with status 76, and so is a claim that contradicts "
+			 "this store. A record is a claim until a key of the policy has "
+			 "signed it (attestations.jsonl beside it) or somebody vouches "
+			 "for it.",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

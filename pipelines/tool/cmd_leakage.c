@@ -193,23 +193,20 @@ int vt_cmd_leakage(int argc, char **argv)
 		{ 0, "validation", VT_OPT_FLAG, &choosing, NULL,
 			"subjects that chose the weights count as trained on" },
 		{ 0, "manifest", VT_OPT_STRING, &manifest, "FILE",
-			"of EVALUATED, a directory: who its subjects and their patients are" },
+			"the manifest of EVALUATED, if that is a directory of scans" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "leakage WHAT [EVALUATED]",
-		.about =
-			"Says whether the subjects or the bytes of the volumes (under any name) "
-			"that a checkpoint was "
-			"trained on are among those it is evaluated on. WHAT is the output of an "
-			"evaluation; or a "
-			"checkpoint, and EVALUATED an evaluation, any other output, or a directory "
-			"of scans. Exits "
-			"with 0 if nothing is shared, 1 if something is or if records are missing, "
-			"3 if "
-			"that nothing is rests on records nobody vouches for.",
+		.about = "Says whether the subjects or the bytes of the volumes (under "
+			 "any name) that a checkpoint was trained on are among those it "
+			 "is evaluated on. WHAT is the output of an evaluation; or a "
+			 "checkpoint, and EVALUATED an evaluation, any other output, or a "
+			 "directory of scans. Exits with 0 if nothing is shared, 1 if "
+			 "something is shared or records are missing, 3 if nothing is "
+			 "shared according to claims.",
 		.least = 1,
 		.most = 2,
 		.opts = opts,

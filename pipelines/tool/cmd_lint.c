@@ -63,16 +63,16 @@ int vt_cmd_lint(int argc, char **argv)
 	size_t errors = 0, warnings = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &data.repos, "NAME=DIR",
-			"check repos and globs against DIR, too (again and again)" },
+			"also check repos and globs against DIR (repeatable)" },
 		{ 0, "store", VT_OPT_STRING, &data.store, "DIR",
-			"check them against what is committed in a store, too" },
+			"also check them against the commits of a store" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "lint SPEC...",
-		.about = "Pipeline specs (JSON or YAML) and Argo workflows.  One line a finding: "
-			 "file: JSON pointer: "
-			 "what is wrong; what to write.",
+		.about = "Checks pipeline specs (JSON or YAML) and Argo workflows. "
+			 "Prints one line per finding: file, JSON pointer, what is "
+			 "wrong, what to write.",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

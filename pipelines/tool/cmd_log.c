@@ -149,7 +149,7 @@ int vt_cmd_log(int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 'n', "count", VT_OPT_INT, &count, "N", "print at most N commits" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL,
-			"a JSON array, with everything a commit holds" },
+			"a JSON array with all fields of the commits" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {

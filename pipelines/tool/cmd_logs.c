@@ -69,8 +69,8 @@ int vt_cmd_logs(int argc, char **argv)
 {
 	struct vt_call c = {
 		.usage = "logs PIPELINE [DATUM]",
-		.about = "Prints what the last try of a datum wrote; DATUM is the beginning of its "
-			 "id.",
+		.about = "Prints the output of the last try of a datum. DATUM is the "
+			 "beginning of its id.",
 		.least = 1,
 		.most = 2,
 	};

@@ -131,14 +131,15 @@ int vt_cmd_ls(int argc, char **argv)
 {
 	int recursive = 0, json = 0;
 	const struct vt_opt opts[] = {
-		{ 'r', "recursive", VT_OPT_FLAG, &recursive, NULL, "every file below" },
+		{ 'r', "recursive", VT_OPT_FLAG, &recursive, NULL, "list every file below" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON, with the files' SHA-256" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "ls REPO[@REF][:PATH]",
-		.about = "Prints what a commit holds, a directory at a time: bytes and path; a "
-			 "directory ends in / and counts what is below it. Nothing is checked out.",
+		.about = "Lists the files of a commit, one directory at a time, with "
+			 "bytes and path. A directory ends in / and shows the bytes "
+			 "below it. Nothing is checked out.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

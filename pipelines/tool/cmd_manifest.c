@@ -264,26 +264,23 @@ int vt_cmd_manifest(int argc, char **argv)
 		{ 0, "check", VT_OPT_STRING, &against, "FILE",
 			"check this manifest against DIR instead: a table of subjects" },
 		{ 0, "place", VT_OPT_STRING, &placed, "FILE",
-			"print this manifest with a table of DIR's subjects: test set and folds of "
-			"equal size, by patient; who has a place keeps it" },
+			"print this manifest with a table of DIR's subjects: test set and folds "
+			"of equal size, by patient; subjects that have a place keep it" },
 		{ 0, "labels", VT_OPT_STRING, &labels, "DIR",
-			"where the label maps lie, if not in DIR" },
+			"directory of the label maps, if not DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "the table as JSON" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "manifest DIR",
-		.about = "Drafts a manifest for the cohort in DIR on standard output: channels by "
-			 "the "
-			 "names of files, their JSON sidecars and dataset.json, label values and "
-			 "spacing "
-			 "as found; what was left out is said on standard error. Read the draft: "
-			 "names of "
-			 "labels and regions are yours. With --check, says of every subject which "
-			 "file "
-			 "each channel is, its size and spacing, patient, fold, label values, and "
-			 "what "
-			 "is wrong; exits with 65 if anything is.",
+		.about = "Prints a draft of a manifest for the cohort in DIR. Channels "
+			 "come from file names, their JSON sidecars and dataset.json; "
+			 "label values and spacing from the files. Remarks on what was "
+			 "left out go to standard error. Edit the draft: only you know "
+			 "the names of labels and regions. With --check, prints for "
+			 "every subject the file of each channel, size, spacing, "
+			 "patient, fold, label values and faults; exits with 65 if there "
+			 "are any.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

@@ -208,23 +208,24 @@ int vt_cmd_merge(int argc, char **argv)
 	struct parts p = { NULL, NULL, 0 };
 	int somebody = 0;
 	const struct vt_opt opts[] = {
-		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "where the union goes" },
-		{ 0, "from", VT_OPT_STRING, &p.from, "DIR", "every directory in DIR is a part" },
+		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "directory to write" },
+		{ 0, "from", VT_OPT_STRING, &p.from, "DIR",
+			"use every directory in DIR as a part" },
 		{ 0, "only", VT_OPT_STRING, &p.only, "FILE",
-			"of those in --from, the ones that FILE names, one a line" },
+			"of those in --from, use only the ones that FILE names, one per line" },
 		{ 0, "tries", VT_OPT_FLAG, &p.tries, NULL,
-			"a part holds tries by number; the last whole one counts" },
+			"a part holds numbered tries; use the last complete one" },
 		{ 0, "not-only-quarantine", VT_OPT_FLAG, &somebody, NULL,
-			"fail where nothing but refused subjects is left" },
+			"fail if the output has nothing but quarantined subjects" },
 		{ 0, "marker", VT_OPT_STRING, &marker, "FILE",
-			"written last: the output is whole" },
-		{ 0, "text", VT_OPT_STRING, &text, "TEXT", "what FILE says (default nothing)" },
+			"write FILE last, as a sign that the output is complete" },
+		{ 0, "text", VT_OPT_STRING, &text, "TEXT", "content of FILE (default empty)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "merge --out DIR [--from DIR] [PART...]",
-		.about =
-			"The union of the files of all parts; two that hold one path are an error.",
+		.about = "Writes the union of the files of all parts. Two parts with the "
+			 "same path are an error.",
 		.most = SIZE_MAX,
 		.opts = opts,
 		.no_store = true,

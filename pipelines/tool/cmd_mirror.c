@@ -26,9 +26,9 @@ int vt_cmd_mirror(int argc, char **argv)
 {
 	struct vt_call c = {
 		.usage = "mirror",
-		.about = "Brings the git repositories of manifests, STORE/git/REPO.git, up to date "
-			 "and prints their "
-			 "paths. Commits do so by themselves unless VOXTRAIL_GIT_MIRROR=0.",
+		.about = "Updates the git repositories that mirror the repos, "
+			 "STORE/git/REPO.git, and prints their paths. Commits do this "
+			 "automatically unless VOXTRAIL_GIT_MIRROR=0.",
 		.mode = VT_STORE_OPEN,
 	};
 

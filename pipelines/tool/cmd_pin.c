@@ -72,17 +72,16 @@ int vt_cmd_pin(int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 'm', "reason", VT_OPT_STRING, &w.reason, "TEXT", "why" },
 		{ 0, "until", VT_OPT_STRING, &w.until, "YYYY-MM-DD",
-			"last day it holds (default for good)" },
-		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "let it go" },
-		{ 0, "force", VT_OPT_FLAG, &w.force, NULL, "with --remove: before its date" },
+			"last day of the pin (default: no end)" },
+		{ 0, "remove", VT_OPT_FLAG, &w.remove, NULL, "remove the pin" },
+		{ 0, "force", VT_OPT_FLAG, &w.force, NULL, "with --remove: also before its date" },
 		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "pin [REPO[@REF] | ID]",
-		.about = "Keeps a commit with its history, or a record, tree or blob by its id, "
-			 "from gc; without an "
-			 "argument lists what is pinned.",
+		.about = "Protects a commit with its history, or a record, tree or blob "
+			 "by its id, from gc. Without an argument, lists the pins.",
 		.most = 1,
 		.opts = opts,
 	};

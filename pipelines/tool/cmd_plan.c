@@ -199,9 +199,9 @@ int vt_cmd_plan(int argc, char **argv)
 	int json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"as if DIR were committed to the repo NAME (again and again)" },
+			"as if DIR were committed to the repo NAME (repeatable)" },
 		{ 0, "pipeline", VT_OPT_STRING, &only, "NAME", "this one only" },
-		{ 0, "all", VT_OPT_FLAG, &all, NULL, "datums that would be skipped, too" },
+		{ 0, "all", VT_OPT_FLAG, &all, NULL, "also datums that would be skipped" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL,
 			"[{\"pipeline\",\"key\",\"id\",\"hash\",\"state\"}, ...]" },
 		{ 0, "items", VT_OPT_FLAG, &items, NULL,
@@ -218,7 +218,8 @@ int vt_cmd_plan(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "plan SPEC [--repo NAME=DIR ...]",
-		.about = "Prints the datums that a run would execute; executes none.",
+		.about = "Prints the datums that a run would execute, without executing "
+			 "them.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

@@ -17,10 +17,9 @@ int vt_cmd_rebuild(int argc, char **argv)
 	struct vt_rebuild r;
 	struct vt_call c = {
 		.usage = "rebuild",
-		.about = "Makes the index lineage.db again from the records; every question has "
-			 "the same answer before "
-			 "and after. A damaged record is left out and named; the exit status is "
-			 "then 76.",
+		.about = "Makes the index lineage.db again from the records. Every "
+			 "question has the same answer before and after. A damaged "
+			 "record is left out and named, and the exit status is 76.",
 	};
 
 	if (vt_call_begin(&c, argc, argv) &&

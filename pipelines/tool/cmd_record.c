@@ -43,19 +43,19 @@ int vt_cmd_record(int argc, char **argv)
 	const char *pipeline = NULL, *in = NULL, *out = NULL;
 	long long code = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "pipeline", VT_OPT_STRING, &pipeline, "NAME", "whose datum it was" },
-		{ 0, "in", VT_OPT_STRING, &in, "DIR", "what it saw as /pfs: a directory an input" },
-		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "what it wrote" },
+		{ 0, "pipeline", VT_OPT_STRING, &pipeline, "NAME", "the pipeline of the datum" },
+		{ 0, "in", VT_OPT_STRING, &in, "DIR",
+			"the directory that it saw as /pfs, with one directory per input" },
+		{ 'o', "out", VT_OPT_STRING, &out, "DIR", "the directory that it wrote" },
 		{ 0, "code", VT_OPT_INT, &code, "N", "its exit status (default 0)" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "record SPEC --pipeline NAME --in DIR --out DIR",
-		.about =
-			"Writes the record of a datum that another engine ran, where its program "
-			"left none. Exits with 1 "
-			"if a stage left no record or the program wrote nothing, with 65 if --code "
-			"is 65 and nobody is in quarantine: the datum failed.",
+		.about = "Writes the record of a datum that another engine ran, if its "
+			 "program wrote none. If the datum failed, exits with 1 (a stage "
+			 "left no record, or the program wrote nothing) or with 65 "
+			 "(--code is 65 and the quarantine is empty).",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

@@ -194,11 +194,12 @@ int vt_cmd_rerun(int argc, char **argv)
 	int json = 0, chain = 0, any = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "chain", VT_OPT_FLAG, &chain, NULL,
-			"every execution it was made by, from the raw files on" },
+			"repeat every execution that led to it, starting from the raw files" },
 		{ 0, "any-binary", VT_OPT_FLAG, &any, NULL,
-			"run a program with another digest than the recorded one, and say so" },
+			"also run a program whose digest is not the recorded one, and say so" },
 		{ 0, "bin", VT_OPT_STRING, &how.bin, "DIR",
-			"where the stages' programs are (default: beside this one, then PATH)" },
+			"directory of the stages' programs (default: that of voxtrail, then "
+		        "PATH)" },
 		{ 0, "keep", VT_OPT_STRING, &keep, "DIR",
 			"leave inputs, log and new output in DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
@@ -206,13 +207,11 @@ int vt_cmd_rerun(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "rerun WHAT",
-		.about = "Does the work that made WHAT again, from the inputs in the store, with "
-			 "the recorded params "
-			 "and the recorded binary, and compares: the first file that differs is "
-			 "named, and of a "
-			 "safetensors file the first tensor with its largest distance. What was "
-			 "found is kept in the "
-			 "store as evidence. " VT_LINEAGE_WHAT
+		.about = "Repeats the work that made WHAT from the inputs in the store, "
+			 "with the recorded params and binary, and compares the bytes. "
+			 "Names the first file that differs; for a safetensors file also "
+			 "the first tensor that differs and its largest distance. The "
+			 "finding is kept in the store as evidence. " VT_LINEAGE_WHAT
 			 " Exits with 0 if everything is the same, 1 if not, 78 "
 			 "if the binary is another one.",
 		.least = 1,

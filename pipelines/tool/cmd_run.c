@@ -210,20 +210,20 @@ int vt_cmd_run(int argc, char **argv)
 	const char *memory = NULL, *checkout = NULL, *log = NULL, *view = "auto", *argo = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"commit DIR to the repo NAME first (again and again)" },
+			"commit DIR to the repo NAME first (repeatable)" },
 		{ 'j', "jobs", VT_OPT_INT, &o.jobs, "N",
-			"processes at a time (default: processors)" },
+			"datums to run at a time (default: number of processors)" },
 		{ 0, "mem", VT_OPT_STRING, &memory, "SIZE",
-			"memory that running datums may ask for together" },
-		{ 0, "gpus", VT_OPT_INT, &o.gpus, "N", "devices (default: those present)" },
+			"limit for the sum of the memory requests of running datums" },
+		{ 0, "gpus", VT_OPT_INT, &o.gpus, "N", "number of GPUs to use (default: all)" },
 		{ 0, "view", VT_OPT_STRING, &view, "HOW",
 			"how /pfs is made: auto, ns, root or prefix (default auto)" },
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
 			"JSON {secret: {key: value}} for transform.secrets" },
 		{ 0, "fail-fast", VT_OPT_FLAG, &o.fail_fast, NULL,
-			"start nothing more after a failure" },
+			"start no further datum after a failure" },
 		{ 0, "accept-stale", VT_OPT_FLAG, &o.accept_stale, NULL,
-			"keep results that another program made of the same data" },
+			"keep results that another program made from the same data" },
 		{ 0, "argo", VT_OPT_STRING, &argo, "FILE",
 			"execute an emitted Argo workflow instead of a spec" },
 		{ 0, "checkout", VT_OPT_STRING, &checkout, "DIR",
@@ -237,7 +237,8 @@ int vt_cmd_run(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "run SPEC --repo NAME=DIR ... | run --argo FILE --repo NAME=DIR ...",
-		.about = "Executes the pipelines of a spec file; what is unchanged is skipped.",
+		.about = "Executes the pipelines of a spec file. Datums that have not "
+			 "changed are skipped.",
 		.most = 1,
 		.opts = opts,
 	};

@@ -139,13 +139,14 @@ int vt_cmd_scores(int argc, char **argv)
 {
 	int each = 0;
 	const struct vt_opt opts[] = {
-		{ 0, "subjects", VT_OPT_FLAG, &each, NULL, "a line for each subject and region" },
+		{ 0, "subjects", VT_OPT_FLAG, &each, NULL, "one line per subject and region" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "scores EVALUATION",
-		.about = "Prints the scores of an evaluation, means over its subjects, as a table. "
-			 "EVALUATION is an output directory of evaluate, or its metrics.json.",
+		.about = "Prints the mean scores of an evaluation over its subjects as a "
+			 "table. EVALUATION is an output directory of evaluate, or its "
+			 "metrics.json.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

@@ -16,14 +16,14 @@ int vt_cmd_serve(int argc, char **argv)
 			"allow pushes that add: branches move forward only, tags stay, nothing is "
 			"erased or replaced" },
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME",
-			"this repo only (again and again); nothing else is shown, handed out or "
-			"moved" },
+			"use this repo only (repeatable); no other repo is shown, sent or "
+		        "changed" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "serve",
-		.about = "Answers `voxtrail push` and `voxtrail pull` on stdin and stdout; they "
-			 "start it over ssh.",
+		.about = "Serves `voxtrail push` and `voxtrail pull` on stdin and "
+			 "stdout. They start it over ssh.",
 		.opts = opts,
 	};
 

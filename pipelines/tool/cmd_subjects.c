@@ -71,8 +71,7 @@ static void unknown_if_claimed(struct vt_lineage *t, const char *subject, struct
 	if (!vt_lineage_claims(t, VT_LINEAGE_ANCESTORS, &claims, &none) && claims.n)
 		vt_err_set(err, VT_ECLAIM,
 			"%s is not among them as far as %zu records say that nobody vouches for, "
-			"e.g. "
-			"%.16s",
+			"e.g. %.16s",
 			subject, claims.n, claims.v[0]);
 	vt_strs_release(&claims);
 }
@@ -114,20 +113,18 @@ int vt_cmd_subjects(int argc, char **argv)
 	int json = 0, require = 0;
 	const struct vt_opt opts[] = {
 		{ 0, "has", VT_OPT_STRING, &subject, "SUBJECT",
-			"only say whether this one is among them: exits with 0 if so, 1 if not" },
+			"only check whether SUBJECT is among them: exits with 0 if so, 1 if not" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },
 		VT_REQUIRE_SIGNED(&require),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "subjects WHAT",
-		.about = "Prints the subjects whose raw files WHAT was made from, directly or "
-			 "through others, and what "
-			 "trainings used each for: train, validation (to choose the weights) or "
-			 "test (set "
-			 "aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer is whole, 1 if "
-			 "records are missing, 3 if it rests on records "
-			 "nobody vouches for.",
+		.about = "Prints the subjects whose raw files WHAT was made from, "
+			 "directly or indirectly, and how trainings used each of them: "
+			 "train, validation (to choose the weights) or test (set "
+			 "aside). " VT_LINEAGE_WHAT " Exits with 0 if the answer "
+			 "is complete, 1 if records are missing, 3 if it rests on claims.",
 		.least = 1,
 		.most = 1,
 		.opts = opts,

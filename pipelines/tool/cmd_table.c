@@ -261,13 +261,10 @@ int vt_cmd_table(int argc, char **argv)
 	};
 	struct vt_call c = {
 		.usage = "table SCANS[@REF] [LABELS[@REF]]",
-		.about =
-			"Prints a row a subject: its files in the commits as the manifest finds "
-			"them, "
-			"a column a channel, the label map (in LABELS, else in SCANS), whether it "
-			"is "
-			"kept for testing, its fold, and what is wrong with it. CSV for pandas and "
-			"spreadsheets.",
+		.about = "Prints one row per subject: its files in the commits according "
+			 "to the manifest (one column per channel), the label map (in "
+			 "LABELS, otherwise in SCANS), whether it is a test subject, its "
+			 "fold, and faults. CSV for pandas and spreadsheets.",
 		.least = 1,
 		.most = 2,
 		.opts = opts,

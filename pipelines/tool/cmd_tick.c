@@ -104,7 +104,7 @@ int vt_cmd_tick(int argc, char **argv)
 {
 	struct vt_call c = {
 		.usage = "tick SPEC PIPELINE",
-		.about = "Commits the present time to the pipeline's cron input.",
+		.about = "Commits the current time to the pipeline's cron input.",
 		.least = 2,
 		.most = 2,
 	};

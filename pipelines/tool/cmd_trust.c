@@ -331,15 +331,14 @@ int vt_cmd_trust(int argc, char **argv)
 {
 	struct wishes w = { .reason = NULL };
 	const struct vt_opt opts[] = {
-		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT",
-			"on what grounds; for a decision" },
+		{ 0, "reason", VT_OPT_STRING, &w.reason, "TEXT", "the reason of a decision" },
 		{ 0, "all", VT_OPT_FLAG, &w.all, NULL, "vouch: every record that is a claim now" },
 		{ 0, "name", VT_OPT_STRING, &w.name, "TEXT", "add-key: whose it is" },
 		{ 0, "until", VT_OPT_STRING, &w.until, "DAY",
-			"add-key: it counts up to this day (YYYY-MM-DD)" },
+			"add-key: the last day on which it is valid (YYYY-MM-DD)" },
 		{ 0, "user", VT_OPT_STRING, &w.user, "LOGIN", "add-approver: whose key it is" },
 		{ 0, "key", VT_OPT_STRING, &w.key, "FILE", "approve: your private key" },
-		{ 'o', "out", VT_OPT_STRING, &w.out, "FILE", "approve: where it goes" },
+		{ 'o', "out", VT_OPT_STRING, &w.out, "FILE", "approve: file to write" },
 		{ 0, "json", VT_OPT_FLAG, &w.json, NULL, "list: as JSON" },
 		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
@@ -347,28 +346,33 @@ int vt_cmd_trust(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "trust VERB [ARGUMENT...]",
 		.verbs = true,
-		.about =
-			"list                 records that nobody vouches for (claims), and how "
-			"many "
-			"there are\n"
-			"vouch RECORD...      you answer for them; --all for every claim there is\n"
-			"reject RECORD...     they count for nothing\n"
-			"take [FILE...]       believes the records that attestations of the "
-			"policy's "
-			"keys name, and keeps all; without FILE those that are kept\n"
-			"keys                 the policy's keys, and which of them count now\n"
-			"add-key FILE         a public key whose signatures are believed\n"
-			"revoke-key KEY       what rests on it alone is a claim again\n"
-			"approvers            who may stand behind a decision as second person\n"
-			"add-approver FILE    a public key, and --user, whose it is\n"
-			"revoke-approver KEY  it counts no more\n"
-			"approve FILE         signs what another person asks for with --ask\n"
-			"policy               what the site and this store demand\n"
-			"demand LIST WORD     adds to this store's policy: believed "
-			"import|pull|audit, "
-			"made reuse, approved "
-			"consent|drop|erase|lift|revoke|sweep|trust|unpin (a second person)\n"
-			"waive LIST WORD      takes that back",
+		.about = "list                 list the claims (records that nobody "
+			 "vouches for) and their number\n"
+			 "vouch RECORD...      believe these records on your word; "
+			 "--all: every claim\n"
+			 "reject RECORD...     do not believe these records any more\n"
+			 "take [FILE...]       keep the attestations in FILE, and "
+			 "believe the records that the policy's keys signed; without "
+			 "FILE, do this for the kept attestations\n"
+			 "keys                 list the policy's keys, and which of them "
+			 "are valid now\n"
+			 "add-key FILE         believe the signatures of this public "
+			 "key\n"
+			 "revoke-key KEY       records believed because of this key "
+			 "alone become claims\n"
+			 "approvers            list who may approve a decision as second "
+			 "person\n"
+			 "add-approver FILE    add a public key; --user says whose it "
+			 "is\n"
+			 "revoke-approver KEY  do not accept this approver any more\n"
+			 "approve FILE         sign a decision that another person wrote "
+			 "with --ask\n"
+			 "policy               print what the site and this store "
+			 "demand\n"
+			 "demand LIST WORD     add to this store's policy: believed "
+			 "import|pull|audit, made reuse, approved "
+			 "consent|drop|erase|lift|revoke|sweep|trust|unpin (a second person)\n"
+			 "waive LIST WORD      remove a demand",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

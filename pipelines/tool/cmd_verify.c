@@ -76,17 +76,18 @@ int vt_cmd_verify(int argc, char **argv)
 	const char *anchor = NULL, *key = NULL;
 	const struct vt_opt opts[] = {
 		{ 0, "anchor", VT_OPT_STRING, &anchor, "FILE",
-			"a head that `voxtrail history --anchor` wrote: the history must hold it" },
+			"a head written by `voxtrail history --anchor`, which the "
+			"history must contain" },
 		{ 0, "key", VT_OPT_STRING, &key, "FILE",
-			"the public key the anchor was signed for" },
+			"the public key for the anchor's signature" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
 		.usage = "verify",
 		.opts = opts,
-		.about = "Re-hashes every blob, tree and record and checks refs, consent, policy, "
-			 "tombstones and belief against the history. Names what is damaged; the "
-			 "exit status is then 76.",
+		.about = "Hashes every blob, tree and record again, and checks refs, "
+			 "consent, policy, tombstones and belief against the history. If "
+			 "anything is damaged, it is named and the exit status is 76.",
 		.mode = VT_STORE_READ,
 	};
 

@@ -39,7 +39,7 @@ int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err)
 static struct vt_opt *all_options(struct vt_call *c, int *help)
 {
 	const struct vt_opt store = { 0, "store", VT_OPT_STRING, &c->store, "DIR",
-		"where results are kept (default $VOXTRAIL_STORE or .voxtrail)" };
+		"the store's directory (default $VOXTRAIL_STORE or .voxtrail)" };
 	size_t own = 0, n = 0;
 	struct vt_opt *all;
 	while (c->opts && c->opts[own].kind != VT_OPT_END)

@@ -10,60 +10,61 @@
 /* X(group, name, summary) */
 /* clang-format off */
 #define VT_COMMANDS_PIPELINES(X) \
-	X("pipelines", run, "execute a spec file over committed repos, " \
-		"skipping what is unchanged") \
+	X("pipelines", run, "execute a spec file over committed repos, skipping what is " \
+		"unchanged") \
 	X("pipelines", plan, "print the datums that a run would execute") \
-	X("pipelines", manifest, "drafts a manifest for a directory, or checks one against it") \
-	X("pipelines", lint, "check spec files: one line a finding, " \
-		"with the JSON pointer and the fix") \
-	X("pipelines", datum, "list datums; run one again, open a shell in its view, " \
+	X("pipelines", manifest, "draft a manifest for a directory, or check one against it") \
+	X("pipelines", lint, "check spec files: one line per finding, with the JSON " \
+		"pointer and the fix") \
+	X("pipelines", datum, "list datums, run one again, open a shell in its view, " \
 		"compare reruns") \
-	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, boutiques, cwl, " \
-		"snakemake") \
-	X("pipelines", merge, \
-		"the union of what datums wrote; names the paths that two of them wrote") \
+	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, " \
+		"boutiques, cwl, snakemake") \
+	X("pipelines", merge, "merge the outputs of datums; report paths that two of " \
+		"them wrote") \
 	X("pipelines", record, "write the record of a datum that another engine ran") \
-	X("pipelines", logs, "show what a datum wrote to its log") \
-	X("pipelines", explain, "say which datum made a path of an output commit") \
+	X("pipelines", logs, "print the log of a datum") \
+	X("pipelines", explain, "print which datum wrote a path of an output commit") \
 	X("pipelines", scores, "print an evaluation as a table") \
-	X("pipelines", tick, "commit the present time to a cron input")
+	X("pipelines", tick, "commit the current time to a cron input")
 /* clang-format on */
 
 /* clang-format off */
 #define VT_COMMANDS_STORE(X) \
-	X("store", commit, "take a directory into the store as a commit of a repo") \
+	X("store", commit, "ingest a directory as a commit of a repo") \
 	X("store", log, "list repos, or the commits of one") \
-	X("store", ls, "list a commit's files, a directory at a time") \
-	X("store", table, "subjects, their files and their split in a commit, as CSV or JSON") \
-	X("store", diff, "what differs between two commits, or two results") \
+	X("store", ls, "list the files of a commit, one directory at a time") \
+	X("store", table, "list a commit's subjects with files and split, as CSV or JSON") \
+	X("store", diff, "list what differs between two commits or two results") \
 	X("store", branch, "list, make, move or remove branches") \
 	X("store", tag, "list, make, move or remove tags") \
-	X("store", mirror, "bring the git repositories of manifests up to date") \
-	X("store", attest, "sign what made an artifact; say it in SLSA, OpenLineage, PROV, " \
-		"RO-Crate") \
-	X("store", push, "copy a repo to another store, here or over ssh") \
+	X("store", mirror, "update the git repositories that mirror the repos") \
+	X("store", attest, "sign records; print them as SLSA, OpenLineage, PROV, RO-Crate") \
+	X("store", push, "copy a repo to another store, on this machine or over ssh") \
 	X("store", pull, "copy a repo from another store") \
 	X("store", serve, "answer push and pull of another store on stdin and stdout") \
-	X("store", checkout, "write a commit's files, with the records that vouch for them") \
-	X("store", verify, "re-hash everything; name what is damaged") \
-	X("store", gc, "find, and with --sweep remove, what nothing reaches any more") \
-	X("store", pin, "keep something from gc, with a reason and a date")
+	X("store", checkout, "write the files of a commit, with their records") \
+	X("store", verify, "hash everything again and report damage") \
+	X("store", gc, "find unreachable objects, and remove them with --sweep") \
+	X("store", pin, "protect something from gc, with a reason and a date")
 /* clang-format on */
 
 /* clang-format off */
 #define VT_COMMANDS_LINEAGE(X) \
-	X("lineage", import, "take in stage outputs and their records") \
-	X("lineage", audit, "what an artifact was made from, down to each raw file") \
-	X("lineage", descendants, "what was made from an artifact, a raw file or a subject") \
-	X("lineage", subjects, "whose raw files are in an artifact, and what for") \
-	X("lineage", leakage, "does an evaluation share a subject or a volume with the training?") \
-	X("lineage", rerun, "do the work again: is the result the same?") \
-	X("lineage", consent, "who withdrew, and what was decided about results made of them") \
-	X("lineage", erase, "take a subject out of the store; tombstones stay") \
-	X("lineage", history, "what was done to the store, and whether the log of it is whole") \
-	X("lineage", export_log, "the history as JSON lines, for a log collector") \
-	X("lineage", trust, "which records are believed, and by whose word; keys and policy") \
-	X("lineage", rebuild, "make the index again from the records")
+	X("lineage", import, "ingest outputs of stages with their records") \
+	X("lineage", audit, "print what an artifact was made from, back to each raw file") \
+	X("lineage", descendants, "print what was made from an artifact, a raw file or " \
+		"a subject") \
+	X("lineage", subjects, "print whose raw files an artifact was made from, and their use") \
+	X("lineage", leakage, "check whether evaluation and training share subjects or volumes") \
+	X("lineage", rerun, "repeat the work and compare the result") \
+	X("lineage", consent, "record withdrawals, and decisions about results made from them") \
+	X("lineage", erase, "remove a subject's files from the store; tombstones stay") \
+	X("lineage", history, "print what was done to the store; check that the log is " \
+		"complete") \
+	X("lineage", export_log, "print the history as JSON lines, for a log collector") \
+	X("lineage", trust, "manage which records are believed, with keys and policy") \
+	X("lineage", rebuild, "rebuild the index from the records")
 /* clang-format on */
 
 /* clang-format off */

@@ -20,7 +20,7 @@ void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *er
 #define VT_REQUIRE_SIGNED(flag)                                                                    \
 	{                                                                                          \
 		0, "require-signed", VT_OPT_FLAG, flag, NULL,                                      \
-			"refuse (3) an answer that rests on records nobody vouches for"            \
+			"refuse (3) an answer that rests on claims"                                \
 	}
 
 /* Before an answer: VT_EINTEGRITY if the directory holds files that none of its records lists, or

@@ -140,18 +140,18 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 	struct request q = { .kind = kind, .word = word };
 	const struct vt_opt opts[] = {
 		{ 'f', "force", VT_OPT_FLAG, &q.force, NULL,
-			"move one that exists; remove one although commits get lost" },
+			"move an existing one; remove one even if commits become "
+			"unreachable" },
 		{ 'd', "delete", VT_OPT_FLAG, &q.remove, NULL, "remove NAME" },
 		{ 0, "json", VT_OPT_FLAG, &q.json, NULL, "list as a JSON array" },
 		VT_APPROVAL_OPTS(&q.approval),
 		VT_OPTS_END,
 	};
 	char *usage = vt_asprintf("%s REPO [NAME [REF]] | %s --delete REPO NAME", word, word);
-	char *about = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF (default "
-				  "the head of master; "
-				  "a "
-				  "branch, a tag, the first digits of a commit id, ~N behind it "
-				  "for N commits back).",
+	char *about = vt_asprintf("Lists the %s%s of a repo; with NAME, makes one at REF "
+				  "(default the head of master; a branch, a tag, the "
+				  "first digits of a commit id, ~N after it for N "
+				  "commits back).",
 		word, *word == 'b' ? "es" : "s");
 	struct vt_call c = { .usage = usage, .about = about, .least = 1, .most = 3, .opts = opts };
 	int rc;

@@ -77,10 +77,10 @@ int vt_transfer_command(int pull, int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "every repo" },
 		{ 0, "results", VT_OPT_FLAG, &results, NULL,
-			"what the heads' datums gave, too: a run there computes none of them "
-			"again" },
+			"also the results of the heads' datums, so that a run there "
+			"skips them" },
 		{ 'f', "force", VT_OPT_FLAG, &force, NULL,
-			"move branches and tags elsewhere than forward" },
+			"also move branches and tags that cannot move forward" },
 		VT_OPTS_END,
 	};
 	char *usage = vt_asprintf("%s REPO[@NAME] REMOTE | %s --all REMOTE", word, word), *at;
