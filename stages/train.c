@@ -66,8 +66,7 @@ static const struct vt_port in[] = {
 	{ "previous", VT_PORT_DIR, true,
 		"checkpoint whose last weights to start from, or a directory with one "
 		".pth, .pt or .safetensors file; ignored if empty" },
-	{ "engines", VT_PORT_DIR, true,
-		"earlier run on a GPU whose convolution engines to repeat" },
+	{ "engines", VT_PORT_DIR, true, "earlier GPU run whose convolution engines to repeat" },
 	{ "replay", VT_PORT_DIR, true,
 		"earlier run whose changes of precision to repeat, with --precision auto" },
 	{ NULL, 0, false, NULL },
