@@ -199,7 +199,7 @@ int vt_cmd_rerun(int argc, char **argv)
 			"also run a program whose digest is not the recorded one, and say so" },
 		{ 0, "bin", VT_OPT_STRING, &how.bin, "DIR",
 			"directory of the stages' programs (default: that of voxtrail, then "
-		        "PATH)" },
+			"PATH)" },
 		{ 0, "keep", VT_OPT_STRING, &keep, "DIR",
 			"leave inputs, log and new output in DIR" },
 		{ 0, "json", VT_OPT_FLAG, &json, NULL, "as JSON" },

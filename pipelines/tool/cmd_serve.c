@@ -17,7 +17,7 @@ int vt_cmd_serve(int argc, char **argv)
 			"erased or replaced" },
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME",
 			"use this repo only (repeatable); no other repo is shown, sent or "
-		        "changed" },
+			"changed" },
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
