@@ -130,7 +130,7 @@ $(TOOLS_T:%=$B/tests/%): $B/tests/%: $B/obj/tests/tools/%.c.o $(LIB)
 $B/tests/glob_vectors $B/tests/yaml_json: $(call objects,$(wildcard pipelines/spec/*.c pipelines/runner/*.c))
 # One program for every fuzz target; libFuzzer brings a main of its own.
 FUZZ_C   := $(filter-out $(if $(filter fuzz,$(MODE)),tests/fuzz/standalone.c),$(wildcard tests/fuzz/*.c))
-$B/tests/fuzz_parsers: $(call objects,$(FUZZ_C) $(wildcard pipelines/spec/*.c pipelines/runner/*.c pipelines/emit/*.c)) $(LIB)
+$B/tests/fuzz_parsers: $(call objects,$(FUZZ_C) $(wildcard pipelines/spec/*.c pipelines/runner/*.c pipelines/emit/*.c) pipelines/tool/tensor_diff.c) $(LIB)
 $(if $(filter fuzz,$(MODE)),$B/tests/fuzz_parsers: LDFLAGS_ALL += -fsanitize=fuzzer)
 $(BENCH:%=$B/bench/%): $B/bench/%: $B/obj/bench/%.c.o $(LIB)
 define link

@@ -6,7 +6,9 @@
 #include "pipelines/emit/argo_internal.h"
 #include "pipelines/emit/argo_lint.h"
 #include "pipelines/emit/emit.h"
+#include "pipelines/spec/shell.h"
 #include "pipelines/spec/spec.h"
+#include "pipelines/spec/spec_extends.h"
 #include "pipelines/spec/yaml_read.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -100,11 +102,56 @@ static void expand(const uint8_t *bytes, size_t n)
 	vt_json_free(params);
 }
 
+/* A spec that says how it differs from the one beside it. */
+static void extends(const uint8_t *bytes, size_t n)
+{
+	static const char base[] = "[{\"pipeline\":{\"name\":\"a\"},\"transform\":{\"image\":\"i\","
+				   "\"cmd\":[\"c\"]}},{\"pipeline\":{\"name\":\"b\"}}]";
+	char *beside = fuzz_file("specs/base.json", (const uint8_t *)base, sizeof(base) - 1),
+	     *path = fuzz_file("specs/this.json", bytes, n);
+	struct vt_json *j = fuzz_json(bytes, n);
+	struct vt_err err = VT_ERR_INIT;
+
+	if (j && j->type == VT_JSON_OBJECT && vt_json_get(j, "extends")) {
+		if (vt_spec_extend(&j, path, 0, &err))
+			fuzz_refused(&err);
+		else if (j->type != VT_JSON_ARRAY)
+			abort();
+	}
+	vt_json_free(j);
+	free(path);
+	free(beside);
+}
+
+static void command(void *ctx, const struct vt_strs *words)
+{
+	size_t *letters = ctx;
+
+	for (size_t i = 0; i < words->n; i++)
+		*letters += strlen(words->v[i]);
+}
+
+/* A shell script's commands, and the paths below /pfs in it. */
+static void shell(const uint8_t *bytes, size_t n)
+{
+	char *text = fuzz_text(bytes, n), *moved = vt_pfs_prefix(text, "/somewhere");
+	size_t letters = 0, length;
+
+	vt_shell_commands(text, command, &letters);
+	for (const char *at = text; (at = vt_pfs_next(at, text, &length)) != NULL; at += length)
+		if (length < 4 || strncmp(at, "/pfs", 4) || at + length > text + strlen(text))
+			abort();
+	free(moved);
+	free(text);
+}
+
 const struct fuzz_target fuzz_spec_targets[] = {
 	{ "spec", spec },
 	{ "spec-yaml", spec_yaml },
 	{ "argo", argo },
 	{ "depends", depends },
 	{ "expand", expand },
+	{ "extends", extends },
+	{ "shell", shell },
 	{ NULL, NULL },
 };
