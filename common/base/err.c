@@ -24,9 +24,12 @@ int vt_err_set(struct vt_err *err, int code, const char *fmt, ...)
 
 int vt_err_errno(struct vt_err *err, int code, const char *fmt, ...)
 {
-	const char *why = strerror(errno);
+	const char *why = errno == ECANCELED ? "stopped" : strerror(errno);
 	char text[VT_ERR_TEXT];
 	va_list ap;
+
+	if (errno == ECANCELED) /* stop.h */
+		code = VT_EFAIL;
 
 	va_start(ap, fmt);
 	mark_cut(text, vsnprintf(text, sizeof(text), fmt, ap));

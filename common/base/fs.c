@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/base/fault.h"
+#include "common/base/stop.h"
 
 enum { COPY_CHUNK = 1 << 20, SYNC_EACH = 64 };
 
@@ -403,12 +404,14 @@ int vt_fs_put_end(int fd)
 static int copy_bytes(int in, int out)
 {
 	unsigned char *chunk = vt_xmalloc(COPY_CHUNK);
+	uint64_t done = 0;
 	ssize_t n;
 
 	while ((n = read(in, chunk, COPY_CHUNK)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 || vt_fs_put(out, chunk, (size_t)n))
+		if (n < 0 || vt_fs_put(out, chunk, (size_t)n) ||
+			vt_stop_between(done += (uint64_t)n, (uint64_t)n))
 			break;
 	}
 	free(chunk);

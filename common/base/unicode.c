@@ -136,3 +136,12 @@ bool vt_unicode_equal(const char *a, const char *b)
 	free(y);
 	return equal;
 }
+
+char *vt_unicode_fold(const char *text)
+{
+	char *form = vt_unicode_form(text);
+
+	for (char *p = form; *p; p++)
+		*p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+	return form;
+}

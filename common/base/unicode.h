@@ -20,4 +20,8 @@ bool vt_unicode_is_ascii(const char *text);
 
 bool vt_unicode_equal(const char *a, const char *b);
 
+/* The form with the letters A to Z small: equal for names that a file system may take for one, as
+ * far as it folds those letters only.  Caller frees. */
+char *vt_unicode_fold(const char *text);
+
 #endif

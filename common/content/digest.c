@@ -1,5 +1,6 @@
 #include "common/content/digest.h"
 #include "common/base/fs.h"
+#include "common/base/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,9 +80,11 @@ static int hash_all(int fd, struct vt_digest_stream *s, uint64_t *n)
 			break;
 		vt_digest_stream_add(s, chunk, (size_t)got);
 		*n += (uint64_t)got;
+		if (vt_stop_between(*n, (uint64_t)got))
+			break;
 	}
 	free(chunk);
-	return got < 0 ? -1 : 0;
+	return got ? -1 : 0;
 }
 
 int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, struct vt_err *err)

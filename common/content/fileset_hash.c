@@ -11,6 +11,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/parallel.h"
+#include "common/base/stop.h"
 #include "common/base/fault.h"
 #include "common/content/fileset.h"
 #include "common/content/sha256.h"
@@ -30,7 +31,9 @@ struct work {
 	int copies_fd;
 	const char *prefix;
 	enum vt_fileset_until until;
-	vt_sha256_blocks *blocks;   /* NULL: OpenSSL's streams */
+	vt_sha256_blocks *blocks; /* NULL: OpenSSL's streams */
+	bool heeds;               /* there is so much to read that a stop is looked for */
+	atomic_bool stopped;
 	atomic_size_t next, failed; /* failed: least index of a file that failed */
 };
 
@@ -106,6 +109,12 @@ static bool fill(struct work *w, struct lane *l)
 	size_t have = 0;
 	uint64_t left = l->f->stamp.size - l->got, want = left < CHUNK ? left : CHUNK;
 
+	if (w->heeds && l->got % large == 0 && vt_stop_asked()) {
+		atomic_store(&w->stopped, true);
+		errno = ECANCELED;
+		drop(w, l, VT_EFAIL, "hashing");
+		return false;
+	}
 	while (have < want) {
 		ssize_t k = vt_fault("hash.read") ? -1
 						  : read(l->in, l->buf + have, (size_t)want - have);
@@ -156,7 +165,7 @@ static bool take(struct work *w, struct lane *l)
 {
 	size_t i;
 
-	while ((i = atomic_fetch_add(&w->next, 1)) < w->n) {
+	while (!atomic_load(&w->stopped) && (i = atomic_fetch_add(&w->next, 1)) < w->n) {
 		struct vt_fileset_file *f = &w->s->file[w->order[i]];
 
 		if (w->until == VT_FILESET_FIRST_FAULT && w->order[i] > atomic_load(&w->failed)) {
@@ -339,10 +348,11 @@ int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
 		return rc;
 	atomic_store(&w.failed, SIZE_MAX);
 	sum = arrange(&w);
+	w.heeds = sum > VT_STOP_BYTES;
 	workers = workers > MOST_WORKERS ? MOST_WORKERS : workers;
 	workers = workers > w.n ? w.n : workers;
 	if (w.n)
 		vt_parallel_for(sum < large ? 1 : workers, worker, &w);
 	free(w.order);
-	return 0;
+	return atomic_load(&w.stopped) ? vt_err_set(err, VT_EFAIL, "%s: stopped", s->root) : 0;
 }

@@ -21,12 +21,9 @@ struct folded {
 
 static struct vt_digest fold(const char *path)
 {
-	char *text = vt_unicode_form(path);
-	struct vt_digest d;
+	char *text = vt_unicode_fold(path);
+	struct vt_digest d = vt_digest_bytes(text, strlen(text));
 
-	for (char *p = text; *p; p++)
-		*p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-	d = vt_digest_bytes(text, strlen(text));
 	free(text);
 	return d;
 }

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/opts.h"
 #include "common/base/parallel.h"
+#include "common/base/stop.h"
 #include "common/stage/stage_internal.h"
 #include "common/record/record_dir.h"
 
@@ -609,6 +610,7 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)
 	r.notes = vt_json_new(VT_JSON_OBJECT);
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
+	vt_stop_when(vt_stage_stopping);
 	number_again(&r, argc, argv, &r.numbered);
 	rc = parse(&r, &c, argc, argv, &err);
 	r.follow_links = c.follow_links != 0;

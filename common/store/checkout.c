@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/stop.h"
 #include "common/base/fault.h"
 #include "common/store/store_internal.h"
 
@@ -61,12 +62,14 @@ static int copy_bytes(int in, int out)
 {
 	enum { CHUNK = 1 << 20 };
 	unsigned char *chunk = vt_xmalloc(CHUNK);
+	uint64_t done = 0;
 	ssize_t n;
 
 	while ((n = read(in, chunk, CHUNK)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 || vt_fault("checkout.write") || vt_fs_put(out, chunk, (size_t)n))
+		if (n < 0 || vt_fault("checkout.write") || vt_fs_put(out, chunk, (size_t)n) ||
+			vt_stop_between(done += (uint64_t)n, (uint64_t)n))
 			break;
 	}
 	free(chunk);

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/log.h"
 #include "common/store/history.h"
 #include "common/store/repo_internal.h"
 
@@ -210,6 +212,26 @@ static int remove_ref(const struct vt_store *s, const char *repo, const char *na
 	return rc;
 }
 
+/* Warns where a new repo's name differs from another's in case alone: a repo's refs are a directory
+ * of its name. */
+static void say_twin(struct vt_store *s, const char *repo)
+{
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_refs refs = { .n = 0 };
+
+	if (!vt_refs_list(&refs, s, NULL, &none))
+		for (size_t i = 0; i < refs.n; i++)
+			if (strcmp(refs.v[i].repo, repo) && !strcasecmp(refs.v[i].repo, repo)) {
+				vt_log(VT_LOG_WARN, "case-twins",
+					"one=\"%s\" other=\"%s\" note=\"repos whose names "
+					"differ in case alone are one where a file system "
+					"takes A for a\"",
+					refs.v[i].repo, repo);
+				break;
+			}
+	vt_refs_release(&refs);
+}
+
 static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now,
 	const char *to, struct vt_err *err)
 {
@@ -221,6 +243,10 @@ static int write_ref(struct vt_store *s, const char *repo, const char *name, con
 	rc = *now ? 0 : check_name(s, repo, name, err);
 	if (rc)
 		return rc;
+	path = ref_path(s, repo, "");
+	if (!*now && !vt_fs_is_dir(path))
+		say_twin(s, repo);
+	free(path);
 	path = ref_path(s, repo, name);
 	line = vt_asprintf("%s\n", to);
 	rc = vt_store_publish_text(s, path, line, strlen(line), 0644, err);

@@ -38,6 +38,10 @@ struct vt_tree_sums {
 /* The subtrees must be in the store; objects that are there are held against the sizes stated. */
 int vt_tree_text_check(struct vt_store *store, const char *text, size_t n,
 	struct vt_tree_sums *sums, struct vt_err *err);
+/* tree_twins.c: what a directory that is committed is asked, of a text that comes from elsewhere,
+ * ended by a NUL: VT_EDATA for two names that differ in their Unicode form alone; two that differ
+ * in the case of a to z are logged.  A store of an earlier version may have such trees. */
+int vt_tree_text_twins(const char *text, size_t n, const char *said, struct vt_err *err);
 void vt_tree_sums_release(struct vt_tree_sums *sums);
 
 #endif

@@ -134,7 +134,8 @@ static int check_tree(struct local *l, const char *name, const struct vt_buf *te
 		if (err->code)
 			return err->code;
 	}
-	if (more < 0 || vt_tree_text_check(l->s, text->data, text->len, &l->sums, err))
+	if (more < 0 || vt_tree_text_check(l->s, text->data, text->len, &l->sums, err) ||
+		vt_tree_text_twins(text->data, text->len, name, err))
 		return vt_err_prefix(err, "%s", name);
 	return 0;
 }

@@ -1,7 +1,6 @@
 #include "pipelines/runner/job_internal.h"
 
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +15,6 @@
 #include "pipelines/runner/run_progress.h"
 
 enum { GROUP = 128 }; /* results that are published together */
-
-/* Why a try failed, where its exit status does not say it: kept for the log and the report. */
-__attribute__((format(printf, 2, 3))) static void because(struct vt_task *t, const char *fmt, ...)
-{
-	struct vt_buf b = VT_BUF_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vt_buf_vprintf(&b, fmt, ap);
-	va_end(ap);
-	free(t->why);
-	t->why = vt_buf_detach(&b);
-}
 
 /* --- one datum ----------------------------------------------------------- */
 
@@ -126,7 +112,7 @@ static bool spoiled(struct vt_job *j, struct vt_task *t)
 
 	if (!vt_programs_changed(&j->used, &why))
 		return false;
-	because(t, "%s", why.text);
+	vt_task_because(t, "%s", why.text);
 	j->spoiled = true;
 	j->next = j->n;
 	return true;
@@ -281,7 +267,8 @@ static bool succeeded(struct vt_run *r, struct vt_job *j, struct vt_task *t, int
 		return false;
 	if (!publish_task(r, j, t, &why))
 		return true;
-	because(t, "%s", why.text);
+	vt_task_because(t, "%s", why.text);
+	vt_run_heed(r, &(struct timespec){ 0 }); /* which may be why */
 	if (why.code == VT_EIO || why.code == VT_ECANTCREAT)
 		*err = why;
 	return false;
@@ -303,12 +290,12 @@ static void not_taken(struct vt_run *r, struct vt_job *j, struct vt_task *t, con
 {
 	size_t at = (size_t)(t - j->task);
 
-	because(t, "%s", why);
+	vt_task_because(t, "%s", why);
 	vt_log(VT_LOG_WARN, "try", "pipeline=\"%s\" id=%.16s try=%d error=\"%s\"",
 		j->pipeline->name, t->datum->id, t->tries, t->why);
 	note_reason(t);
 	if (!may_try_again(r, j, t)) {
-		end_task(r, j, t, VT_DATUM_FAILED);
+		end_task(r, j, t, r->signal ? VT_DATUM_PENDING : VT_DATUM_FAILED);
 		return;
 	}
 	vt_job_move(j, t, VT_DATUM_PENDING);
@@ -326,6 +313,7 @@ static int flush(struct vt_run *r, struct vt_err *err)
 		output[i] = output_of(r->done[i].job, r->done[i].task);
 	r->n_done = 0;
 	vt_runner_publish(r->runner, output, n, err);
+	vt_run_heed(r, &(struct timespec){ 0 });
 	for (size_t i = 0; i < n; i++) {
 		struct vt_active one = r->done[i];
 
@@ -488,46 +476,7 @@ static int reap(struct vt_run *r, bool *moved, struct vt_err *err)
 	return err->code;
 }
 
-static void enforce_timeouts(struct vt_run *r)
-{
-	for (size_t i = 0; i < r->running; i++) {
-		struct vt_job *j = r->active[i].job;
-		struct vt_task *t = r->active[i].task;
-		double datum = j->pipeline->datum_timeout, job = j->pipeline->job_timeout;
-		bool late = job > 0 && vt_seconds_since(&j->began) > job;
-
-		if (t->timed_out || (!late && (datum <= 0 || vt_seconds_since(&t->began) < datum)))
-			continue;
-		t->timed_out = true;
-		because(t, "%s of %g s passed", late ? "jobTimeout" : "datumTimeout",
-			late ? job : datum);
-		if (late) {
-			t->tries = (int)j->pipeline->tries;
-			j->next = j->n;
-		}
-		vt_attempt_kill(&t->attempt);
-	}
-}
-
-/* A signal that asks the run to end: nothing more is started, and what runs is killed. */
-static void stop_on(struct vt_run *r, int signal)
-{
-	if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP)
-		return;
-	r->signal = signal;
-	r->stop = true;
-	for (size_t i = 0; i < r->running; i++) {
-		because(r->active[i].task, "stopped by %s", strsignal(signal));
-		vt_attempt_kill(&r->active[i].task->attempt);
-	}
-}
-
-int vt_run_signal(const struct vt_run *r)
-{
-	return r->signal;
-}
-
-static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
+static void loop(struct vt_run *r, struct vt_err *err)
 {
 	const struct timespec tick = { 0, 100000000 }, soon = { 0, 10000000 }, now = { 0, 0 };
 
@@ -550,15 +499,15 @@ static void loop(struct vt_run *r, const sigset_t *signals, struct vt_err *err)
 
 		if (moved || !r->running)
 			wait = &now;
-		stop_on(r, sigtimedwait(signals, NULL, wait));
-		enforce_timeouts(r);
+		vt_run_heed(r, wait);
+		vt_run_enforce_timeouts(r);
 		reap(r, &moved, err);
 	}
 }
 
 int vt_run_execute(struct vt_run *r, struct vt_err *err)
 {
-	sigset_t signals, before;
+	sigset_t before;
 	bool failed = false;
 	for (size_t i = 0; i < r->spec->n; i++) {
 		const struct vt_pipeline *p = r->job[i].pipeline;
@@ -570,13 +519,11 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 				"there are %lld; --gpus 0 runs without",
 				r->spec->path, p->pointer, p->gpus, r->opts.gpus);
 	}
-	vt_run_ending_signals(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, &before);
+	vt_run_heed_begin(r, &before);
 	r->active = vt_xcalloc((size_t)r->opts.jobs + 1, sizeof *r->active);
 	r->done = vt_xcalloc(GROUP + (size_t)r->opts.jobs, sizeof *r->done);
 	r->keepers.dir = r->work = vt_path_join(vt_runner_dir(r->runner), "work");
-	loop(r, &signals, err);
+	loop(r, err);
 	vt_keepers_end(&r->keepers); /* with what an error leaves running */
 	if (err->code) {             /* what ended well before it is kept */
 		struct vt_err another = VT_ERR_INIT;
@@ -591,7 +538,7 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	r->work = NULL;
 	for (size_t i = 0; i < r->spec->n; i++)
 		failed |= r->job[i].state != VT_JOB_DONE;
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	vt_run_heed_end(&before);
 	vt_run_progress_draw(r, true);
 	if (err->code)
 		return err->code;

@@ -47,7 +47,21 @@ struct vt_run {
 	size_t n_bound;
 	bool stop, conflict;
 	int signal; /* that stopped the run; 0: none */
+	sigset_t
+		signals; /* that it waits for: SIGCHLD, and those that end it, but for ignored ones */
 };
+
+/* --- run_stop.c --- */
+
+/* Why a try failed, where its exit status does not say it: kept for the log and the report. */
+__attribute__((format(printf, 2, 3))) void vt_task_because(struct vt_task *task, const char *fmt,
+	...);
+void vt_run_enforce_timeouts(struct vt_run *run);
+/* Keeps the run's signals waiting from here to there; before: the mask to go back to. */
+void vt_run_heed_begin(struct vt_run *run, sigset_t *before);
+void vt_run_heed_end(const sigset_t *before);
+/* Waits for one of them.  One that ends the run: nothing more is started, what runs is killed. */
+void vt_run_heed(struct vt_run *run, const struct timespec *wait);
 
 /* Finds what is to be bound and whether that can be; writes nothing. */
 int vt_run_collect(struct vt_run *run, struct vt_err *err);

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base/log.h"
 #include "common/lineage/import.h"
@@ -49,26 +48,6 @@ static void say_emptied(const char *repo, const char *branch, const char *dir, s
 		dir, repo, branch, had, repo, branch, repo, branch);
 }
 
-/* Warns where a new repo's name differs from another's in case alone: a repo's refs are a directory
- * of its name. */
-static void say_twin(struct vt_store *s, const char *repo)
-{
-	struct vt_err none = VT_ERR_INIT;
-	struct vt_refs refs = { .n = 0 };
-
-	if (!vt_refs_list(&refs, s, NULL, &none))
-		for (size_t i = 0; i < refs.n; i++)
-			if (strcmp(refs.v[i].repo, repo) && !strcasecmp(refs.v[i].repo, repo)) {
-				vt_log(VT_LOG_WARN, "case-twins",
-					"one=\"%s\" other=\"%s\" note=\"repos whose names "
-					"differ in case alone are one where a file system "
-					"takes A for a\"",
-					refs.v[i].repo, repo);
-				break;
-			}
-	vt_refs_release(&refs);
-}
-
 enum { COPY = 1, DIR_HASH = 2, FOLLOW = 4 };
 
 static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
@@ -81,19 +60,16 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	struct vt_import got;
 	struct vt_commit c = { .id = "" };
 	size_t had = 0;
-	bool made, is_new;
+	bool made;
 	const char *why = *note->message
 		? "; nothing changed, so nothing was committed and the message was dropped"
 		: "; nothing changed";
 
 	if (vt_store_import_dir(s, dir, &opts, &got, err))
 		return;
-	is_new = !vt_repo_exists(s, repo);
 	if (!got.tree->n_files)
 		had = files_of_head(s, repo, branch);
 	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err)) {
-		if (is_new)
-			say_twin(s, repo);
 		if (made && had)
 			say_emptied(repo, branch, dir, had);
 		vt_say("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,

@@ -42,6 +42,18 @@ bad = {
 for what, script in bad.items():
     r = pull(script, f"{T}/fresh{len(os.listdir(T))}")
     check(r.returncode in (65, 76) and "g@" not in r.stdout, f"{what}: refused", (r.returncode, r.stdout, r.stderr))
+# names that people take for one: as at commit
+nfc, nfd = "sub-\u00e9", "sub-e\u0301"
+r = pull(entry(H, f"f {{D}} 3 {nfd}\n", f"f {{D}} 3 {nfc}\n"), f"{T}/forms")
+check(r.returncode == 65 and "one name in two Unicode forms" in r.stderr and not os.path.exists(f"{T}/forms/refs/g"), "two Unicode forms of one name: refused", (r.returncode, r.stderr))
+below = one + f"E = put('trees', f'voxtree 1\\nf {{D}} 3 {nfd}\\nf {{D}} 3 {nfc}\\n'.encode())\ncommit(put('trees', f'voxtree 1\\nd {{E}} 6 a\\n'.encode()))\n"
+r = pull(below, f"{T}/forms2")
+check(r.returncode == 65 and "one name in two Unicode forms" in r.stderr, "below a directory too", (r.returncode, r.stderr))
+r = pull(entry(H, "f {D} 3 A.nii\n", "f {D} 3 a.nii\n", "f {D} 3 b\n"), f"{T}/cases")
+check(r.returncode == 0 and '"case-twins"' in r.stderr and '"one":"A.nii","other":"a.nii"' in r.stderr, "two cases of one name: taken, and said", r.stderr)
+tool("commit", "G", f"{T}/mine", "--copy", store=f"{T}/twin-repos")
+r = pull(entry(H, "f {D} 3 a\n"), f"{T}/twin-repos")
+check(r.returncode == 0 and '"one":"G","other":"g"' in r.stderr, "and a repo whose name differs from one here in case alone", r.stderr)
 r = pull(entry(H, "f {D} 3 a\n"), f"{T}/sound")
 check(r.returncode == 0 and tool("verify", store=f"{T}/sound").returncode == 0, "and a sound tree is taken", r.stderr)
 
