@@ -49,6 +49,15 @@ struct vt_json *vt_argo_reference(const char *project);
 
 /* VT_EDATA, with the pointer and what to write, for names and texts that Argo cannot have:
  * emit_argo_check.c. */
-int vt_argo_refuse(const struct vt_spec *spec, struct vt_err *err);
+int vt_argo_refuse(const struct vt_spec *spec, int slices, struct vt_err *err);
+
+/* Templates: emit_argo_templates.c. */
+struct vt_json *vt_argo_stage(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	bool fanned);
+struct vt_json *vt_argo_plan(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	int slices);
+struct vt_json *vt_argo_fan(const struct vt_spec *spec, const struct vt_pipeline *pipeline);
+struct vt_json *vt_argo_merge(const struct vt_spec *spec, const struct vt_pipeline *pipeline);
+struct vt_json *vt_argo_latest(const struct vt_pipeline *pipeline);
 
 #endif

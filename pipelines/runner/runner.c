@@ -273,10 +273,30 @@ static int demand_same(struct vt_runner *r, const struct vt_bind *to, struct vt_
 	return err->code;
 }
 
+/* With the records beside what lies there, as `voxtrail commit` takes them: else the lineage of a
+ * checkpoint or a prediction that somebody binds would end here. */
+static int take_in(struct vt_runner *runner, struct vt_tree **out, const char *from,
+	struct vt_err *err)
+{
+	const struct vt_take how = taking(from);
+	const struct vt_import_opts opts = { .extent = VT_CARRIED_PART,
+		.copy = how.copy,
+		.follow = how.follow };
+	struct vt_import got;
+
+	if (how.name)
+		return vt_store_take(runner->store, out, from, &how, err);
+	if (vt_store_import_dir(runner->store, from, &opts, &got, err))
+		return err->code;
+	*out = got.tree;
+	got.tree = NULL;
+	vt_import_release(&got);
+	return 0;
+}
+
 int vt_runner_commit(struct vt_runner *runner, const struct vt_bind *to, bool *changed,
 	struct vt_err *err)
 {
-	const struct vt_take how = taking(to->from);
 	char *mark = to->by_default ? vt_commit_default_mark(to->by_default) : NULL;
 	const struct vt_commit_note note = {
 		.message = to->by_default ? "the spec's default, committed for a run"
@@ -289,8 +309,7 @@ int vt_runner_commit(struct vt_runner *runner, const struct vt_bind *to, bool *c
 	*changed = false;
 	if (vt_store_is_read_only(runner->store)) {
 		demand_same(runner, to, err);
-	} else if (!vt_runner_may_commit(runner, to, err) &&
-		!vt_store_take(runner->store, &t, to->from, &how, err) &&
+	} else if (!vt_runner_may_commit(runner, to, err) && !take_in(runner, &t, to->from, err) &&
 		!(t->n_files == 0 && refuse_emptying(runner, to, err)) &&
 		!vt_repo_commit(runner->store, &c, changed, to->repo, to->branch, &t->id, &note,
 			err)) {

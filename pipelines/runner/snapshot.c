@@ -3,11 +3,19 @@
  * The origins are read when the first one is asked for: the commit's provenance names the list of
  * keys it is the union of, each key a result, each result the tree of its files.  Only results that
  * left lineage count, so that own commands cost one small file each.  Lineage trees are read when
- * they are placed. */
+ * they are placed.
+ *
+ * Of a commit that no run here made, the origins are the records that the store knows to have made
+ * files of it: each is written as a checkout would write it, taken in, and stands for a result. */
 #include "pipelines/runner/snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/base/fs.h"
+#include "common/lineage/lineage_query.h"
+#include "common/record/record_dir.h"
+#include "common/store/store_internal.h"
 
 struct origin {
 	char *path; /* in the tree */
@@ -106,7 +114,24 @@ void vt_snapshot_close(struct vt_snapshot *seen)
 
 static int by_path(const void *a, const void *b)
 {
+	const struct origin *x = a, *y = b;
+	int order = strcmp(x->path, y->path);
+
+	return order ? order : (x->result > y->result) - (x->result < y->result);
+}
+
+static int same_path(const void *a, const void *b)
+{
 	return strcmp(((const struct origin *)a)->path, ((const struct origin *)b)->path);
+}
+
+static void add_origin(struct vt_origins *o, char *path, size_t result)
+{
+	if (o->n == o->cap) {
+		o->cap = o->cap ? 2 * o->cap : 64;
+		o->v = vt_xrealloc(o->v, o->cap * sizeof(*o->v));
+	}
+	o->v[o->n++] = (struct origin){ path, result };
 }
 
 static int add_files(struct vt_origins *o, struct vt_store *s, size_t result, struct vt_err *err)
@@ -115,19 +140,125 @@ static int add_files(struct vt_origins *o, struct vt_store *s, size_t result, st
 
 	if (vt_store_get_tree(s, &t, &o->result[result].tree, err))
 		return err->code;
-	if (o->n + t->n_files > o->cap) {
-		o->cap = 2 * (o->n + t->n_files);
-		o->v = vt_xrealloc(o->v, o->cap * sizeof(*o->v));
-	}
 	for (size_t i = 0; i < t->n_files; i++)
-		o->v[o->n++] = (struct origin){ vt_xstrdup(t->file[i].path), result };
+		add_origin(o, vt_xstrdup(t->file[i].path), result);
 	vt_tree_free(t);
 	return 0;
 }
 
-static int read_origins(struct vt_origins **out, struct vt_store *s, const char *provenance,
+static bool keep_all(const char *path)
+{
+	(void)path;
+	return false;
+}
+
+/* The files of the tree that a record lists, `at` being where its .lineage lies in it. */
+static int add_outputs(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
+	const char *at, const struct vt_digest *record, struct vt_err *err)
+{
+	const struct vt_json *files;
+	struct vt_json *j = NULL;
+	char hex[VT_HEX];
+
+	vt_digest_hex(hex, record);
+	if (vt_store_get_record(s, &j, hex, err))
+		return err->code;
+	files = vt_json_pointer(j, "/outputs/0/files");
+	for (size_t i = 0; files && i < files->n; i++) {
+		const char *name = vt_json_text(vt_json_get(files->item[i], "path"), "");
+		char *path = *at ? vt_path_join(at, name) : vt_xstrdup(name);
+		const struct vt_tree_file *file = vt_tree_find(tree, path);
+		struct vt_digest d;
+
+		if (file &&
+			vt_digest_parse(&d,
+				vt_json_text(vt_json_get(files->item[i], "sha256"), "")) &&
+			vt_digest_equal(&d, &file->digest))
+			add_origin(o, path, o->n_results);
+		else
+			free(path);
+	}
+	vt_json_free(j);
+	return 0;
+}
+
+/* One record's files [from, to) of what was written: `<at>/.lineage/<result>/...` */
+static int add_record(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
+	const struct vt_tree *written, size_t from, size_t to, struct vt_err *err)
+{
+	static const char name[] = ".lineage/";
+	const char *path = written->file[from].path, *mark = strstr(path, name);
+	size_t n = mark ? (size_t)(mark - path) : 0;
+	char *at = vt_xstrndup(path, n ? n - 1 : 0);
+	int rc = 0;
+
+	for (size_t i = from; !rc && i < to; i++)
+		if (!strcmp(strrchr(written->file[i].path, '/'), "/record.json"))
+			rc = add_outputs(o, s, tree, at, &written->file[i].digest, err);
+	if (!rc)
+		rc = vt_tree_from_files(&o->lineage[o->n_results++], written->file + from,
+			to - from, err);
+	free(at);
+	return rc;
+}
+
+/* The records of `written` each. */
+static int add_records(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
+	const struct vt_tree *written, struct vt_err *err)
+{
+	int rc = 0;
+
+	free(o->lineage);
+	o->lineage = vt_xcalloc(written->n_files + 1, sizeof(*o->lineage));
+	for (size_t from = 0, to; !rc && from < written->n_files; from = to) {
+		const char *path = written->file[from].path;
+		size_t n = (size_t)(strrchr(path, '/') - path) + 1;
+
+		for (to = from + 1;
+			to < written->n_files && !strncmp(written->file[to].path, path, n);)
+			to++;
+		rc = add_record(o, s, tree, written, from, to, err);
+	}
+	return rc;
+}
+
+static int find_makers(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
 	struct vt_err *err)
 {
+	struct vt_strs ids = VT_STRS_INIT;
+	char *name = NULL, *dir = NULL;
+	struct vt_tree *written = NULL;
+	struct vt_err none = VT_ERR_INIT;
+	int rc = vt_lineage_makers(s, tree, &ids, err);
+
+	if (!rc && ids.n) {
+		name = vt_store_tmp_name(s);
+		dir = vt_asprintf("%s/tmp/%s", vt_store_dir(s), name);
+		rc = vt_fs_mkdirs(dir, err);
+		if (!rc)
+			rc = vt_record_dir_write(s, &ids, tree, dir, err);
+		if (!rc)
+			rc = vt_store_take(s, &written, dir,
+				&(struct vt_take){ .copy = true,
+					.finished = true,
+					.blobs = true,
+					.leave_out = keep_all },
+				err);
+		vt_fs_remove_tree(dir, &none);
+	}
+	if (!rc && written)
+		rc = add_records(o, s, tree, written, err);
+	vt_tree_free(written);
+	vt_strs_release(&ids);
+	free(name);
+	free(dir);
+	return rc;
+}
+
+static int read_origins(struct vt_origins **out, struct vt_store *s, const struct vt_snapshot *seen,
+	struct vt_err *err)
+{
+	const char *provenance = seen->commit.provenance ? seen->commit.provenance : "";
 	struct vt_origins *o = vt_xcalloc(1, sizeof(*o));
 	struct vt_digest *key = NULL;
 	size_t n = 0;
@@ -149,6 +280,8 @@ static int read_origins(struct vt_origins **out, struct vt_store *s, const char 
 			continue;
 		rc = add_files(o, s, o->n_results++, err);
 	}
+	if (!rc && !n)
+		rc = find_makers(o, s, seen->tree, err);
 	if (o->n > 1)
 		qsort(o->v, o->n, sizeof(*o->v), by_path);
 	free(key);
@@ -166,15 +299,17 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	size_t at;
 
 	*out = NULL;
-	if (!*seen->commit.provenance)
+	if (!*seen->commit.id)
 		return 0;
-	if (!seen->origins && read_origins(&seen->origins, store, seen->commit.provenance, err))
+	if (!seen->origins && read_origins(&seen->origins, store, seen, err))
 		return err->code;
 	found = seen->origins->n
-		? bsearch(&wanted, seen->origins->v, seen->origins->n, sizeof(wanted), by_path)
+		? bsearch(&wanted, seen->origins->v, seen->origins->n, sizeof(wanted), same_path)
 		: NULL;
 	if (!found)
 		return 0;
+	while (found > seen->origins->v && !strcmp(found[-1].path, file->path))
+		found--;
 	at = found->result;
 	if (!seen->origins->lineage[at] &&
 		vt_store_get_tree(store, &seen->origins->lineage[at],

@@ -6,8 +6,8 @@
  *      use(seen->commit.id, seen->paths.v, seen->paths.n);
  *      vt_snapshot_close(seen);
  *
- * Of a commit that a run made, the origin of each file can be asked: the result that wrote it and
- * the lineage files that lay beside it. */
+ * The origin of each file can be asked: of a commit that a run made, the result that wrote it and the
+ * lineage files that lay beside it; of another, the lineage files of the record that made it. */
 #ifndef PIPELINES_RUNNER_SNAPSHOT_H
 #define PIPELINES_RUNNER_SNAPSHOT_H
 
@@ -39,8 +39,8 @@ struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree);
 struct vt_snapshot *vt_snapshot_share(struct vt_snapshot *seen);
 void vt_snapshot_close(struct vt_snapshot *seen);
 
-/* The lineage tree of the result that wrote a file of the snapshot, borrowed; NULL where it left
- * none or no run wrote the file. */
+/* The lineage files of the result, or by the record, that made a file of the snapshot, borrowed;
+ * NULL where nothing is known of it. */
 int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	const struct vt_tree_file *file, const struct vt_tree **out, struct vt_err *err);
 

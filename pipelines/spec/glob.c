@@ -457,3 +457,21 @@ int vt_glob_highest(const char *replacement)
 	}
 	return most;
 }
+
+size_t vt_glob_level(const char *pattern, size_t n)
+{
+	int depth = 0;
+	size_t seen = 0;
+
+	for (size_t i = 0; pattern[i]; i++) {
+		if (pattern[i] == '\\' && pattern[i + 1])
+			i++;
+		else if (strchr("([{", pattern[i]))
+			depth++;
+		else if (strchr(")]}", pattern[i]))
+			depth -= depth > 0;
+		else if (pattern[i] == '/' && !depth && seen++ == n)
+			return i;
+	}
+	return 0;
+}

@@ -40,6 +40,10 @@ bool vt_glob_has_double_star(const char *pattern);
  * that can match. */
 size_t vt_glob_literal(const char *pattern);
 
+/* Bytes of the first n elements of a cleaned pattern ("/a*" of "/a*" "/b", n 1), which name a
+ * directory above what it matches; 0 where there are not more than n. */
+size_t vt_glob_level(const char *pattern, size_t n);
+
 /* Both cleaned.  m may be NULL.  The steps grow with a power of the lengths, however many ways
  * there are to match. */
 bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *path);

@@ -9,6 +9,7 @@
 #include "common/base/fs.h"
 #include "common/lineage/consent.h"
 #include "pipelines/tool/commands.h"
+#include "pipelines/spec/glob.h"
 #include "pipelines/tool/command.h"
 #include "pipelines/runner/job.h"
 #include "pipelines/runner/scan.h"
@@ -27,6 +28,25 @@ static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_t
 	free(label);
 }
 
+/* The directories above the path whose names only the path tells, for the records beside them. */
+static void above(struct vt_buf *b, const struct vt_input *in, const char *path)
+{
+	size_t n = 0;
+
+	for (size_t k = 1; vt_glob_level(in->glob, k); k++) {
+		char *dir;
+
+		n += path[n] == '/';
+		n += strcspn(path + n, "/");
+		if (vt_glob_level(in->glob, k) <= vt_glob_literal(in->glob))
+			continue;
+		dir = vt_xstrndup(path, n);
+		vt_buf_printf(b, ",\"%s-above-%zu\":", in->name, k);
+		vt_json_quote(b, dir);
+		free(dir);
+	}
+}
+
 /* What an Argo fan-out takes as its items: the datum's id and, by input, the path below the
  * repo. */
 static void row_item(struct vt_buf *b, const struct vt_datum *d)
@@ -41,6 +61,7 @@ static void row_item(struct vt_buf *b, const struct vt_datum *d)
 		vt_json_quote(b, f->in->name);
 		vt_buf_char(b, ':');
 		vt_json_quote(b, plain);
+		above(b, f->in, plain);
 		free(plain);
 	}
 	vt_buf_char(b, '}');
@@ -49,6 +70,7 @@ static void row_item(struct vt_buf *b, const struct vt_datum *d)
 struct scanning {
 	const char *pipeline, *views, *keys, *consent, *store;
 	const struct vt_strs *repos;
+	long long slice, slices; /* of the items, from 0 */
 };
 
 /* Whose data may not be used, as the option, the environment or the store says. */
@@ -86,20 +108,23 @@ static int write_keys(const struct vt_scan *s, const char *path, struct vt_err *
 /* Argo keeps the last so many bytes of a task's output, which were no list. */
 enum { ITEMS_LIMIT = 256 << 10 };
 
-static int print_items(const struct vt_datums *d, struct vt_err *err)
+static int print_items(const struct vt_datums *d, const struct scanning *how, struct vt_err *err)
 {
+	const size_t k = (size_t)how->slice, n = (size_t)how->slices, from = d->n * k / n,
+		     to = d->n * (k + 1) / n;
 	struct vt_buf b = VT_BUF_INIT;
 
 	vt_buf_char(&b, '[');
-	for (size_t i = 0; i < d->n; i++)
+	for (size_t i = from; i < to; i++)
 		row_item(&b, &d->v[i]);
 	vt_buf_str(&b, "]\n");
 	if (b.len > ITEMS_LIMIT)
 		vt_err_set(err, VT_EDATA,
 			"%zu datums make a list of %zu bytes, and Argo keeps %d of a task's output "
-			"(here %zu datums): give the glob a coarser element, or run several "
-			"workflows",
-			d->n, b.len, ITEMS_LIMIT, d->n * ITEMS_LIMIT / b.len);
+			"(here %zu datums): give the glob a coarser element, or emit the workflow "
+			"with --slices %zu",
+			to - from, b.len, ITEMS_LIMIT, (to - from) * ITEMS_LIMIT / b.len,
+			n * b.len / ITEMS_LIMIT + 1);
 	else
 		fputs(b.data, stdout);
 	vt_buf_release(&b);
@@ -118,7 +143,7 @@ static int scan(const struct vt_spec *spec, const struct scanning *how, struct v
 	if (!vt_scan_open(&s, p, how->repos, how->views ? VT_SCAN_CONTENT : VT_SCAN_NAMES, err) &&
 		!check_consent(s, how, err)) {
 		if (!how->views)
-			print_items(vt_scan_datums(s), err);
+			print_items(vt_scan_datums(s), how, err);
 		else if (!vt_scan_views(s, how->views, err) && how->keys)
 			write_keys(s, how->keys, err);
 	}
@@ -188,6 +213,14 @@ static int plan(struct vt_run *r, const char *only, bool all, enum form form, st
 	return err->code;
 }
 
+static bool parse_slice(struct scanning *how, const char *text)
+{
+	int end = 0;
+
+	return sscanf(text, "%6lld/%6lld%n", &how->slice, &how->slices, &end) == 2 && !text[end] &&
+		how->slice >= 0 && how->slice < how->slices;
+}
+
 int vt_cmd_plan(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
@@ -195,6 +228,7 @@ int vt_cmd_plan(int argc, char **argv)
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	const char *only = NULL;
+	const char *slice = "0/1";
 	struct scanning how = { .repos = &repos };
 	int json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
@@ -207,6 +241,8 @@ int vt_cmd_plan(int argc, char **argv)
 		{ 0, "items", VT_OPT_FLAG, &items, NULL,
 			"[{\"datum\", <input>: path}, ...] of --pipeline over DIRs as "
 			"they lie, no store" },
+		{ 0, "slice", VT_OPT_STRING, &slice, "K/N",
+			"with --items: the K-th of N parts, from 0" },
 		{ 0, "views", VT_OPT_STRING, &how.views, "DIR",
 			"the same, each datum's files linked below DIR/<key>" },
 		{ 0, "keys", VT_OPT_STRING, &how.keys, "FILE",
@@ -231,6 +267,9 @@ int vt_cmd_plan(int argc, char **argv)
 		how.store = c.store;
 		if ((items || how.views) && !only)
 			vt_err_set(&c.err, VT_EUSAGE, "--items and --views need --pipeline");
+		else if (!parse_slice(&how, slice))
+			vt_err_set(&c.err, VT_EUSAGE, "--slice %s: write K/N, K from 0 to N - 1",
+				slice);
 		else if (vt_command_spec(&spec, c.args.v[0], &c.err))
 			;
 		else if (items || how.views)

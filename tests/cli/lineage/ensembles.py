@@ -139,3 +139,53 @@ for name, args in (("compare", ["--models", "ens", "--scores", "scores"]), ("sel
     r = run(name, *args, "--out", name)
     got, stored = subjects(name), subjects(name, "one")
     check(r.returncode == 0 and got == cohort and stored == cohort, f"{name}: whose data it is, alone and with a store that knows a part", (r.stderr[-300:], got, stored))
+
+# --- joints: a run, a rerun, two stores, push and serve ----------------------------------------
+IMAGE = "x@sha256:" + "0" * 64
+spec = {"pipeline": {"name": "predict"}, "datumTries": 1,
+        "transform": {"image": IMAGE, "cmd": ["predict", "--model", "/pfs/models", "--scans", "/pfs/new", "--manifest", M, "--out", "/pfs/out", "--overlap", "0"]},
+        "input": {"cross": [{"pfs": {"name": "models", "repo": "models", "glob": "/"}}, {"pfs": {"name": "new", "repo": "new", "glob": "/"}}]}}
+json.dump(spec, open("predict.json", "w"))
+r = run("voxtrail", "run", "predict.json", "--repo", "models=ens", "--repo", "new=new", "--store", "R", "--checkout", "by-run")
+if r.returncode == 0:
+    got, _ = record_of("by-run/predict")
+check(r.returncode == 0 and next(i for i in got["inputs"] if i["port"] == "model")["parents"] == next(i for i in p["inputs"] if i["port"] == "model")["parents"],
+      "run --repo models=ens: the prediction names both trainings", (r.returncode, r.stderr[-300:]))
+check(subjects("by-run/predict") == want and subjects("predict", "R") == want and subjects("models", "R") == cohort, "and the run's store and checkout know whose data it is",
+      (subjects("by-run/predict"), subjects("predict", "R"), subjects("models", "R")))
+r = ask("audit", "predict", "--list", "--json", store="R")
+check(r.returncode == 3 and len(json.loads(r.stdout)) == 5, "audit reaches every execution, by claims of others", (r.returncode, r.stdout[-300:]))
+r = ask("checkout", "models", "models-again", store="R")
+check(r.returncode == 0 and os.path.isdir("models-again/f0/.lineage") and os.path.isdir("models-again/f1/.lineage"), "a checkout of what was bound has each member's record beside it", r.stderr)
+
+for d in ("ens", "new", "seg"):
+    r = ask("import", d, "--vouch", "made here", store="W")
+    check(r.returncode == 0, f"{d} goes into a store", r.stderr)
+os.makedirs("manifest")
+shutil.copy(M, "manifest/manifest.json")
+ask("commit", "manifest", "manifest", "--copy", store="W")
+r = ask("rerun", "seg", store="W")
+check(r.returncode == 0, "rerun of an ensemble's prediction gives the same", (r.returncode, r.stdout[-300:], r.stderr[-300:]))
+
+for k, store in (("f0", "X"), ("f1", "Y")):
+    check(ask("commit", k, f"ens/{k}", "--copy", "--vouch", "made here", store=store).returncode == 0, f"{k} lives in the store {store}")
+    r = ask("pull", k, store, store="Z")
+    r2 = ask("checkout", k, f"two/{k}", store="Z")
+    check(r.returncode == 0 and r2.returncode == 0, f"and comes to a third one", (r.stderr, r2.stderr))
+r = run("predict", "--model", "two", "--scans", "new", "--manifest", M, "--out", "seg-two", "--overlap", "0")
+got = record_of("seg-two")[0] if r.returncode == 0 else r.stderr
+check(r.returncode == 0 and got["result"] == p["result"] and subjects("seg-two") == want, "members of two stores: the same prediction, of the same people", got if r.returncode else subjects("seg-two"))
+
+check(ask("commit", "seg", "seg", store="I").returncode == 0, "the prediction is committed")
+r = ask("push", "--all", "P", store="I")
+got = subjects("seg", "P"), subjects("models", "P")
+check(r.returncode == 0 and got == (want, cohort), "push: the other store knows whose data the prediction and the members are", (r.stderr, got))
+ssh = {**os.environ, "VOXTRAIL_SSH": f"sh -c 'exec {B}/bin/voxtrail serve --store P' #"}
+r = run("voxtrail", "pull", "--all", "host:P", "--store", "Q", env=ssh)
+got = subjects("seg", "Q"), subjects("models", "Q")
+check(r.returncode == 0 and got == (want, cohort), "so does one that pulls it through serve", (r.stderr, got))
+r = ask("descendants", "--subject", cohort[0], "--json", store="Q")
+names = [x["stage"] for x in json.loads(r.stdout or "[]")]
+check(r.returncode == 3 and names.count("train") == 2 and "predict" in names, "what came of a subject, there, by claims", (r.returncode, names))
+r = ask("checkout", "seg", "seg-far", store="Q")
+check(r.returncode == 0 and subjects("seg-far") == want, "and its checkout answers alone", (r.stderr, subjects("seg-far")))
