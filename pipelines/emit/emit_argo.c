@@ -8,8 +8,9 @@
  *   consent.json                     who withdrew, as the store has it
  * A pipeline with one datum is two tasks: the datum and merge, which takes the try that is
  * whole; one with many has a plan (prints the datums) and a fan-out over them in front, once or
- * a slice of the datums each, and merge refuses a path that two datums wrote.  Every path of a container lies below /pfs, so
- * argo_run.c can execute the file. */
+ * for each slice of the datums, and merge refuses a path that two datums wrote.  Every path of a
+ * container lies below /pfs, so argo_run.c can execute the file.  emit_argo_templates.c has what
+ * the tasks are. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -55,7 +55,7 @@ static int check_tasks(const struct vt_spec *spec, int slices, struct vt_err *er
 		if (!strcmp(names.v[i - 1], names.v[i]))
 			vt_err_set(err, VT_EDATA,
 				"%s: two tasks of the workflow would be called %s; rename a "
-			        "pipeline",
+				"pipeline",
 				spec->path, names.v[i]);
 	vt_strs_release(&names);
 	return err->code;
