@@ -46,9 +46,8 @@ struct vt_run {
 	struct vt_bind *bound; /* what repos are to hold; once a branch */
 	size_t n_bound;
 	bool stop, conflict;
-	int signal; /* that stopped the run; 0: none */
-	sigset_t
-		signals; /* that it waits for: SIGCHLD, and those that end it, but for ignored ones */
+	int signal;       /* that stopped the run; 0: none */
+	sigset_t signals; /* that it waits for: SIGCHLD, and what ends a process */
 };
 
 /* --- run_stop.c --- */

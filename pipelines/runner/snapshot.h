@@ -6,8 +6,8 @@
  *      use(seen->commit.id, seen->paths.v, seen->paths.n);
  *      vt_snapshot_close(seen);
  *
- * The origin of each file can be asked: of a commit that a run made, the result that wrote it and the
- * lineage files that lay beside it; of another, the lineage files of the record that made it. */
+ * The origin of each file can be asked: of a commit that a run made, the result that wrote it and
+ * the lineage files that lay beside it; of another, those of the record that made it. */
 #ifndef PIPELINES_RUNNER_SNAPSHOT_H
 #define PIPELINES_RUNNER_SNAPSHOT_H
 
