@@ -88,6 +88,7 @@ objects   = $(1:%=$B/obj/%.o)
 ifeq ($(ARCH),x86_64)
 $B/obj/%_avx2.c.o:   ISA := -mavx2 -mfma -mf16c
 $B/obj/%_avx512.c.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
+$B/obj/%_vnni.c.o:   ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c
 $B/obj/%_shani.c.o:  ISA := -msha -msse4.1 -mssse3
 endif
 # gcc 12 for ARM64 dies of some reductions in its vectorizer (internal compiler error); the kernels' own it compiles.

@@ -13,6 +13,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
+#include "common/nn/cpu/int8.h"
 #include "common/nn/cpu/ops.h"
 
 /* With one thread its processor time, which other programs disturb less than the wall clock. */
@@ -144,6 +145,36 @@ static double best_of(const struct vt_kernels *k, const struct vt_conv *c, enum 
 	return best;
 }
 
+/* The forward pass in int8: all of it, and without the quantization of the input. */
+static void best_int8(double best[2], const struct vt_conv *c, struct vt_view x, struct vt_view y,
+	const float *w)
+{
+	struct vt_int8_weights q;
+	float *scale = vt_xcalloc((size_t)c->out_c, sizeof(*scale));
+	struct vt_int8_run run = { .k = kernels,
+		.i8 = vt_int8_kernels_for(kernels),
+		.c = c,
+		.w = &q,
+		.room = vt_xcalloc(vt_int8_input_bytes(c, x.s, y.s), 1) };
+
+	for (int o = 0; o < c->out_c; o++)
+		scale[o] = 0.001f;
+	vt_int8_weights_make(&q, c, x.s.c, w, NULL, 1.0f / 255, 128, scale);
+	best[0] = best[1] = 1e30;
+	for (int i = 0; i < 5; i++) {
+		double t = now(), u;
+
+		vt_int8_quantize(&run, x, y.s);
+		u = now();
+		vt_int8_multiply(&run, x.s, y);
+		best[0] = now() - t < best[0] ? now() - t : best[0];
+		best[1] = now() - u < best[1] ? now() - u : best[1];
+	}
+	vt_int8_weights_release(&q);
+	free(run.room);
+	free(scale);
+}
+
 static void layer(const int l[6])
 {
 	int ci = l[0], co = l[1], k = l[2], stride = l[3], dilation = l[4], n = l[5];
@@ -159,15 +190,19 @@ static void layer(const int l[6])
 	size_t nw = (size_t)ci * (size_t)co * (size_t)(k * k * k);
 	float *w = vt_xcalloc(nw, sizeof(float)), *dw = vt_xcalloc(nw, sizeof(float));
 	float *scratch = vt_xmalloc(vt_cpu_conv_scratch(&c, xs, ys, true) * sizeof(float));
-	double gflop = 2e-9 * (double)nw * (double)vt_voxels(ys), f, b, g;
+	double gflop = 2e-9 * (double)nw * (double)vt_voxels(ys), f, b, g, i8[2];
 
 	for (size_t i = 0; i < nw; i++)
 		w[i] = 0.01f * (float)(i % 7) - 0.03f;
 	f = best_of(kernels, &c, FORWARD, x, y, dx, w, dw, scratch);
 	g = best_of(kernels, &c, WEIGHTS, x, y, dx, w, dw, scratch);
 	b = best_of(kernels, &c, DATA_AND_WEIGHTS, x, y, dx, w, dw, scratch) - g;
-	printf("%3d->%-3d k%d s%d d%-2d @%-3d  forward %6.1f  data %6.1f  weights %6.1f\n", ci, co,
-		k, stride, dilation, n, gflop / f, gflop / b, gflop / g);
+	best_int8(i8, &c, x, y, w);
+	printf("%3d->%-3d k%d s%d d%-2d @%-3d  forward %6.1f  data %6.1f  weights %6.1f  int8 "
+	       "%6.1f "
+	       "(%6.1f)\n",
+		ci, co, k, stride, dilation, n, gflop / f, gflop / b, gflop / g, gflop / i8[0],
+		gflop / i8[1]);
 	fflush(stdout);
 	free(x.p);
 	free(y.p);

@@ -2,7 +2,8 @@
  * REPEATS, the arena it needs and the process's peak resident memory.
  *
  *      nn_step NAME PARAMS-JSON IN-CHANNELS OUT-CHANNELS EDGE THREADS REPEATS|serve|onnx:PATH
- *      [train|infer|recompute] [f32|bf16]
+ *      [train|infer|recompute] [f32|bf16|int8]
+ * int8: infer; scales are found on the input that is measured.
  * serve: prints the work of a forward pass in GMAC and the parameters, then makes one step for
  * each line it reads and answers with its seconds and the peak resident MiB.
  * onnx: writes the network with its fresh weights, for other programs. */
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #include "common/base/parallel.h"
+#include "common/nn/int8.h"
 #include "common/nn/model.h"
 #include "common/nn/onnx.h"
 #include "common/nn/session.h"
@@ -107,6 +109,39 @@ static void measure(struct vt_session *s, int repeats, bool train)
 	free(y);
 }
 
+/* A session in int8, scales from a pass over the input that is measured. */
+static int new_int8(struct vt_session **s, const struct vt_graph *g, struct vt_session_opts o,
+	struct vt_err *err)
+{
+	struct vt_int8_finder *f = vt_int8_finder_new(g);
+	struct vt_session_opts looking = o;
+	struct vt_json *scales = NULL;
+	float *x;
+	int rc;
+
+	looking.observed = true;
+	rc = vt_session_new(s, g, &looking, err);
+	if (!rc) {
+		vt_session_observe(*s, vt_int8_look, f);
+		x = ramp(vt_session_input_shape(*s));
+		vt_session_set_input(*s, x);
+		vt_session_forward(*s, 0);
+		free(x);
+		scales = vt_int8_finder_scales(f, *s, VT_INT8_LEAST_ERROR, err);
+		rc = err->code;
+	}
+	vt_session_free(*s);
+	*s = NULL;
+	o.int8 = scales;
+	if (!rc)
+		rc = vt_session_new(s, g, &o, err);
+	if (!rc)
+		rc = vt_session_take_int8(*s, err);
+	vt_int8_finder_free(f);
+	vt_json_free(scales);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	struct vt_err err = VT_ERR_INIT;
@@ -119,11 +154,12 @@ int main(int argc, char **argv)
 		.recompute = argc > 8 && !strcmp(argv[8], "recompute"),
 		.level = argc > 9 && !strcmp(argv[9], "bf16") ? VT_LEVEL_BF16 : VT_LEVEL_F32 };
 	struct vt_model_request r;
+	bool int8 = argc > 9 && !strcmp(argv[9], "int8");
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr,
 			"usage: nn_step NAME PARAMS IN OUT EDGE THREADS REPEATS|serve|onnx:PATH "
-			"[train|infer|recompute] [f32|bf16] %s\n",
+			"[train|infer|recompute] [f32|bf16|int8] %s\n",
 			err.text);
 		return 64;
 	}
@@ -132,7 +168,7 @@ int main(int argc, char **argv)
 	r = (struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
 		{ atoi(argv[5]), atoi(argv[5]), atoi(argv[5]) } };
 	if (vt_model_build(&g, &r, &err) || vt_plan_text(&plan, g, &opts, &err) ||
-		vt_session_new(&s, g, &opts, &err)) {
+		(int8 ? new_int8(&s, g, opts, &err) : vt_session_new(&s, g, &opts, &err))) {
 		fprintf(stderr, "%s\n", err.text);
 		return err.code;
 	}

@@ -87,8 +87,9 @@ static const struct vt_param params[] = {
 		"number of draws for the intervals of the means; 0: no intervals"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
-	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16"),
+	VT_ENUM("precision", precision, vt_segment_precisions, 0,
+		"precision of the computation; default: f32, on a GPU bf16; int8: on "
+		"the CPU, with the output of quantize"),
 	{ .name = NULL },
 };
 
@@ -209,7 +210,8 @@ static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struc
 	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow };
+	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow,
+		p->precision == VT_SEGMENT_INT8 };
 	struct vt_segmenter *s = NULL;
 	struct vt_dataset d = { NULL, 0 };
 	struct vt_evaluation e;
@@ -224,6 +226,8 @@ static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struc
 		rc = vt_evaluate_model(&e, s, &d, vt_stage_input(r, "patches"), o, err);
 	if (!rc) {
 		about = vt_device_describe(device);
+		if (how.int8)
+			vt_json_put_text(about, "precision", "int8");
 		if (e.on_host->n)
 			vt_json_put(about, "joined_on_host", vt_json_copy(e.on_host));
 		vt_stage_note(r, "device", about);
@@ -241,7 +245,7 @@ static int run_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct 
 	struct vt_device *device = NULL;
 	int rc = vt_device_open(&device,
 		&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-			.precision = vt_device_precisions[p->precision],
+			.precision = vt_segment_precisions[p->precision],
 			.engines = vt_stage_input(r, "engines") },
 		err);
 

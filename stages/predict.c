@@ -77,8 +77,9 @@ static const struct vt_param params[] = {
 		"what may differ from the training's manifest, e.g. regions"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
-	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16"),
+	VT_ENUM("precision", precision, vt_segment_precisions, 0,
+		"precision of the computation; default: f32, on a GPU bf16; int8: on "
+		"the CPU, with the output of quantize"),
 	{ .name = NULL },
 };
 
@@ -417,6 +418,8 @@ static void note_device(const struct job *j)
 	if (j->device && j->s->session[0])
 		vt_json_put_int(about, "windows_at_a_time",
 			vt_session_input_shape(j->s->session[0]).n);
+	if (((const struct params *)vt_stage_params(j->r))->precision == VT_SEGMENT_INT8)
+		vt_json_put_text(about, "precision", "int8");
 	if (j->on_host->n)
 		vt_json_put(about, "joined_on_host", vt_json_copy(j->on_host));
 	vt_stage_note(j->r, "device", about);
@@ -467,12 +470,13 @@ static int open_all(struct job *j, struct vt_err *err)
 	if (!rc)
 		rc = vt_device_open(&j->device,
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-				.precision = vt_device_precisions[p->precision],
+				.precision = vt_segment_precisions[p->precision],
 				.engines = vt_stage_input(j->r, "engines") },
 			err);
 	if (!rc)
 		rc = vt_segmenter_open(&j->s, vt_stage_input(j->r, "model"),
-			&(struct vt_segmenter_opts){ weights[p->weights], j->device, p->allow },
+			&(struct vt_segmenter_opts){ weights[p->weights], j->device, p->allow,
+				p->precision == VT_SEGMENT_INT8 },
 			err);
 	if (!rc)
 		rc = check_manifest(j, err);

@@ -53,8 +53,9 @@ static const struct vt_param params[] = {
 		"what may differ from the training data, e.g. crop.margin,spacing_mm"),
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
-	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16"),
+	VT_ENUM("precision", precision, vt_segment_precisions, 0,
+		"precision of the computation; default: f32, on a GPU bf16; int8: on "
+		"the CPU, with the output of quantize"),
 	{ .name = NULL },
 };
 
@@ -96,7 +97,8 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 	const struct vt_json *base, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
-	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow };
+	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow,
+		p->precision == VT_SEGMENT_INT8 };
 	const struct vt_evaluate_opts o = { .which = p->subjects ? VT_WHICH_FOLDS
 								 : VT_WHICH_VALIDATION,
 		.how = { .windows = { .overlap = p->overlap,
@@ -105,6 +107,7 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 		.allow = p->allow };
 	struct vt_segmenter *s = NULL;
 	struct vt_dataset d = { NULL, 0 };
+	struct vt_json *about;
 	struct vt_tuned t;
 	int rc = vt_segmenter_open(&s, vt_stage_input(r, "model"), &how, err);
 
@@ -113,7 +116,10 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 	if (!rc)
 		rc = vt_tune(&t, s, &d, vt_stage_input(r, "patches"), grid, &o, err);
 	if (!rc) {
-		vt_stage_note(r, "device", vt_device_describe(device));
+		about = vt_device_describe(device);
+		if (how.int8)
+			vt_json_put_text(about, "precision", "int8");
+		vt_stage_note(r, "device", about);
 		rc = write_all(r, &t, s, base, err);
 		vt_tuned_release(&t);
 	}
@@ -137,7 +143,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = vt_device_open(&device,
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-				.precision = vt_device_precisions[p->precision],
+				.precision = vt_segment_precisions[p->precision],
 				.engines = vt_stage_input(r, "engines") },
 			err);
 	if (!rc)

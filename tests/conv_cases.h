@@ -286,7 +286,7 @@ static void against_definition(const struct conv_case *t, struct vt_shape ys, co
 	free(dw);
 }
 
-static void one(struct conv_case t)
+static inline void one(struct conv_case t)
 {
 	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h),
 		size_of(&t.c, t.x.w) };

@@ -10,6 +10,8 @@
 
 const char *const vt_device_wishes[] = { "cpu", "cuda", "auto", NULL };
 const char *const vt_device_precisions[] = { "default", "f32", "tf32", "bf16", "fp16", NULL };
+const char *const vt_segment_precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "int8",
+	NULL };
 
 struct vt_device {
 	const struct vt_backend *b;
@@ -151,12 +153,18 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 	struct vt_json *about;
 	int rc;
 
+	bool int8 = o->precision && !strcmp(o->precision, vt_segment_precisions[VT_SEGMENT_INT8]);
+
 	*out = NULL;
-	if (o->wish == VT_DEVICE_CPU && o->precision && strcmp(o->precision, "default") &&
+	if (int8 && o->wish != VT_DEVICE_CPU)
+		return vt_err_set(err, VT_EUSAGE,
+			"precision int8: computed on the CPU; leave --device %s out",
+			vt_device_wishes[o->wish]);
+	if (o->wish == VT_DEVICE_CPU && !int8 && o->precision && strcmp(o->precision, "default") &&
 		strcmp(o->precision, "f32"))
 		return vt_err_set(err, VT_EUSAGE,
-			"precision %s: the CPU computes in f32; other precisions need --device "
-			"cuda",
+			"precision %s: the CPU computes in f32 or int8; other precisions need "
+			"--device cuda",
 			o->precision);
 	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
 		return vt_err_set(err, VT_EUSAGE,

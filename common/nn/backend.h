@@ -31,6 +31,10 @@ enum vt_device_wish { VT_DEVICE_CPU, VT_DEVICE_CUDA, VT_DEVICE_AUTO };
 extern const char *const vt_device_wishes[];
 /* "default", "f32", "tf32", "bf16", "fp16", NULL: likewise */
 extern const char *const vt_device_precisions[];
+/* the same and "int8", of a stage that segments with checkpoints */
+extern const char *const vt_segment_precisions[];
+/* "int8", an index of these: computed on the CPU by whoever asked for the device */
+enum { VT_SEGMENT_INT8 = 5 };
 
 /* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the
  * fastest.  For tools that write engine plans: what such a device computes depends on time. */
@@ -38,7 +42,7 @@ extern const char *const vt_device_precisions[];
 
 struct vt_device_opts {
 	enum vt_device_wish wish;
-	/* one of vt_device_precisions; NULL or "default": f32 on the CPU, bf16 on a GPU */
+	/* one of vt_segment_precisions; NULL or "default": f32 on the CPU, bf16 on a GPU */
 	const char *precision;
 	/* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
 	const char *engines;

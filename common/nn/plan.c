@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/nn/cpu/conv_rows.h"
+#include "common/nn/cpu/int8.h"
+#include "common/nn/int8.h"
 
 /* One array and the span of steps it must live: forward of node i is step i, its backward is
  * step 2 n - 1 - i. */
@@ -218,6 +220,10 @@ static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int 
 
 	if (opts->stored)
 		return opts->training ? size_of(p, opts, n->shape, false) : 0;
+	if (opts->int8 && vt_int8_takes(g, i))
+		return (vt_int8_input_bytes(&n->conv, g->node[n->in[0]].shape, n->shape) +
+			       sizeof(float) - 1) /
+			sizeof(float);
 	if (n->op == VT_OP_CONV && !p->rows)
 		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape,
 			opts->training);
@@ -440,7 +446,8 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 		vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
 	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
-	p->rows = !v.training && !v.device && !opts->any_level && rows_pay(p, &v);
+	p->rows = !v.training && !v.device && !opts->any_level && !opts->int8 && !opts->observed &&
+		rows_pay(p, &v);
 	lay_out(p, &v, opts);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t need = p->live[i] ? scratch_of(p, g, i, opts) : 0;
@@ -449,6 +456,10 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	}
 	for (int i = 0; i < g->n_weights; i++)
 		p->weights += g->weight[i].n;
+	for (int i = 0; opts->int8 && i < g->n_nodes; i++)
+		p->int8 += p->live[i] && vt_int8_takes(g, i)
+			? vt_int8_weight_bytes(&g->node[i].conv, g->node[g->node[i].in[0]].shape.c)
+			: 0;
 	return 0;
 }
 
@@ -468,7 +479,8 @@ void vt_plan_release(struct vt_plan *p)
 
 size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 {
-	return (p->arena + p->scratch) * p->unit + (training ? 2 : 1) * p->weights * sizeof(float);
+	return (p->arena + p->scratch) * p->unit + p->int8 +
+		(training ? 2 : 1) * p->weights * sizeof(float);
 }
 
 /* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of

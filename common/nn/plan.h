@@ -31,6 +31,7 @@ struct vt_plan {
 	/* units; a device's scratch is the largest array, for gradients that are added */
 	size_t arena, scratch;
 	size_t weights;          /* scalars, trainable or not */
+	size_t int8;             /* bytes of weights as whole numbers */
 	struct vt_fusion fusion; /* of a device's plan, else no arrays */
 };
 

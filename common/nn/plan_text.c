@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/nn/cpu/winograd.h"
+#include "common/nn/int8.h"
 #include "common/nn/plan.h"
 
 static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add", "concat",
@@ -23,14 +24,16 @@ static double work_of(const struct vt_graph *g, int i)
 }
 
 /* " w424": the convolution is computed as winograd.h says, with the forms F(4, 3), F(2, 3) and F(4,
- * 3) on z, y and x; " w555" is F(2, 5). */
+ * 3) on z, y and x; " w555" is F(2, 5); " int8": on whole numbers. */
 static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p,
 	const struct vt_node *n)
 {
 	int form[3];
 
 	out[0] = '\0';
-	if (n->op == VT_OP_CONV && !p->rows && !p->device &&
+	if (p->int8 && vt_int8_takes(g, (int)(n - g->node)))
+		snprintf(out, 8, " int8");
+	else if (n->op == VT_OP_CONV && !p->rows && !p->device &&
 		vt_winograd_takes(&n->conv, g->node[n->in[0]].shape.c, n->shape, form))
 		snprintf(out, 8, " w%d%d%d", form[0], form[1], form[2]);
 }
@@ -111,6 +114,13 @@ static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struc
 		weights_of(g, i), 2 * work_of(g, i) / 1e6, value, grad, back);
 }
 
+static const char *precision_text(const struct vt_plan *p, const struct vt_session_opts *opts)
+{
+	if (p->int8)
+		return "int8";
+	return opts->any_level ? "auto, room for all levels" : vt_level_names[opts->level];
+}
+
 int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err)
 {
@@ -131,8 +141,7 @@ int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_s
 		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n",
 			opts->stored, opts->recompute ? ", recompute" : "");
 	else
-		vt_buf_printf(out, "precision %s, layout %s%s\n",
-			opts->any_level ? "auto, room for all levels" : vt_level_names[opts->level],
+		vt_buf_printf(out, "precision %s, layout %s%s\n", precision_text(&p, opts),
 			p.rows ? "rows" : "blocks of 8 channels",
 			opts->recompute ? ", recompute" : "");
 	vt_buf_printf(out,

@@ -99,6 +99,8 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g,
 		goto fail;
 	}
 	rc = vt_plan_make(&s->plan, g, opts, err);
+	if (!rc && opts->int8)
+		rc = vt_int8_read(&s->int8, g, opts->int8, err);
 	if (rc)
 		goto fail;
 	rc = vt_plan_check_limit(&s->plan, g, opts, err);
@@ -130,6 +132,10 @@ void vt_session_free(struct vt_session *s)
 		free(s->mean[i]);
 		free(s->rstd[i]);
 	}
+	for (int i = 0; s->int8_weights && i < s->g->n_nodes; i++)
+		vt_int8_weights_release(&s->int8_weights[i]);
+	free(s->int8_weights);
+	vt_int8_free(s->int8, s->g);
 	free(s->mean);
 	free(s->rstd);
 	free(s->weight);
@@ -145,6 +151,53 @@ void vt_session_set_level(struct vt_session *s, enum vt_level level)
 {
 	assert(!s->remote && s->opts.any_level && level <= VT_LEVEL_BF16);
 	s->opts.level = level;
+}
+
+void vt_session_observe(struct vt_session *s, vt_observe_fn fn, void *observer)
+{
+	assert(s->opts.observed && !s->remote);
+	s->observe = fn;
+	s->observer = observer;
+}
+
+static int check_weight_scales(const struct vt_weight *w, const struct vt_int8_scales *q,
+	struct vt_err *err)
+{
+	size_t each = w->n / (size_t)w->dims[0];
+
+	for (int o = 0; o < q->n; o++)
+		if (q->weights[o] != vt_int8_weight_scale(w->value + (size_t)o * each, each))
+			return vt_err_set(err, VT_EDATA,
+				"int8 scales of %s: that of output %d is not of these weights; "
+				"make them again with quantize",
+				w->name, o);
+	return 0;
+}
+
+int vt_session_take_int8(struct vt_session *s, struct vt_err *err)
+{
+	int rc = 0;
+
+	assert(s->int8 && !s->int8_weights);
+	for (int w = 0; !rc && w < s->g->n_weights; w++)
+		if (s->int8[w].weights)
+			rc = check_weight_scales(&s->weight[w], &s->int8[w], err);
+	if (rc)
+		return rc;
+	s->int8_weights = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->int8_weights));
+	for (int i = 0; i < s->g->n_nodes; i++) {
+		const struct vt_node *n = &s->g->node[i];
+		const struct vt_int8_scales *q;
+
+		if (!s->plan.live[i] || !vt_int8_takes(s->g, i))
+			continue;
+		q = &s->int8[n->weight[0]];
+		vt_int8_weights_make(&s->int8_weights[i], &n->conv, s->g->node[n->in[0]].shape.c,
+			s->weight[n->weight[0]].value,
+			n->weight[1] < 0 ? NULL : s->weight[n->weight[1]].value, q->scale, q->zero,
+			q->weights);
+	}
+	return 0;
 }
 
 int vt_session_n_weights(const struct vt_session *s)

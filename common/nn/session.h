@@ -22,6 +22,7 @@
 #include "common/nn/precision.h"
 
 struct vt_device;
+struct vt_json;
 struct vt_loss;
 struct vt_remote;
 
@@ -44,6 +45,11 @@ struct vt_session_opts {
 	enum vt_level level;
 	/* the CPU: room for `level` and every more precise one, for vt_session_set_level */
 	bool any_level;
+	/* inference on the CPU: scales as int8.h has them, for convolutions on whole numbers;
+	 * NULL: none.  Read by vt_session_new, and not needed afterwards */
+	const struct vt_json *int8;
+	/* inference on the CPU: vt_session_observe may be called */
+	bool observed;
 	/* bytes of a stored value where the plan is a device's: 2 or 4; 0: the CPU's.  A device
 	 * sets its own */
 	int stored;
@@ -120,6 +126,15 @@ int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *g,
 /* Names the plan: 16 hex digits, FNV-1a of its text and of every layer's settings. */
 int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err);
+
+/* With opts.observed: fn is shown what each convolution reads, in blocks of eight channels, before
+ * it is computed. */
+typedef void (*vt_observe_fn)(void *observer, int node, const float *x, struct vt_shape s);
+void vt_session_observe(struct vt_session *s, vt_observe_fn fn, void *observer);
+
+/* After the weights of a session with opts.int8 were set, before its first pass: VT_EDATA where
+ * the scales are not theirs.  What is written to kernels later does not count. */
+int vt_session_take_int8(struct vt_session *s, struct vt_err *err);
 
 /* Name of the kernels in use: "portable", "avx2", "avx512", or the device's backend. */
 const char *vt_session_isa(const struct vt_session *s);

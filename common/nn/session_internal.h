@@ -3,7 +3,9 @@
 #define COMMON_NN_SESSION_INTERNAL_H
 
 #include "common/nn/backend.h"
+#include "common/nn/cpu/int8.h"
 #include "common/nn/cpu/ops.h"
+#include "common/nn/int8.h"
 #include "common/nn/plan.h"
 #include "common/nn/session.h"
 
@@ -18,6 +20,12 @@ struct vt_session {
 	uint64_t step;
 	/* in the backward pass: values are where the plan's `back` says */
 	bool backward;
+	/* with opts.int8: scales by weight, and [nodes] what the kernels multiply with, w ==
+	 * NULL of nodes that are not taken */
+	struct vt_int8_scales *int8;
+	struct vt_int8_weights *int8_weights;
+	vt_observe_fn observe;
+	void *observer;
 	struct vt_remote *remote; /* the other half on a device; then there is no arena here */
 };
 

@@ -69,7 +69,17 @@ static void forward_conv(struct vt_session *s, int i)
 	struct vt_conv_run run = conv_run(s, n);
 
 	run.fused = f.n ? &f : NULL;
-	if (s->plan.rows)
+	if (s->observe)
+		s->observe(s->observer, i, x.p, x.s);
+	if (s->int8 && s->int8_weights[i].w)
+		vt_int8_conv(&(struct vt_int8_run){ .k = s->k,
+				     .i8 = vt_int8_kernels_for(s->k),
+				     .c = &n->conv,
+				     .w = &s->int8_weights[i],
+				     .fused = run.fused,
+				     .room = (uint8_t *)s->scratch },
+			x, y);
+	else if (s->plan.rows)
 		vt_rows_conv(&run, x, y);
 	else
 		vt_cpu_conv_forward(&run, x, y);
@@ -193,6 +203,7 @@ void vt_session_forward(struct vt_session *s, uint64_t step)
 		vt_remote_forward(s->remote, step);
 		return;
 	}
+	assert(!s->int8 || s->int8_weights);
 	s->step = step;
 	for (int i = 0; i < s->g->n_nodes; i++)
 		if (s->plan.live[i] && s->plan.host[i] == i)

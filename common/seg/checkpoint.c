@@ -203,6 +203,31 @@ void vt_checkpoint_close(struct vt_checkpoint *c)
 	*c = (struct vt_checkpoint){ .json = NULL };
 }
 
+/* The scales that quantize found for these weights. */
+static int int8_scales(const struct vt_json **out, const struct vt_checkpoint *c, const char *dir,
+	const char *which, struct vt_err *err)
+{
+	const struct vt_json *int8 = vt_json_get(c->json, "int8");
+	const char *of = vt_json_text(vt_json_get(int8, "weights"), "");
+
+	*out = vt_json_get(int8, "layers");
+	if (!int8)
+		return vt_err_set(err, VT_EDATA,
+			"%s/checkpoint.json: holds no scales for --precision int8; make them with "
+			"quantize, and give its output",
+			dir);
+	if (!*out || (*out)->type != VT_JSON_OBJECT)
+		return vt_err_set(err, VT_EDATA,
+			"%s/checkpoint.json: /int8/layers must be an object; quantize writes it",
+			dir);
+	if (strcmp(of, which))
+		return vt_err_set(err, VT_EDATA,
+			"%s/checkpoint.json: /int8 is of the weights \"%s\", not of \"%s\"; choose "
+			"those, or run quantize with --weights %s",
+			dir, of, which, which);
+	return 0;
+}
+
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,
 	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
 	struct vt_err *err)
@@ -211,19 +236,30 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), n,
 		c->n_channels, c->n_outputs, { size[0], size[1], size[2] } };
 	char *path = vt_asprintf("%s/%s.safetensors", dir, which);
+	const struct vt_json *int8 = NULL;
 	int rc = vt_fs_exists(path) ? 0 : weights_missing(dir, which, err);
 
 	*s = NULL;
 	*g = NULL;
+	if (!rc && c->int8)
+		rc = int8_scales(&int8, c, dir, which, err);
 	if (!rc)
 		rc = vt_model_build(g, &r, err);
 	if (!rc && !c->classes)
 		rc = vt_checkpoint_check_head(*g, size, err);
 	if (!rc)
 		rc = vt_session_new(s, *g,
-			&(struct vt_session_opts){ .blank = true, .device = device }, err);
+			&(struct vt_session_opts){ .blank = true,
+				.device = device,
+				.int8 = int8,
+				.observed = c->observed },
+			err);
 	if (!rc)
 		rc = vt_weights_load(*s, path, NULL, NULL, err);
+	if (!rc && int8)
+		rc = vt_session_take_int8(*s, err);
+	if (rc && int8)
+		vt_err_prefix(err, "%s", dir);
 	if (rc) {
 		vt_session_free(*s);
 		vt_graph_free(*g);

@@ -18,6 +18,9 @@ struct vt_checkpoint {
 	/* regions exclude each other; output 0 is "none", so there is one more than regions */
 	bool softmax;
 	bool classes; /* one answer for a whole scan: outputs are the manifest's classes */
+	/* of the sessions made from now on: convolutions on whole numbers, by the scales that
+	 * quantize wrote; vt_session_observe may be called.  Set by the caller; on the CPU */
+	bool int8, observed;
 };
 
 /* VT_EDATA, with file and pointer, unless channels and regions are those of the manifest it holds
@@ -36,7 +39,8 @@ int vt_checkpoint_fold(const struct vt_checkpoint *c);
 bool vt_checkpoint_learned(const struct vt_checkpoint *c, const char *subject);
 
 /* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device
- * (NULL: the CPU) and loads which = "best" or "last".  *g must outlive *s. */
+ * (NULL: the CPU) and loads which = "best" or "last".  *g must outlive *s.  With c->int8 VT_EDATA
+ * where the checkpoint has no scales of these weights. */
 int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,
 	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
 	struct vt_err *err);

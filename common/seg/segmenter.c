@@ -131,6 +131,8 @@ int vt_segmenter_open(struct vt_segmenter **out, const char *model,
 		rc = open_member(s, dirs.v[i], o->allow, err);
 	if (!rc)
 		order_by_group(s);
+	for (size_t i = 0; i < s->n; i++)
+		s->member[i].checkpoint.int8 = o->int8;
 	for (size_t i = 0; !rc && i < s->n; i++)
 		rc = vt_checkpoint_session(&s->member[i].graph, &s->session[i],
 			&s->member[i].checkpoint, s->member[i].dir, o->weights,

@@ -28,6 +28,7 @@ struct vt_segmenter_opts {
 	const char *weights;      /* "best" or "last" */
 	struct vt_device *device; /* NULL: the CPU */
 	const char *allow;        /* contract.h: what may differ */
+	bool int8;                /* on the CPU, by the scales that quantize wrote */
 };
 
 struct vt_member {

@@ -1,0 +1,358 @@
+/* The input is quantized once, with its padding around it, so that no tap is cut; a task then
+ * takes some rows of the result, all outputs of them: positions are listed in groups, and a tile
+ * takes the next ones whatever row they lie in.  The last tile repeats a group that it has. */
+#include "common/nn/cpu/int8.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/parallel.h"
+#include "common/nn/cpu/fuse.h"
+
+/* of a task: its inputs and outputs stay in the second-level cache, the weights are read for
+ * enough of them */
+enum { POSITIONS = 512 };
+
+/* --- which kernels ------------------------------------------------------- */
+
+#if defined(__x86_64__)
+static bool runs_vnni(void)
+{
+	__builtin_cpu_init();
+	return vt_kernels_named("avx512") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+const struct vt_int8_kernels *vt_int8_kernels_named(const char *name)
+{
+#if defined(__x86_64__)
+	if (!strcmp(name, "vnni"))
+		return runs_vnni() ? &vt_int8_vnni : NULL;
+	if (!strcmp(name, "avx2"))
+		return vt_kernels_named("avx2") ? &vt_int8_avx2 : NULL;
+#endif
+	return strcmp(name, "portable") ? NULL : &vt_int8_portable;
+}
+
+const struct vt_int8_kernels *vt_int8_kernels_for(const struct vt_kernels *k)
+{
+	const struct vt_int8_kernels *i8 = NULL;
+
+	if (!strcmp(k->name, "avx512"))
+		i8 = vt_int8_kernels_named("vnni");
+	if (!i8 && strcmp(k->name, "portable"))
+		i8 = vt_int8_kernels_named("avx2");
+	return i8 ? i8 : &vt_int8_portable;
+}
+
+/* --- numbers ------------------------------------------------------------- */
+
+/* To nearest, ties to even, of |v| below 2^22. */
+static int nearest(float v)
+{
+	const float shift = 12582912.0f; /* 1.5 2^23: what is added has no fraction left */
+
+	return (int)((v + shift) - shift);
+}
+
+uint8_t vt_int8_of(float x, float inverse, int zero)
+{
+	float v = x * inverse, low = (float)-zero, high = (float)(255 - zero);
+
+	v = v > low ? v : low;
+	v = v < high ? v : high;
+	return (uint8_t)(nearest(v) + zero);
+}
+
+int8_t vt_int8_weight(float w, float scale)
+{
+	float v = w / scale;
+
+	v = v > -127.0f ? v : -127.0f;
+	v = v < 127.0f ? v : 127.0f;
+	return (int8_t)nearest(v);
+}
+
+bool vt_int8_fits(int c_in, int taps)
+{
+	return (int64_t)c_in * taps * 255 * 127 <= INT32_MAX;
+}
+
+/* --- weights ------------------------------------------------------------- */
+
+static size_t taps_of(const struct vt_conv *c)
+{
+	return (size_t)c->k * (size_t)c->k * (size_t)c->k;
+}
+
+static size_t vectors_of(int channels)
+{
+	return ((size_t)channels + VT_INT8_VECTOR - 1) / VT_INT8_VECTOR;
+}
+
+static size_t steps_of(int channels)
+{
+	return ((size_t)channels + 3) / 4;
+}
+
+size_t vt_int8_weight_bytes(const struct vt_conv *c, int c_in)
+{
+	return vectors_of(c->out_c) * VT_INT8_VECTOR *
+		(taps_of(c) * steps_of(c_in) * 4 + sizeof(int32_t) + 2 * sizeof(float));
+}
+
+struct packing {
+	const struct vt_int8_weights *to;
+	const float *w, *weight_scale;
+	int c_in, c_out;
+};
+
+static void pack_output(void *ctx, size_t o)
+{
+	const struct packing *p = ctx;
+	const struct vt_int8_weights *t = p->to;
+	size_t vector = o / VT_INT8_VECTOR, lane = o % VT_INT8_VECTOR, taps = t->taps;
+	int8_t *to = t->w + vector * taps * t->steps * 4 * VT_INT8_VECTOR + lane * 4;
+	const float *w = p->w + o * (size_t)p->c_in * taps;
+	uint32_t sum = 0; /* modulo 2^32, as instructions add */
+
+	for (size_t i = 0; i < (size_t)p->c_in; i++)
+		for (size_t k = 0; k < taps; k++) {
+			int8_t q = vt_int8_weight(w[i * taps + k], p->weight_scale[o]);
+
+			to[(k * t->steps + i / 4) * 4 * VT_INT8_VECTOR + i % 4] = q;
+			sum += (uint32_t)q;
+		}
+	t->start[o] = (int32_t)(0 - (uint32_t)t->zero * sum);
+}
+
+void vt_int8_weights_make(struct vt_int8_weights *to, const struct vt_conv *c, int c_in,
+	const float *w, const float *bias, float scale, int zero, const float *weight_scale)
+{
+	size_t lanes = vectors_of(c->out_c) * VT_INT8_VECTOR;
+
+	assert(vt_int8_fits(c_in, (int)taps_of(c)) && !c->transposed);
+	*to = (struct vt_int8_weights){ .vectors = vectors_of(c->out_c),
+		.taps = taps_of(c),
+		.steps = steps_of(c_in),
+		.inverse = 1.0f / scale,
+		.zero = zero };
+	to->w = vt_xcalloc(lanes * to->taps * to->steps, 4);
+	to->start = vt_xcalloc(lanes, sizeof(*to->start));
+	to->scale = vt_xcalloc(lanes, sizeof(*to->scale));
+	to->bias = vt_xcalloc(lanes, sizeof(*to->bias));
+	for (int o = 0; o < c->out_c; o++) {
+		to->scale[o] = scale * weight_scale[o];
+		to->bias[o] = bias ? bias[o] : 0.0f;
+	}
+	vt_parallel_for((size_t)c->out_c, pack_output,
+		&(struct packing){ to, w, weight_scale, c_in, c->out_c });
+}
+
+void vt_int8_weights_release(struct vt_int8_weights *w)
+{
+	free(w->w);
+	free(w->start);
+	free(w->scale);
+	free(w->bias);
+	*w = (struct vt_int8_weights){ .w = NULL };
+}
+
+/* --- the quantized input ------------------------------------------------- */
+
+/* The padded volume: `pad` before, and behind it what the last output reads. */
+struct padded {
+	size_t d, h, w, channels, bytes; /* bytes of one item */
+};
+
+static size_t edge_of(const struct vt_conv *c, int in, int out)
+{
+	int reach = c->stride * (out - 1) + c->dilation * (c->k - 1) + 1;
+
+	return (size_t)(reach > in + c->pad ? reach : in + c->pad);
+}
+
+static struct padded padded_of(const struct vt_conv *c, struct vt_shape x, struct vt_shape y)
+{
+	struct padded p = { edge_of(c, x.d, y.d), edge_of(c, x.h, y.h), edge_of(c, x.w, y.w),
+		(size_t)vt_blocks(x.c) * VT_LANES, 0 };
+
+	p.bytes = p.d * p.h * p.w * p.channels;
+	return p;
+}
+
+/* Groups read up to three positions behind the last. */
+size_t vt_int8_input_bytes(const struct vt_conv *c, struct vt_shape x, struct vt_shape y)
+{
+	struct padded p = padded_of(c, x, y);
+
+	return (size_t)x.n * p.bytes + 4 * (size_t)c->stride * p.channels + 64;
+}
+
+struct quantizing {
+	const struct vt_int8_run *r;
+	struct vt_view x;
+	struct padded p;
+};
+
+static void quantize_row(const struct quantizing *q, uint8_t *to, size_t n, size_t z, size_t y)
+{
+	struct vt_shape s = q->x.s;
+	const struct vt_int8_weights *w = q->r->w;
+	size_t pad = (size_t)q->r->c->pad, c = q->p.channels, width = (size_t)s.w;
+
+	memset(to, w->zero, pad * c);
+	for (size_t b = 0; b < (size_t)vt_blocks(s.c); b++)
+		q->r->i8->quantize(to + pad * c + b * VT_LANES, c,
+			q->x.p +
+				(((n * (size_t)vt_blocks(s.c) + b) * (size_t)s.d + z) *
+						(size_t)s.h +
+					y) *
+					width * VT_LANES,
+			width, w->inverse, w->zero);
+	memset(to + (pad + width) * c, w->zero, (q->p.w - pad - width) * c);
+}
+
+static void quantize_plane(void *ctx, size_t plane)
+{
+	const struct quantizing *q = ctx;
+	struct vt_shape s = q->x.s;
+	size_t n = plane / q->p.d, z = plane % q->p.d, pad = (size_t)q->r->c->pad,
+	       row = q->p.w * q->p.channels;
+	uint8_t *to = q->r->room + n * q->p.bytes + z * q->p.h * row;
+
+	for (size_t y = 0; y < q->p.h; y++, to += row)
+		if (z < pad || z >= pad + (size_t)s.d || y < pad || y >= pad + (size_t)s.h)
+			memset(to, q->r->w->zero, row);
+		else
+			quantize_row(q, to, n, z - pad, y - pad);
+}
+
+void vt_int8_quantize(const struct vt_int8_run *r, struct vt_view x, struct vt_shape y)
+{
+	struct quantizing q = { r, x, padded_of(r->c, x.s, y) };
+
+	vt_parallel_for((size_t)x.s.n * q.p.d, quantize_plane, &q);
+}
+
+/* --- products ------------------------------------------------------------ */
+
+struct job {
+	const struct vt_int8_run *r;
+	struct padded p;
+	struct vt_view y;
+	size_t *tap;
+	size_t rows, groups; /* of an item's d h rows, in so many groups */
+};
+
+/* The rows of one task, and where it is among their positions. */
+struct walk {
+	size_t n, row, end, x;
+};
+
+/* The next group of at most `each` positions of a row. */
+static void next_group(const struct job *j, struct walk *w, struct vt_int8_tile *t, int g, int each)
+{
+	struct vt_shape s = j->y.s;
+	size_t stride = (size_t)j->r->c->stride, z = w->row / (size_t)s.h, y = w->row % (size_t)s.h,
+	       left = (size_t)s.w - w->x;
+
+	t->x[g] = j->r->room + w->n * j->p.bytes +
+		((z * stride * j->p.h + y * stride) * j->p.w + w->x * stride) * j->p.channels;
+	t->y[g] = j->y.p +
+		(w->n * (size_t)vt_blocks(s.c) * vt_voxels(s) + w->row * (size_t)s.w + w->x) *
+			VT_LANES;
+	t->count[g] = left < (size_t)each ? (int)left : each;
+	w->x += (size_t)t->count[g];
+	if (w->x == (size_t)s.w) {
+		w->x = 0;
+		w->row++;
+	}
+}
+
+/* Vectors v and, if there are two, v + 1 at the task's positions. */
+static void vectors_task(const struct job *j, struct walk w, size_t v, int vectors)
+{
+	const struct vt_int8_weights *k = j->r->w;
+	size_t each_vector = k->taps * k->steps * 4 * VT_INT8_VECTOR, lane = v * VT_INT8_VECTOR,
+	       block = vt_voxels(j->y.s) * VT_LANES;
+	struct vt_int8_tile t = { .step = (size_t)j->r->c->stride * j->p.channels,
+		.tap = j->tap,
+		.taps = (int)k->taps,
+		.steps = (int)k->steps,
+		.w = k->w + v * each_vector,
+		.w_vector = each_vector,
+		.vectors = vectors,
+		.start = k->start + lane,
+		.scale = k->scale + lane,
+		.bias = k->bias + lane,
+		.y_block = block,
+		.y_step = VT_LANES,
+		.blocks = vt_blocks(j->y.s.c) - (int)(2 * v) };
+
+	while (w.row < w.end) {
+		for (int g = 0; g < VT_INT8_GROUPS; g++) {
+			if (w.row < w.end) {
+				next_group(j, &w, &t, g, vectors == 1 ? 4 : 2);
+				t.y[g] += 2 * v * block;
+				continue;
+			}
+			t.x[g] = t.x[g - 1];
+			t.y[g] = t.y[g - 1];
+			t.count[g] = 0;
+		}
+		j->r->i8->tile(&t);
+	}
+}
+
+static void multiply_task(void *ctx, size_t task)
+{
+	const struct job *j = ctx;
+	struct vt_shape s = j->y.s;
+	size_t group = task % j->groups, n = task / j->groups, vectors = j->r->w->vectors;
+	struct walk w = { n, j->rows * group / j->groups, j->rows * (group + 1) / j->groups, 0 };
+
+	for (size_t v = 0; v < vectors; v += 2)
+		vectors_task(j, w, v, v + 1 < vectors ? 2 : 1);
+	for (int b = 0; j->r->fused && b < vt_blocks(s.c); b++) {
+		size_t at = ((n * (size_t)vt_blocks(s.c) + (size_t)b) * vt_voxels(s) +
+				    w.row * (size_t)s.w) *
+			VT_LANES;
+
+		vt_fused_blocked(j->r->k, j->r->fused, b, j->y.p + at, at,
+			(w.end - w.row) * (size_t)s.w);
+	}
+}
+
+static void set_taps(size_t *tap, const struct vt_conv *c, const struct padded *p)
+{
+	size_t k = (size_t)c->k, d = (size_t)c->dilation;
+
+	for (size_t z = 0; z < k; z++)
+		for (size_t y = 0; y < k; y++)
+			for (size_t x = 0; x < k; x++)
+				*tap++ = ((z * d * p->h + y * d) * p->w + x * d) * p->channels;
+}
+
+void vt_int8_multiply(const struct vt_int8_run *r, struct vt_shape x, struct vt_view y)
+{
+	struct job j = { .r = r,
+		.p = padded_of(r->c, x, y.s),
+		.y = y,
+		.tap = vt_xcalloc(r->w->taps, sizeof(*j.tap)),
+		.rows = (size_t)y.s.d * (size_t)y.s.h };
+
+	j.groups = (j.rows * (size_t)y.s.w + POSITIONS - 1) / POSITIONS;
+	j.groups = j.groups < j.rows ? j.groups : j.rows;
+	set_taps(j.tap, r->c, &j.p);
+	vt_parallel_for((size_t)y.s.n * j.groups, multiply_task, &j);
+	free(j.tap);
+}
+
+void vt_int8_conv(const struct vt_int8_run *r, struct vt_view x, struct vt_view y)
+{
+	vt_int8_quantize(r, x, y.s);
+	vt_int8_multiply(r, x.s, y);
+}

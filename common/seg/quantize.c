@@ -1,0 +1,153 @@
+#include "common/seg/quantize.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/seg/contract.h"
+
+struct quantizing {
+	const struct vt_quantize_opts *o;
+	struct vt_checkpoint c;
+	struct vt_graph *graph;
+	struct vt_session *session; /* f32, shows the finder what convolutions read */
+	struct vt_int8_finder *finder;
+};
+
+static bool is_validation(const struct vt_checkpoint *c, const char *subject)
+{
+	const struct vt_json *list = vt_json_pointer(c->json, "/subjects/validation");
+
+	for (size_t i = 0; i < vt_json_length(list); i++)
+		if (!strcmp(vt_json_text(list->item[i], ""), subject))
+			return true;
+	return false;
+}
+
+/* A test subject is never looked at, whatever is asked. */
+static bool is_chosen(const struct quantizing *q, const struct vt_patch_file *f)
+{
+	return is_validation(&q->c, f->subject) || (q->o->any_subject && !f->test);
+}
+
+static int look_at(struct quantizing *q, const struct vt_patch_file *f, struct vt_err *err)
+{
+	struct vt_prediction *p = NULL;
+	char *who = vt_asprintf("subject %s", f->subject);
+	int rc = vt_contract_admits(q->c.json, f->header, who, q->o->allow, err);
+
+	free(who);
+	if (!rc)
+		rc = vt_predict_begin(&p, &q->session, 1, q->c.softmax, f,
+			&(struct vt_predict_opts){ .overlap = 0 }, err);
+	vt_predict_free(p);
+	return rc;
+}
+
+static int look_at_all(struct quantizing *q, const struct vt_dataset *d, struct vt_strs *subjects,
+	struct vt_err *err)
+{
+	size_t chosen = 0, most;
+	int rc = 0;
+
+	for (size_t i = 0; i < d->n; i++)
+		chosen += is_chosen(q, &d->file[i]);
+	if (!chosen)
+		return vt_err_set(err, VT_EDATA,
+			"none of the containers is of a validation subject of the checkpoint; give "
+			"the --patches that it was trained with, or look at any but test subjects "
+			"with --subjects any");
+	most = q->o->most && q->o->most < chosen ? q->o->most : chosen;
+	vt_progress_begin("quantize", "subject", most);
+	for (size_t i = 0; !rc && i < d->n && subjects->n < most; i++) {
+		if (!is_chosen(q, &d->file[i]))
+			continue;
+		rc = look_at(q, &d->file[i], err);
+		vt_strs_add(subjects, d->file[i].subject);
+		vt_progress_step(subjects->n, "subject=\"%s\"", d->file[i].subject);
+	}
+	vt_progress_end();
+	return rc;
+}
+
+static int write_json(const struct quantizing *q, const char *out, struct vt_json *layers,
+	const struct vt_strs *subjects, struct vt_err *err)
+{
+	struct vt_json *j = vt_json_copy(q->c.json), *int8 = vt_json_new(VT_JSON_OBJECT);
+	char *path = vt_path_join(out, "checkpoint.json");
+	struct vt_buf text = VT_BUF_INIT;
+	int rc;
+
+	vt_json_put_text(int8, "weights", q->o->weights);
+	if (q->o->tree)
+		vt_json_put_text(int8, "checkpoint", q->o->tree);
+	vt_json_put_text(int8, "range", vt_int8_ranges[q->o->range]);
+	vt_json_put(int8, "subjects", vt_json_new_texts(subjects));
+	vt_json_put(int8, "layers", layers);
+	vt_json_put(j, "int8", int8);
+	vt_json_pretty(&text, j);
+	vt_buf_char(&text, '\n');
+	rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
+	vt_buf_release(&text);
+	vt_json_free(j);
+	free(path);
+	return rc;
+}
+
+static int copy_file(const char *out, const char *model, const char *name, struct vt_err *err)
+{
+	char *from = vt_path_join(model, name), *to = vt_path_join(out, name);
+	int rc = vt_fs_exists(from) ? vt_fs_copy(from, to, 0644, err) : 0;
+
+	free(from);
+	free(to);
+	return rc;
+}
+
+static int write_all(const struct quantizing *q, const char *out, const char *model,
+	const struct vt_strs *subjects, struct vt_err *err)
+{
+	struct vt_json *layers = vt_int8_finder_scales(q->finder, q->session, q->o->range, err);
+	char *weights = vt_asprintf("%s.safetensors", q->o->weights);
+	int rc = layers ? write_json(q, out, layers, subjects, err) : err->code;
+
+	if (!rc)
+		rc = copy_file(out, model, weights, err);
+	if (!rc)
+		rc = copy_file(out, model, "history.csv", err);
+	free(weights);
+	return rc;
+}
+
+static int open_all(struct quantizing *q, const char *model, struct vt_err *err)
+{
+	int rc = vt_checkpoint_open(&q->c, model, err);
+
+	q->c.observed = true;
+	if (!rc)
+		rc = vt_checkpoint_session(&q->graph, &q->session, &q->c, model, q->o->weights, 1,
+			NULL, NULL, err);
+	if (rc)
+		return rc;
+	q->finder = vt_int8_finder_new(q->graph);
+	vt_session_observe(q->session, vt_int8_look, q->finder);
+	return 0;
+}
+
+int vt_quantize(const char *out, const char *model, const struct vt_dataset *d,
+	const struct vt_quantize_opts *o, struct vt_strs *subjects, struct vt_err *err)
+{
+	struct quantizing q = { .o = o };
+	int rc = open_all(&q, model, err);
+
+	if (!rc)
+		rc = look_at_all(&q, d, subjects, err);
+	if (!rc)
+		rc = write_all(&q, out, model, subjects, err);
+	vt_int8_finder_free(q.finder);
+	vt_session_free(q.session);
+	vt_graph_free(q.graph);
+	vt_checkpoint_close(&q.c);
+	return rc;
+}
