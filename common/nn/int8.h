@@ -21,6 +21,9 @@
 #include "common/base/json.h"
 #include "common/nn/session.h"
 
+/* the smallest of scales */
+#define VT_INT8_LEAST_SCALE 1e-18
+
 enum vt_int8_range { VT_INT8_LEAST_ERROR, VT_INT8_MAX };
 extern const char *const vt_int8_ranges[]; /* "error", "max", NULL */
 

@@ -47,40 +47,21 @@ const struct vt_int8_kernels *vt_int8_kernels_for(const struct vt_kernels *k)
 	return i8 ? i8 : &vt_int8_portable;
 }
 
-/* --- numbers ------------------------------------------------------------- */
+/* --- weights ------------------------------------------------------------- */
 
-/* To nearest, ties to even, of |v| below 2^22. */
-static int nearest(float v)
-{
-	const float shift = 12582912.0f; /* 1.5 2^23: what is added has no fraction left */
-
-	return (int)((v + shift) - shift);
-}
-
-uint8_t vt_int8_of(float x, float inverse, int zero)
-{
-	float v = x * inverse, low = (float)-zero, high = (float)(255 - zero);
-
-	v = v > low ? v : low;
-	v = v < high ? v : high;
-	return (uint8_t)(nearest(v) + zero);
-}
-
-int8_t vt_int8_weight(float w, float scale)
+static int8_t whole_weight(float w, float scale)
 {
 	float v = w / scale;
 
 	v = v > -127.0f ? v : -127.0f;
 	v = v < 127.0f ? v : 127.0f;
-	return (int8_t)nearest(v);
+	return (int8_t)vt_int8_nearest(v);
 }
 
 bool vt_int8_fits(int c_in, int taps)
 {
 	return (int64_t)c_in * taps * 255 * 127 <= INT32_MAX;
 }
-
-/* --- weights ------------------------------------------------------------- */
 
 static size_t taps_of(const struct vt_conv *c)
 {
@@ -120,7 +101,7 @@ static void pack_output(void *ctx, size_t o)
 
 	for (size_t i = 0; i < (size_t)p->c_in; i++)
 		for (size_t k = 0; k < taps; k++) {
-			int8_t q = vt_int8_weight(w[i * taps + k], p->weight_scale[o]);
+			int8_t q = whole_weight(w[i * taps + k], p->weight_scale[o]);
 
 			to[(k * t->steps + i / 4) * 4 * VT_INT8_VECTOR + i % 4] = q;
 			sum += (uint32_t)q;

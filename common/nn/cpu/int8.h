@@ -16,6 +16,24 @@
 
 #include "common/nn/cpu/ops.h"
 
+/* To nearest, ties to even, of |v| below 2^22. */
+static inline int vt_int8_nearest(float v)
+{
+	const float shift = 12582912.0f; /* 1.5 2^23: a sum with it has no fraction left */
+
+	return (int)((v + shift) - shift);
+}
+
+/* The definition, of one input. */
+static inline uint8_t vt_int8_of(float x, float inverse, int zero)
+{
+	float v = x * inverse, low = (float)-zero, high = (float)(255 - zero);
+
+	v = v > low ? v : low;
+	v = v < high ? v : high;
+	return (uint8_t)(vt_int8_nearest(v) + zero);
+}
+
 enum { VT_INT8_VECTOR = 16, VT_INT8_GROUPS = 6 };
 
 /* Outputs of one or two vectors at VT_INT8_GROUPS groups of positions: four with one vector, two
@@ -89,9 +107,5 @@ void vt_int8_quantize(const struct vt_int8_run *r, struct vt_view x, struct vt_s
 void vt_int8_multiply(const struct vt_int8_run *r, struct vt_shape x, struct vt_view y);
 /* Both. */
 void vt_int8_conv(const struct vt_int8_run *r, struct vt_view x, struct vt_view y);
-
-/* The definition, of one input and one weight. */
-uint8_t vt_int8_of(float x, float inverse, int zero);
-int8_t vt_int8_weight(float w, float scale);
 
 #endif
