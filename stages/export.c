@@ -278,7 +278,8 @@ static const struct vt_stage stage = {
 		 "the network's stride, and returns logits. The card says which subjects "
 		 "the checkpoint was made from, how their scans were prepared and how it "
 		 "scored. The weights are those of --weights in canonical form, so that "
-		 "equal checkpoints export equal bytes.",
+		 "equal checkpoints export equal bytes. Shells have a builtin of this name: in a "
+		 "shell, type `env export`.",
 	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
 	.in = in,
 	.params = params,
