@@ -38,7 +38,7 @@ git clone -q --no-hardlinks "$ROOT" "$where/tree"
 image build --pull-never --network host --build-arg DEBIAN=$debian --target cpu -t voxtrail "$where/tree" >"$T/log" 2>&1; ok $? "$SUITE: the image is built"
 c=$(image from --pull-never voxtrail 2>"$T/log")
 inside() { image run "$c" -- "$@" >"$T/log" 2>&1; }
-inside voxtrail --version && grep -qF "$(git -C "$ROOT" rev-parse HEAD)" "$T/log"; ok $? "its programs name the commit"
+inside voxtrail --version && grep -qF "$(git -C "$where/tree" rev-parse HEAD)" "$T/log"; ok $? "its programs name the commit"
 inside sh -c '[ "$(id -u):$(id -g)" = 65532:65532 ] && ! command -v gcc && [ -w /pfs/out ]'; ok $? "its user is 65532, who may write /pfs/out; no compiler is left in it"
 m=/usr/share/voxtrail/manifests/embedded.json
 inside sh -c "cd /tmp && make-cohort --out c --subjects 3 --seed 1 && skullstrip-normalize --scans c/scans --manifest $m --out n &&
