@@ -5,7 +5,7 @@ Every BIN is a build's bin folder; they take turns step by step, so that a machi
 step, exit status, seconds of processor time with all children, milliseconds a datum, and for `run` what is left of these without `cp`
 itself (started by posix_spawn, as often as there are datums, at most 2000); seconds of wall time; the largest process.  --kill: a run
 is killed by SIGKILL at half; then what the store knows, when the next run starts its first datum, and how many it ran.  Works in
-/dev/shm where there is one.  --stretch SECONDS: instead of all that, a run of the last BIN is stopped by SIGTERM after so long, and the
+/dev/shm where there is one.  --kill-only: that alone, which is one run to the end.  --stretch SECONDS: instead of all that, a run of the last BIN is stopped by SIGTERM after so long, and the
 next one too: what a datum costs with large tables, without waiting for all of them.  Three sizes take some ten minutes a build:
 --sizes 1000,10000,100000; or --sizes 100000 --stretch 30."""
 import argparse, json, os, resource, shutil, signal, subprocess, sys, tempfile, time
@@ -60,6 +60,7 @@ def killed(binary, work, n):
     p.stderr.read()
     p.wait()
     known = sum(len(f) for d, _, f in os.walk(f"{work}/killed/results"))
+    half = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     t, first, ran = time.time(), None, 0
     p = subprocess.Popen(run, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for one in p.stderr:
@@ -67,8 +68,11 @@ def killed(binary, work, n):
         if event.get("event") == "datum" and event.get("state") == "success":
             first = first or time.time() - t
             ran += 1
-    print(f"{n:7} {'':12} killed at half: {known} results known, then {ran} datums run ({known + ran - n} twice), the first done {first:.2f} s after the start,"
-        f" exit {p.wait()}", flush=True)
+    _, status, u = os.wait4(p.pid, 0)
+    wall = time.time() - t
+    print(f"{n:7} {'':12} killed at half ({half} MiB): {known} results known, then {ran} datums run ({known + ran - n} twice), the first done {first:.2f} s"
+        f" after the start, exit {os.waitstatus_to_exitcode(status)}, {wall:.0f} s wall, {1e3 * (u.ru_utime + u.ru_stime) / ran:.3f} ms a datum"
+        f" ({itself(work, 500):.3f} of them cp), {u.ru_maxrss >> 10} MiB", flush=True)
 
 
 def stretches(binary, work, n, seconds):
@@ -89,6 +93,7 @@ def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--sizes", default="1000")
     a.add_argument("--kill", action="store_true")
+    a.add_argument("--kill-only", action="store_true")
     a.add_argument("--stretch", type=float)
     a.add_argument("bins", nargs="+", metavar="BIN")
     a = a.parse_args()
@@ -101,6 +106,9 @@ def main():
                     f.write("x" * 60 + f"{i:010d}")
             with open(f"{work}/p.json", "w") as f:
                 json.dump(SPEC, f)
+            if a.kill_only:
+                killed(os.path.abspath(f"{a.bins[-1]}/voxtrail"), work, n)
+                continue
             if a.stretch:
                 stretches(os.path.abspath(f"{a.bins[-1]}/voxtrail"), work, n, a.stretch)
                 continue

@@ -190,7 +190,8 @@ int vt_csv_number(double *out, const struct vt_csv *table, size_t row, size_t co
 
 void vt_csv_quote(struct vt_buf *out, const char *text)
 {
-	if (!strpbrk(text, ",\"\r\n")) {
+	/* a byte order mark would be taken for the table's own */
+	if (!strpbrk(text, ",\"\r\n") && strncmp(text, "\xef\xbb\xbf", 3)) {
 		vt_buf_str(out, text);
 		return;
 	}

@@ -522,6 +522,7 @@ int vt_run_execute(struct vt_run *r, struct vt_err *err)
 	vt_run_heed_begin(r, &before);
 	r->active = vt_xcalloc((size_t)r->opts.jobs + 1, sizeof *r->active);
 	r->done = vt_xcalloc(GROUP + (size_t)r->opts.jobs, sizeof *r->done);
+	r->keepers.spared = &r->sweeper.pid;
 	r->keepers.dir = r->work = vt_path_join(vt_runner_dir(r->runner), "work");
 	loop(r, err);
 	vt_keepers_end(&r->keepers); /* with what an error leaves running */

@@ -172,6 +172,20 @@ static bool send_all(int fd, const char *bytes, size_t n)
 	return true;
 }
 
+/* Somebody killed it: what its program started is ours now, and ends. */
+static void bury(struct vt_keepers *k, const struct vt_keeper *dead)
+{
+	pid_t *spared = vt_xcalloc(k->n + 1, sizeof *spared);
+
+	while (waitpid(dead->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	spared[k->n] = k->spared ? *k->spared : 0;
+	for (size_t i = 0; i < k->n; i++)
+		spared[i] = k->v[i]->pid;
+	vt_orphans_end(spared, k->n + 1);
+	free(spared);
+}
+
 /* Closing the socket ends it. */
 static void remove_at(struct vt_keepers *k, size_t i)
 {
@@ -195,11 +209,13 @@ static bool raises_sigchld(int socket)
 static struct vt_keeper *make(struct vt_keepers *k, struct vt_err *err)
 {
 	const pid_t self = getpid();
-	char *root = vt_asprintf("%s/root.%zu", k->dir, k->made++);
+	char *root = vt_asprintf("%s/root.%zu", k->dir, k->made);
 	int pair[2] = { -1, -1 };
 	sigset_t all, before;
 	pid_t pid = -1;
 
+	if (!k->made++)
+		vt_orphans_adopt();
 	if (vt_fs_mkdirs(root, err) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) ||
 		!raises_sigchld(pair[0])) {
 		if (!err->code)
@@ -268,6 +284,8 @@ const struct vt_keeper *vt_keepers_ended(struct vt_keepers *keepers, int *status
 
 		if (got < 0)
 			continue;
+		if (!got)
+			bury(keepers, one);
 		one->busy = false;
 		one->leaves = answer.leaves;
 		*status = answer.status;

@@ -10,7 +10,8 @@
  * To fork a runner with large tables for each of many short programs costs more than the programs
  * do.  A keeper is forked once for each program that runs at the same time; requests and statuses
  * go over a socket.  Everything that vt_process_start promises holds: a program sees no other's
- * mounts or files in /, and nothing that it started is left when its status is here. */
+ * mounts or files in /, and nothing that it started is left when its status is here, also where
+ * somebody killed the keeper: this process adopts what is left then, and ends it. */
 #ifndef PIPELINES_RUNNER_KEEPER_H
 #define PIPELINES_RUNNER_KEEPER_H
 
@@ -22,6 +23,7 @@ struct vt_keepers {
 	const char *dir;      /* where their roots are mounted; outlives them */
 	struct vt_keeper **v; /* `n` of them, with a program or without */
 	size_t n, made;
+	const pid_t *spared; /* another child of this process, or what is 0; NULL: there is none */
 };
 
 /* Starts a program that has a log; its `root` is not looked at.  NULL with *err set if there is no

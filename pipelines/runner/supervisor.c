@@ -2,7 +2,8 @@
  * program leaves behind (a daemon, a session of its own).  When the program ends, when the
  * runner says so, or when the runner dies, it kills all that is left and only then gives the
  * program's status.  So a try is over when there is a status, and a killed runner leaves nothing
- * running.  A pid namespace would do the same, but every datum would see the same process ids, of
+ * running.  Who kills a supervisor takes the program along (its parent's death is a signal to it);
+ * what that one started is the runner's then, which adopts orphans, and ends there.  A pid namespace would do the same, but every datum would see the same process ids, of
  * which scripts and stores make names.
  *
  * The program is started by vfork(2): a supervisor may be a copy of a large runner, and nothing of
@@ -22,6 +23,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE = 100 }; /* tenths of a second for a process that does not die */
@@ -46,19 +48,50 @@ static pid_t parent_of(const char *pid)
 	return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
-static void kill_children(void)
+static bool is_one_of(pid_t pid, const pid_t *spared, size_t n)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < n && !found; i++)
+		found = spared[i] == pid;
+	return found;
+}
+
+/* How many children of ours there are but the spared ones; all are killed, and reaped if `reaping`
+ * (who does so knows of no other child to wait for). */
+static size_t kill_children(const pid_t *spared, size_t n, bool reaping)
 {
 	const pid_t self = getpid();
 	DIR *d = opendir("/proc");
+	size_t found = 0;
 
 	for (const struct dirent *e; d && (e = readdir(d));) {
 		long pid = strtol(e->d_name, NULL, 10);
 
-		if (pid > 1 && parent_of(e->d_name) == self)
-			kill((pid_t)pid, SIGKILL);
+		if (pid <= 1 || parent_of(e->d_name) != self || is_one_of((pid_t)pid, spared, n))
+			continue;
+		kill((pid_t)pid, SIGKILL);
+		if (!reaping || waitpid((pid_t)pid, NULL, WNOHANG) != (pid_t)pid)
+			found++;
 	}
 	if (d)
 		closedir(d);
+	return found;
+}
+
+void vt_orphans_adopt(void)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* What is killed may have had children, which become ours then: until a look finds none. */
+void vt_orphans_end(const pid_t *spared, size_t n)
+{
+	const struct timespec tick = { 0, 10000000 };
+	unsigned looks = 0;
+
+	while (kill_children(spared, n, true) && looks++ < 10 * PATIENCE)
+		nanosleep(&tick, NULL);
 }
 
 /* Reaps what ended; *status gets the program's.  False when there is no child any more. */
@@ -126,7 +159,7 @@ static void kill_all(struct vt_supervisor *s, pid_t program, bool *ended, int *s
 
 	for (; reap(program, ended, status) && i < PATIENCE; i++) {
 		kill(-program, SIGKILL);
-		kill_children();
+		kill_children(NULL, 0, false);
 		if (sigtimedwait(&s->awaited, NULL, &tick) == SIGTERM)
 			s->over = true;
 	}
