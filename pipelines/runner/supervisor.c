@@ -2,9 +2,10 @@
  * program leaves behind (a daemon, a session of its own).  When the program ends, when the
  * runner says so, or when the runner dies, it kills all that is left and only then gives the
  * program's status.  So a try is over when there is a status, and a killed runner leaves nothing
- * running.  Who kills a supervisor takes the program along (its parent's death is a signal to it);
- * what that one started is the runner's then, which adopts orphans, and ends there.  A pid namespace would do the same, but every datum would see the same process ids, of
- * which scripts and stores make names.
+ * running.  Who kills a supervisor takes the program along, which gets a signal at its parent's
+ * death; what that one started is the runner's then, which adopts orphans, and ends there.  A pid
+ * namespace would do the same, but every datum would see the same process ids, of which scripts
+ * and stores make names.
  *
  * The program is started by vfork(2): a supervisor may be a copy of a large runner, and nothing of
  * that is copied again for each program. */
