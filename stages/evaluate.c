@@ -145,11 +145,13 @@ static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, stru
 static int read_expected(struct vt_strs *out, const char *path, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
+	size_t mark;
 	int rc = path ? vt_fs_read(&text, path, 64u << 20, err) : 0;
 
 	if (!rc && text.len && memchr(text.data, 0, text.len))
 		rc = vt_err_set(err, VT_EDATA, "%s: holds NUL bytes; names, one a line", path);
-	for (const char *at = text.data; !rc && at && *at;) {
+	mark = text.len >= 3 && !memcmp(text.data, "\xef\xbb\xbf", 3) ? 3 : 0;
+	for (const char *at = text.data ? text.data + mark : NULL; !rc && at && *at;) {
 		size_t n = strcspn(at, "\r\n"), name = strcspn(at, "#\r\n");
 		char *word;
 

@@ -411,13 +411,26 @@ int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *
 	return rc;
 }
 
+/* A byte order mark of UTF-8, as some editors write it, says nothing; one of UTF-16 says that the
+ * text is not JSON as it is exchanged. */
+static int parse_file(struct vt_json **out, const struct vt_buf *text, const char *path,
+	struct vt_err *err)
+{
+	size_t mark = text->len >= 3 && !memcmp(text->data, "\xef\xbb\xbf", 3) ? 3 : 0;
+
+	if (text->len >= 2 &&
+		(!memcmp(text->data, "\xff\xfe", 2) || !memcmp(text->data, "\xfe\xff", 2)))
+		return vt_err_set(err, VT_EDATA, "%s: is UTF-16; save it as UTF-8", path);
+	return vt_json_parse(out, text->data + mark, text->len - mark, path, err);
+}
+
 int vt_json_read(struct vt_json **out, const char *path, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_read(&text, path, read_limit, err);
 
 	if (!rc)
-		rc = vt_json_parse(out, text.data, text.len, path, err);
+		rc = parse_file(out, &text, path, err);
 	vt_buf_release(&text);
 	return rc;
 }

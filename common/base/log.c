@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/json.h"
+#include "common/base/text_out.h"
 
 static const char *const level_name[] = { "", "debug", "info", "warn", "error" };
 
@@ -82,17 +83,32 @@ static bool is_number(const char *s, size_t n)
 	return i == n;
 }
 
-/* The quote that closes a value: the first behind which another key=value begins, else the last.
- * The text between may hold quotes. */
+/* Texts that a format puts in: quotes and backslashes are marked, so that none ends a value. */
+static void mark_quotes(struct vt_buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			vt_buf_char(out, '\\');
+		vt_buf_char(out, *text);
+	}
+}
+
+static char *without_marks(const char *value, size_t n)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		i += value[i] == '\\' && i + 1 < n;
+		vt_buf_char(&b, value[i]);
+	}
+	return vt_buf_detach(&b);
+}
+
 static const char *closing_quote(const char *p)
 {
-	for (const char *q = strstr(p, "\" "); q; q = strstr(q + 1, "\" ")) {
-		size_t key = strspn(q + 2, "abcdefghijklmnopqrstuvwxyz_0123456789");
-
-		if (key && q[2 + key] == '=')
-			return q;
-	}
-	return strrchr(p, '"');
+	while (*p && *p != '"')
+		p += 1 + (*p == '\\' && p[1]);
+	return *p ? p : NULL;
 }
 
 /* One value of key=value text: up to a space, or a double-quoted text without the quotes. */
@@ -126,7 +142,7 @@ static void pairs_to_json(struct vt_buf *out, const char *p)
 		}
 		vt_buf_printf(out, ",\"%.*s\":", (int)key, p);
 		p = take_value(p + key + 1, &value, &n);
-		text = vt_xstrndup(value, n);
+		text = without_marks(value, n);
 		if (is_number(value, n))
 			vt_buf_str(out, text);
 		else
@@ -180,8 +196,9 @@ void vt_log(enum vt_log_level level, const char *event, const char *fmt, ...)
 	if (level < sink.least)
 		return;
 	va_start(ap, fmt);
-	vt_buf_vprintf(&pairs, fmt, ap);
+	vt_buf_vsay_as(&pairs, mark_quotes, fmt, ap);
 	va_end(ap);
+	vt_buf_str(&pairs, "");
 	pthread_mutex_lock(&sink.lock);
 	write_event(level, event, pairs.data);
 	pthread_mutex_unlock(&sink.lock);
@@ -228,8 +245,9 @@ void vt_progress_step(size_t done, const char *fmt, ...)
 	pthread_mutex_lock(&sink.lock);
 	if (now - sink.drawn >= (form_now() == VT_LOG_TEXT ? 0.1 : 60.0) || done == sink.total) {
 		va_start(ap, fmt);
-		vt_buf_vprintf(&pairs, fmt, ap);
+		vt_buf_vsay_as(&pairs, mark_quotes, fmt, ap);
 		va_end(ap);
+		vt_buf_str(&pairs, "");
 		draw(done, pairs.data, now);
 	}
 	pthread_mutex_unlock(&sink.lock);

@@ -21,6 +21,7 @@ enum vt_log_form vt_log_form_of(const char *name);
 void vt_log_open(const char *stage, enum vt_log_form form, enum vt_log_level least);
 
 /* fmt yields space-separated key=value pairs; a value with spaces is written in double quotes.
+ * Quotes and backslashes of what a %s puts in get a backslash, so that no name ends a value.
  *      vt_log(VT_LOG_INFO, "subject", "id=\"%s\" voxels=%zu note=\"already stripped\"", id, n); */
 void vt_log(enum vt_log_level level, const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -121,38 +121,76 @@ static const char *precision_text(const struct vt_plan *p, const struct vt_sessi
 	return opts->any_level ? "auto, room for all levels" : vt_level_names[opts->level];
 }
 
-int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err)
+static void layers_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p)
 {
-	struct vt_plan p;
-	double work = 0;
-	int rc = vt_plan_make(&p, g, opts, err);
-
-	if (rc)
-		return rc;
 	vt_buf_printf(out, "%-5s %-8s %-28s %-24s %10s %12s %13s %13s\n", "layer", "reads", "what",
 		"shape (n,c,z,y,x)", "weights", "MFLOP", "offset", "gradient at");
 	for (int i = 0; i < g->n_nodes; i++)
-		if (p.live[i]) {
-			layer_line(out, g, &p, i);
+		if (p->live[i])
+			layer_line(out, g, p, i);
+}
+
+static void sum_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_plan *p,
+	const struct vt_session_opts *opts)
+{
+	double work = 0;
+
+	for (int i = 0; i < g->n_nodes; i++)
+		if (p->live[i])
 			work += work_of(g, i);
-		}
-	if (p.device)
+	if (p->device)
 		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n",
 			opts->stored, opts->recompute ? ", recompute" : "");
 	else
-		vt_buf_printf(out, "precision %s, layout %s%s\n", precision_text(&p, opts),
-			p.rows ? "rows" : "blocks of 8 channels",
+		vt_buf_printf(out, "precision %s, layout %s%s\n", precision_text(p, opts),
+			p->rows ? "rows" : "blocks of 8 channels",
 			opts->recompute ? ", recompute" : "");
 	vt_buf_printf(out,
 		"parameters %zu, forward %.2f GMAC%s, arena %.1f MiB, scratch %.1f MiB, total %.1f "
 		"MiB\n",
 		vt_graph_parameters(g), work / 1e9,
 		opts->training ? " (a training step is about three times that)" : "",
-		(double)(p.arena * p.unit) / 1048576, (double)(p.scratch * p.unit) / 1048576,
-		(double)vt_plan_bytes(&p, opts->training) / 1048576);
+		(double)(p->arena * p->unit) / 1048576, (double)(p->scratch * p->unit) / 1048576,
+		(double)vt_plan_bytes(p, opts->training) / 1048576);
+}
+
+static void name_of(char out[17], const struct vt_buf *text)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < text->len; i++)
+		h = (h ^ (unsigned char)text->data[i]) * 0x100000001b3u;
+	snprintf(out, 17, "%016llx", (unsigned long long)h);
+}
+
+/* The sum first, then its name, then the layers. */
+static int both_texts(struct vt_buf *out, char digest[17], const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err)
+{
+	struct vt_buf layers = VT_BUF_INIT, sum = VT_BUF_INIT, named = VT_BUF_INIT;
+	struct vt_plan p;
+	int rc = vt_plan_make(&p, g, opts, err);
+
+	if (rc)
+		return rc;
+	layers_text(&layers, g, &p);
+	sum_text(&sum, g, &p, opts);
+	vt_buf_printf(&named, "%s%s", layers.data, sum.data);
+	name_of(digest, &named);
+	vt_buf_printf(out, "%splan %s\n\n%s", sum.data, digest, layers.data);
+	vt_buf_release(&layers);
+	vt_buf_release(&sum);
+	vt_buf_release(&named);
 	vt_plan_release(&p);
 	return 0;
+}
+
+int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
+	struct vt_err *err)
+{
+	char digest[17];
+
+	return both_texts(out, digest, g, opts, err);
 }
 
 int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *g,
@@ -175,13 +213,8 @@ int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_sessi
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	uint64_t h = 0xcbf29ce484222325u;
-	int rc = vt_plan_text(&text, g, opts, err);
+	int rc = both_texts(&text, out, g, opts, err);
 
-	for (size_t i = 0; !rc && i < text.len; i++)
-		h = (h ^ (unsigned char)text.data[i]) * 0x100000001b3u;
 	vt_buf_release(&text);
-	if (!rc)
-		snprintf(out, 17, "%016llx", (unsigned long long)h);
 	return rc;
 }

@@ -112,8 +112,8 @@ void vt_session_backward_all(struct vt_session *s, const float *const *dy);
 /* the half that is on a device; NULL on the CPU */
 struct vt_remote *vt_session_remote(struct vt_session *s);
 
-/* What would be allocated and computed: a line a layer (shape, offset, parameters,
- * floating-point operations of one forward pass) and totals.  A pure function of graph and opts,
+/* What would be allocated and computed: totals, the plan's name, and a line a layer (shape, offset,
+ * parameters, floating-point operations of one forward pass).  A pure function of graph and opts,
  * the same on every machine. */
 int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err);

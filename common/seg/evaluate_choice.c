@@ -100,9 +100,19 @@ static void choose_containers(struct vt_choice *c)
 
 static const struct vt_patch_file *container_of(const struct vt_choice *c, const char *subject)
 {
-	for (size_t i = 0; i < c->d->n; i++)
-		if (!strcmp(c->d->file[i].subject, subject))
-			return &c->d->file[i];
+	size_t from = 0, to = c->d->n; /* the dataset is sorted by subject */
+
+	while (from < to) {
+		size_t at = from + (to - from) / 2;
+		int order = strcmp(c->d->file[at].subject, subject);
+
+		if (!order)
+			return &c->d->file[at];
+		if (order < 0)
+			from = at + 1;
+		else
+			to = at;
+	}
 	return NULL;
 }
 

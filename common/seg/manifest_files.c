@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/log.h"
 
 /* --- placeholders ---------------------------------------------------------------------------- */
 
@@ -129,6 +130,7 @@ struct claims {
 	const char *root;
 	struct claim *v;
 	size_t n, cap;
+	struct vt_strs hidden; /* directories that would be subjects, were there no dot in front */
 };
 
 static size_t letters_of(const char *pattern)
@@ -191,6 +193,7 @@ static bool has_unbound(const struct vt_fields *f, const char *rest)
 
 static int walk(struct claims *c, const char *whole, const char *at, const char *rest,
 	const struct vt_fields *bound, struct vt_err *err);
+static void release_claims(struct claims *c);
 
 /* What an entry that matched its element leads to. */
 static int enter(struct claims *c, const char *whole, const char *entry, const char *rest,
@@ -219,6 +222,28 @@ static int enter(struct claims *c, const char *whole, const char *entry, const c
 	return rc;
 }
 
+/* A directory whose name begins with a dot is nobody; it is said where it holds a subject's file. */
+static void note_hidden(struct claims *c, const char *whole, const char *at, const char *name,
+	const char *element, const char *behind, const struct vt_fields *bound)
+{
+	struct claims apart = { .m = c->m, .root = c->root };
+	struct vt_err none = VT_ERR_INIT;
+	struct vt_fields f;
+	char *entry = *at ? vt_path_join(at, name) : vt_xstrdup(name);
+
+	copy_fields(&f, bound);
+	if (name[0] == '.' && *behind && vt_fields_match(&f, element, name))
+		enter(&apart, whole, entry, behind, &f, &none);
+	for (size_t i = 0; i < apart.n; i++)
+		if (apart.v[i].real) {
+			vt_strs_add(&c->hidden, entry);
+			break;
+		}
+	vt_fields_release(&f);
+	release_claims(&apart);
+	free(entry);
+}
+
 /* The entries below root/at that the first element of rest finds. */
 static int walk(struct claims *c, const char *whole, const char *at, const char *rest,
 	const struct vt_fields *bound, struct vt_err *err)
@@ -242,8 +267,10 @@ static int walk(struct claims *c, const char *whole, const char *at, const char 
 		struct vt_fields f;
 		char *entry;
 
-		if (vt_fs_is_stray(names.v[i]))
+		if (vt_fs_is_stray(names.v[i])) {
+			note_hidden(c, whole, at, names.v[i], element, behind, bound);
 			continue;
+		}
 		copy_fields(&f, bound);
 		entry = *at ? vt_path_join(at, names.v[i]) : vt_xstrdup(names.v[i]);
 		if (vt_fields_match(&f, element, names.v[i]))
@@ -338,6 +365,17 @@ static int no_subject(const struct vt_manifest *m, const char *root, struct vt_e
 	return rc;
 }
 
+static void release_claims(struct claims *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		free(c->v[i].id);
+		free(c->v[i].entry);
+		free(c->v[i].shape);
+	}
+	free(c->v);
+	vt_strs_release(&c->hidden);
+}
+
 static int scan(struct vt_strs *ids, const struct vt_manifest *m, const struct vt_strs *patterns,
 	const char *root, struct vt_err *err)
 {
@@ -348,12 +386,14 @@ static int scan(struct vt_strs *ids, const struct vt_manifest *m, const struct v
 	for (size_t i = 0; !rc && i < patterns->n; i++)
 		rc = walk(&c, patterns->v[i], "", patterns->v[i], &none, err);
 	settle(ids, &c);
-	for (size_t i = 0; i < c.n; i++) {
-		free(c.v[i].id);
-		free(c.v[i].entry);
-		free(c.v[i].shape);
-	}
-	free(c.v);
+	vt_strs_unique(&c.hidden);
+	for (size_t i = 0; i < c.hidden.n; i++)
+		vt_log(VT_LOG_WARN, "hidden",
+			"path=\"%s/%s\" note=\"its name begins with a dot, so it is no subject; "
+			"rename it "
+			"if it is one\"",
+			root, c.hidden.v[i]);
+	release_claims(&c);
 	return rc;
 }
 

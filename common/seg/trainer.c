@@ -402,7 +402,6 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 		.outputs = d->file[0].n_regions + o->loss.softmax };
 	struct vt_graph *g = NULL;
 	struct vt_session_opts first = first_plan(o);
-	char digest[17];
 	int rc = vt_manifest_parse(&t.manifest, vt_json_get(d->file[0].header, "manifest"),
 		d->file[0].subject, err);
 
@@ -419,10 +418,6 @@ int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct 
 	}
 	if (!rc)
 		rc = vt_plan_text(text, g, &first, err);
-	if (!rc)
-		rc = vt_plan_digest(digest, g, &first, err);
-	if (!rc)
-		vt_buf_printf(text, "plan %s\n", digest);
 	vt_graph_free(g);
 	free(t.class_of);
 	vt_manifest_free(t.manifest);

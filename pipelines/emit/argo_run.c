@@ -96,10 +96,13 @@ static void end_instance(struct vt_argo_run *r, struct vt_argo_instance *i, bool
 	struct vt_argo_task *t = i->task;
 	i->done = true;
 	t->failed |= !ok;
-	vt_log(ok ? VT_LOG_INFO : VT_LOG_ERROR, "node",
-		"task=\"%s\" item=%zu state=%s exit=%d tries=%d%s%s%s", text(t->json, "name"),
-		i->number, ok ? "succeeded" : "failed", i->exit_code, i->tries, ok ? "" : " log=\"",
-		ok ? "" : i->log, ok ? "" : "\"");
+	if (ok)
+		vt_log(VT_LOG_INFO, "node", "task=\"%s\" item=%zu state=succeeded exit=%d tries=%d",
+			text(t->json, "name"), i->number, i->exit_code, i->tries);
+	else
+		vt_log(VT_LOG_ERROR, "node",
+			"task=\"%s\" item=%zu state=failed exit=%d tries=%d log=\"%s\"",
+			text(t->json, "name"), i->number, i->exit_code, i->tries, i->log);
 	for (size_t k = 0; k < t->n; k++)
 		if (!t->instance[k].done)
 			return;

@@ -37,12 +37,18 @@ void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
 	char *label = vt_datum_label(t->datum);
 	if (terminal())
 		fputs("\033[J", stderr);
-	vt_log(bad ? VT_LOG_WARN : VT_LOG_INFO, "datum",
-		"pipeline=\"%s\" datum=\"%s\" id=%.16s state=%s exit=%d tries=%d "
-		"ms=%lld%s%s%s",
-		job->pipeline->name, label, t->datum->id, datum_state_name(t->state), t->exit_code,
-		t->tries, t->wall_ms, t->why ? " because=\"" : "", t->why ? t->why : "",
-		t->why ? "\"" : "");
+	enum vt_log_level level = bad ? VT_LOG_WARN : VT_LOG_INFO;
+	if (t->why)
+		vt_log(level, "datum",
+			"pipeline=\"%s\" datum=\"%s\" id=%.16s state=%s exit=%d tries=%d ms=%lld "
+			"because=\"%s\"",
+			job->pipeline->name, label, t->datum->id, datum_state_name(t->state),
+			t->exit_code, t->tries, t->wall_ms, t->why);
+	else
+		vt_log(level, "datum",
+			"pipeline=\"%s\" datum=\"%s\" id=%.16s state=%s exit=%d tries=%d ms=%lld",
+			job->pipeline->name, label, t->datum->id, datum_state_name(t->state),
+			t->exit_code, t->tries, t->wall_ms);
 	free(label);
 }
 
@@ -50,15 +56,21 @@ void vt_run_progress_job(const struct vt_job *j)
 {
 	if (terminal())
 		return;
-	vt_log(j->state == VT_JOB_DONE ? VT_LOG_INFO : VT_LOG_ERROR, "job",
-		"pipeline=\"%s\" state=%s datums=%zu success=%zu skipped=%zu quarantined=%zu "
-		"failed=%zu recovered=%zu "
-		"changed=%s seconds=%.3f%s%s%s",
-		j->pipeline->name, job_state_name(j->state), j->n, j->count[VT_DATUM_SUCCESS],
-		j->count[VT_DATUM_SKIPPED], j->count[VT_DATUM_QUARANTINED],
-		j->count[VT_DATUM_FAILED], j->count[VT_DATUM_RECOVERED],
-		j->changed ? "true" : "false", j->seconds, j->because ? " because=\"" : "",
-		j->because ? j->because : "", j->because ? "\"" : "");
+	struct vt_buf counts = VT_BUF_INIT;
+	enum vt_log_level level = j->state == VT_JOB_DONE ? VT_LOG_INFO : VT_LOG_ERROR;
+	vt_buf_printf(&counts,
+		"datums=%zu success=%zu skipped=%zu quarantined=%zu failed=%zu recovered=%zu "
+		"changed=%s seconds=%.3f",
+		j->n, j->count[VT_DATUM_SUCCESS], j->count[VT_DATUM_SKIPPED],
+		j->count[VT_DATUM_QUARANTINED], j->count[VT_DATUM_FAILED],
+		j->count[VT_DATUM_RECOVERED], j->changed ? "true" : "false", j->seconds);
+	if (j->because)
+		vt_log(level, "job", "pipeline=\"%s\" state=%s %s because=\"%s\"",
+			j->pipeline->name, job_state_name(j->state), counts.data, j->because);
+	else
+		vt_log(level, "job", "pipeline=\"%s\" state=%s %s", j->pipeline->name,
+			job_state_name(j->state), counts.data);
+	vt_buf_release(&counts);
 }
 
 static void draw_row(const struct vt_job *j)

@@ -15,7 +15,7 @@ struct reading {
 	bool quiet, found, head_only;
 	const char *wanted; /* a head that must be there; NULL: none */
 	char head[VT_HEX];
-	long long n;
+	long long n, at; /* at: the line that has it */
 };
 
 static void print(const struct vt_json *line, const char *digest)
@@ -42,7 +42,10 @@ static int take(void *ctx, const struct vt_json *line, const char *digest)
 
 	r->n++;
 	memcpy(r->head, digest, VT_HEX);
-	r->found = r->found || (r->wanted && !strcmp(r->wanted, digest));
+	if (!r->found && r->wanted && !strcmp(r->wanted, digest)) {
+		r->found = true;
+		r->at = r->n;
+	}
 	if (!r->quiet && r->json) {
 		vt_json_compact(&text, line);
 		puts(text.data);
@@ -74,6 +77,10 @@ static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
 		puts(r->head);
 	else if (r->quiet)
 		vt_say("%lld events, head %s\n", r->n, r->n ? r->head : "none");
+	if (r->wanted && r->found && !r->json && !r->head_only)
+		vt_say("the history holds %.16s, its line %lld of %lld: nothing up to it was "
+		       "changed\n",
+			r->wanted, r->at, r->n);
 	if (r->wanted && !r->found)
 		vt_err_set(err, VT_EINTEGRITY,
 			"no line has the digest %s: events up to that head were changed or "

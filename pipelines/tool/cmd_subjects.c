@@ -27,6 +27,24 @@ static int add_training(void *ctx, const struct vt_lineage_step *step)
 	return rc;
 }
 
+/* What the words behind the names mean, for people. */
+static void print_sum(const struct vt_audit *a)
+{
+	size_t train = 0, validation = 0, test = 0;
+
+	for (size_t i = 0; i < a->subjects.n; i++) {
+		const char *role = vt_audit_role(a, a->subjects.v[i]);
+
+		train += !strcmp(role, "train");
+		validation += !strcmp(role, "validation");
+		test += !strcmp(role, "test");
+	}
+	if (train + validation + test)
+		vt_say_err("%zu trained on, %zu to choose the weights (validation), %zu set aside "
+			   "and not trained on (test), %zu in no training's lists\n",
+			train, validation, test, a->subjects.n - train - validation - test);
+}
+
 static void print_text(const struct vt_audit *a)
 {
 	for (size_t i = 0; i < a->subjects.n; i++) {
@@ -35,6 +53,7 @@ static void print_text(const struct vt_audit *a)
 		vt_say("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role,
 			vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
 	}
+	print_sum(a);
 }
 
 static void print_json(const struct vt_audit *a, const struct vt_strs *missing)

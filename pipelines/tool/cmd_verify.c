@@ -47,6 +47,9 @@ static int check_anchor(struct vt_store *s, const char *anchor, const char *key,
 		: vt_err_set(err, VT_EUSAGE, "--anchor goes with --key FILE, the public key of it");
 	if (!rc)
 		rc = vt_anchor_check(s, anchor, k, err);
+	if (!rc)
+		vt_say("the history holds the head that %s names: nothing up to it was changed\n",
+			anchor);
 	vt_key_free(k);
 	return rc;
 }

@@ -62,7 +62,8 @@ tampered("belief made up in the index", lambda d: stage("python3", "-c", f"impor
 
 # a head that was signed and kept elsewhere
 tool("history", "--anchor", f"{T}/anchor", "--key", f"{T}/k", store=S)
-check(tool("verify", "--anchor", f"{T}/anchor", "--key", f"{T}/k.pub", store=S).returncode == 0, "the store holds the head that was anchored")
+r = tool("verify", "--anchor", f"{T}/anchor", "--key", f"{T}/k.pub", store=S)
+check(r.returncode == 0 and "nothing up to it was changed" in str(r.stdout), "the store holds the head that was anchored, and verify says so", r.stdout)
 tool("commit", "more", f"{T}/scans", "--copy", store=S)
 check(tool("verify", "--anchor", f"{T}/anchor", "--key", f"{T}/k.pub", store=S).returncode == 0, "and holds it later on")
 d = f"{T}/rewritten"

@@ -118,6 +118,22 @@ say(abs(float(last["cross_entropy"]) + np.log(p[k, t]).mean()) < 1e-9 and abs(fl
 # --- the same bytes; new scans; an encoder that segmented
 subprocess.run([str(a) for a in short] + ["--out", "one"], env=dict(os.environ, VOXTRAIL_THREADS="1"), capture_output=True)
 say(open("one/last.safetensors", "rb").read() == open("short/last.safetensors", "rb").read(), "the same bytes with one thread")
+few = [str(a) for a in learn[:-6]] + ["--steps", "6", "--validate-every", "3", "--fold", "1", "--save-every", "1"]
+run(*few, "--out", "whole")
+resumed = few + ["--out", "killed", "--scratch", "scratch"]
+kills, after, log = 0, 0.5, ""
+while kills < 100:
+    p = subprocess.Popen(resumed, stderr=subprocess.PIPE, text=True)
+    try:
+        log = p.communicate(timeout=after)[1]
+        break
+    except subprocess.TimeoutExpired:
+        p.kill()
+        p.communicate()
+        kills, after = kills + 1, after * 1.3
+say(p.returncode == 0 and kills > 0 and all(open("killed/" + f, "rb").read() == open("whole/" + f, "rb").read() for f in ("last.safetensors", "best.safetensors", "history.csv", "checkpoint.json")),
+    "killed %d times and resumed: the bytes of one that was not" % kills, (p.returncode, kills, log[-300:]))
+say('"resume' in log or "resum" in log, "and it went on from where it was", log[:600])
 os.makedirs("new")
 for i in (21, 22):
     os.rename("scans/s%02d" % i, "new/s%02d" % i)

@@ -26,6 +26,7 @@ for i in range(3):
 r = train("unused", "--plan", "")
 check(r.returncode == 0 and not os.path.exists(T + "/unused") and re.search(r"\d+ parameters|parameters", r.stdout) and "MiB" in r.stdout,
       "--plan: prints and writes nothing", r.stdout + r.stderr)
+check(r.stdout.index("total ") < r.stdout.index("layer "), "--plan: the sum comes first, then the table", r.stdout[:300])
 big = train("unused", "--plan", "", "--batch", "4").stdout
 check(r.stdout != big, "--plan depends on the batch")
 
