@@ -541,7 +541,7 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 	if (!rc)
 		rc = options(&o, &w, r, err);
 	if (!rc && vt_train_answers_once(&o, c.d[0].file[0].c))
-		vt_train_classes_opts(&o);
+		rc = vt_train_classes_opts(&o, err);
 	o.more = c.more;
 	o.n_more = c.n - 1;
 	if (!rc)
@@ -578,7 +578,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	if (!rc)
 		rc = options(&o, &w, r, err);
 	if (!rc && vt_train_answers_once(&o, c.d[0].file[0].c))
-		vt_train_classes_opts(&o);
+		rc = vt_train_classes_opts(&o, err);
 	if (!rc) {
 		o.more = c.more;
 		o.n_more = c.n - 1;

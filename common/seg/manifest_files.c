@@ -222,7 +222,7 @@ static int enter(struct claims *c, const char *whole, const char *entry, const c
 	return rc;
 }
 
-/* A directory whose name begins with a dot is nobody; it is said where it holds a subject's file. */
+/* A directory whose name begins with a dot is nobody; said where it holds a subject's file. */
 static void note_hidden(struct claims *c, const char *whole, const char *at, const char *name,
 	const char *element, const char *behind, const struct vt_fields *bound)
 {

@@ -10,27 +10,47 @@
 #include "common/base/text_out.h"
 
 struct scores {
-	struct vt_scored *v;
-	size_t n;
+	struct vt_scored *v; /* as they come, each with its place in `n`, until finish() */
+	size_t n, cap;
 };
 
 static void add(struct scores *s, const char *name, double value)
 {
-	size_t i = 0;
-
-	while (i < s->n && strcmp(s->v[i].name, name))
-		i++;
-	if (i == s->n) {
-		s->v = vt_xrealloc(s->v, (s->n + 1) * sizeof(*s->v));
-		s->v[s->n++] = (struct vt_scored){ .name = vt_xstrdup(name) };
+	if (s->n == s->cap) {
+		s->cap = s->cap ? 2 * s->cap : 64;
+		s->v = vt_xrealloc(s->v, s->cap * sizeof(*s->v));
 	}
-	s->v[i].score += value;
-	s->v[i].n++;
+	s->v[s->n] = (struct vt_scored){ vt_xstrdup(name), value, s->n, false };
+	s->n++;
 }
 
+/* Of equal names what came first: sums do not depend on the sort. */
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct vt_scored *)a)->name, ((const struct vt_scored *)b)->name);
+	const struct vt_scored *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (x->n > y->n) - (x->n < y->n);
+}
+
+/* One entry a name, with the sum and the number of its values. */
+static void unite(struct scores *s)
+{
+	size_t kept = 0;
+
+	if (s->n)
+		qsort(s->v, s->n, sizeof(*s->v), by_name);
+	for (size_t i = 0; i < s->n; i++) {
+		if (kept && !strcmp(s->v[kept - 1].name, s->v[i].name)) {
+			s->v[kept - 1].score += s->v[i].score;
+			s->v[kept - 1].n++;
+			free(s->v[i].name);
+			continue;
+		}
+		s->v[kept] = s->v[i];
+		s->v[kept++].n = 1;
+	}
+	s->n = kept;
 }
 
 static int finish(struct scores *s, struct vt_scored **out, size_t *n, int rc)
@@ -39,10 +59,9 @@ static int finish(struct scores *s, struct vt_scored **out, size_t *n, int rc)
 		vt_scores_free(s->v, s->n);
 		return rc;
 	}
+	unite(s);
 	for (size_t i = 0; i < s->n; i++)
 		s->v[i].score /= (double)s->v[i].n;
-	if (s->n)
-		qsort(s->v, s->n, sizeof(*s->v), by_name);
 	*out = s->v;
 	*n = s->n;
 	return 0;
@@ -94,7 +113,7 @@ int vt_scores_of_subjects(struct vt_scored **out, size_t *n, const char *root, c
 	const char *region, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	struct scores s = { NULL, 0 };
+	struct scores s = { NULL, 0, 0 };
 	char *own = vt_path_join(root, "subjects.csv");
 	bool single = vt_fs_exists(own);
 	int rc = single ? read_table(&s, own, by, region, err) : vt_fs_list(&names, root, err);
@@ -165,7 +184,7 @@ int vt_scores_of_models(struct vt_scored **out, size_t *n, const char *root, con
 	const char *region, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	struct scores s = { NULL, 0 };
+	struct scores s = { NULL, 0, 0 };
 	int rc = vt_fs_list(&names, root, err);
 
 	for (size_t i = 0; !rc && i < names.n; i++) {

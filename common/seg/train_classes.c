@@ -30,8 +30,12 @@ bool vt_train_answers_once(const struct vt_train_opts *o, int channels)
 	return once;
 }
 
-void vt_train_classes_opts(struct vt_train_opts *o)
+int vt_train_classes_opts(struct vt_train_opts *o, struct vt_err *err)
 {
+	if (o->loss.generalized > 0 || o->loss.tversky > 0)
+		return vt_err_set(err, VT_EUSAGE,
+			"--generalized-dice and --tversky compare voxels; a network that gives one "
+			"answer for a whole scan learns by --cross-entropy or --focal");
 	o->classes = true;
 	o->loss.softmax = true;
 	o->loss.dice = o->loss.generalized = o->loss.tversky = 0;
@@ -39,6 +43,33 @@ void vt_train_classes_opts(struct vt_train_opts *o)
 		o->loss.cross_entropy = 1;
 	if (o->draw.center_sd <= 0)
 		o->draw.center_sd = 1e-9; /* about the middle, where answers are asked for */
+	return 0;
+}
+
+int vt_train_classes_check(const struct vt_trainer *t, struct vt_err *err)
+{
+	size_t n[VT_MAX_CLASSES] = { 0 };
+	int there = 0, one = 0;
+
+	for (size_t i = 0; t->class_of && i < t->n_train; i++)
+		n[t->class_of[t->train[i]]]++;
+	for (int c = 0; t->class_of && c < t->outputs; c++) {
+		there += n[c] > 0;
+		one = n[c] ? c : one;
+	}
+	if (t->class_of && there < 2)
+		return vt_err_set(err, VT_EDATA,
+			"all %zu subjects to train on are of class \"%s\": there is nothing to "
+		        "tell "
+			"apart; give another fold, or a split with subjects of each class",
+			t->n_train, t->manifest->classes.v[one]);
+	for (int c = 0; t->class_of && c < t->outputs; c++)
+		if (!n[c])
+			vt_log(VT_LOG_WARN, "absent-class",
+				"class=\"%s\" note=\"no subject to train on has it: it will not be "
+				"learned\"",
+				t->manifest->classes.v[c]);
+	return 0;
 }
 
 int vt_train_classes_begin(struct vt_trainer *t, struct vt_err *err)

@@ -116,6 +116,8 @@ int vt_train_validate(struct vt_trainer *t, struct vt_err *err);
 
 /* train_classes.c: with o->classes, each subject's class; validation on n subjects. */
 int vt_train_classes_begin(struct vt_trainer *t, struct vt_err *err);
+/* VT_EDATA where the subjects to train on are of one class; names classes that none of them has. */
+int vt_train_classes_check(const struct vt_trainer *t, struct vt_err *err);
 int vt_train_validate_classes(struct vt_trainer *t, size_t n, struct vt_err *err);
 
 /* train_draw.c: voxels of so many patches that are to be ignored leave the target

@@ -261,6 +261,8 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 			t->o->fold);
 	rc = check_meaning(t, err);
 	if (!rc)
+		rc = vt_train_classes_check(t, err);
+	if (!rc)
 		rc = check_sizes(t, err);
 	if (!rc)
 		rc = build_sessions(t, err);

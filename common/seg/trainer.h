@@ -104,7 +104,7 @@ int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precis
 bool vt_train_answers_once(const struct vt_train_opts *o, int channels);
 /* Then: softmax over the manifest's classes, cross-entropy unless it or focal has a weight, no loss
  * of overlap, and patches about the middle unless draw.center_sd says otherwise. */
-void vt_train_classes_opts(struct vt_train_opts *o);
+int vt_train_classes_opts(struct vt_train_opts *o, struct vt_err *err);
 
 /* What would be allocated and computed, without doing it. */
 int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,

@@ -157,6 +157,14 @@ for args, code, words in ((["crop-patch", "--normed", "n", "--manifest", "bad.js
                           (["classify", "--model", "seg", "--patches", "pl"], 65, "voxel by voxel"), (["classify", "--model", "t", "--patches", "p", "--subjects", "all"], 65, "was trained on"),
                           (["classify", "--model", "t"], 64, "--patches"), (["train", "--patches", "p", "--patches", "p", *common, "--network", net, "--fold", -1], 64, "one cohort")):
     say(words in run(*args, "--out", "no", code=code), "refused: %s %s" % (args[0], words))
+json.dump({**man, "classes": {"names": NAMES, "subjects": {s: "dark" for s in classes}}}, open("same.json", "w"))
+json.dump({**man, "classes": {"names": NAMES + ["grim"], "subjects": classes}}, open("four.json", "w"))
+for name in ("same", "four"):
+    run("crop-patch", "--normed", "n", "--manifest", name + ".json", "--out", "p-" + name)
+one_step = ["train", *common, "--network", net, "--steps", 1, "--validate-every", 1, "--fold", 1]
+say('are of class \\"dark\\"' in run(*one_step, "--patches", "p-same", "--out", "no", code=65), "refused: all subjects to train on are of one class")
+say('"class":"grim"' in run(*one_step, "--patches", "p-four", "--out", "four"), "a class that nobody to train on has is named")
+say("compare voxels" in run(*one_step, "--patches", "p", "--tversky", 1, "--out", "no", code=64), "refused: a loss of voxels")
 json.dump({**man, "classes": {"names": ["none", "bright", "grim"], "subjects": {"s21": "grim", "s24": "none"}}}, open("other.json", "w"))
 run("crop-patch", "--normed", "n", "--manifest", "other.json", "--out", "po")
 say('its class \\"grim\\" is none of the 3' in run("classify", "--model", "t", "--patches", "po", "--out", "no", code=65), "a class that the checkpoint does not know is not passed over in silence")
