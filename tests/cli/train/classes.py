@@ -1,6 +1,6 @@
 """Classes of whole scans: a network with head "classify" learns what the manifest's table says; probabilities against numpy and scipy on the network's logits, cross-entropy, accuracy with Wilson's
 interval, AUC with DeLong's (classes_golden.json, made by _classes_golden.py: another program's); scans like containers; an encoder that segmented goes on; refusals."""
-import csv, json, os, subprocess
+import csv, json, os, subprocess, time
 import nibabel as nib
 import numpy as np
 from scipy import stats
@@ -121,16 +121,18 @@ say(open("one/last.safetensors", "rb").read() == open("short/last.safetensors", 
 few = [str(a) for a in learn[:-6]] + ["--steps", "6", "--validate-every", "3", "--fold", "1", "--save-every", "1"]
 run(*few, "--out", "whole")
 resumed = few + ["--out", "killed", "--scratch", "scratch"]
-kills, after, log = 0, 0.5, ""
-while kills < 100:
-    p = subprocess.Popen(resumed, stderr=subprocess.PIPE, text=True)
-    try:
-        log = p.communicate(timeout=after)[1]
-        break
-    except subprocess.TimeoutExpired:
-        p.kill()
-        p.communicate()
-        kills, after = kills + 1, after * 1.3
+saved = lambda: sum((os.stat(os.path.join(d, f)).st_mtime_ns for d, _, fs in os.walk("scratch") for f in fs if os.path.exists(os.path.join(d, f))), 0)
+kills = 0
+for k in range(2):  # as soon as a state was saved, and once more
+    before = saved()
+    p = subprocess.Popen(resumed, stderr=subprocess.DEVNULL)
+    while p.poll() is None and saved() == before:
+        time.sleep(0.01)
+    kills += p.poll() is None
+    p.kill()
+    p.wait()
+p = subprocess.run(resumed, capture_output=True, text=True)
+log = p.stderr
 say(p.returncode == 0 and kills > 0 and all(open("killed/" + f, "rb").read() == open("whole/" + f, "rb").read() for f in ("last.safetensors", "best.safetensors", "history.csv", "checkpoint.json")),
     "killed %d times and resumed: the bytes of one that was not" % kills, (p.returncode, kills, log[-300:]))
 say('"resume' in log or "resum" in log, "and it went on from where it was", log[:600])
