@@ -60,7 +60,7 @@ int vt_train_classes_check(const struct vt_trainer *t, struct vt_err *err)
 	if (t->class_of && there < 2)
 		return vt_err_set(err, VT_EDATA,
 			"all %zu subjects to train on are of class \"%s\": there is nothing to "
-		        "tell "
+			"tell "
 			"apart; give another fold, or a split with subjects of each class",
 			t->n_train, t->manifest->classes.v[one]);
 	for (int c = 0; t->class_of && c < t->outputs; c++)

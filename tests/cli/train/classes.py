@@ -121,7 +121,7 @@ say(open("one/last.safetensors", "rb").read() == open("short/last.safetensors", 
 few = [str(a) for a in learn[:-6]] + ["--steps", "6", "--validate-every", "3", "--fold", "1", "--save-every", "1"]
 run(*few, "--out", "whole")
 resumed = few + ["--out", "killed", "--scratch", "scratch"]
-saved = lambda: sum((os.stat(os.path.join(d, f)).st_mtime_ns for d, _, fs in os.walk("scratch") for f in fs if os.path.exists(os.path.join(d, f))), 0)
+saved = lambda: sum(os.stat(os.path.join(d, f)).st_mtime_ns for d, _, fs in os.walk("scratch") for f in fs if f == "state.safetensors")
 kills = 0
 for k in range(2):  # as soon as a state was saved, and once more
     before = saved()
