@@ -224,6 +224,8 @@ static struct vt_json *props_of(const struct vt_stage_run *r, const struct vt_ch
 		free(key);
 	}
 	vt_json_put_text(j, "voxtrail.model", c->model);
+	if (c->int8)
+		vt_json_put_text(j, "voxtrail.precision", "int8");
 	vt_json_put_text(j, "voxtrail.cohort", c->manifest->name);
 	if (vt_stage_tree(r, "model"))
 		vt_json_put_text(j, "voxtrail.checkpoint", vt_stage_tree(r, "model"));
@@ -244,6 +246,12 @@ static int write_onnx(const struct vt_stage_run *r, const struct vt_graph *g, st
 	return rc;
 }
 
+/* Whether quantize found scales for these weights. */
+static bool has_scales(const struct vt_checkpoint *c, const char *which)
+{
+	return !strcmp(vt_json_text(vt_json_pointer(c->json, "/int8/weights"), ""), which);
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
@@ -255,6 +263,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 	if (!rc)
 		rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
+	c.int8 = !rc && has_scales(&c, weights[p->weights]);
 	if (!rc)
 		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"),
 			weights[p->weights], 1, NULL, NULL, err);
@@ -278,7 +287,9 @@ static const struct vt_stage stage = {
 		 "the network's stride, and returns logits. The card says which subjects "
 		 "the checkpoint was made from, how their scans were prepared and how it "
 		 "scored. The weights are those of --weights in canonical form, so that "
-		 "equal checkpoints export equal bytes. Shells have a builtin of this name: in a "
+		 "equal checkpoints export equal bytes. With the output of quantize, its "
+		 "convolutions are written with QuantizeLinear and DequantizeLinear and their "
+		 "kernels as int8. Shells have a builtin of this name: in a "
 		 "shell, type `env export`.",
 	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
 	.in = in,

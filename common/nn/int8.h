@@ -45,6 +45,9 @@ int vt_int8_read(struct vt_int8_scales **out, const struct vt_graph *g, const st
 	struct vt_err *err);
 void vt_int8_free(struct vt_int8_scales *s, const struct vt_graph *g); /* NULL is nothing */
 
+/* Those of a session's weight; NULL: none, it is not computed in int8. */
+const struct vt_int8_scales *vt_session_int8(const struct vt_session *s, int weight);
+
 /* The scale that n weights of one output have. */
 float vt_int8_weight_scale(const float *w, size_t n);
 

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/nn/cpu/int8.h"
 #include "common/nn/graph_internal.h"
+#include "common/nn/int8.h"
 #include "common/nn/plan.h"
 
 /* Field numbers of onnx.proto, and the element types used. */
-enum { FLOAT = 1, INT64 = 7 };
+enum { FLOAT = 1, UINT8 = 2, INT8 = 3, INT64 = 7 };
 enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
 
 /* --- protobuf wire format ------------------------------------------------ */
@@ -190,14 +192,68 @@ static void constants(struct writer *w, char out[32], float v, int n)
 
 /* --- layers -------------------------------------------------------------- */
 
+static void scalar(struct writer *w, char out[32], int type, const void *v, size_t bytes)
+{
+	new_name(w, out);
+	initializer(w, out, type, NULL, 0, v, bytes);
+}
+
+/* x as whole numbers and back. */
+static void quantized_input(struct writer *w, char out[32], const char *x,
+	const struct vt_int8_scales *q)
+{
+	const uint8_t zero_point = (uint8_t)q->zero;
+	char scale[32], zero[32];
+
+	scalar(w, scale, FLOAT, &q->scale, sizeof(q->scale));
+	scalar(w, zero, UINT8, &zero_point, 1);
+	node(w, out, "QuantizeLinear", (const char *const[5]){ x, scale, zero }, NULL);
+	node(w, out, "DequantizeLinear", (const char *const[5]){ out, scale, zero }, NULL);
+}
+
+/* The kernel of a convolution from its whole numbers. */
+static void quantized_kernel(struct writer *w, char out[32], const struct vt_node *n,
+	const struct vt_int8_scales *q)
+{
+	const struct vt_weight *v = vt_session_weight(w->s, n->weight[0]);
+	struct attributes a = { VT_BUF_INIT };
+	const int64_t dims[5] = { v->dims[0], v->dims[1], v->dims[2], v->dims[3], v->dims[4] };
+	int8_t *whole = vt_xcalloc(v->n, 1);
+	char kernel[32], scale[32], zero[32];
+
+	for (size_t k = 0; k < v->n; k++)
+		whole[k] = vt_int8_weight(v->value[k], q->weights[k / (v->n / (size_t)q->n)]);
+	new_name(w, kernel);
+	initializer(w, kernel, INT8, dims, 5, whole, v->n);
+	memset(whole, 0, (size_t)q->n);
+	new_name(w, zero);
+	initializer(w, zero, INT8, dims, 1, whole, (size_t)q->n);
+	new_name(w, scale);
+	initializer(w, scale, FLOAT, dims, 1, q->weights, (size_t)q->n * sizeof(float));
+	attribute_int(&a, "axis", 0);
+	node(w, out, "DequantizeLinear", (const char *const[5]){ kernel, scale, zero }, &a);
+	free(whole);
+}
+
 static void conv(struct writer *w, int i, const char *x)
 {
 	const struct vt_node *n = &w->g->node[i];
+	const struct vt_int8_scales *q =
+		vt_int8_takes(w->g, i) ? vt_session_int8(w->s, n->weight[0]) : NULL;
 	struct attributes a = { VT_BUF_INIT };
 	/* a linear layer's has two */
-	int kernel = vt_session_weight(w->s, n->weight[0])->n_dims;
-	const char *in[5] = { x, weight(w, n, 0, 5 - kernel),
-		n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL };
+	int dims = vt_session_weight(w->s, n->weight[0])->n_dims;
+	char input[32], kernel[32];
+	const char *in[5] = { x, kernel };
+
+	if (q) {
+		quantized_input(w, input, x, q);
+		quantized_kernel(w, kernel, n, q);
+		in[0] = input;
+	} else {
+		in[1] = weight(w, n, 0, 5 - dims);
+	}
+	in[2] = n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL;
 
 	attribute_ints(&a, "dilations", n->conv.dilation, 3);
 	attribute_ints(&a, "kernel_shape", n->conv.k, 3);

@@ -5,7 +5,10 @@
  * InstanceNormalization, Reshape, Mul, Add (it is an operator of its own only from opset 18 on).
  * Members of the object props (may be NULL) go into metadata_props, texts as they are, other
  * values as JSON.  Equal networks give equal bytes.  Of several outputs only the prediction is
- * written, and only what it needs. */
+ * written, and only what it needs.
+ *
+ * Convolutions of a session in int8 read their input through QuantizeLinear and DequantizeLinear
+ * (uint8) and their kernel through DequantizeLinear (int8, a scale for each output). */
 #ifndef COMMON_NN_ONNX_H
 #define COMMON_NN_ONNX_H
 

@@ -200,6 +200,11 @@ int vt_session_take_int8(struct vt_session *s, struct vt_err *err)
 	return 0;
 }
 
+const struct vt_int8_scales *vt_session_int8(const struct vt_session *s, int weight)
+{
+	return s->int8 && s->int8[weight].weights ? &s->int8[weight] : NULL;
+}
+
 int vt_session_n_weights(const struct vt_session *s)
 {
 	return s->g->n_weights;

@@ -49,15 +49,6 @@ const struct vt_int8_kernels *vt_int8_kernels_for(const struct vt_kernels *k)
 
 /* --- weights ------------------------------------------------------------- */
 
-static int8_t whole_weight(float w, float scale)
-{
-	float v = w / scale;
-
-	v = v > -127.0f ? v : -127.0f;
-	v = v < 127.0f ? v : 127.0f;
-	return (int8_t)vt_int8_nearest(v);
-}
-
 bool vt_int8_fits(int c_in, int taps)
 {
 	return (int64_t)c_in * taps * 255 * 127 <= INT32_MAX;
@@ -101,7 +92,7 @@ static void pack_output(void *ctx, size_t o)
 
 	for (size_t i = 0; i < (size_t)p->c_in; i++)
 		for (size_t k = 0; k < taps; k++) {
-			int8_t q = whole_weight(w[i * taps + k], p->weight_scale[o]);
+			int8_t q = vt_int8_weight(w[i * taps + k], p->weight_scale[o]);
 
 			to[(k * t->steps + i / 4) * 4 * VT_INT8_VECTOR + i % 4] = q;
 			sum += (uint32_t)q;

@@ -34,6 +34,16 @@ static inline uint8_t vt_int8_of(float x, float inverse, int zero)
 	return (uint8_t)(vt_int8_nearest(v) + zero);
 }
 
+/* Likewise of a weight. */
+static inline int8_t vt_int8_weight(float w, float scale)
+{
+	float v = w / scale;
+
+	v = v > -127.0f ? v : -127.0f;
+	v = v < 127.0f ? v : 127.0f;
+	return (int8_t)vt_int8_nearest(v);
+}
+
 enum { VT_INT8_VECTOR = 16, VT_INT8_GROUPS = 6 };
 
 /* Outputs of one or two vectors at VT_INT8_GROUPS groups of positions: four with one vector, two
