@@ -6,7 +6,7 @@ A figure that was not taken is not in the page, and a peer that was absent is sa
 import glob, json, os, platform, re, subprocess, sys
 
 OUT, PAGE, README = sys.argv[1:4]
-OURS = ("ours AVX2", "ours bf16")
+OURS = ("ours AVX2", "ours bf16", "ours int8")
 PEERS = ("PyTorch", "PyTorch compiled", "onnxruntime", "OpenVINO")
 
 

@@ -30,7 +30,7 @@ failed=0
 for p in $PARTS; do
 	case $p in
 	engine)
-		"$PYTHON" bench/engine/peers.py --size "$SIZE" --threads "$THREADS" --avx2 --bf16 --json "$out/engine.json" || failed=1
+		"$PYTHON" bench/engine/peers.py --size "$SIZE" --threads "$THREADS" --avx2 --bf16 --int8 --json "$out/engine.json" || failed=1
 		part conv "Convolutions, GFLOP/s of one thread" env VOXTRAIL_THREADS=1 "$B/bench/nn_conv" 1
 		part trainer "Training as a whole beside its passes" sh bench/engine/outside_passes.sh
 		;;

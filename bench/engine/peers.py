@@ -167,6 +167,8 @@ def sides_of(work, threads, options, onnx):
         yield Side("ours AVX2", [*ours, "serve", *how], {"VOXTRAIL_ISA": "avx2"})
     if options.bf16:
         yield Side("ours bf16", [*ours, "serve", *how, "bf16"])
+    if options.int8 and not train:
+        yield Side("ours int8", [*ours, "serve", *how, "int8"])
     if has("torch"):
         yield Side("PyTorch", [*me, "PyTorch"])
         if options.compile:
@@ -218,6 +220,7 @@ def main():
     p.add_argument("--size", choices=("default", "large"), default="default")
     p.add_argument("--avx2", action="store_true")
     p.add_argument("--bf16", action="store_true")
+    p.add_argument("--int8", action="store_true")
     p.add_argument("--compile", action="store_true")
     p.add_argument("--json")
     p.add_argument("--peer")
