@@ -18,7 +18,7 @@ if not shutil.which("valgrind"):
     print("skip - stages under memcheck: needs valgrind")
     sys.exit()
 os.chdir(T)
-wanted = os.environ.get("PARTS", "preparation,tools," + ",".join(NETWORKS)).split(",")
+wanted = os.environ.get("PARTS", "preparation,tools,lists," + ",".join(NETWORKS)).split(",")
 ENV = {**os.environ, "VOXTRAIL_ISA": "portable", "VOXTRAIL_THREADS": "1"}
 
 
@@ -119,3 +119,19 @@ if "tools" in wanted:
     os.makedirs("published")
     open("published/model.safetensors", "wb").write(len(text).to_bytes(8, "little") + text + b"".join(x.tobytes() for x in tensors.values()))
     checked("import-model", "--weights", "published", "--known", "brainchop/model5_gw_ae", "--out", "imported")
+
+# --- lists of subjects, spacing, tuning, and classes of whole scans
+if "lists" in wanted:
+    open("names.txt", "w").write("s1\n")
+    checked("select", "--names", "names.txt", "--from", "c", *M, "--out", "chosen")
+    checked("cohort-spacing", "--scans", "c", *M, "--out", "spaced")
+    checked("skullstrip-normalize", "--scans", "c", *M, "--spacing", 1.5, "--out", "cn")
+    checked("crop-patch", "--normed", "cn", "--labels", "c", *M, "--out", "cp")
+    plain("train", "--patches", "cp", "--out", "tn", "--model", "meshnet", "--network", '{"channels": 4, "dilations": [1, 2]}', "--patch", 8, "--pad", "true", "--fold", 0, "--steps", 1, "--validate-every", 1)
+    checked("tune", "--model", "tn", "--patches", "cp", "--thresholds", "[0.4]", "--sizes", "[5]", "--overlap", 0, "--out", "tuned")
+    m = json.load(open("m.json"))
+    m["classes"] = {"names": ["a", "b"], "subjects": {"s0": "a", "s1": "b"}}
+    json.dump(m, open("classes.json", "w"))
+    plain("crop-patch", "--normed", "n", "--manifest", "classes.json", "--out", "pc")
+    checked("train", "--patches", "pc", "--out", "tc", "--model", "med3d-resnet", "--network", '{"depth": "10", "head": "classify"}', "--patch", 8, "--pad", "true", "--fold", -1, "--steps", 1)
+    checked("classify", "--model", "tc", "--patches", "pc", "--subjects", "all", "--trained", "true", "--out", "answers")
