@@ -223,13 +223,13 @@ void vt_strs_unique(struct vt_strs *list)
 	list->n = k;
 }
 
-int vt_strs_hold(const struct vt_strs *s, const char *text)
+int vt_strs_hold(const struct vt_strs *list, const char *text)
 {
-	size_t from = 0, to = s->n;
+	size_t from = 0, to = list->n;
 
 	while (from < to) {
 		size_t middle = from + (to - from) / 2;
-		int order = strcmp(s->v[middle], text);
+		int order = strcmp(list->v[middle], text);
 
 		if (!order)
 			return 1;

@@ -17,93 +17,96 @@ struct reader {
 	size_t line;
 };
 
-static int quoted_cell(struct vt_buf *cell, struct reader *r, struct vt_err *err)
+static int quoted_cell(struct vt_buf *cell, struct reader *reader, struct vt_err *err)
 {
-	size_t begun = r->line;
+	size_t begun = reader->line;
 
-	for (r->at++; r->at < r->end; r->at++) {
-		if (*r->at == '"') {
-			if (r->at + 1 == r->end || r->at[1] != '"') {
-				r->at++;
+	for (reader->at++; reader->at < reader->end; reader->at++) {
+		if (*reader->at == '"') {
+			if (reader->at + 1 == reader->end || reader->at[1] != '"') {
+				reader->at++;
 				return 0;
 			}
-			r->at++;
+			reader->at++;
 		}
-		r->line += *r->at == '\n';
-		vt_buf_char(cell, *r->at);
+		reader->line += *reader->at == '\n';
+		vt_buf_char(cell, *reader->at);
 	}
 	return vt_err_set(err, VT_EDATA, "%s: line %zu: a quote is opened and not closed",
-		r->origin, begun);
+		reader->origin, begun);
 }
 
-static bool ends_cell(const struct reader *r)
+static bool ends_cell(const struct reader *reader)
 {
-	return r->at == r->end || *r->at == ',' || *r->at == '\n' ||
-		(*r->at == '\r' && (r->at + 1 == r->end || r->at[1] == '\n'));
+	return reader->at == reader->end || *reader->at == ',' || *reader->at == '\n' ||
+		(*reader->at == '\r' && (reader->at + 1 == reader->end || reader->at[1] == '\n'));
 }
 
 /* One cell and what ends it; *last: the row ends too. */
-static int next_cell(struct vt_buf *cell, bool *last, struct reader *r, struct vt_err *err)
+static int next_cell(struct vt_buf *cell, bool *last, struct reader *reader, struct vt_err *err)
 {
 	int rc = 0;
 
 	vt_buf_clear(cell);
-	if (r->at < r->end && *r->at == '"')
-		rc = quoted_cell(cell, r, err);
-	if (!rc && !ends_cell(r) && cell->len)
+	if (reader->at < reader->end && *reader->at == '"')
+		rc = quoted_cell(cell, reader, err);
+	if (!rc && !ends_cell(reader) && cell->len)
 		rc = vt_err_set(err, VT_EDATA, "%s: line %zu: text behind a closing quote",
-			r->origin, r->line);
-	for (; !rc && !ends_cell(r); r->at++) {
-		if (!*r->at)
+			reader->origin, reader->line);
+	for (; !rc && !ends_cell(reader); reader->at++) {
+		if (!*reader->at)
 			return vt_err_set(err, VT_EDATA,
-				"%s: line %zu: a zero byte; is it a table?", r->origin, r->line);
-		vt_buf_char(cell, *r->at);
+				"%s: line %zu: a zero byte; is it a table?", reader->origin,
+				reader->line);
+		vt_buf_char(cell, *reader->at);
 	}
 	if (rc)
 		return rc;
-	*last = r->at == r->end || *r->at != ',';
-	if (r->at < r->end && *r->at == '\r')
-		r->at++;
-	if (r->at < r->end) {
-		r->line += *r->at == '\n';
-		r->at++;
+	*last = reader->at == reader->end || *reader->at != ',';
+	if (reader->at < reader->end && *reader->at == '\r')
+		reader->at++;
+	if (reader->at < reader->end) {
+		reader->line += *reader->at == '\n';
+		reader->at++;
 	}
 	return 0;
 }
 
-static int read_row(struct vt_csv *t, struct vt_buf *cell, struct reader *r, struct vt_err *err)
+static int read_row(struct vt_csv *csv, struct vt_buf *cell, struct reader *reader,
+	struct vt_err *err)
 {
-	size_t line = r->line, before = t->cells.n;
+	size_t line = reader->line, before = csv->cells.n;
 	bool last = false;
 
 	while (!last) {
-		int rc = next_cell(cell, &last, r, err);
+		int rc = next_cell(cell, &last, reader, err);
 
 		if (rc)
 			return rc;
-		vt_strs_add(&t->cells, cell->len ? cell->data : "");
+		vt_strs_add(&csv->cells, cell->len ? cell->data : "");
 	}
-	if (!t->n_columns) {
-		t->n_columns = t->cells.n;
+	if (!csv->n_columns) {
+		csv->n_columns = csv->cells.n;
 		return 0;
 	}
-	if (t->cells.n - before != t->n_columns)
+	if (csv->cells.n - before != csv->n_columns)
 		return vt_err_set(err, VT_EDATA, "%s: line %zu has %zu cells, the header %zu",
-			r->origin, line, t->cells.n - before, t->n_columns);
-	t->line = vt_xrealloc(t->line, (t->n_rows + 1) * sizeof(*t->line));
-	t->line[t->n_rows++] = line;
+			reader->origin, line, csv->cells.n - before, csv->n_columns);
+	csv->line = vt_xrealloc(csv->line, (csv->n_rows + 1) * sizeof(*csv->line));
+	csv->line[csv->n_rows++] = line;
 	return 0;
 }
 
-static int check_header(const struct vt_csv *t, struct vt_err *err)
+static int check_header(const struct vt_csv *csv, struct vt_err *err)
 {
-	if (!t->n_columns)
-		return vt_err_set(err, VT_EDATA, "%s: empty; a header line is expected", t->origin);
-	for (size_t i = 0; i < t->n_columns; i++)
+	if (!csv->n_columns)
+		return vt_err_set(err, VT_EDATA, "%s: empty; a header line is expected",
+			csv->origin);
+	for (size_t i = 0; i < csv->n_columns; i++)
 		for (size_t j = 0; j < i; j++)
-			if (!strcmp(t->cells.v[i], t->cells.v[j]))
+			if (!strcmp(csv->cells.v[i], csv->cells.v[j]))
 				return vt_err_set(err, VT_EDATA, "%s: two columns are named \"%s\"",
-					t->origin, t->cells.v[i]);
+					csv->origin, csv->cells.v[i]);
 	return 0;
 }
 

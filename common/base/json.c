@@ -29,51 +29,54 @@ struct reader {
 	struct vt_err *err;
 };
 
-static int value(struct reader *r, struct vt_json **out);
+static int value(struct reader *reader, struct vt_json **out);
 
-static int fail(struct reader *r, const char *what)
+static int fail(struct reader *reader, const char *what)
 {
-	const char *bol = r->p;
+	const char *bol = reader->p;
 
-	while (bol > r->begin && bol[-1] != '\n')
+	while (bol > reader->begin && bol[-1] != '\n')
 		bol--;
-	return vt_err_set(r->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", r->origin, r->line,
-		(int)(r->p - bol) + 1, r->pointer.data ? r->pointer.data : "", what);
+	return vt_err_set(reader->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", reader->origin,
+		reader->line, (int)(reader->p - bol) + 1,
+		reader->pointer.data ? reader->pointer.data : "", what);
 }
 
-static void space(struct reader *r)
+static void space(struct reader *reader)
 {
-	while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
-		r->line += *r->p++ == '\n';
+	while (reader->p < reader->end &&
+		(*reader->p == ' ' || *reader->p == '\t' || *reader->p == '\n' ||
+			*reader->p == '\r'))
+		reader->line += *reader->p++ == '\n';
 }
 
-static void push_pointer(struct reader *r, const char *key)
+static void push_pointer(struct reader *reader, const char *key)
 {
-	vt_buf_char(&r->pointer, '/');
+	vt_buf_char(&reader->pointer, '/');
 	for (; *key; key++) {
 		if (*key == '~')
-			vt_buf_str(&r->pointer, "~0");
+			vt_buf_str(&reader->pointer, "~0");
 		else if (*key == '/')
-			vt_buf_str(&r->pointer, "~1");
+			vt_buf_str(&reader->pointer, "~1");
 		else
-			vt_buf_char(&r->pointer, *key);
+			vt_buf_char(&reader->pointer, *key);
 	}
 }
 
-static void pop_pointer(struct reader *r, size_t len)
+static void pop_pointer(struct reader *reader, size_t len)
 {
-	assert(len < r->pointer.cap && len <= r->pointer.len);
-	r->pointer.len = len;
-	r->pointer.data[len] = '\0';
+	assert(len < reader->pointer.cap && len <= reader->pointer.len);
+	reader->pointer.len = len;
+	reader->pointer.data[len] = '\0';
 }
 
-static int hex4(struct reader *r, uint32_t *out)
+static int hex4(struct reader *reader, uint32_t *out)
 {
 	*out = 0;
-	if (r->end - r->p < 4)
-		return fail(r, "\\u needs four hex digits");
-	for (int i = 0; i < 4; i++, r->p++) {
-		char c = *r->p;
+	if (reader->end - reader->p < 4)
+		return fail(reader, "\\u needs four hex digits");
+	for (int i = 0; i < 4; i++, reader->p++) {
+		char c = *reader->p;
 		int d;
 
 		if (c >= '0' && c <= '9')
@@ -86,141 +89,141 @@ static int hex4(struct reader *r, uint32_t *out)
 			d = -1;
 
 		if (d < 0)
-			return fail(r, "\\u needs four hex digits");
+			return fail(reader, "\\u needs four hex digits");
 		*out = *out * 16 + (uint32_t)d;
 	}
 	return 0;
 }
 
-static int unicode(struct reader *r, struct vt_buf *b)
+static int unicode(struct reader *reader, struct vt_buf *buf)
 {
 	uint32_t c, low;
 
-	if (hex4(r, &c))
-		return r->err->code;
+	if (hex4(reader, &c))
+		return reader->err->code;
 	if (c >= 0xDC00 && c <= 0xDFFF)
-		return fail(r, "a low surrogate stands alone");
+		return fail(reader, "a low surrogate stands alone");
 	if (c >= 0xD800 && c <= 0xDBFF) {
-		if (r->end - r->p < 6 || r->p[0] != '\\' || r->p[1] != 'u')
-			return fail(r, "a high surrogate stands alone");
-		r->p += 2;
-		if (hex4(r, &low))
-			return r->err->code;
+		if (reader->end - reader->p < 6 || reader->p[0] != '\\' || reader->p[1] != 'u')
+			return fail(reader, "a high surrogate stands alone");
+		reader->p += 2;
+		if (hex4(reader, &low))
+			return reader->err->code;
 		if (low < 0xDC00 || low > 0xDFFF)
-			return fail(r, "a high surrogate is not followed by a low one");
+			return fail(reader, "a high surrogate is not followed by a low one");
 		c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
 	}
 	if (c == 0)
-		return fail(r, "\\u0000 is not accepted");
-	vt_utf8_encode(b, c);
+		return fail(reader, "\\u0000 is not accepted");
+	vt_utf8_encode(buf, c);
 	return 0;
 }
 
-static int escape(struct reader *r, struct vt_buf *b)
+static int escape(struct reader *reader, struct vt_buf *buf)
 {
 	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
 	const char *at;
 
-	if (r->p == r->end)
-		return fail(r, "text ends inside an escape");
-	if (*r->p == 'u') {
-		r->p++;
-		return unicode(r, b);
+	if (reader->p == reader->end)
+		return fail(reader, "text ends inside an escape");
+	if (*reader->p == 'u') {
+		reader->p++;
+		return unicode(reader, buf);
 	}
-	at = *r->p ? strchr(from, *r->p) : NULL;
+	at = *reader->p ? strchr(from, *reader->p) : NULL;
 	if (!at)
-		return fail(r, "unknown escape");
-	vt_buf_char(b, to[at - from]);
-	r->p++;
+		return fail(reader, "unknown escape");
+	vt_buf_char(buf, to[at - from]);
+	reader->p++;
 	return 0;
 }
 
 /* Length of what may be copied as it is; 0 where the text is not valid UTF-8. */
-static size_t plain_length(const struct reader *r)
+static size_t plain_length(const struct reader *reader)
 {
-	const char *p = r->p;
+	const char *p = reader->p;
 
-	while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20) {
+	while (p < reader->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20) {
 		uint32_t c;
-		size_t n = vt_utf8_decode((const unsigned char *)p, (size_t)(r->end - p), &c);
+		size_t n = vt_utf8_decode((const unsigned char *)p, (size_t)(reader->end - p), &c);
 
 		if (!n)
 			break;
 		p += n;
 	}
-	return (size_t)(p - r->p);
+	return (size_t)(p - reader->p);
 }
 
-static int string(struct reader *r, char **out)
+static int string(struct reader *reader, char **out)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	int rc = 0;
 
-	r->p++;
+	reader->p++;
 	while (!rc) {
 		size_t n;
 
-		if (r->p == r->end)
-			rc = fail(r, "text ends inside a string");
-		else if (*r->p == '"')
+		if (reader->p == reader->end)
+			rc = fail(reader, "text ends inside a string");
+		else if (*reader->p == '"')
 			break;
-		else if (*r->p == '\\')
-			r->p++, rc = escape(r, &b);
-		else if ((unsigned char)*r->p < 0x20)
-			rc = fail(r, "a control character must be escaped");
-		else if (!(n = plain_length(r)))
-			rc = fail(r, "not valid UTF-8");
+		else if (*reader->p == '\\')
+			reader->p++, rc = escape(reader, &b);
+		else if ((unsigned char)*reader->p < 0x20)
+			rc = fail(reader, "a control character must be escaped");
+		else if (!(n = plain_length(reader)))
+			rc = fail(reader, "not valid UTF-8");
 		else
-			vt_buf_add(&b, r->p, n), r->p += n;
+			vt_buf_add(&b, reader->p, n), reader->p += n;
 	}
 	if (rc) {
 		vt_buf_release(&b);
 		return rc;
 	}
-	r->p++;
+	reader->p++;
 	*out = vt_buf_detach(&b);
 	return 0;
 }
 
-static size_t digits(struct reader *r)
+static size_t digits(struct reader *reader)
 {
-	const char *from = r->p;
+	const char *from = reader->p;
 
-	while (r->p < r->end && *r->p >= '0' && *r->p <= '9')
-		r->p++;
-	return (size_t)(r->p - from);
+	while (reader->p < reader->end && *reader->p >= '0' && *reader->p <= '9')
+		reader->p++;
+	return (size_t)(reader->p - from);
 }
 
-static int number(struct reader *r, struct vt_json **out)
+static int number(struct reader *reader, struct vt_json **out)
 {
-	const char *from = r->p;
+	const char *from = reader->p;
 	bool whole = true;
 	char text[64];
 	size_t n;
 
-	if (*r->p == '-')
-		r->p++;
-	if (r->p < r->end && *r->p == '0')
-		r->p++;
-	else if (!digits(r))
-		return fail(r, "not a JSON value");
-	if (r->p < r->end && *r->p == '.') {
+	if (*reader->p == '-')
+		reader->p++;
+	if (reader->p < reader->end && *reader->p == '0')
+		reader->p++;
+	else if (!digits(reader))
+		return fail(reader, "not a JSON value");
+	if (reader->p < reader->end && *reader->p == '.') {
 		whole = false;
-		r->p++;
-		if (!digits(r))
-			return fail(r, "digits must follow the point");
+		reader->p++;
+		if (!digits(reader))
+			return fail(reader, "digits must follow the point");
 	}
-	if (r->p < r->end && (*r->p == 'e' || *r->p == 'E')) {
+	if (reader->p < reader->end && (*reader->p == 'e' || *reader->p == 'E')) {
 		whole = false;
-		r->p++;
-		if (r->p < r->end && (*r->p == '+' || *r->p == '-'))
-			r->p++;
-		if (!digits(r))
-			return fail(r, "digits must follow the exponent");
+		reader->p++;
+		if (reader->p < reader->end && (*reader->p == '+' || *reader->p == '-'))
+			reader->p++;
+		if (!digits(reader))
+			return fail(reader, "digits must follow the exponent");
 	}
-	n = (size_t)(r->p - from);
+	n = (size_t)(reader->p - from);
 	if (n >= sizeof(text))
-		return fail(r, "number is too long");
+		return fail(reader, "number is too long");
 	memcpy(text, from, n);
 	text[n] = '\0';
 	errno = 0;
@@ -237,109 +240,110 @@ static int number(struct reader *r, struct vt_json **out)
 		return 0;
 	vt_json_free(*out);
 	*out = NULL;
-	return fail(r, "number is out of range");
+	return fail(reader, "number is out of range");
 }
 
-static int word(struct reader *r, const char *text, struct vt_json *made, struct vt_json **out)
+static int word(struct reader *reader, const char *text, struct vt_json *made, struct vt_json **out)
 {
 	size_t n = strlen(text);
 
-	if ((size_t)(r->end - r->p) < n || memcmp(r->p, text, n)) {
+	if ((size_t)(reader->end - reader->p) < n || memcmp(reader->p, text, n)) {
 		vt_json_free(made);
-		return fail(r, "not a JSON value");
+		return fail(reader, "not a JSON value");
 	}
-	r->p += n;
+	reader->p += n;
 	*out = made;
 	return 0;
 }
 
 /* Reads `"key" :` and leaves the pointer text at the member. */
-static int member_key(struct reader *r, const struct vt_json *object, char **key)
+static int member_key(struct reader *reader, const struct vt_json *object, char **key)
 {
 	int rc;
 
-	if (r->p == r->end || *r->p != '"')
-		return fail(r, "a key in double quotes must stand here");
-	rc = string(r, key);
+	if (reader->p == reader->end || *reader->p != '"')
+		return fail(reader, "a key in double quotes must stand here");
+	rc = string(reader, key);
 	if (rc)
 		return rc;
-	push_pointer(r, *key);
-	space(r);
+	push_pointer(reader, *key);
+	space(reader);
 	if (vt_json_get(object, *key))
-		rc = fail(r, "this key stands twice in one object");
-	else if (r->p == r->end || *r->p != ':')
-		rc = fail(r, "':' must follow the key");
+		rc = fail(reader, "this key stands twice in one object");
+	else if (reader->p == reader->end || *reader->p != ':')
+		rc = fail(reader, "':' must follow the key");
 	if (rc) {
 		free(*key);
 		return rc;
 	}
-	r->p++;
+	reader->p++;
 	return 0;
 }
 
 /* One element of an array or object, with its key if it has one. */
-static int element(struct reader *r, struct vt_json *j)
+static int element(struct reader *reader, struct vt_json *json)
 {
-	size_t len = r->pointer.len;
+	size_t len = reader->pointer.len;
 	struct vt_json *item = NULL;
 	char *key = NULL, index[24];
 	int rc = 0;
 
-	space(r);
-	if (j->type == VT_JSON_OBJECT) {
-		rc = member_key(r, j, &key);
+	space(reader);
+	if (json->type == VT_JSON_OBJECT) {
+		rc = member_key(reader, json, &key);
 		if (rc)
 			return rc;
 	} else {
-		snprintf(index, sizeof(index), "%zu", j->n);
-		push_pointer(r, index);
+		snprintf(index, sizeof(index), "%zu", json->n);
+		push_pointer(reader, index);
 	}
-	rc = value(r, &item);
+	rc = value(reader, &item);
 	if (rc) {
 		free(key);
 		return rc;
 	}
 	if (key)
-		vt_json_put(j, key, item);
+		vt_json_put(json, key, item);
 	else
-		vt_json_push(j, item);
+		vt_json_push(json, item);
 	free(key);
-	pop_pointer(r, len);
+	pop_pointer(reader, len);
 	return 0;
 }
 
-static int container(struct reader *r, enum vt_json_type type, char close, struct vt_json **out)
+static int container(struct reader *reader, enum vt_json_type type, char close,
+	struct vt_json **out)
 {
 	struct vt_json *j = vt_json_new(type);
 	int rc = 0;
 
-	j->line = r->line;
-	r->p++;
-	space(r);
-	if (++r->depth > MAX_DEPTH)
-		rc = fail(r, "nested deeper than 64 levels");
-	if (!rc && r->p < r->end && *r->p == close) {
-		r->p++;
+	j->line = reader->line;
+	reader->p++;
+	space(reader);
+	if (++reader->depth > MAX_DEPTH)
+		rc = fail(reader, "nested deeper than 64 levels");
+	if (!rc && reader->p < reader->end && *reader->p == close) {
+		reader->p++;
 	} else {
 		while (!rc) {
-			rc = element(r, j);
-			space(r);
+			rc = element(reader, j);
+			space(reader);
 			if (rc)
 				break;
-			if (r->p < r->end && *r->p == ',') {
-				r->p++;
-			} else if (r->p < r->end && *r->p == close) {
-				r->p++;
+			if (reader->p < reader->end && *reader->p == ',') {
+				reader->p++;
+			} else if (reader->p < reader->end && *reader->p == close) {
+				reader->p++;
 				break;
 			} else {
-				rc = fail(r,
+				rc = fail(reader,
 					close == '}' ? "',' or '}' must stand here"
 						     : "',' or ']' must stand "
 						       "here");
 			}
 		}
 	}
-	r->depth--;
+	reader->depth--;
 	if (rc)
 		vt_json_free(j);
 	else
@@ -347,35 +351,35 @@ static int container(struct reader *r, enum vt_json_type type, char close, struc
 	return rc;
 }
 
-static int value(struct reader *r, struct vt_json **out)
+static int value(struct reader *reader, struct vt_json **out)
 {
 	unsigned line;
 	int rc;
 
-	space(r);
-	if (r->p == r->end)
-		return fail(r, "text ends where a value must stand");
-	if (++r->values > MOST_VALUES)
-		return fail(r, "more than 16777216 values");
-	switch (*r->p) {
-	case '{': return container(r, VT_JSON_OBJECT, '}', out);
-	case '[': return container(r, VT_JSON_ARRAY, ']', out);
+	space(reader);
+	if (reader->p == reader->end)
+		return fail(reader, "text ends where a value must stand");
+	if (++reader->values > MOST_VALUES)
+		return fail(reader, "more than 16777216 values");
+	switch (*reader->p) {
+	case '{': return container(reader, VT_JSON_OBJECT, '}', out);
+	case '[': return container(reader, VT_JSON_ARRAY, ']', out);
 	default: break;
 	}
-	line = r->line;
-	if (*r->p == '"') {
+	line = reader->line;
+	if (*reader->p == '"') {
 		*out = vt_json_new(VT_JSON_STRING);
-		rc = string(r, &(*out)->string);
+		rc = string(reader, &(*out)->string);
 		if (rc)
 			vt_json_free(*out), *out = NULL;
-	} else if (*r->p == 't') {
-		rc = word(r, "true", vt_json_new_bool(true), out);
-	} else if (*r->p == 'f') {
-		rc = word(r, "false", vt_json_new_bool(false), out);
-	} else if (*r->p == 'n') {
-		rc = word(r, "null", vt_json_new(VT_JSON_NULL), out);
+	} else if (*reader->p == 't') {
+		rc = word(reader, "true", vt_json_new_bool(true), out);
+	} else if (*reader->p == 'f') {
+		rc = word(reader, "false", vt_json_new_bool(false), out);
+	} else if (*reader->p == 'n') {
+		rc = word(reader, "null", vt_json_new(VT_JSON_NULL), out);
 	} else {
-		rc = number(r, out);
+		rc = number(reader, out);
 	}
 	if (!rc)
 		(*out)->line = line;

@@ -44,17 +44,17 @@ static const char *take_token(const char *p, struct vt_buf *token)
 	return p;
 }
 
-static const struct vt_json *step(const struct vt_json *j, const char *token)
+static const struct vt_json *step(const struct vt_json *json, const char *token)
 {
 	char *end;
 	unsigned long long i;
 
-	if (j->type == VT_JSON_OBJECT)
-		return vt_json_get(j, token);
+	if (json->type == VT_JSON_OBJECT)
+		return vt_json_get(json, token);
 	if (token[0] < '0' || token[0] > '9' || (token[0] == '0' && token[1]))
 		return NULL;
 	i = strtoull(token, &end, 10);
-	return *end ? NULL : vt_json_at(j, i);
+	return *end ? NULL : vt_json_at(json, i);
 }
 
 const struct vt_json *vt_json_pointer(const struct vt_json *root, const char *pointer)
@@ -168,14 +168,14 @@ struct vt_json *vt_json_copy(const struct vt_json *value)
 	return c;
 }
 
-static void grow(struct vt_json *j)
+static void grow(struct vt_json *json)
 {
-	if (j->n < j->cap)
+	if (json->n < json->cap)
 		return;
-	j->cap = j->cap ? 2 * j->cap : 4;
-	j->item = vt_xrealloc(j->item, j->cap * sizeof(*j->item));
-	if (j->type == VT_JSON_OBJECT)
-		j->key = vt_xrealloc(j->key, j->cap * sizeof(*j->key));
+	json->cap = json->cap ? 2 * json->cap : 4;
+	json->item = vt_xrealloc(json->item, json->cap * sizeof(*json->item));
+	if (json->type == VT_JSON_OBJECT)
+		json->key = vt_xrealloc(json->key, json->cap * sizeof(*json->key));
 }
 
 void vt_json_put(struct vt_json *object, const char *key, struct vt_json *value)

@@ -69,20 +69,20 @@ static int by_key(const void *a, const void *b)
 	return by_utf16(((const struct slot *)a)->key, ((const struct slot *)b)->key);
 }
 
-static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err);
+static int sorted(struct vt_buf *out, const struct vt_json *json, bool reals, struct vt_err *err);
 
-static int sorted_object(struct vt_buf *out, const struct vt_json *j, bool reals,
+static int sorted_object(struct vt_buf *out, const struct vt_json *json, bool reals,
 	struct vt_err *err)
 {
-	struct slot *s = vt_xcalloc(j->n, sizeof(*s));
+	struct slot *s = vt_xcalloc(json->n, sizeof(*s));
 	int rc = 0;
 
-	for (size_t i = 0; i < j->n; i++)
-		s[i] = (struct slot){ j->key[i], j->item[i] };
-	if (j->n > 1)
-		qsort(s, j->n, sizeof(*s), by_key);
+	for (size_t i = 0; i < json->n; i++)
+		s[i] = (struct slot){ json->key[i], json->item[i] };
+	if (json->n > 1)
+		qsort(s, json->n, sizeof(*s), by_key);
 	vt_buf_char(out, '{');
-	for (size_t i = 0; !rc && i < j->n; i++) {
+	for (size_t i = 0; !rc && i < json->n; i++) {
 		if (i)
 			vt_buf_char(out, ',');
 		vt_json_quote(out, s[i].key);
@@ -96,42 +96,42 @@ static int sorted_object(struct vt_buf *out, const struct vt_json *j, bool reals
 	return rc;
 }
 
-static void scalar(struct vt_buf *out, const struct vt_json *j)
+static void scalar(struct vt_buf *out, const struct vt_json *json)
 {
 	char text[32];
 
-	switch (j->type) {
-	case VT_JSON_BOOL: vt_buf_str(out, j->boolean ? "true" : "false"); break;
-	case VT_JSON_INT: vt_buf_printf(out, "%lld", (long long)j->integer); break;
+	switch (json->type) {
+	case VT_JSON_BOOL: vt_buf_str(out, json->boolean ? "true" : "false"); break;
+	case VT_JSON_INT: vt_buf_printf(out, "%lld", (long long)json->integer); break;
 	case VT_JSON_REAL:
-		vt_json_real_text(text, j->real);
-		vt_buf_str(out, isfinite(j->real) ? text : "null");
+		vt_json_real_text(text, json->real);
+		vt_buf_str(out, isfinite(json->real) ? text : "null");
 		break;
-	case VT_JSON_STRING: vt_json_quote(out, j->string); break;
+	case VT_JSON_STRING: vt_json_quote(out, json->string); break;
 	default: vt_buf_str(out, "null"); break;
 	}
 }
 
-static int sorted(struct vt_buf *out, const struct vt_json *j, bool reals, struct vt_err *err)
+static int sorted(struct vt_buf *out, const struct vt_json *json, bool reals, struct vt_err *err)
 {
 	int rc = 0;
 
-	if (j->type == VT_JSON_OBJECT)
-		return sorted_object(out, j, reals, err);
-	if (j->type == VT_JSON_REAL && !reals)
+	if (json->type == VT_JSON_OBJECT)
+		return sorted_object(out, json, reals, err);
+	if (json->type == VT_JSON_REAL && !reals)
 		return vt_err_set(err, VT_EBUG,
 			"a real number (%.17g) stands in hashed JSON; it must be a decimal "
 			"string",
-			j->real);
-	if (j->type != VT_JSON_ARRAY) {
-		scalar(out, j);
+			json->real);
+	if (json->type != VT_JSON_ARRAY) {
+		scalar(out, json);
 		return 0;
 	}
 	vt_buf_char(out, '[');
-	for (size_t i = 0; !rc && i < j->n; i++) {
+	for (size_t i = 0; !rc && i < json->n; i++) {
 		if (i)
 			vt_buf_char(out, ',');
-		rc = sorted(out, j->item[i], reals, err);
+		rc = sorted(out, json->item[i], reals, err);
 	}
 	vt_buf_char(out, ']');
 	return rc;
@@ -150,28 +150,28 @@ void vt_json_sorted(struct vt_buf *out, const struct vt_json *value)
 }
 
 /* indent < 0: no white space at all. */
-static void text(struct vt_buf *out, const struct vt_json *j, int indent)
+static void text(struct vt_buf *out, const struct vt_json *json, int indent)
 {
-	bool object = j->type == VT_JSON_OBJECT;
+	bool object = json->type == VT_JSON_OBJECT;
 	int inner = indent < 0 ? -1 : indent + 2;
 
-	if (!object && j->type != VT_JSON_ARRAY) {
-		scalar(out, j);
+	if (!object && json->type != VT_JSON_ARRAY) {
+		scalar(out, json);
 		return;
 	}
 	vt_buf_char(out, object ? '{' : '[');
-	for (size_t i = 0; i < j->n; i++) {
+	for (size_t i = 0; i < json->n; i++) {
 		if (i)
 			vt_buf_char(out, ',');
 		if (indent >= 0)
 			vt_buf_printf(out, "\n%*s", inner, "");
 		if (object) {
-			vt_json_quote(out, j->key[i]);
+			vt_json_quote(out, json->key[i]);
 			vt_buf_str(out, indent < 0 ? ":" : ": ");
 		}
-		text(out, j->item[i], inner);
+		text(out, json->item[i], inner);
 	}
-	if (indent >= 0 && j->n)
+	if (indent >= 0 && json->n)
 		vt_buf_printf(out, "\n%*s", indent, "");
 	vt_buf_char(out, object ? '}' : ']');
 }

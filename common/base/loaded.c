@@ -93,10 +93,10 @@ void vt_loaded_list(struct vt_loaded *out)
 	vt_strs_release(&dirs);
 }
 
-void vt_loaded_release(struct vt_loaded *l)
+void vt_loaded_release(struct vt_loaded *loaded)
 {
-	for (size_t i = 0; i < l->n; i++)
-		free(l->v[i].path);
-	free(l->v);
-	*l = (struct vt_loaded){ NULL, 0, 0 };
+	for (size_t i = 0; i < loaded->n; i++)
+		free(loaded->v[i].path);
+	free(loaded->v);
+	*loaded = (struct vt_loaded){ NULL, 0, 0 };
 }

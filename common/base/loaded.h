@@ -25,6 +25,6 @@ struct vt_loaded {
 };
 
 void vt_loaded_list(struct vt_loaded *out);
-void vt_loaded_release(struct vt_loaded *l);
+void vt_loaded_release(struct vt_loaded *loaded);
 
 #endif

@@ -131,61 +131,61 @@ static int unknown(const struct vt_opt *opts, const char *name, struct vt_err *e
 	return vt_err_set(err, VT_EUSAGE, "unknown option --%s; see --help", name);
 }
 
-static int set_number(const struct vt_opt *o, const char *value, struct vt_err *err)
+static int set_number(const struct vt_opt *opt, const char *value, struct vt_err *err)
 {
 	char *end;
 
 	errno = 0;
-	if (o->kind == VT_OPT_INT)
-		*(long long *)o->to = strtoll(value, &end, 10);
+	if (opt->kind == VT_OPT_INT)
+		*(long long *)opt->to = strtoll(value, &end, 10);
 	else
-		*(double *)o->to = strtod(value, &end);
+		*(double *)opt->to = strtod(value, &end);
 	if (end == value || *end || errno == ERANGE ||
-		(o->kind == VT_OPT_REAL && !isfinite(*(double *)o->to)))
-		return vt_err_set(err, VT_EUSAGE, "--%s: \"%s\" is not a %s", o->name, value,
-			o->kind == VT_OPT_INT ? "whole number" : "number");
+		(opt->kind == VT_OPT_REAL && !isfinite(*(double *)opt->to)))
+		return vt_err_set(err, VT_EUSAGE, "--%s: \"%s\" is not a %s", opt->name, value,
+			opt->kind == VT_OPT_INT ? "whole number" : "number");
 	return 0;
 }
 
-static int set(const struct vt_opt *o, const char *value, struct vt_err *err)
+static int set(const struct vt_opt *opt, const char *value, struct vt_err *err)
 {
-	switch (o->kind) {
-	case VT_OPT_FLAG: *(int *)o->to = 1; return 0;
-	case VT_OPT_STRING: *(const char **)o->to = value; return 0;
-	case VT_OPT_LIST: vt_strs_add(o->to, value); return 0;
+	switch (opt->kind) {
+	case VT_OPT_FLAG: *(int *)opt->to = 1; return 0;
+	case VT_OPT_STRING: *(const char **)opt->to = value; return 0;
+	case VT_OPT_LIST: vt_strs_add(opt->to, value); return 0;
 	case VT_OPT_INT:
-	case VT_OPT_REAL: return set_number(o, value, err);
+	case VT_OPT_REAL: return set_number(opt, value, err);
 	case VT_OPT_END: break;
 	}
-	return vt_err_set(err, VT_EBUG, "option --%s has no kind", o->name);
+	return vt_err_set(err, VT_EBUG, "option --%s has no kind", opt->name);
 }
 
-static const struct vt_opt *by_name(const struct vt_opt *o, const char *name, size_t n)
+static const struct vt_opt *by_name(const struct vt_opt *opt, const char *name, size_t n)
 {
-	for (; o->kind; o++)
-		if (o->name && vt_opts_same_name(o->name, name, n))
-			return o;
+	for (; opt->kind; opt++)
+		if (opt->name && vt_opts_same_name(opt->name, name, n))
+			return opt;
 	return NULL;
 }
 
-static const struct vt_opt *by_letter(const struct vt_opt *o, char letter)
+static const struct vt_opt *by_letter(const struct vt_opt *opt, char letter)
 {
-	for (; o->kind; o++)
-		if (o->letter == letter)
-			return o;
+	for (; opt->kind; opt++)
+		if (opt->letter == letter)
+			return opt;
 	return NULL;
 }
 
 /* --name, --name=VALUE, -o, -oVALUE: the option and the value glued to it, if any. */
-static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt **o,
+static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt **opt,
 	const char **glued, struct vt_err *err)
 {
 	if (arg[1] == '-') {
 		size_t n = strcspn(arg + 2, "=");
 
-		*o = by_name(opts, arg + 2, n);
+		*opt = by_name(opts, arg + 2, n);
 		*glued = arg[2 + n] ? arg + 3 + n : NULL;
-		if (!*o) {
+		if (!*opt) {
 			char *name = vt_xstrndup(arg + 2, n);
 			int rc = unknown(opts, name, err);
 
@@ -194,9 +194,9 @@ static int split(const struct vt_opt *opts, const char *arg, const struct vt_opt
 		}
 		return 0;
 	}
-	*o = by_letter(opts, arg[1]);
+	*opt = by_letter(opts, arg[1]);
 	*glued = arg[2] ? arg + 2 : NULL;
-	return *o ? 0 : vt_err_set(err, VT_EUSAGE, "unknown option -%c; see --help", arg[1]);
+	return *opt ? 0 : vt_err_set(err, VT_EUSAGE, "unknown option -%c; see --help", arg[1]);
 }
 
 static size_t count(const struct vt_opt *opts)
@@ -249,25 +249,25 @@ int vt_opts_parse(const struct vt_opt *opts, int argc, char **argv, struct vt_st
 	return rc;
 }
 
-void vt_opts_help(struct vt_buf *out, const struct vt_opt *o)
+void vt_opts_help(struct vt_buf *out, const struct vt_opt *opt)
 {
 	enum { COLUMN = 28 };
 
-	for (; o->kind; o++) {
+	for (; opt->kind; opt++) {
 		size_t begun = out->len, col;
 
-		if (o->letter)
-			vt_buf_printf(out, "  -%c, --%s", o->letter, o->name);
+		if (opt->letter)
+			vt_buf_printf(out, "  -%c, --%s", opt->letter, opt->name);
 		else
-			vt_buf_printf(out, "      --%s", o->name);
-		if (o->value_name)
-			vt_buf_printf(out, " %s", o->value_name);
+			vt_buf_printf(out, "      --%s", opt->name);
+		if (opt->value_name)
+			vt_buf_printf(out, " %s", opt->value_name);
 		col = out->len - begun;
 		if (col + 2 > COLUMN) {
 			vt_buf_char(out, '\n');
 			col = 0;
 		}
 		vt_buf_printf(out, "%*s", (int)(COLUMN - col), "");
-		vt_buf_wrap(out, o->help, COLUMN);
+		vt_buf_wrap(out, opt->help, COLUMN);
 	}
 }

@@ -66,57 +66,57 @@ struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint
 	return vt_rng_named(seed, vt_rng_name(purpose, a, b, c));
 }
 
-uint32_t vt_rng_u32(struct vt_rng *r)
+uint32_t vt_rng_u32(struct vt_rng *rng)
 {
-	uint64_t want = r->index / 4;
+	uint64_t want = rng->index / 4;
 
-	if (want != r->block_index) {
-		uint32_t c[4] = { (uint32_t)want, (uint32_t)(want >> 32), r->stream[0],
-			r->stream[1] };
+	if (want != rng->block_index) {
+		uint32_t c[4] = { (uint32_t)want, (uint32_t)(want >> 32), rng->stream[0],
+			rng->stream[1] };
 
-		vt_philox(r->block, c, r->key);
-		r->block_index = want;
+		vt_philox(rng->block, c, rng->key);
+		rng->block_index = want;
 	}
-	return r->block[r->index++ % 4];
+	return rng->block[rng->index++ % 4];
 }
 
-static uint64_t next_u64(struct vt_rng *r)
+static uint64_t next_u64(struct vt_rng *rng)
 {
-	uint64_t lo = vt_rng_u32(r);
+	uint64_t lo = vt_rng_u32(rng);
 
-	return lo | (uint64_t)vt_rng_u32(r) << 32;
+	return lo | (uint64_t)vt_rng_u32(rng) << 32;
 }
 
-double vt_rng_uniform(struct vt_rng *r)
+double vt_rng_uniform(struct vt_rng *rng)
 {
-	return (double)(next_u64(r) >> 11) * 0x1p-53;
+	return (double)(next_u64(rng) >> 11) * 0x1p-53;
 }
 
-double vt_rng_between(struct vt_rng *r, double lo, double hi)
+double vt_rng_between(struct vt_rng *rng, double lo, double hi)
 {
-	return lo + (hi - lo) * vt_rng_uniform(r);
+	return lo + (hi - lo) * vt_rng_uniform(rng);
 }
 
-uint32_t vt_rng_below(struct vt_rng *r, uint32_t n)
+uint32_t vt_rng_below(struct vt_rng *rng, uint32_t n)
 {
 	uint32_t reject = (uint32_t)(-n) % n, x;
 
 	do {
-		x = vt_rng_u32(r);
+		x = vt_rng_u32(rng);
 	} while (x < reject);
 	return x % n;
 }
 
-VT_FMA_TOO double vt_rng_normal(struct vt_rng *r)
+VT_FMA_TOO double vt_rng_normal(struct vt_rng *rng)
 {
 	uint32_t w[4];
 
 	for (int i = 0; i < 4; i++)
-		w[i] = vt_rng_u32(r);
+		w[i] = vt_rng_u32(rng);
 	return vt_in_normal(w);
 }
 
-void vt_rng_seek(struct vt_rng *r, uint64_t word)
+void vt_rng_seek(struct vt_rng *rng, uint64_t word)
 {
-	r->index = word;
+	rng->index = word;
 }

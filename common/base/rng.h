@@ -26,15 +26,15 @@ struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint
 /* The same in two steps: the words as one, which can be handed on, and the stream of that name. */
 uint64_t vt_rng_name(const char *purpose, uint64_t a, uint64_t b, uint64_t c);
 struct vt_rng vt_rng_named(uint64_t seed, uint64_t name);
-uint32_t vt_rng_u32(struct vt_rng *r);
-double vt_rng_uniform(struct vt_rng *r);                       /* [0, 1), 53 bits */
-double vt_rng_between(struct vt_rng *r, double lo, double hi); /* [lo, hi) */
-uint32_t vt_rng_below(struct vt_rng *r, uint32_t n);           /* [0, n), unbiased; n > 0 */
+uint32_t vt_rng_u32(struct vt_rng *rng);
+double vt_rng_uniform(struct vt_rng *rng);                       /* [0, 1), 53 bits */
+double vt_rng_between(struct vt_rng *rng, double lo, double hi); /* [lo, hi) */
+uint32_t vt_rng_below(struct vt_rng *rng, uint32_t n);           /* [0, n), unbiased; n > 0 */
 /* N(0, 1), Box-Muller on fmath.h */
-double vt_rng_normal(struct vt_rng *r);
+double vt_rng_normal(struct vt_rng *rng);
 
 /* The next 32-bit word is number `word` of the stream. */
-void vt_rng_seek(struct vt_rng *r, uint64_t word);
+void vt_rng_seek(struct vt_rng *rng, uint64_t word);
 
 /* 64-bit FNV-1a of a text, e.g. a subject id, to name a stream. */
 uint64_t vt_rng_hash(const char *text);

@@ -67,49 +67,51 @@ static int number_or_star(const char **p, va_list *ap)
 }
 
 /* Takes what stands behind a '%'. */
-static const char *take(struct conversion *c, const char *p, va_list *ap)
+static const char *take(struct conversion *conversion, const char *p, va_list *ap)
 {
 	size_t n = strspn(p, "-+ #0");
 
-	assert(n < sizeof(c->flags));
-	*c = (struct conversion){ .width = -1, .precision = -1 };
-	memcpy(c->flags, p, n);
+	assert(n < sizeof(conversion->flags));
+	*conversion = (struct conversion){ .width = -1, .precision = -1 };
+	memcpy(conversion->flags, p, n);
 	p += n;
 	if (*p == '*' || (*p >= '0' && *p <= '9'))
-		c->width = number_or_star(&p, ap);
+		conversion->width = number_or_star(&p, ap);
 	if (*p == '.') {
 		p++;
-		c->precision = number_or_star(&p, ap);
+		conversion->precision = number_or_star(&p, ap);
 	}
 	n = strspn(p, "hlzjt");
-	assert(n < sizeof(c->length));
-	memcpy(c->length, p, n);
+	assert(n < sizeof(conversion->length));
+	memcpy(conversion->length, p, n);
 	p += n;
-	c->kind = *p;
+	conversion->kind = *p;
 	return *p ? p + 1 : p;
 }
 
-static void pad(struct vt_buf *b, size_t have, int width)
+static void pad(struct vt_buf *buf, size_t have, int width)
 {
 	for (size_t i = have; width > 0 && i < (size_t)width; i++)
-		vt_buf_char(b, ' ');
+		vt_buf_char(buf, ' ');
 }
 
-static void put_text(struct vt_buf *b, const struct conversion *c, const char *text, vt_shower show)
+static void put_text(struct vt_buf *buf, const struct conversion *conversion, const char *text,
+	vt_shower show)
 {
 	struct vt_buf shown = VT_BUF_INIT;
-	size_t most = c->precision < 0 ? strlen(text) : strnlen(text, (size_t)c->precision);
+	size_t most = conversion->precision < 0 ? strlen(text)
+						: strnlen(text, (size_t)conversion->precision);
 	char *part = vt_xstrndup(text, most);
-	bool left = strchr(c->flags, '-') || c->width < -1;
-	int width = c->width < -1 ? -c->width : c->width;
+	bool left = strchr(conversion->flags, '-') || conversion->width < -1;
+	int width = conversion->width < -1 ? -conversion->width : conversion->width;
 
 	vt_buf_str(&shown, "");
 	show(&shown, part);
 	if (!left)
-		pad(b, shown.len, width);
-	vt_buf_add(b, shown.data, shown.len);
+		pad(buf, shown.len, width);
+	vt_buf_add(buf, shown.data, shown.len);
 	if (left)
-		pad(b, shown.len, width);
+		pad(buf, shown.len, width);
 	vt_buf_release(&shown);
 	free(part);
 }
@@ -117,37 +119,38 @@ static void put_text(struct vt_buf *b, const struct conversion *c, const char *t
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 /* One number, by its own conversion. */
-static void put_number(struct vt_buf *b, const struct conversion *c, va_list *ap)
+static void put_number(struct vt_buf *buf, const struct conversion *conversion, va_list *ap)
 {
 	char format[48], width[16] = "", precision[16] = "";
 
-	if (c->width >= 0 || c->width < -1)
-		snprintf(width, sizeof(width), "%d", c->width);
-	if (c->precision >= 0)
-		snprintf(precision, sizeof(precision), ".%d", c->precision);
-	snprintf(format, sizeof(format), "%%%s%s%s%s%c", c->flags, width, precision, c->length,
-		c->kind);
-	if (strchr("efgaEFGA", c->kind))
-		vt_buf_printf(b, format, va_arg(*ap, double));
-	else if (c->kind == 'p')
-		vt_buf_printf(b, format, va_arg(*ap, void *));
-	else if (!strcmp(c->length, "ll") || c->length[0] == 'j' || c->length[0] == 't')
-		vt_buf_printf(b, format, va_arg(*ap, long long));
-	else if (c->length[0] == 'l')
-		vt_buf_printf(b, format, va_arg(*ap, long));
-	else if (c->length[0] == 'z')
-		vt_buf_printf(b, format, va_arg(*ap, size_t));
+	if (conversion->width >= 0 || conversion->width < -1)
+		snprintf(width, sizeof(width), "%d", conversion->width);
+	if (conversion->precision >= 0)
+		snprintf(precision, sizeof(precision), ".%d", conversion->precision);
+	snprintf(format, sizeof(format), "%%%s%s%s%s%c", conversion->flags, width, precision,
+		conversion->length, conversion->kind);
+	if (strchr("efgaEFGA", conversion->kind))
+		vt_buf_printf(buf, format, va_arg(*ap, double));
+	else if (conversion->kind == 'p')
+		vt_buf_printf(buf, format, va_arg(*ap, void *));
+	else if (!strcmp(conversion->length, "ll") || conversion->length[0] == 'j' ||
+		conversion->length[0] == 't')
+		vt_buf_printf(buf, format, va_arg(*ap, long long));
+	else if (conversion->length[0] == 'l')
+		vt_buf_printf(buf, format, va_arg(*ap, long));
+	else if (conversion->length[0] == 'z')
+		vt_buf_printf(buf, format, va_arg(*ap, size_t));
 	else
-		vt_buf_printf(b, format, va_arg(*ap, int));
+		vt_buf_printf(buf, format, va_arg(*ap, int));
 }
 #pragma GCC diagnostic pop
 
 /* A single byte may be half a character or a control. */
-static void put_char(struct vt_buf *b, int c, vt_shower show)
+static void put_char(struct vt_buf *buf, int c, vt_shower show)
 {
 	char text[2] = { (char)c, 0 };
 
-	show(b, text);
+	show(buf, text);
 }
 
 void vt_buf_vsay_as(struct vt_buf *buf, vt_shower show, const char *fmt, va_list ap)

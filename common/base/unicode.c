@@ -57,22 +57,22 @@ struct text {
 };
 
 /* Puts a mark behind those of no higher class that stand since the last letter. */
-static void add(struct text *t, uint32_t c)
+static void add(struct text *text, uint32_t c)
 {
 	unsigned k = class_of(c);
 	size_t at;
 
-	if (t->n == t->cap) {
-		t->cap = t->cap ? 2 * t->cap : 64;
-		t->c = vt_xrealloc(t->c, t->cap * sizeof(*t->c));
+	if (text->n == text->cap) {
+		text->cap = text->cap ? 2 * text->cap : 64;
+		text->c = vt_xrealloc(text->c, text->cap * sizeof(*text->c));
 	}
-	for (at = t->n; k && at && class_of(t->c[at - 1]) > k; at--)
-		t->c[at] = t->c[at - 1];
-	t->c[at] = c;
-	t->n++;
+	for (at = text->n; k && at && class_of(text->c[at - 1]) > k; at--)
+		text->c[at] = text->c[at - 1];
+	text->c[at] = c;
+	text->n++;
 }
 
-static void decompose(struct text *t, uint32_t c)
+static void decompose(struct text *text, uint32_t c)
 {
 	const uint32_t *row =
 		row_of(decomposition, sizeof(decomposition) / sizeof(decomposition[0]), c);
@@ -80,16 +80,16 @@ static void decompose(struct text *t, uint32_t c)
 	if (c >= 0xac00 && c < 0xac00 + 11172) { /* Hangul syllables: leading, vowel, trailing */
 		uint32_t s = c - 0xac00;
 
-		add(t, 0x1100 + s / 588);
-		add(t, 0x1161 + s % 588 / 28);
+		add(text, 0x1100 + s / 588);
+		add(text, 0x1161 + s % 588 / 28);
 		if (s % 28)
-			add(t, 0x11a7 + s % 28);
+			add(text, 0x11a7 + s % 28);
 	} else if (row && row[0] == c) {
-		decompose(t, row[1]);
+		decompose(text, row[1]);
 		if (row[2])
-			decompose(t, row[2]);
+			decompose(text, row[2]);
 	} else {
-		add(t, c);
+		add(text, c);
 	}
 }
 

@@ -68,7 +68,7 @@ static bool moved(const struct stat *a, const struct stat *b)
 }
 
 /* Hashes to the end of fd; *n counts the bytes. */
-static int hash_all(int fd, struct vt_digest_stream *s, uint64_t *n)
+static int hash_all(int fd, struct vt_digest_stream *stream, uint64_t *n)
 {
 	unsigned char *chunk = vt_xmalloc(CHUNK);
 	ssize_t got;
@@ -78,7 +78,7 @@ static int hash_all(int fd, struct vt_digest_stream *s, uint64_t *n)
 			continue;
 		if (got < 0)
 			break;
-		vt_digest_stream_add(s, chunk, (size_t)got);
+		vt_digest_stream_add(stream, chunk, (size_t)got);
 		*n += (uint64_t)got;
 		if (vt_stop_between(*n, (uint64_t)got))
 			break;

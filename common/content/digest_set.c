@@ -6,36 +6,37 @@
 
 #include "common/base/buf.h"
 
-/* The slot of d, or the free one where it would go.  A digest's bytes are hash enough. */
-static size_t slot_of(const struct vt_digest_set *s, const struct vt_digest *d)
+/* The slot of digest, or the free one where it would go.  A digest's bytes are hash enough. */
+static size_t slot_of(const struct vt_digest_set *set, const struct vt_digest *digest)
 {
 	uint64_t h;
 	size_t i;
 
-	assert(s->n < s->cap && !(s->cap & (s->cap - 1))); /* a free slot ends the search */
-	memcpy(&h, d->b, sizeof(h));
-	for (i = (size_t)h & (s->cap - 1); s->used[i] && !vt_digest_equal(&s->slot[i], d);
-		i = (i + 1) & (s->cap - 1))
+	assert(set->n < set->cap && !(set->cap & (set->cap - 1))); /* a free slot ends the search */
+	memcpy(&h, digest->b, sizeof(h));
+	for (i = (size_t)h & (set->cap - 1);
+		set->used[i] && !vt_digest_equal(&set->slot[i], digest);
+		i = (i + 1) & (set->cap - 1))
 		;
 	return i;
 }
 
-static void grow(struct vt_digest_set *s)
+static void grow(struct vt_digest_set *set)
 {
-	struct vt_digest_set bigger = { .cap = s->cap ? 2 * s->cap : 256, .n = s->n };
+	struct vt_digest_set bigger = { .cap = set->cap ? 2 * set->cap : 256, .n = set->n };
 
 	bigger.slot = vt_xcalloc(bigger.cap, sizeof(*bigger.slot));
 	bigger.used = vt_xcalloc(bigger.cap, sizeof(*bigger.used));
-	for (size_t i = 0; i < s->cap; i++)
-		if (s->used[i]) {
-			size_t k = slot_of(&bigger, &s->slot[i]);
+	for (size_t i = 0; i < set->cap; i++)
+		if (set->used[i]) {
+			size_t k = slot_of(&bigger, &set->slot[i]);
 
-			bigger.slot[k] = s->slot[i];
+			bigger.slot[k] = set->slot[i];
 			bigger.used[k] = true;
 		}
-	free(s->slot);
-	free(s->used);
-	*s = bigger;
+	free(set->slot);
+	free(set->used);
+	*set = bigger;
 }
 
 bool vt_digest_set_add(struct vt_digest_set *set, const struct vt_digest *digest)

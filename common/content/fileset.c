@@ -27,51 +27,51 @@ bool vt_stamp_same(const struct vt_stamp *a, const struct vt_stamp *b)
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime == b->mtime;
 }
 
-void vt_fileset_begin(struct vt_fileset *s)
+void vt_fileset_begin(struct vt_fileset *fileset)
 {
-	*s = (struct vt_fileset){ .root_fd = -1 };
+	*fileset = (struct vt_fileset){ .root_fd = -1 };
 }
 
-void vt_fileset_clear(struct vt_fileset *s)
+void vt_fileset_clear(struct vt_fileset *fileset)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		free(s->file[i].path);
-		free(s->file[i].copied);
-		free(s->file[i].fault);
+	for (size_t i = 0; i < fileset->n; i++) {
+		free(fileset->file[i].path);
+		free(fileset->file[i].copied);
+		free(fileset->file[i].fault);
 	}
-	s->n = 0;
+	fileset->n = 0;
 }
 
-void vt_fileset_release(struct vt_fileset *s)
+void vt_fileset_release(struct vt_fileset *fileset)
 {
-	vt_fileset_clear(s);
-	free(s->file);
-	free(s->root);
-	free(s->worst_path);
-	if (s->root_fd >= 0)
-		close(s->root_fd);
-	vt_fileset_begin(s);
+	vt_fileset_clear(fileset);
+	free(fileset->file);
+	free(fileset->root);
+	free(fileset->worst_path);
+	if (fileset->root_fd >= 0)
+		close(fileset->root_fd);
+	vt_fileset_begin(fileset);
 }
 
-struct vt_fileset_file *vt_fileset_add_stamp(struct vt_fileset *s, const char *path,
+struct vt_fileset_file *vt_fileset_add_stamp(struct vt_fileset *fileset, const char *path,
 	const struct vt_stamp *stamp, mode_t mode)
 {
 	struct vt_fileset_file *f;
 
-	if (s->n == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 64;
-		s->file = vt_xrealloc(s->file, s->cap * sizeof(*s->file));
+	if (fileset->n == fileset->cap) {
+		fileset->cap = fileset->cap ? 2 * fileset->cap : 64;
+		fileset->file = vt_xrealloc(fileset->file, fileset->cap * sizeof(*fileset->file));
 	}
-	f = &s->file[s->n++];
+	f = &fileset->file[fileset->n++];
 	*f = (struct vt_fileset_file){ .path = vt_xstrdup(path), .stamp = *stamp, .mode = mode };
 	return f;
 }
 
-struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
+struct vt_fileset_file *vt_fileset_add(struct vt_fileset *fileset, const char *path,
 	const struct stat *st)
 {
 	const struct vt_stamp stamp = vt_stamp_of(st);
-	struct vt_fileset_file *f = vt_fileset_add_stamp(s, path, &stamp, st->st_mode);
+	struct vt_fileset_file *f = vt_fileset_add_stamp(fileset, path, &stamp, st->st_mode);
 
 	f->owner = st->st_uid;
 	return f;
@@ -79,19 +79,19 @@ struct vt_fileset_file *vt_fileset_add(struct vt_fileset *s, const char *path,
 
 /* Directories come in the order the file system likes, so the fault that is told is the one with
  * the least path. */
-static void note(struct vt_fileset *s, const char *path, const struct vt_err *err)
+static void note(struct vt_fileset *fileset, const char *path, const struct vt_err *err)
 {
-	if (s->worst_path && strcmp(s->worst_path, path) <= 0)
+	if (fileset->worst_path && strcmp(fileset->worst_path, path) <= 0)
 		return;
-	free(s->worst_path);
-	s->worst_path = vt_xstrdup(path);
-	s->worst = *err;
+	free(fileset->worst_path);
+	fileset->worst_path = vt_xstrdup(path);
+	fileset->worst = *err;
 }
 
-static void walk(struct vt_fileset *s, int dir_fd, const char *rel);
+static void walk(struct vt_fileset *fileset, int dir_fd, const char *rel);
 
-static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name, const char *path,
-	mode_t mode, struct vt_err *err)
+static int refuse_kind(const struct vt_fileset *fileset, int dir_fd, const char *name,
+	const char *path, mode_t mode, struct vt_err *err)
 {
 	char target[256];
 	ssize_t n;
@@ -100,20 +100,20 @@ static int refuse_kind(const struct vt_fileset *s, int dir_fd, const char *name,
 		const char *what = S_ISFIFO(mode) ? "a fifo" : "a device";
 
 		return vt_err_set(err, VT_EDATA,
-			"%s/%s: %s, neither a file nor a directory; take it out", s->root, path,
-			S_ISSOCK(mode) ? "a socket" : what);
+			"%s/%s: %s, neither a file nor a directory; take it out", fileset->root,
+			path, S_ISSOCK(mode) ? "a socket" : what);
 	}
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
-	if (s->follow)
+	if (fileset->follow)
 		return vt_err_set(err, VT_EDATA,
 			"%s/%s: a symbolic link to %s, which is no file here; fetch it (datalad "
 			"get, git annex get) or take the link out",
-			s->root, path, target);
+			fileset->root, path, target);
 	return vt_err_set(err, VT_EDATA,
 		"%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "
 		"points to, or give --follow-links where that is known",
-		s->root, path, target);
+		fileset->root, path, target);
 }
 
 bool vt_fileset_is_store(int dir_fd, const char *name)
@@ -130,24 +130,24 @@ bool vt_fileset_is_store(int dir_fd, const char *name)
 	return store;
 }
 
-static void walk_into(struct vt_fileset *s, int dir_fd, const char *name, const char *path)
+static void walk_into(struct vt_fileset *fileset, int dir_fd, const char *name, const char *path)
 {
 	struct vt_err err = VT_ERR_INIT;
 	int fd;
 
 	if (vt_fileset_is_store(dir_fd, name)) {
-		vt_log(VT_LOG_WARN, "left-out", "dir=\"%s/%s\" note=\"it is a store\"", s->root,
-			path);
+		vt_log(VT_LOG_WARN, "left-out", "dir=\"%s/%s\" note=\"it is a store\"",
+			fileset->root, path);
 		return;
 	}
 	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0) {
-		walk(s, fd, path);
+		walk(fileset, fd, path);
 		return;
 	}
-	vt_err_errno(&err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s/%s: cannot list", s->root,
+	vt_err_errno(&err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s/%s: cannot list", fileset->root,
 		path);
-	note(s, path, &err);
+	note(fileset, path, &err);
 }
 
 int vt_fileset_check_holes(const char *root, const char *path, const struct stat *st,
@@ -165,33 +165,34 @@ int vt_fileset_check_holes(const char *root, const char *path, const struct stat
 		root, path, (unsigned long long)size, (unsigned long long)there);
 }
 
-static void visit(struct vt_fileset *s, int dir_fd, const struct dirent *e, const char *path)
+static void visit(struct vt_fileset *fileset, int dir_fd, const struct dirent *entry,
+	const char *path)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct stat st, target;
 
-	if (vt_tree_check_name(s->root, path, &err))
+	if (vt_tree_check_name(fileset->root, path, &err))
 		;
-	else if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
-		vt_err_errno(&err, VT_EIO, "%s/%s: cannot stat", s->root, path);
-	else if (S_ISREG(st.st_mode) && !vt_fileset_check_holes(s->root, path, &st, &err))
-		vt_fileset_add(s, path, &st);
+	else if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		vt_err_errno(&err, VT_EIO, "%s/%s: cannot stat", fileset->root, path);
+	else if (S_ISREG(st.st_mode) && !vt_fileset_check_holes(fileset->root, path, &st, &err))
+		vt_fileset_add(fileset, path, &st);
 	else if (err.code)
 		;
-	else if (S_ISLNK(st.st_mode) && s->follow && !fstatat(dir_fd, e->d_name, &target, 0) &&
-		S_ISREG(target.st_mode)) {
-		if (!vt_fileset_check_holes(s->root, path, &target, &err))
-			vt_fileset_add(s, path, &target)->linked = true;
+	else if (S_ISLNK(st.st_mode) && fileset->follow &&
+		!fstatat(dir_fd, entry->d_name, &target, 0) && S_ISREG(target.st_mode)) {
+		if (!vt_fileset_check_holes(fileset->root, path, &target, &err))
+			vt_fileset_add(fileset, path, &target)->linked = true;
 	} else if (!S_ISDIR(st.st_mode))
-		refuse_kind(s, dir_fd, e->d_name, path, st.st_mode, &err);
+		refuse_kind(fileset, dir_fd, entry->d_name, path, st.st_mode, &err);
 	if (err.code)
-		note(s, path, &err);
+		note(fileset, path, &err);
 	else if (S_ISDIR(st.st_mode))
-		walk_into(s, dir_fd, e->d_name, path);
+		walk_into(fileset, dir_fd, entry->d_name, path);
 }
 
 /* Takes dir_fd over. */
-static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
+static void walk(struct vt_fileset *fileset, int dir_fd, const char *rel)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf path = VT_BUF_INIT;
@@ -209,17 +210,18 @@ static void walk(struct vt_fileset *s, int dir_fd, const char *rel)
 			continue;
 		path.len = base;
 		vt_buf_str(&path, e->d_name);
-		if (s->follow && !strcmp(path.data, ".git"))
+		if (fileset->follow && !strcmp(path.data, ".git"))
 			continue;
-		if (!(s->leave_out ? s->leave_out : vt_tree_is_lineage)(path.data))
-			visit(s, dir_fd, e, path.data);
+		if (!(fileset->leave_out ? fileset->leave_out : vt_tree_is_lineage)(path.data))
+			visit(fileset, dir_fd, e, path.data);
 	}
 	if (errno) {
-		vt_err_errno(&err, VT_EIO, "%s/%s: cannot list", s->root, rel);
-		note(s, rel, &err);
+		vt_err_errno(&err, VT_EIO, "%s/%s: cannot list", fileset->root, rel);
+		note(fileset, rel, &err);
 	} else if (d && !fstat(dirfd(d), &st) && !st.st_nlink) {
-		vt_err_set(&err, VT_ENOINPUT, "%s/%s: was removed while it was read", s->root, rel);
-		note(s, rel, &err);
+		vt_err_set(&err, VT_ENOINPUT, "%s/%s: was removed while it was read", fileset->root,
+			rel);
+		note(fileset, rel, &err);
 	}
 	if (d)
 		closedir(d);
@@ -234,62 +236,65 @@ static int by_path(const void *a, const void *b)
 		((const struct vt_fileset_file *)b)->path);
 }
 
-int vt_fileset_open(struct vt_fileset *s, const char *root, struct vt_err *err)
+int vt_fileset_open(struct vt_fileset *fileset, const char *root, struct vt_err *err)
 {
-	s->root = vt_fs_realpath(root, err);
-	if (!s->root)
+	fileset->root = vt_fs_realpath(root, err);
+	if (!fileset->root)
 		return err->code;
-	s->root_fd = open(s->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return s->root_fd < 0 ? vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root) : 0;
+	fileset->root_fd = open(fileset->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fileset->root_fd < 0
+		? vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", fileset->root)
+		: 0;
 }
 
 /* What the walk found, in order; or the fault with the least path. */
-static int settle(struct vt_fileset *s, struct vt_err *err)
+static int settle(struct vt_fileset *fileset, struct vt_err *err)
 {
-	if (s->worst_path) {
-		*err = s->worst;
+	if (fileset->worst_path) {
+		*err = fileset->worst;
 		return err->code;
 	}
-	if (s->n > 1)
-		qsort(s->file, s->n, sizeof(*s->file), by_path);
-	return vt_fileset_twins(s, err);
+	if (fileset->n > 1)
+		qsort(fileset->file, fileset->n, sizeof(*fileset->file), by_path);
+	return vt_fileset_twins(fileset, err);
 }
 
-int vt_fileset_dir(struct vt_fileset *s, const char *root, struct vt_err *err)
+int vt_fileset_dir(struct vt_fileset *fileset, const char *root, struct vt_err *err)
 {
-	int rc = vt_fileset_open(s, root, err), fd;
+	int rc = vt_fileset_open(fileset, root, err), fd;
 
 	if (rc)
 		return rc;
-	fd = vt_fault("scan.open") ? -1
-				   : openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = vt_fault("scan.open")
+		? -1
+		: openat(fileset->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", s->root);
+		return vt_err_errno(err, VT_ENOINPUT, "%s: cannot list", fileset->root);
 	if (vt_fileset_is_store(fd, ".")) {
 		close(fd);
 		return vt_err_set(err, VT_EDATA, "%s: is a store, not a directory of data",
-			s->root);
+			fileset->root);
 	}
-	walk(s, fd, "");
-	return settle(s, err);
+	walk(fileset, fd, "");
+	return settle(fileset, err);
 }
 
-int vt_fileset_dirs(struct vt_fileset *s, const char *root, const struct vt_strs *dirs,
+int vt_fileset_dirs(struct vt_fileset *fileset, const char *root, const struct vt_strs *dirs,
 	struct vt_err *err)
 {
-	int rc = vt_fileset_open(s, root, err);
+	int rc = vt_fileset_open(fileset, root, err);
 
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < dirs->n; i++)
-		walk_into(s, s->root_fd, dirs->v[i], dirs->v[i]);
-	return settle(s, err);
+		walk_into(fileset, fileset->root_fd, dirs->v[i], dirs->v[i]);
+	return settle(fileset, err);
 }
 
-int vt_fileset_fault(const struct vt_fileset *s, struct vt_err *err)
+int vt_fileset_fault(const struct vt_fileset *fileset, struct vt_err *err)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->file[i].code)
-			return vt_err_set(err, s->file[i].code, "%s", s->file[i].fault);
+	for (size_t i = 0; i < fileset->n; i++)
+		if (fileset->file[i].code)
+			return vt_err_set(err, fileset->file[i].code, "%s", fileset->file[i].fault);
 	return 0;
 }

@@ -83,7 +83,7 @@ int vt_fileset_check_holes(const char *root, const char *path, const struct stat
 
 /* VT_EDATA where two names of the sorted files are one in two Unicode forms; those that differ in
  * case alone are logged. */
-int vt_fileset_twins(const struct vt_fileset *s, struct vt_err *err);
+int vt_fileset_twins(const struct vt_fileset *fileset, struct vt_err *err);
 
 /* Finds the files below root; a symlink to a directory will do for root itself.  Whatever is
  * neither file nor directory, cannot be read or has a name that vt_tree_check_name refuses is an

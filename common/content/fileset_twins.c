@@ -29,11 +29,11 @@ static struct vt_digest fold(const char *path)
 }
 
 /* The path up to before that folds to the same. */
-static char *find(const struct vt_fileset *s, size_t before, size_t depth,
+static char *find(const struct vt_fileset *fileset, size_t before, size_t depth,
 	const struct vt_digest *wanted)
 {
 	for (size_t i = 0; i <= before; i++) {
-		const char *path = s->file[i].path;
+		const char *path = fileset->file[i].path;
 		struct vt_digest d;
 		char *part;
 		size_t n = 0;
@@ -49,24 +49,24 @@ static char *find(const struct vt_fileset *s, size_t before, size_t depth,
 	return vt_xstrdup("another");
 }
 
-static int look(struct folded *f, const struct vt_fileset *s, size_t i, size_t n, size_t depth,
-	struct vt_err *err)
+static int look(struct folded *folded, const struct vt_fileset *fileset, size_t i, size_t n,
+	size_t depth, struct vt_err *err)
 {
-	char *part = vt_xstrndup(s->file[i].path, n), *other = NULL;
+	char *part = vt_xstrndup(fileset->file[i].path, n), *other = NULL;
 	struct vt_digest d = fold(part);
 	int rc = 0;
 
-	if (vt_digest_set_add(&f->seen, &d))
+	if (vt_digest_set_add(&folded->seen, &d))
 		goto out;
-	if (!vt_unicode_is_ascii(part) || !f->n)
-		other = find(s, i, depth, &d);
+	if (!vt_unicode_is_ascii(part) || !folded->n)
+		other = find(fileset, i, depth, &d);
 	if (other && vt_unicode_equal(other, part)) {
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: \"%s\" and \"%s\" are one name in two Unicode forms; rename one",
-			s->root, other, part);
-	} else if (!f->n++) {
-		f->twin[0] = vt_xstrdup(other);
-		f->twin[1] = vt_xstrdup(part);
+			fileset->root, other, part);
+	} else if (!folded->n++) {
+		folded->twin[0] = vt_xstrdup(other);
+		folded->twin[1] = vt_xstrdup(part);
 	}
 out:
 	free(other);
@@ -85,20 +85,20 @@ static size_t common(const char *a, const char *b)
 	return n;
 }
 
-int vt_fileset_twins(const struct vt_fileset *s, struct vt_err *err)
+int vt_fileset_twins(const struct vt_fileset *fileset, struct vt_err *err)
 {
 	struct folded f = { VT_DIGEST_SET_INIT, { NULL, NULL }, 0 };
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < s->n; i++) {
-		const char *path = s->file[i].path;
-		size_t n = i ? common(path, s->file[i - 1].path) : 0, depth = 1;
+	for (size_t i = 0; !rc && i < fileset->n; i++) {
+		const char *path = fileset->file[i].path;
+		size_t n = i ? common(path, fileset->file[i - 1].path) : 0, depth = 1;
 
 		for (size_t k = 0; k < n; k++)
 			depth += path[k] == '/';
 		for (; !rc && path[n]; depth++) {
 			n += strcspn(path + n, "/");
-			rc = look(&f, s, i, n, depth, err);
+			rc = look(&f, fileset, i, n, depth, err);
 			n += path[n] == '/';
 		}
 	}
@@ -107,7 +107,7 @@ int vt_fileset_twins(const struct vt_fileset *s, struct vt_err *err)
 			"dir=\"%s\" pairs=%zu one=\"%s\" other=\"%s\" note=\"they cannot be "
 			"checked out "
 			"together where a file system takes A for a\"",
-			s->root, f.n, f.twin[0], f.twin[1]);
+			fileset->root, f.n, f.twin[0], f.twin[1]);
 	free(f.twin[0]);
 	free(f.twin[1]);
 	vt_digest_set_release(&f.seen);

@@ -46,26 +46,26 @@ struct vt_stat_cache {
 		n_slots; /* open addressing: 1 + index of the newest added entry of an inode */
 };
 
-static void load(struct vt_stat_cache *c)
+static void load(struct vt_stat_cache *cache)
 {
 	struct vt_err ignored = VT_ERR_INIT;
 	struct header h;
 	struct vt_digest sum;
 
-	c->n = 0;
-	c->entry = NULL;
-	if (vt_fs_map(&c->map, c->path, &ignored) || c->map.size < sizeof(h))
+	cache->n = 0;
+	cache->entry = NULL;
+	if (vt_fs_map(&cache->map, cache->path, &ignored) || cache->map.size < sizeof(h))
 		return;
-	memcpy(&h, c->map.data, sizeof(h));
+	memcpy(&h, cache->map.data, sizeof(h));
 	if (memcmp(h.magic, magic, sizeof(magic)) ||
-		h.n != (c->map.size - sizeof(h)) / sizeof(struct entry) ||
-		h.n * sizeof(struct entry) != c->map.size - sizeof(h))
+		h.n != (cache->map.size - sizeof(h)) / sizeof(struct entry) ||
+		h.n * sizeof(struct entry) != cache->map.size - sizeof(h))
 		return;
-	sum = vt_digest_bytes(c->map.data + sizeof(h), c->map.size - sizeof(h));
+	sum = vt_digest_bytes(cache->map.data + sizeof(h), cache->map.size - sizeof(h));
 	if (!vt_digest_equal(&sum, &h.sum))
 		return;
-	c->entry = (const struct entry *)(const void *)(c->map.data + sizeof(h));
-	c->n = (size_t)h.n;
+	cache->entry = (const struct entry *)(const void *)(cache->map.data + sizeof(h));
+	cache->n = (size_t)h.n;
 }
 
 struct vt_stat_cache *vt_stat_cache_open(const char *path)
@@ -98,30 +98,30 @@ static int order(const struct vt_stamp *a, const struct vt_stamp *b)
 }
 
 /* The slot of an inode, or the free one where it would be. */
-static size_t slot_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
+static size_t slot_of(const struct vt_stat_cache *cache, const struct vt_stamp *stamp)
 {
 	size_t i;
 
-	assert(c->n_added < c->n_slots && !(c->n_slots & (c->n_slots - 1)));
-	i = (stamp->ino * 0x9e3779b97f4a7c15u ^ stamp->dev) >> 7 & (c->n_slots - 1);
-	while (c->slot[i] && order(&c->added[c->slot[i] - 1].stamp, stamp))
-		i = (i + 1) & (c->n_slots - 1);
+	assert(cache->n_added < cache->n_slots && !(cache->n_slots & (cache->n_slots - 1)));
+	i = (stamp->ino * 0x9e3779b97f4a7c15u ^ stamp->dev) >> 7 & (cache->n_slots - 1);
+	while (cache->slot[i] && order(&cache->added[cache->slot[i] - 1].stamp, stamp))
+		i = (i + 1) & (cache->n_slots - 1);
 	return i;
 }
 
-static const struct entry *entry_of(const struct vt_stat_cache *c, const struct vt_stamp *stamp)
+static const struct entry *entry_of(const struct vt_stat_cache *cache, const struct vt_stamp *stamp)
 {
-	size_t lo = 0, hi = c->n, slot = c->n_added ? slot_of(c, stamp) : 0;
+	size_t lo = 0, hi = cache->n, slot = cache->n_added ? slot_of(cache, stamp) : 0;
 
-	if (c->n_added && c->slot[slot])
-		return &c->added[c->slot[slot] - 1];
+	if (cache->n_added && cache->slot[slot])
+		return &cache->added[cache->slot[slot] - 1];
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		int o = order(&c->entry[mid].stamp, stamp);
+		int o = order(&cache->entry[mid].stamp, stamp);
 
 		if (!o)
-			return &c->entry[mid];
+			return &cache->entry[mid];
 		if (o < 0)
 			lo = mid + 1;
 		else
@@ -165,13 +165,13 @@ bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at)
 	return stamp->mtime > hashed_at - (stamp->mtime % 1000000000 ? tick : whole_second);
 }
 
-static void fill_slots(struct vt_stat_cache *c)
+static void fill_slots(struct vt_stat_cache *cache)
 {
-	c->n_slots = c->n_slots ? 4 * c->n_slots : 1024;
-	free(c->slot);
-	c->slot = vt_xcalloc(c->n_slots, sizeof(*c->slot));
-	for (size_t i = 0; i < c->n_added; i++)
-		c->slot[slot_of(c, &c->added[i].stamp)] = i + 1;
+	cache->n_slots = cache->n_slots ? 4 * cache->n_slots : 1024;
+	free(cache->slot);
+	cache->slot = vt_xcalloc(cache->n_slots, sizeof(*cache->slot));
+	for (size_t i = 0; i < cache->n_added; i++)
+		cache->slot[slot_of(cache, &cache->added[i].stamp)] = i + 1;
 }
 
 void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp,
@@ -196,34 +196,34 @@ static int by_inode(const void *a, const void *b)
 }
 
 /* Both lists in order; an added entry takes the place of an old one of the same inode. */
-static struct entry *merge(struct vt_stat_cache *c, size_t *n,
+static struct entry *merge(struct vt_stat_cache *cache, size_t *n,
 	bool (*keep)(void *ctx, const struct vt_digest *d), void *ctx)
 {
-	struct entry *out = vt_xcalloc(c->n + c->n_added + 1, sizeof(*out));
+	struct entry *out = vt_xcalloc(cache->n + cache->n_added + 1, sizeof(*out));
 	size_t a = 0, b = 0, k = 0;
 
-	if (c->n_added > 1)
-		qsort(c->added, c->n_added, sizeof(*c->added), by_inode);
-	while (a < c->n || b < c->n_added) {
+	if (cache->n_added > 1)
+		qsort(cache->added, cache->n_added, sizeof(*cache->added), by_inode);
+	while (a < cache->n || b < cache->n_added) {
 		int o;
 
-		if (a == c->n)
+		if (a == cache->n)
 			o = 1;
-		else if (b == c->n_added)
+		else if (b == cache->n_added)
 			o = -1;
 		else
-			o = order(&c->entry[a].stamp, &c->added[b].stamp);
+			o = order(&cache->entry[a].stamp, &cache->added[b].stamp);
 
 		if (o < 0) {
-			if (!keep || keep(ctx, &c->entry[a].digest))
-				out[k++] = c->entry[a];
+			if (!keep || keep(ctx, &cache->entry[a].digest))
+				out[k++] = cache->entry[a];
 			a++;
 		} else {
 			a += !o;
-			while (b + 1 < c->n_added &&
-				!order(&c->added[b].stamp, &c->added[b + 1].stamp))
+			while (b + 1 < cache->n_added &&
+				!order(&cache->added[b].stamp, &cache->added[b + 1].stamp))
 				b++;
-			out[k++] = c->added[b++];
+			out[k++] = cache->added[b++];
 		}
 	}
 	*n = k;

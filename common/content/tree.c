@@ -12,46 +12,47 @@
 
 #include "common/content/fileset.h"
 
-static void add_file(struct vt_tree *t, const char *path, struct vt_digest digest, uint64_t size,
+static void add_file(struct vt_tree *tree, const char *path, struct vt_digest digest, uint64_t size,
 	bool executable)
 {
-	if (t->n_files == t->cap_files) {
-		t->cap_files = t->cap_files ? 2 * t->cap_files : 64;
-		t->file = vt_xrealloc(t->file, t->cap_files * sizeof(*t->file));
+	if (tree->n_files == tree->cap_files) {
+		tree->cap_files = tree->cap_files ? 2 * tree->cap_files : 64;
+		tree->file = vt_xrealloc(tree->file, tree->cap_files * sizeof(*tree->file));
 	}
-	t->file[t->n_files++] = (struct vt_tree_file){ vt_xstrdup(path), digest, size, executable };
+	tree->file[tree->n_files++] =
+		(struct vt_tree_file){ vt_xstrdup(path), digest, size, executable };
 }
 
-static void add_dir(struct vt_tree *t, const char *path, struct vt_digest id, const char *text)
+static void add_dir(struct vt_tree *tree, const char *path, struct vt_digest id, const char *text)
 {
-	if (t->n_dirs == t->cap_dirs) {
-		t->cap_dirs = t->cap_dirs ? 2 * t->cap_dirs : 16;
-		t->dir = vt_xrealloc(t->dir, t->cap_dirs * sizeof(*t->dir));
+	if (tree->n_dirs == tree->cap_dirs) {
+		tree->cap_dirs = tree->cap_dirs ? 2 * tree->cap_dirs : 16;
+		tree->dir = vt_xrealloc(tree->dir, tree->cap_dirs * sizeof(*tree->dir));
 	}
-	t->dir[t->n_dirs++] = (struct vt_tree_dir){ vt_xstrdup(path), id, vt_xstrdup(text) };
+	tree->dir[tree->n_dirs++] = (struct vt_tree_dir){ vt_xstrdup(path), id, vt_xstrdup(text) };
 }
 
-void vt_tree_free(struct vt_tree *t)
+void vt_tree_free(struct vt_tree *tree)
 {
-	if (!t)
+	if (!tree)
 		return;
-	for (size_t i = 0; i < t->n_files; i++)
-		free(t->file[i].path);
-	for (size_t i = 0; i < t->n_dirs; i++) {
-		free(t->dir[i].path);
-		free(t->dir[i].text);
+	for (size_t i = 0; i < tree->n_files; i++)
+		free(tree->file[i].path);
+	for (size_t i = 0; i < tree->n_dirs; i++) {
+		free(tree->dir[i].path);
+		free(tree->dir[i].text);
 	}
-	free(t->file);
-	free(t->dir);
-	free(t);
+	free(tree->file);
+	free(tree->dir);
+	free(tree);
 }
 
-static void entry_line(struct vt_buf *text, char type, const struct vt_digest *d, uint64_t size,
-	const char *name)
+static void entry_line(struct vt_buf *text, char type, const struct vt_digest *digest,
+	uint64_t size, const char *name)
 {
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, d);
+	vt_digest_hex(hex, digest);
 	vt_buf_printf(text, "%c %s %llu %s\n", type, hex, (unsigned long long)size, name);
 }
 
@@ -61,10 +62,10 @@ static int by_path(const void *a, const void *b)
 		((const struct vt_tree_file *)b)->path);
 }
 
-static void sort_files(struct vt_tree *t)
+static void sort_files(struct vt_tree *tree)
 {
-	if (t->n_files > 1)
-		qsort(t->file, t->n_files, sizeof(*t->file), by_path);
+	if (tree->n_files > 1)
+		qsort(tree->file, tree->n_files, sizeof(*tree->file), by_path);
 }
 
 /* --- from a list --------------------------------------------------------- */
@@ -91,27 +92,27 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The directory made of files [from, to), whose paths share their first `skip` bytes. */
-static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, struct vt_digest *id,
-	uint64_t *sum, struct vt_err *err)
+static int build_dir(struct vt_tree *tree, size_t from, size_t to, size_t skip,
+	struct vt_digest *id, uint64_t *sum, struct vt_err *err)
 {
 	struct child *c = vt_xcalloc(to - from, sizeof(*c));
 	struct vt_buf text = VT_BUF_INIT;
 	size_t n = 0;
 	int rc = 0;
 
-	assert(from <= to && to <= t->n_files);
+	assert(from <= to && to <= tree->n_files);
 	for (size_t i = from; !rc && i < to; n++) {
-		const char *name = t->file[i].path + skip;
+		const char *name = tree->file[i].path + skip;
 		size_t len = strcspn(name, "/"), end = i + 1;
 
-		c[n] = (struct child){ t->file[i].executable ? 'x' : 'f', name, len,
-			t->file[i].digest, t->file[i].size };
+		c[n] = (struct child){ tree->file[i].executable ? 'x' : 'f', name, len,
+			tree->file[i].digest, tree->file[i].size };
 		if (name[len] == '/') {
-			while (end < to && !strncmp(t->file[end].path + skip, name, len + 1))
+			while (end < to && !strncmp(tree->file[end].path + skip, name, len + 1))
 				end++;
 			c[n].type = 'd';
 			c[n].size = 0;
-			rc = build_dir(t, i, end, skip + len + 1, &c[n].digest, &c[n].size, err);
+			rc = build_dir(tree, i, end, skip + len + 1, &c[n].digest, &c[n].size, err);
 		}
 		*sum += c[n].size;
 		i = end;
@@ -124,15 +125,15 @@ static int build_dir(struct vt_tree *t, size_t from, size_t to, size_t skip, str
 
 		if (i && !by_name(&c[i - 1], &c[i]))
 			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path",
-				(int)skip, t->file[from].path, name);
+				(int)skip, tree->file[from].path, name);
 		entry_line(&text, c[i].type, &c[i].digest, c[i].size, name);
 		free(name);
 	}
 	if (!rc) {
-		char *path = skip ? vt_xstrndup(t->file[from].path, skip - 1) : vt_xstrdup("");
+		char *path = skip ? vt_xstrndup(tree->file[from].path, skip - 1) : vt_xstrdup("");
 
 		*id = vt_digest_bytes(text.data, text.len);
-		add_dir(t, path, *id, text.data);
+		add_dir(tree, path, *id, text.data);
 		free(path);
 	}
 	vt_buf_release(&text);
@@ -181,11 +182,11 @@ static int by_seat_path(const void *path, const void *seat)
 	return strcmp(path, ((const struct seat *)seat)->path);
 }
 
-/* The file that has the path of a directory of s[i].path; directories that the path before it lies
+/* The file that has the path of a directory of seat[i].path; directories that the path before it lies
  * in as well were looked for then. */
-static const struct seat *file_above(const struct seat *s, size_t n, size_t i)
+static const struct seat *file_above(const struct seat *seat, size_t n, size_t i)
 {
-	const char *before = i ? s[i - 1].path : "", *path = s[i].path;
+	const char *before = i ? seat[i - 1].path : "", *path = seat[i].path;
 	const struct seat *found = NULL;
 
 	for (const char *p = strchr(path, '/'); p && !found; p = strchr(p + 1, '/')) {
@@ -195,7 +196,7 @@ static const struct seat *file_above(const struct seat *s, size_t n, size_t i)
 		if (!strncmp(before, path, len + 1))
 			continue;
 		dir = vt_xstrndup(path, len);
-		found = bsearch(dir, s, n, sizeof(*s), by_seat_path);
+		found = bsearch(dir, seat, n, sizeof(*seat), by_seat_path);
 		free(dir);
 	}
 	return found;
@@ -231,14 +232,14 @@ int vt_tree_collision(const struct vt_tree_file *file, size_t n, size_t *first, 
 	return err->code;
 }
 
-int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *s, struct vt_err *err)
+int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *fileset, struct vt_err *err)
 {
 	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
 	int rc;
 
-	for (size_t i = 0; i < s->n; i++)
-		add_file(t, s->file[i].path, s->file[i].digest, s->file[i].stamp.size,
-			(s->file[i].mode & 0100) != 0);
+	for (size_t i = 0; i < fileset->n; i++)
+		add_file(t, fileset->file[i].path, fileset->file[i].digest,
+			fileset->file[i].stamp.size, (fileset->file[i].mode & 0100) != 0);
 	rc = build_dir(t, 0, t->n_files, 0, &t->id, &t->size, err);
 	if (rc)
 		vt_tree_free(t);
@@ -286,28 +287,30 @@ static int has_path(const void *path, const void *file)
 	return strcmp(path, ((const struct vt_tree_file *)file)->path);
 }
 
-const struct vt_tree_file *vt_tree_find(const struct vt_tree *t, const char *path)
+const struct vt_tree_file *vt_tree_find(const struct vt_tree *tree, const char *path)
 {
-	return t->n_files ? bsearch(path, t->file, t->n_files, sizeof(*t->file), has_path) : NULL;
+	return tree->n_files
+		? bsearch(path, tree->file, tree->n_files, sizeof(*tree->file), has_path)
+		: NULL;
 }
 
-int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct vt_strs *paths,
+int vt_tree_select(struct vt_tree **out, const struct vt_tree *tree, const struct vt_strs *paths,
 	struct vt_err *err)
 {
-	struct vt_tree_file *some = vt_xcalloc(t->n_files + 1, sizeof(*some));
+	struct vt_tree_file *some = vt_xcalloc(tree->n_files + 1, sizeof(*some));
 	size_t *hits = vt_xcalloc(paths->n + 1, sizeof(*hits)), n = 0;
 	int rc = 0;
 
-	for (size_t i = 0; i < t->n_files; i++) {
+	for (size_t i = 0; i < tree->n_files; i++) {
 		bool wanted = false;
 
 		for (size_t k = 0; k < paths->n; k++)
-			if (is_below(t->file[i].path, paths->v[k])) {
+			if (is_below(tree->file[i].path, paths->v[k])) {
 				wanted = true;
 				hits[k]++;
 			}
 		if (wanted)
-			some[n++] = t->file[i];
+			some[n++] = tree->file[i];
 	}
 	for (size_t k = 0; !rc && k < paths->n; k++)
 		if (!hits[k])
@@ -320,15 +323,15 @@ int vt_tree_select(struct vt_tree **out, const struct vt_tree *t, const struct v
 	return rc;
 }
 
-struct vt_digest vt_tree_dir_hash(const struct vt_tree *t)
+struct vt_digest vt_tree_dir_hash(const struct vt_tree *tree)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest d;
 	char hex[VT_HEX];
 
-	for (size_t i = 0; i < t->n_files; i++) {
-		vt_digest_hex(hex, &t->file[i].digest);
-		vt_buf_printf(&text, "%s  %s\n", hex, t->file[i].path);
+	for (size_t i = 0; i < tree->n_files; i++) {
+		vt_digest_hex(hex, &tree->file[i].digest);
+		vt_buf_printf(&text, "%s  %s\n", hex, tree->file[i].path);
 	}
 	d = vt_digest_bytes(text.data ? text.data : "", text.len);
 	vt_buf_release(&text);

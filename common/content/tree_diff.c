@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add(struct vt_tree_diff *d, enum vt_change change, const struct vt_tree_file *before,
+static void add(struct vt_tree_diff *diff, enum vt_change change, const struct vt_tree_file *before,
 	const struct vt_tree_file *after)
 {
-	if (d->n == d->cap) {
-		d->cap = d->cap ? 2 * d->cap : 64;
-		d->v = vt_xrealloc(d->v, d->cap * sizeof(*d->v));
+	if (diff->n == diff->cap) {
+		diff->cap = diff->cap ? 2 * diff->cap : 64;
+		diff->v = vt_xrealloc(diff->v, diff->cap * sizeof(*diff->v));
 	}
-	d->v[d->n++] = (struct vt_tree_change){ change, before, after };
+	diff->v[diff->n++] = (struct vt_tree_change){ change, before, after };
 }
 
 static bool same(const struct vt_tree_file *a, const struct vt_tree_file *b)
@@ -19,7 +19,7 @@ static bool same(const struct vt_tree_file *a, const struct vt_tree_file *b)
 }
 
 /* Both lists are sorted by path. */
-static void merge(struct vt_tree_diff *d, const struct vt_tree *a, const struct vt_tree *b)
+static void merge(struct vt_tree_diff *diff, const struct vt_tree *a, const struct vt_tree *b)
 {
 	size_t i = 0, k = 0;
 
@@ -34,23 +34,23 @@ static void merge(struct vt_tree_diff *d, const struct vt_tree *a, const struct 
 			order = strcmp(a->file[i].path, b->file[k].path);
 
 		if (order < 0) {
-			add(d, VT_REMOVED, &a->file[i++], NULL);
+			add(diff, VT_REMOVED, &a->file[i++], NULL);
 		} else if (order > 0) {
-			add(d, VT_ADDED, NULL, &b->file[k++]);
+			add(diff, VT_ADDED, NULL, &b->file[k++]);
 		} else {
 			if (same(&a->file[i], &b->file[k]))
-				d->n_same++;
+				diff->n_same++;
 			else
-				add(d, VT_CHANGED, &a->file[i], &b->file[k]);
+				add(diff, VT_CHANGED, &a->file[i], &b->file[k]);
 			i++;
 			k++;
 		}
 	}
 }
 
-static const struct vt_tree_file *file_of(const struct vt_tree_change *c)
+static const struct vt_tree_file *file_of(const struct vt_tree_change *change)
 {
-	return c->after ? c->after : c->before;
+	return change->after ? change->after : change->before;
 }
 
 static int by_path(const void *a, const void *b)
@@ -74,28 +74,28 @@ static int by_content(const void *a, const void *b)
 
 /* Within one content there are r removed files and then a added ones; the first min(r, a) of
  * each are pairs. */
-static void pair_up(struct vt_tree_change *v, size_t n)
+static void pair_up(struct vt_tree_change *change, size_t n)
 {
 	size_t r = 0;
 
-	while (r < n && v[r].change == VT_REMOVED)
+	while (r < n && change[r].change == VT_REMOVED)
 		r++;
 	for (size_t i = 0; i < r && r + i < n; i++) {
-		v[r + i].before = v[i].before;
-		v[r + i].change = VT_RENAMED;
-		v[i].before = NULL; /* taken */
+		change[r + i].before = change[i].before;
+		change[r + i].change = VT_RENAMED;
+		change[i].before = NULL; /* taken */
 	}
 }
 
-static void find_renames(struct vt_tree_diff *d)
+static void find_renames(struct vt_tree_diff *diff)
 {
-	struct vt_tree_diff lone = { NULL, 0, 0, 0 }, rest = { NULL, 0, 0, d->n_same };
+	struct vt_tree_diff lone = { NULL, 0, 0, 0 }, rest = { NULL, 0, 0, diff->n_same };
 
-	for (size_t i = 0; i < d->n; i++)
-		if (d->v[i].change != VT_CHANGED)
-			add(&lone, d->v[i].change, d->v[i].before, d->v[i].after);
+	for (size_t i = 0; i < diff->n; i++)
+		if (diff->v[i].change != VT_CHANGED)
+			add(&lone, diff->v[i].change, diff->v[i].before, diff->v[i].after);
 		else
-			add(&rest, VT_CHANGED, d->v[i].before, d->v[i].after);
+			add(&rest, VT_CHANGED, diff->v[i].before, diff->v[i].after);
 	if (lone.n > 1)
 		qsort(lone.v, lone.n, sizeof(*lone.v), by_content);
 	for (size_t i = 0, k; i < lone.n; i = k) {
@@ -111,8 +111,8 @@ static void find_renames(struct vt_tree_diff *d)
 	if (rest.n > 1)
 		qsort(rest.v, rest.n, sizeof(*rest.v), by_path);
 	free(lone.v);
-	free(d->v);
-	*d = rest;
+	free(diff->v);
+	*diff = rest;
 }
 
 void vt_tree_diff(struct vt_tree_diff *out, const struct vt_tree *before,

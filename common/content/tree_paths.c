@@ -16,48 +16,48 @@ struct pass {
 	size_t closed;
 };
 
-static size_t add(struct vt_tree_paths *p, char *path, size_t first, bool dir)
+static size_t add(struct vt_tree_paths *paths, char *path, size_t first, bool dir)
 {
-	if (p->n == p->cap) {
-		p->cap = p->cap ? 2 * p->cap : 64;
-		p->v = vt_xrealloc(p->v, p->cap * sizeof(*p->v));
+	if (paths->n == paths->cap) {
+		paths->cap = paths->cap ? 2 * paths->cap : 64;
+		paths->v = vt_xrealloc(paths->v, paths->cap * sizeof(*paths->v));
 	}
-	p->v[p->n] = (struct vt_tree_path){ .path = path, .first = first, .dir = dir };
-	return p->n++;
+	paths->v[paths->n] = (struct vt_tree_path){ .path = path, .first = first, .dir = dir };
+	return paths->n++;
 }
 
-static void open_dir(struct pass *s, char *path, size_t first)
+static void open_dir(struct pass *pass, char *path, size_t first)
 {
-	if (s->depth == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 16;
-		s->open = vt_xrealloc(s->open, s->cap * sizeof(*s->open));
+	if (pass->depth == pass->cap) {
+		pass->cap = pass->cap ? 2 * pass->cap : 16;
+		pass->open = vt_xrealloc(pass->open, pass->cap * sizeof(*pass->open));
 	}
-	s->open[s->depth++] = add(s->out, path, first, true);
+	pass->open[pass->depth++] = add(pass->out, path, first, true);
 }
 
-static void close_dir(struct pass *s, size_t end)
+static void close_dir(struct pass *pass, size_t end)
 {
-	const struct vt_tree *t = s->out->tree;
-	struct vt_tree_path *e = &s->out->v[s->open[--s->depth]];
+	const struct vt_tree *t = pass->out->tree;
+	struct vt_tree_path *e = &pass->out->v[pass->open[--pass->depth]];
 
-	assert(s->closed < t->n_dirs);
-	e->id = t->dir[s->closed++].id;
+	assert(pass->closed < t->n_dirs);
+	e->id = t->dir[pass->closed++].id;
 	e->n = end - e->first;
 }
 
 /* Closes the directories that path does not lie in and opens those it needs; path begins with
  * '/'. */
-static void go_to(struct pass *s, const char *path, size_t at)
+static void go_to(struct pass *pass, const char *path, size_t at)
 {
 	const char *rest;
 
-	while (s->depth &&
-		strncmp(s->out->v[s->open[s->depth - 1]].path, path,
-			strlen(s->out->v[s->open[s->depth - 1]].path)))
-		close_dir(s, at);
-	rest = path + (s->depth ? strlen(s->out->v[s->open[s->depth - 1]].path) : 0);
+	while (pass->depth &&
+		strncmp(pass->out->v[pass->open[pass->depth - 1]].path, path,
+			strlen(pass->out->v[pass->open[pass->depth - 1]].path)))
+		close_dir(pass, at);
+	rest = path + (pass->depth ? strlen(pass->out->v[pass->open[pass->depth - 1]].path) : 0);
 	for (const char *slash = strchr(rest, '/'); slash; slash = strchr(slash + 1, '/'))
-		open_dir(s, vt_xstrndup(path, (size_t)(slash - path) + 1), at);
+		open_dir(pass, vt_xstrndup(path, (size_t)(slash - path) + 1), at);
 }
 
 void vt_tree_paths_of(struct vt_tree_paths *out, const struct vt_tree *tree)

@@ -29,63 +29,65 @@ struct bias {
 
 /* Mean of the mask's positive voxels in each coarse cube; cubes less than half full are left
  * out. */
-static int coarse(struct bias *b, const float *x, const unsigned char *mask,
-	const struct vt_geometry *g, struct vt_err *err)
+static int coarse(struct bias *bias, const float *x, const unsigned char *mask,
+	const struct vt_geometry *geometry, struct vt_err *err)
 {
 	size_t cubes, v = 0;
 	for (int a = 0; a < 3; a++) {
-		b->dim[a] = (size_t)fmax(1, floor((double)g->dim[a] * g->spacing[a] / 4 + 0.5));
-		b->dim[a] = b->dim[a] < g->dim[a] ? b->dim[a] : g->dim[a];
-		b->factor[a] = (double)g->dim[a] / (double)b->dim[a];
+		bias->dim[a] = (size_t)fmax(1,
+			floor((double)geometry->dim[a] * geometry->spacing[a] / 4 + 0.5));
+		bias->dim[a] = bias->dim[a] < geometry->dim[a] ? bias->dim[a] : geometry->dim[a];
+		bias->factor[a] = (double)geometry->dim[a] / (double)bias->dim[a];
 	}
-	cubes = b->dim[0] * b->dim[1] * b->dim[2];
+	cubes = bias->dim[0] * bias->dim[1] * bias->dim[2];
 	double *sum = calloc(cubes, sizeof(*sum)), *count = calloc(cubes, sizeof(*count));
-	b->at = malloc(cubes * sizeof(*b->at));
-	b->log_value = malloc(cubes * sizeof(double));
-	b->field = calloc(cubes, sizeof(double));
-	b->rest = malloc(cubes * sizeof(double));
-	if (!sum || !count || !b->at || !b->log_value || !b->field || !b->rest) {
+	bias->at = malloc(cubes * sizeof(*bias->at));
+	bias->log_value = malloc(cubes * sizeof(double));
+	bias->field = calloc(cubes, sizeof(double));
+	bias->rest = malloc(cubes * sizeof(double));
+	if (!sum || !count || !bias->at || !bias->log_value || !bias->field || !bias->rest) {
 		free(sum);
 		free(count);
 		return vt_err_nomem(err, cubes * 64);
 	}
-	for (size_t k = 0; k < g->dim[2]; k++)
-		for (size_t j = 0; j < g->dim[1]; j++)
-			for (size_t i = 0; i < g->dim[0]; i++, v++)
+	for (size_t k = 0; k < geometry->dim[2]; k++)
+		for (size_t j = 0; j < geometry->dim[1]; j++)
+			for (size_t i = 0; i < geometry->dim[0]; i++, v++)
 				if (mask[v] && x[v] > 0) {
-					size_t c = (size_t)(((double)i + 0.5) / b->factor[0]),
-					       d = (size_t)(((double)j + 0.5) / b->factor[1]);
-					size_t e = (size_t)(((double)k + 0.5) / b->factor[2]),
-					       at = (e * b->dim[1] + d) * b->dim[0] + c;
+					size_t c = (size_t)(((double)i + 0.5) / bias->factor[0]),
+					       d = (size_t)(((double)j + 0.5) / bias->factor[1]);
+					size_t e = (size_t)(((double)k + 0.5) / bias->factor[2]),
+					       at = (e * bias->dim[1] + d) * bias->dim[0] + c;
 					sum[at] += (double)x[v];
 					count[at]++;
 				}
-	double half = 0.5 * b->factor[0] * b->factor[1] * b->factor[2];
+	double half = 0.5 * bias->factor[0] * bias->factor[1] * bias->factor[2];
 	for (size_t i = 0; i < cubes; i++)
 		if (count[i] >= half) {
-			b->at[b->n][0] = ((double)(i % b->dim[0]) + 0.5) / (double)b->dim[0];
-			b->at[b->n][1] =
-				((double)(i / b->dim[0] % b->dim[1]) + 0.5) / (double)b->dim[1];
-			b->at[b->n][2] =
-				((double)(i / b->dim[0] / b->dim[1]) + 0.5) / (double)b->dim[2];
-			b->log_value[b->n++] = vt_ln(sum[i] / count[i]);
+			bias->at[bias->n][0] =
+				((double)(i % bias->dim[0]) + 0.5) / (double)bias->dim[0];
+			bias->at[bias->n][1] = ((double)(i / bias->dim[0] % bias->dim[1]) + 0.5) /
+				(double)bias->dim[1];
+			bias->at[bias->n][2] = ((double)(i / bias->dim[0] / bias->dim[1]) + 0.5) /
+				(double)bias->dim[2];
+			bias->log_value[bias->n++] = vt_ln(sum[i] / count[i]);
 		}
 	free(sum);
 	free(count);
-	return b->n > 64 ? 0
-			 : vt_err_set(err, VT_EDATA,
-				   "too few positive voxels in the mask to estimate a bias "
-				   "field");
+	return bias->n > 64 ? 0
+			    : vt_err_set(err, VT_EDATA,
+				      "too few positive voxels in the mask to estimate a bias "
+				      "field");
 }
 
 /* --- B-splines ----------------------------------------------------------- */
-
-static void weights(const struct lattice *l, const double p[3], size_t first[3], double w[3][4])
+static void weights(const struct lattice *lattice, const double p[3], size_t first[3],
+	double w[3][4])
 {
 	for (int a = 0; a < 3; a++) {
-		double u = p[a] * (double)l->spans, f = floor(u);
-		if (f > (double)(l->spans - 1))
-			f = (double)(l->spans - 1);
+		double u = p[a] * (double)lattice->spans, f = floor(u);
+		if (f > (double)(lattice->spans - 1))
+			f = (double)(lattice->spans - 1);
 		else if (f < 0)
 			f = 0;
 		double t = u - f, s = 1 - t;
@@ -97,15 +99,15 @@ static void weights(const struct lattice *l, const double p[3], size_t first[3],
 	}
 }
 
-static double spline(const struct lattice *l, const double p[3])
+static double spline(const struct lattice *lattice, const double p[3])
 {
-	size_t first[3], side = l->spans + 3;
+	size_t first[3], side = lattice->spans + 3;
 	double w[3][4], sum = 0;
-	weights(l, p, first, w);
+	weights(lattice, p, first, w);
 	for (size_t k = 0; k < 4; k++)
 		for (size_t j = 0; j < 4; j++) {
-			const double *row =
-				l->value + ((first[2] + k) * side + first[1] + j) * side + first[0];
+			const double *row = lattice->value +
+				((first[2] + k) * side + first[1] + j) * side + first[0];
 			sum += w[2][k] * w[1][j] *
 				(w[0][0] * row[0] + w[0][1] * row[1] + w[0][2] * row[2] +
 					w[0][3] * row[3]);
@@ -114,15 +116,15 @@ static double spline(const struct lattice *l, const double p[3])
 }
 
 /* Adds the approximation of `rest` to the lattice: Lee, Wolberg and Shin 1997, eq. 3 to 5. */
-static void approximate(struct lattice *l, const struct bias *b)
+static void approximate(struct lattice *lattice, const struct bias *bias)
 {
 	static const double none = 1e-12;
-	size_t side = l->spans + 3, n = side * side * side;
+	size_t side = lattice->spans + 3, n = side * side * side;
 	double *up = vt_xcalloc(n, sizeof(double)), *down = vt_xcalloc(n, sizeof(double));
-	for (size_t v = 0; v < b->n; v++) {
+	for (size_t v = 0; v < bias->n; v++) {
 		size_t first[3];
 		double w[3][4], squares = 0;
-		weights(l, b->at[v], first, w);
+		weights(lattice, bias->at[v], first, w);
 		double s[3] = { 0, 0, 0 };
 		for (int a = 0; a < 3; a++)
 			for (int i = 0; i < 4; i++)
@@ -132,12 +134,12 @@ static void approximate(struct lattice *l, const struct bias *b)
 			size_t i = c & 3, j = c >> 2 & 3, k = c >> 4;
 			size_t at = ((first[2] + k) * side + first[1] + j) * side + first[0] + i;
 			double q = w[0][i] * w[1][j] * w[2][k];
-			up[at] += q * q * (q * b->rest[v] / squares);
+			up[at] += q * q * (q * bias->rest[v] / squares);
 			down[at] += q * q;
 		}
 	}
 	for (size_t i = 0; i < n; i++)
-		l->value[i] += down[i] > none ? up[i] / down[i] : 0;
+		lattice->value[i] += down[i] > none ? up[i] / down[i] : 0;
 	free(up);
 	free(down);
 }
@@ -145,16 +147,16 @@ static void approximate(struct lattice *l, const struct bias *b)
 /* --- histogram sharpening ------------------------------------------------ */
 
 /* Plain transform of 512 values through a table: exact order, 0.3 ms. */
-static void transform(const struct bias *b, double *re, double *im, int sign)
+static void transform(const struct bias *bias, double *re, double *im, int sign)
 {
 	double r[SPECTRUM], i[SPECTRUM];
 	for (size_t k = 0; k < SPECTRUM; k++) {
 		double a = 0, c = 0;
 		for (size_t n = 0; n < SPECTRUM; n++) {
 			size_t t = k * n % SPECTRUM;
-			double s = sign * b->sine[t];
-			a += re[n] * b->cosine[t] - im[n] * s;
-			c += re[n] * s + im[n] * b->cosine[t];
+			double s = sign * bias->sine[t];
+			a += re[n] * bias->cosine[t] - im[n] * s;
+			c += re[n] * s + im[n] * bias->cosine[t];
 		}
 		r[k] = a;
 		i[k] = c;
@@ -164,7 +166,7 @@ static void transform(const struct bias *b, double *re, double *im, int sign)
 }
 
 /* expected[bin] = E[true log value | seen value in this bin]. */
-static void sharpen(const struct bias *b, const double *hist, double low, double step,
+static void sharpen(const struct bias *bias, const double *hist, double low, double step,
 	double expected[BINS])
 {
 	double h[SPECTRUM] = { 0 }, hi[SPECTRUM] = { 0 }, f[SPECTRUM] = { 0 }, fi[SPECTRUM] = { 0 };
@@ -179,87 +181,88 @@ static void sharpen(const struct bias *b, const double *hist, double low, double
 	for (size_t i = 0; i < SPECTRUM; i++)
 		f[i] /= top;
 	double g[SPECTRUM];
-	transform(b, f, fi, -1);
-	transform(b, h, hi, -1);
+	transform(bias, f, fi, -1);
+	transform(bias, h, hi, -1);
 	for (size_t i = 0; i < SPECTRUM; i++) {
 		g[i] = f[i];
 		double wiener = f[i] / (f[i] * f[i] + 0.01);
 		h[i] *= wiener;
 		hi[i] *= wiener;
 	}
-	transform(b, h, hi, 1);
+	transform(bias, h, hi, 1);
 	double u[SPECTRUM], ui[SPECTRUM] = { 0 }, e[SPECTRUM], ei[SPECTRUM] = { 0 };
 	for (size_t i = 0; i < SPECTRUM; i++) {
 		u[i] = fmax(0, h[i] / SPECTRUM);
 		e[i] = u[i] * (low + ((double)i - (double)offset) * step);
 	}
-	transform(b, u, ui, -1);
-	transform(b, e, ei, -1);
+	transform(bias, u, ui, -1);
+	transform(bias, e, ei, -1);
 	for (size_t i = 0; i < SPECTRUM; i++) {
 		u[i] *= g[i];
 		ui[i] *= g[i];
 		e[i] *= g[i];
 		ei[i] *= g[i];
 	}
-	transform(b, u, ui, 1);
-	transform(b, e, ei, 1);
+	transform(bias, u, ui, 1);
+	transform(bias, e, ei, 1);
 	for (size_t i = 0; i < BINS; i++)
 		expected[i] = u[i + offset] > 1e-9 ? e[i + offset] / u[i + offset]
 						   : low + (double)i * step;
 }
 
 /* rest = what sharpening the corrected values takes away. */
-static bool residual(struct bias *b)
+static bool residual(struct bias *bias)
 {
 	double low = INFINITY, high = -INFINITY, hist[BINS] = { 0 }, expected[BINS];
-	for (size_t v = 0; v < b->n; v++) {
-		double u = b->log_value[v] - b->field[v];
+	for (size_t v = 0; v < bias->n; v++) {
+		double u = bias->log_value[v] - bias->field[v];
 		low = u < low ? u : low;
 		high = u > high ? u : high;
 	}
 	double step = (high - low) / (BINS - 1);
 	if (!(step > 1e-9))
 		return false;
-	for (size_t v = 0; v < b->n; v++) {
-		double at = (b->log_value[v] - b->field[v] - low) / step;
+	for (size_t v = 0; v < bias->n; v++) {
+		double at = (bias->log_value[v] - bias->field[v] - low) / step;
 		size_t i = at >= BINS - 1 ? BINS - 2 : (size_t)at;
 		hist[i] += 1 - (at - (double)i);
 		hist[i + 1] += at - (double)i;
 	}
-	sharpen(b, hist, low, step, expected);
-	for (size_t v = 0; v < b->n; v++) {
-		double u = b->log_value[v] - b->field[v], at = (u - low) / step;
+	sharpen(bias, hist, low, step, expected);
+	for (size_t v = 0; v < bias->n; v++) {
+		double u = bias->log_value[v] - bias->field[v], at = (u - low) / step;
 		size_t i = at >= BINS - 1 ? BINS - 2 : (size_t)at;
-		b->rest[v] = u - (expected[i] + (expected[i + 1] - expected[i]) * (at - (double)i));
+		bias->rest[v] =
+			u - (expected[i] + (expected[i + 1] - expected[i]) * (at - (double)i));
 	}
 	return true;
 }
 
-static double field_at(const struct bias *b, int levels, const double p[3])
+static double field_at(const struct bias *bias, int levels, const double p[3])
 {
 	double sum = 0;
 	for (int l = 0; l < levels; l++)
-		sum += spline(&b->level[l], p);
+		sum += spline(&bias->level[l], p);
 	return sum;
 }
 
-static void fit(struct bias *b)
+static void fit(struct bias *bias)
 {
 	for (int l = 0; l < LEVELS; l++) {
-		b->level[l].spans = (size_t)1 << l;
-		for (int round = 0; round < ROUNDS && residual(b); round++) {
+		bias->level[l].spans = (size_t)1 << l;
+		for (int round = 0; round < ROUNDS && residual(bias); round++) {
 			double mean = 0, spread = 0;
-			approximate(&b->level[l], b);
-			for (size_t v = 0; v < b->n; v++) {
-				double next = field_at(b, l + 1, b->at[v]);
-				b->rest[v] = vt_exp(next - b->field[v]);
-				b->field[v] = next;
-				mean += b->rest[v];
+			approximate(&bias->level[l], bias);
+			for (size_t v = 0; v < bias->n; v++) {
+				double next = field_at(bias, l + 1, bias->at[v]);
+				bias->rest[v] = vt_exp(next - bias->field[v]);
+				bias->field[v] = next;
+				mean += bias->rest[v];
 			}
-			mean /= (double)b->n;
-			for (size_t v = 0; v < b->n; v++)
-				spread += (b->rest[v] - mean) * (b->rest[v] - mean);
-			if (sqrt(spread / (double)b->n) / mean < 0.001)
+			mean /= (double)bias->n;
+			for (size_t v = 0; v < bias->n; v++)
+				spread += (bias->rest[v] - mean) * (bias->rest[v] - mean);
+			if (sqrt(spread / (double)bias->n) / mean < 0.001)
 				break;
 		}
 	}

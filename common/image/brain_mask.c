@@ -33,17 +33,17 @@ static size_t faces_along(size_t side[2], const unsigned char *mask, const size_
 
 /* border_cm2 and whether a side has too much. */
 static bool meets_border(double border_cm2[6], const unsigned char *mask,
-	const struct vt_geometry *g)
+	const struct vt_geometry *geometry)
 {
 	static const char names[] = "LRPAIS";
 	char code[4];
 	double all = 0;
-	vt_geometry_code(g, code);
+	vt_geometry_code(geometry, code);
 	for (int a = 0; a < 3; a++) {
 		size_t side[2];
-		double cm2 = g->spacing[(a + 1) % 3] * g->spacing[(a + 2) % 3] / 100;
+		double cm2 = geometry->spacing[(a + 1) % 3] * geometry->spacing[(a + 2) % 3] / 100;
 		int high = (int)(strchr(names, code[a]) - names);
-		all += cm2 * (double)faces_along(side, mask, g->dim, a);
+		all += cm2 * (double)faces_along(side, mask, geometry->dim, a);
 		border_cm2[high] = cm2 * (double)side[1];
 		border_cm2[high ^ 1] = cm2 * (double)side[0];
 	}
@@ -54,10 +54,11 @@ static bool meets_border(double border_cm2[6], const unsigned char *mask,
 }
 
 /* Holes and pieces; a mask that there is no memory to look at is not flagged for them. */
-static unsigned shape_flags(const unsigned char *mask, size_t count, const struct vt_geometry *g)
+static unsigned shape_flags(const unsigned char *mask, size_t count,
+	const struct vt_geometry *geometry)
 {
 	struct vt_err none = VT_ERR_INIT;
-	size_t n = vt_geometry_count(g), largest = count;
+	size_t n = vt_geometry_count(geometry), largest = count;
 	unsigned char *filled = malloc(n + 1);
 	unsigned flags = 0;
 
@@ -65,10 +66,10 @@ static unsigned shape_flags(const unsigned char *mask, size_t count, const struc
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		filled[i] = mask[i] != 0;
-	if (!vt_mask_largest_count(&largest, filled, g->dim, VT_CONNECT_26, &none) &&
+	if (!vt_mask_largest_count(&largest, filled, geometry->dim, VT_CONNECT_26, &none) &&
 		(double)largest < 0.99 * (double)count)
 		flags |= VT_BRAIN_PIECES;
-	if (!vt_mask_fill_holes(filled, g->dim, &none) &&
+	if (!vt_mask_fill_holes(filled, geometry->dim, &none) &&
 		(double)vt_mask_count(filled, n) > 1.01 * (double)count)
 		flags |= VT_BRAIN_HOLES;
 	free(filled);

@@ -81,7 +81,7 @@ int vt_brain_mask_surface(unsigned char *mask, struct vt_brain_report *report, c
 struct vt_mask_provider {
 	const char *name;
 	int (*mask)(void *ctx, unsigned char *mask, const float *voxels,
-		const struct vt_geometry *g, struct vt_err *err);
+		const struct vt_geometry *geometry, struct vt_err *err);
 	void *ctx;
 };
 

@@ -28,81 +28,82 @@ struct head {
 	double center[3], radius;
 };
 
-static void head_release(struct head *h)
+static void head_release(struct head *head)
 {
-	free(h->x);
-	h->x = NULL;
+	free(head->x);
+	head->x = NULL;
 }
 
 /* Canonical order, then cubes. */
-static int head_cubes(struct head *h, const float *voxels, const struct vt_geometry *g,
+static int head_cubes(struct head *head, const float *voxels, const struct vt_geometry *geometry,
 	struct vt_err *err)
 {
-	size_t n = vt_geometry_count(g);
+	size_t n = vt_geometry_count(geometry);
 	float *canonical = vt_voxels_alloc(n * sizeof(float) + 4);
 	if (!canonical)
 		return vt_err_nomem(err, n * sizeof(float));
-	vt_placement_canonical(&h->place, g);
-	const double *s = h->place.full.spacing;
+	vt_placement_canonical(&head->place, geometry);
+	const double *s = head->place.full.spacing;
 	double least = fmin(s[0], fmin(s[1], s[2])), cube[3];
-	h->step = least < 1.5 ? 1 : 2;
-	cube[0] = cube[1] = cube[2] = h->step;
-	vt_geometry_respaced(&h->grid, &h->place.full, cube);
-	h->x = vt_voxels_alloc(vt_geometry_count(&h->grid) * sizeof(float) + 4);
-	int rc = h->x ? vt_placement_gather(&h->place, canonical, voxels, sizeof(float), err)
-		      : vt_err_nomem(err, vt_geometry_count(&h->grid) * sizeof(float));
+	head->step = least < 1.5 ? 1 : 2;
+	cube[0] = cube[1] = cube[2] = head->step;
+	vt_geometry_respaced(&head->grid, &head->place.full, cube);
+	head->x = vt_voxels_alloc(vt_geometry_count(&head->grid) * sizeof(float) + 4);
+	int rc = head->x ? vt_placement_gather(&head->place, canonical, voxels, sizeof(float), err)
+			 : vt_err_nomem(err, vt_geometry_count(&head->grid) * sizeof(float));
 	if (!rc)
-		rc = vt_resize(h->x, h->grid.dim, canonical, h->place.full.dim, err);
+		rc = vt_resize(head->x, head->grid.dim, canonical, head->place.full.dim, err);
 	free(canonical);
 	return rc;
 }
 
 /* Robust intensities of the voxels that are not the constant border. */
-static int head_intensities(struct head *h, struct vt_err *err)
+static int head_intensities(struct head *head, struct vt_err *err)
 {
 	static const double q[2] = { 2, 98 };
 	double p[2];
-	size_t n = vt_geometry_count(&h->grid), used = 0;
+	size_t n = vt_geometry_count(&head->grid), used = 0;
 	unsigned char *mask = malloc(n + 1);
 	if (!mask)
 		return vt_err_nomem(err, n);
 	for (size_t i = 0; i < n; i++)
-		used += mask[i] = h->x[i] != h->x[0];
-	int rc = used ? vt_percentiles(p, q, 2, h->x, mask, n, err)
+		used += mask[i] = head->x[i] != head->x[0];
+	int rc = used ? vt_percentiles(p, q, 2, head->x, mask, n, err)
 		      : vt_err_set(err, VT_EDATA, "the image is constant");
 	free(mask);
 	if (rc)
 		return rc;
-	h->low = p[0];
-	h->high = p[1];
-	h->air = p[0] + 0.1 * (p[1] - p[0]);
-	if (!(h->high > h->low))
+	head->low = p[0];
+	head->high = p[1];
+	head->air = p[0] + 0.1 * (p[1] - p[0]);
+	if (!(head->high > head->low))
 		return vt_err_set(err, VT_EDATA,
-			"the image has no contrast: 2 and 98 %% of its voxels are both %g", h->low);
+			"the image has no contrast: 2 and 98 %% of its voxels are both %g",
+			head->low);
 	return 0;
 }
 
 /* Center of mass and radius of the head, of its upper 150 mm: neck and shoulders would pull both
  * down. */
-static int head_sphere(struct head *h, struct vt_err *err)
+static int head_sphere(struct head *head, struct vt_err *err)
 {
-	const size_t *d = h->grid.dim;
+	const size_t *d = head->grid.dim;
 	size_t slice = d[0] * d[1], top = 0;
 	double mass = 0, sum[3] = { 0, 0, 0 }, count = 0;
 	for (size_t k = d[2]; k-- > 0 && !top;) {
 		size_t n = 0;
 		for (size_t i = 0; i < slice; i++)
-			n += (double)h->x[k * slice + i] > h->air;
-		if ((double)n * h->step * h->step > 1000)
+			n += (double)head->x[k * slice + i] > head->air;
+		if ((double)n * head->step * head->step > 1000)
 			top = k + 1;
 	}
-	size_t depth = (size_t)(150 / h->step), bottom = top > depth ? top - depth : 0;
+	size_t depth = (size_t)(150 / head->step), bottom = top > depth ? top - depth : 0;
 	for (size_t k = bottom; k < top; k++)
 		for (size_t i = 0; i < slice; i++) {
-			double v = (double)h->x[k * slice + i];
-			if (v <= h->air)
+			double v = (double)head->x[k * slice + i];
+			if (v <= head->air)
 				continue;
-			v = fmin(v, h->high) - h->low;
+			v = fmin(v, head->high) - head->low;
 			mass += v;
 			count++;
 			sum[0] += v * (double)(i % d[0]);
@@ -111,50 +112,51 @@ static int head_sphere(struct head *h, struct vt_err *err)
 		}
 	if (!(mass > 0))
 		return vt_err_set(err, VT_EDATA,
-			"no head found: nothing is brighter than the air threshold %g", h->air);
+			"no head found: nothing is brighter than the air threshold %g", head->air);
 	for (int a = 0; a < 3; a++)
-		h->center[a] = sum[a] / mass * h->step;
-	h->radius = vt_pow(0.75 * count * h->step * h->step * h->step / 3.14159265358979323846,
-		1.0 / 3);
+		head->center[a] = sum[a] / mass * head->step;
+	head->radius =
+		vt_pow(0.75 * count * head->step * head->step * head->step / 3.14159265358979323846,
+			1.0 / 3);
 	return 0;
 }
 
-static int head_median(struct head *h, struct vt_err *err)
+static int head_median(struct head *head, struct vt_err *err)
 {
 	static const double half = 50;
-	const size_t *d = h->grid.dim;
-	size_t n = vt_geometry_count(&h->grid), v = 0, used = 0;
+	const size_t *d = head->grid.dim;
+	size_t n = vt_geometry_count(&head->grid), v = 0, used = 0;
 	unsigned char *mask = malloc(n + 1);
 	if (!mask)
 		return vt_err_nomem(err, n);
 	for (size_t k = 0; k < d[2]; k++)
 		for (size_t j = 0; j < d[1]; j++)
 			for (size_t i = 0; i < d[0]; i++, v++) {
-				double x = (double)i * h->step - h->center[0],
-				       y = (double)j * h->step - h->center[1];
-				double z = (double)k * h->step - h->center[2],
-				       value = (double)h->x[v];
-				mask[v] = x * x + y * y + z * z < h->radius * h->radius &&
-					value > h->low && value < h->high;
+				double x = (double)i * head->step - head->center[0],
+				       y = (double)j * head->step - head->center[1];
+				double z = (double)k * head->step - head->center[2],
+				       value = (double)head->x[v];
+				mask[v] = x * x + y * y + z * z < head->radius * head->radius &&
+					value > head->low && value < head->high;
 				used += mask[v];
 			}
-	int rc = used ? vt_percentiles(&h->median, &half, 1, h->x, mask, n, err)
+	int rc = used ? vt_percentiles(&head->median, &half, 1, head->x, mask, n, err)
 		      : vt_err_set(err, VT_EDATA, "no tissue around the head's center");
 	free(mask);
 	return rc;
 }
 
 /* Nearest cube; outside the grid the air. */
-static double sample(const struct head *h, const double p[3])
+static double sample(const struct head *head, const double p[3])
 {
 	size_t at[3];
 	for (int a = 0; a < 3; a++) {
-		double q = p[a] / h->step + 0.5;
-		if (!(q >= 0 && q < (double)h->grid.dim[a]))
-			return h->low;
+		double q = p[a] / head->step + 0.5;
+		if (!(q >= 0 && q < (double)head->grid.dim[a]))
+			return head->low;
 		at[a] = (size_t)q;
 	}
-	return (double)h->x[(at[2] * h->grid.dim[1] + at[1]) * h->grid.dim[0] + at[0]];
+	return (double)head->x[(at[2] * head->grid.dim[1] + at[1]) * head->grid.dim[0] + at[0]];
 }
 
 struct growth {
@@ -170,9 +172,9 @@ enum { CHUNK = 128 };
 
 /* Outward pull in [-1, 1] or so: 2 (Imin - tl) / (Imax - t2), searched 7 and 3 mm inwards
  * (Smith's f3). */
-static double intensity_force(const struct growth *w, const double p[3], const double n[3])
+static double intensity_force(const struct growth *growth, const double p[3], const double n[3])
 {
-	const struct head *h = w->h;
+	const struct head *h = growth->h;
 	double low = h->median, high = h->air;
 	for (double depth = 1; depth <= 7; depth += h->step) {
 		double q[3] = { p[0] - depth * n[0], p[1] - depth * n[1], p[2] - depth * n[2] },
@@ -183,7 +185,7 @@ static double intensity_force(const struct growth *w, const double p[3], const d
 	}
 	low = low > h->low ? low : h->low;
 	high = high < h->median ? high : h->median;
-	double local = (high - h->low) * w->bt + h->low;
+	double local = (high - h->low) * growth->bt + h->low;
 	return high > h->low ? 2 * (low - local) / (high - h->low) : 2 * (low - local);
 }
 
@@ -217,32 +219,33 @@ enum { STEPS = 1000, PASSES = 10 };
 
 /* Extra smoothness is given up over the last quarter, so that the final shape is still the
  * image's. */
-static void grow(struct growth *w, double smooth)
+static void grow(struct growth *growth, double smooth)
 {
 	for (int i = 0; i < STEPS; i++) {
 		double left = 4.0 * (STEPS - i) / STEPS;
-		w->smooth = 1 + (smooth - 1) * (left < 1 ? left : 1);
+		growth->smooth = 1 + (smooth - 1) * (left < 1 ? left : 1);
 		if (i == 0 || i == 50 || i % 100 == 0)
-			w->edge = vt_surface_edge(w->s);
-		vt_surface_normals(w->s, w->normal);
-		vt_parallel_for((w->s->n_vertices + CHUNK - 1) / CHUNK, move_chunk, w);
-		memcpy(w->s->at, w->next, w->s->n_vertices * sizeof(*w->next));
+			growth->edge = vt_surface_edge(growth->s);
+		vt_surface_normals(growth->s, growth->normal);
+		vt_parallel_for((growth->s->n_vertices + CHUNK - 1) / CHUNK, move_chunk, growth);
+		memcpy(growth->s->at, growth->next, growth->s->n_vertices * sizeof(*growth->next));
 	}
 }
 
-static int run_surface(struct head *h, struct vt_surface *s, double threshold, double smooth,
-	struct vt_err *err)
+static int run_surface(struct head *head, struct vt_surface *surface, double threshold,
+	double smooth, struct vt_err *err)
 {
-	struct growth w = { h, s, malloc(s->n_vertices * sizeof(*w.normal)),
-		malloc(s->n_vertices * sizeof(*w.next)), 0, vt_pow(threshold, 0.275), 1 };
+	struct growth w = { head, surface, malloc(surface->n_vertices * sizeof(*w.normal)),
+		malloc(surface->n_vertices * sizeof(*w.next)), 0, vt_pow(threshold, 0.275), 1 };
 	if (!w.normal || !w.next) {
 		free(w.normal);
 		free(w.next);
-		return vt_err_nomem(err, s->n_vertices * 48);
+		return vt_err_nomem(err, surface->n_vertices * 48);
 	}
-	for (size_t v = 0; v < s->n_vertices; v++)
+	for (size_t v = 0; v < surface->n_vertices; v++)
 		for (int a = 0; a < 3; a++)
-			s->at[v][a] = s->at[v][a] * h->radius * 0.5 + h->center[a];
+			surface->at[v][a] =
+				surface->at[v][a] * head->radius * 0.5 + head->center[a];
 	grow(&w, smooth);
 	free(w.normal);
 	free(w.next);
@@ -251,20 +254,20 @@ static int run_surface(struct head *h, struct vt_surface *s, double threshold, d
 
 /* Grows again with ten times the smoothness until no more than 0.1 % of the inside is wound
  * around wrongly. */
-static int find_surface(struct head *h, unsigned char *cubes, double threshold,
+static int find_surface(struct head *head, unsigned char *cubes, double threshold,
 	struct vt_brain_report *report, struct vt_err *err)
 {
 	double smooth = 1;
-	size_t n = vt_geometry_count(&h->grid), twisted = 1;
+	size_t n = vt_geometry_count(&head->grid), twisted = 1;
 	report->flags |= VT_BRAIN_SELF_CROSS;
 	for (report->passes = 0; report->passes < PASSES && report->flags; smooth *= 10) {
 		struct vt_surface s = { 0 };
 		report->passes++;
 		int rc = vt_surface_icosphere(&s, 4, err);
 		if (!rc)
-			rc = run_surface(h, &s, threshold, smooth, err);
+			rc = run_surface(head, &s, threshold, smooth, err);
 		if (!rc)
-			rc = vt_surface_fill(&s, cubes, &twisted, h->grid.dim, h->step, err);
+			rc = vt_surface_fill(&s, cubes, &twisted, head->grid.dim, head->step, err);
 		vt_surface_release(&s);
 		if (rc)
 			return rc;
@@ -278,16 +281,16 @@ static int find_surface(struct head *h, unsigned char *cubes, double threshold,
  * the sulci: 2 mm are added, but no bone or air.  Where CSF is bright (T2) the surface lies
  * outside it already.  The sign of the intensities' skew inside the mask tells one from the
  * other. */
-static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_err *err)
+static int add_dark_rim(const struct head *head, unsigned char *cubes, struct vt_err *err)
 {
 	static const double q[3] = { 2, 50, 98 };
-	const struct vt_grid grid = { { h->grid.dim[0], h->grid.dim[1], h->grid.dim[2] },
-		{ h->step, h->step, h->step } };
-	double p[3], least = h->low + 0.1 * (h->median - h->low);
-	size_t n = vt_geometry_count(&h->grid);
+	const struct vt_grid grid = { { head->grid.dim[0], head->grid.dim[1], head->grid.dim[2] },
+		{ head->step, head->step, head->step } };
+	double p[3], least = head->low + 0.1 * (head->median - head->low);
+	size_t n = vt_geometry_count(&head->grid);
 	if (!vt_mask_count(cubes, n))
 		return 0;
-	if (vt_percentiles(p, q, 3, h->x, cubes, n, err))
+	if (vt_percentiles(p, q, 3, head->x, cubes, n, err))
 		return err->code;
 	if (p[2] - p[1] > p[1] - p[0])
 		return 0;
@@ -297,17 +300,17 @@ static int add_dark_rim(const struct head *h, unsigned char *cubes, struct vt_er
 	memcpy(wide, cubes, n);
 	int rc = vt_mask_dilate(wide, &grid, 2, err);
 	for (size_t i = 0; !rc && i < n; i++)
-		cubes[i] = cubes[i] || (wide[i] && (double)h->x[i] > least);
+		cubes[i] = cubes[i] || (wide[i] && (double)head->x[i] > least);
 	free(wide);
-	return rc ? rc : vt_mask_fill_holes(cubes, h->grid.dim, err);
+	return rc ? rc : vt_mask_fill_holes(cubes, head->grid.dim, err);
 }
 
 /* Mask on the cubes -> mask on the scan's own voxels, through a 0.5 level of the linear
  * interpolation. */
-static int to_native(unsigned char *mask, const struct head *h, const unsigned char *cubes,
+static int to_native(unsigned char *mask, const struct head *head, const unsigned char *cubes,
 	struct vt_err *err)
 {
-	size_t n = vt_geometry_count(&h->grid), m = vt_geometry_count(&h->place.full);
+	size_t n = vt_geometry_count(&head->grid), m = vt_geometry_count(&head->place.full);
 	float *a = malloc(n * sizeof(float) + 4), *b = malloc(m * sizeof(float) + 4);
 	unsigned char *canonical = malloc(m + 1), zero = 0;
 	int rc = 0;
@@ -316,11 +319,11 @@ static int to_native(unsigned char *mask, const struct head *h, const unsigned c
 	} else {
 		for (size_t i = 0; i < n; i++)
 			a[i] = cubes[i];
-		rc = vt_resize(b, h->place.full.dim, a, h->grid.dim, err);
+		rc = vt_resize(b, head->place.full.dim, a, head->grid.dim, err);
 		for (size_t i = 0; !rc && i < m; i++)
 			canonical[i] = b[i] >= 0.5f;
 		if (!rc)
-			rc = vt_geometry_paste(mask, &h->place, canonical, 1, &zero, err);
+			rc = vt_geometry_paste(mask, &head->place, canonical, 1, &zero, err);
 	}
 	free(a);
 	free(b);

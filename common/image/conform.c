@@ -79,27 +79,27 @@ static double upper_end(const float *x, size_t n, double low, double high)
 	return edge_of(low, high, edge);
 }
 
-static void find_scaling(struct scaling *s, const struct vt_volume *v)
+static void find_scaling(struct scaling *scaling, const struct vt_volume *volume)
 {
-	double low = (double)v->voxels[0], high = low, top;
+	double low = (double)volume->voxels[0], high = low, top;
 
-	for (size_t i = 1; i < v->n; i++) {
-		double x = (double)v->voxels[i];
+	for (size_t i = 1; i < volume->n; i++) {
+		double x = (double)volume->voxels[i];
 
 		low = x < low ? x : low;
 		high = x > high ? x : high;
 	}
-	s->low = low;
-	s->factor = 1;
+	scaling->low = low;
+	scaling->factor = 1;
 	if (!(high > low))
 		return;
-	top = upper_end(v->voxels, v->n, low, high);
-	s->factor = top > low ? 255 / (top - low) : 1;
+	top = upper_end(volume->voxels, volume->n, low, high);
+	scaling->factor = top > low ? 255 / (top - low) : 1;
 }
 
-static double scaled(const struct scaling *s, double v)
+static double scaled(const struct scaling *scaling, double v)
 {
-	double y = s->bytes || v == 0 ? v : s->factor * (v - s->low);
+	double y = scaling->bytes || v == 0 ? v : scaling->factor * (v - scaling->low);
 
 	return rint(fmin(fmax(y, 0), 255));
 }
@@ -115,13 +115,13 @@ struct sampling {
 };
 
 /* Trilinear at p; 0 outside the outermost centers. */
-static double sample(const struct sampling *s, const double p[3])
+static double sample(const struct sampling *sampling, const double p[3])
 {
 	size_t at[3];
 	double w[3], sum = 0;
 
 	for (int a = 0; a < 3; a++) {
-		if (!(p[a] >= 0 && p[a] <= (double)(s->in_dim[a] - 1)))
+		if (!(p[a] >= 0 && p[a] <= (double)(sampling->in_dim[a] - 1)))
 			return 0;
 		at[a] = (size_t)p[a];
 		w[a] = p[a] - (double)at[a];
@@ -136,7 +136,8 @@ static double sample(const struct sampling *s, const double p[3])
 		}
 		if (weight != 0)
 			sum += weight *
-				(double)s->in[(index[2] * s->in_dim[1] + index[1]) * s->in_dim[0] +
+				(double)sampling->in[(index[2] * sampling->in_dim[1] + index[1]) *
+						sampling->in_dim[0] +
 					index[0]];
 	}
 	return sum;

@@ -49,27 +49,27 @@ struct envelope {
 	int *at;         /* vertex of parabola k */
 };
 
-static void envelope_new(struct envelope *e, int n)
+static void envelope_new(struct envelope *envelope, int n)
 {
 	size_t m = (size_t)n + 1;
 
-	e->copy = vt_xmalloc(4 * m * sizeof(double));
-	e->from = e->copy + m;
-	e->lift = e->copy + 2 * m;
-	e->inverse = e->copy + 3 * m;
-	e->at = vt_xmalloc(m * sizeof(int));
+	envelope->copy = vt_xmalloc(4 * m * sizeof(double));
+	envelope->from = envelope->copy + m;
+	envelope->lift = envelope->copy + 2 * m;
+	envelope->inverse = envelope->copy + 3 * m;
+	envelope->at = vt_xmalloc(m * sizeof(int));
 	for (int d = 1; d <= n; d++)
-		e->inverse[d] = 1.0 / d;
+		envelope->inverse[d] = 1.0 / d;
 }
 
-static void envelope_free(struct envelope *e)
+static void envelope_free(struct envelope *envelope)
 {
-	free(e->copy);
-	free(e->at);
+	free(envelope->copy);
+	free(envelope->at);
 }
 
 /* Lower envelope of the parabolas f[q] + (s (p - q))^2 over one line of n samples. */
-static void line(double *f, size_t stride, int n, double s, struct envelope *e)
+static void line(double *f, size_t stride, int n, double s, struct envelope *envelope)
 {
 	double half = 0.5 / (s * s);
 	int k = -1;
@@ -77,32 +77,32 @@ static void line(double *f, size_t stride, int n, double s, struct envelope *e)
 	for (int q = 0; q < n; q++) {
 		double at = -INFINITY, lift, value = f[(size_t)q * stride];
 
-		e->copy[q] = value;
+		envelope->copy[q] = value;
 		if (value > DBL_MAX)
 			continue;
 		lift = value * half + 0.5 * q * q;
 		while (k >= 0) {
-			at = (lift - e->lift[k]) * e->inverse[q - e->at[k]];
-			if (at > e->from[k])
+			at = (lift - envelope->lift[k]) * envelope->inverse[q - envelope->at[k]];
+			if (at > envelope->from[k])
 				break;
 			k--;
 		}
 		k++;
-		e->at[k] = q;
-		e->lift[k] = lift;
-		e->from[k] = k ? at : -INFINITY;
+		envelope->at[k] = q;
+		envelope->lift[k] = lift;
+		envelope->from[k] = k ? at : -INFINITY;
 	}
 	if (k < 0)
 		return;
 	for (int j = 0; j <= k; j++) {
-		int first = j ? (int)floor(e->from[j]) + 1 : 0,
-		    last = j < k ? (int)floor(e->from[j + 1]) : n - 1;
-		double value = e->copy[e->at[j]];
+		int first = j ? (int)floor(envelope->from[j]) + 1 : 0,
+		    last = j < k ? (int)floor(envelope->from[j + 1]) : n - 1;
+		double value = envelope->copy[envelope->at[j]];
 
 		first = first < 0 ? 0 : first;
 		last = last >= n ? n - 1 : last;
 		for (int q = first; q <= last; q++) {
-			double d = s * (q - e->at[j]);
+			double d = s * (q - envelope->at[j]);
 
 			f[(size_t)q * stride] = value + d * d;
 		}
@@ -194,12 +194,13 @@ struct search {
 
 /* The nearest row found in one plane, from row y outwards, as long as a row can still be nearer
  * than `best`. */
-static double search_plane(struct search *s, double best, size_t z, size_t y, size_t x, double away)
+static double search_plane(struct search *search, double best, size_t z, size_t y, size_t x,
+	double away)
 {
-	size_t nx = s->rows->grid->dim[0], ny = s->rows->grid->dim[1],
+	size_t nx = search->rows->grid->dim[0], ny = search->rows->grid->dim[1],
 	       both = y < ny - 1 - y ? y : ny - 1 - y, k = 1;
-	const uint16_t *up = s->rows->gap + (z * ny + y) * nx + x, *down = up;
-	const double *ay = s->along[1], *ax = s->along[0];
+	const uint16_t *up = search->rows->gap + (z * ny + y) * nx + x, *down = up;
+	const double *ay = search->along[1], *ax = search->along[0];
 	double d = away + ax[*up];
 
 	best = d < best ? d : best;
@@ -223,34 +224,35 @@ static double search_plane(struct search *s, double best, size_t z, size_t y, si
 		d = away + ay[k] + ax[*down];
 		best = d < best ? d : best;
 	}
-	s->steps += k;
+	search->steps += k;
 	return best;
 }
 
-static double search_from(struct search *s, size_t voxel)
+static double search_from(struct search *search, size_t voxel)
 {
-	const size_t *dim = s->rows->grid->dim;
+	const size_t *dim = search->rows->grid->dim;
 	size_t nx = dim[0], ny = dim[1], nz = dim[2];
 	size_t z = voxel / (ny * nx), y = voxel / nx % ny, x = voxel % nx;
 	double best = INFINITY;
 
-	for (size_t k = 0; k < nz && s->along[2][k] < best; k++) {
+	for (size_t k = 0; k < nz && search->along[2][k] < best; k++) {
 		if (k <= z)
-			best = search_plane(s, best, z - k, y, x, s->along[2][k]);
+			best = search_plane(search, best, z - k, y, x, search->along[2][k]);
 		if (k && z + k < nz)
-			best = search_plane(s, best, z + k, y, x, s->along[2][k]);
+			best = search_plane(search, best, z + k, y, x, search->along[2][k]);
 	}
 	return best;
 }
 
 /* False if more than `limit` rows had to be looked at: surfaces far apart, better served by the
  * whole transform. */
-static bool search_all(double *out, const size_t *voxel, size_t n, struct search *s, size_t limit)
+static bool search_all(double *out, const size_t *voxel, size_t n, struct search *search,
+	size_t limit)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (s->steps > limit)
+		if (search->steps > limit)
 			return false;
-		out[i] = search_from(s, voxel[i]);
+		out[i] = search_from(search, voxel[i]);
 	}
 	return true;
 }

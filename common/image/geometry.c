@@ -69,46 +69,47 @@ static void nearest_rotation(double r[3][3])
 	}
 }
 
-/* How far the corners of g lie from where the qform r has them, in mm. */
-static double qform_gap(const struct vt_geometry *g, const double r[3][3])
+/* How far the corners of geometry lie from where the qform r has them, in mm. */
+static double qform_gap(const struct vt_geometry *geometry, const double r[3][3])
 {
-	struct vt_geometry q = *g;
+	struct vt_geometry q = *geometry;
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 3; j++)
-			q.affine[i][j] = r[i][j] * g->spacing[j] * (j == 2 ? g->qfac : 1);
-	return vt_geometry_gap(g, &q);
+			q.affine[i][j] =
+				r[i][j] * geometry->spacing[j] * (j == 2 ? geometry->qfac : 1);
+	return vt_geometry_gap(geometry, &q);
 }
 
 /* Restates the affine as qform, which some programs read instead of the sform: as it is if its
  * axes are at right angles; as the nearest such one if no corner moves by more than 0.25 mm; else
  * there is none. */
-static void set_qform(struct vt_geometry *g)
+static void set_qform(struct vt_geometry *geometry)
 {
 	static const double most_mm = 0.25;
 	double r[3][3], worst = 0;
 	for (int j = 0; j < 3; j++)
 		for (int i = 0; i < 3; i++)
-			r[i][j] = g->affine[i][j] / g->spacing[j];
+			r[i][j] = geometry->affine[i][j] / geometry->spacing[j];
 	for (int j = 0; j < 3; j++) {
 		int k = (j + 1) % 3;
 		worst = fmax(worst,
 			fabs(r[0][j] * r[0][k] + r[1][j] * r[1][k] + r[2][j] * r[2][k]));
 	}
-	g->qfac = determinant(g->affine) < 0 ? -1 : 1;
+	geometry->qfac = determinant(geometry->affine) < 0 ? -1 : 1;
 	for (int i = 0; i < 3; i++) {
-		r[i][2] *= g->qfac;
-		g->qoffset[i] = g->affine[i][3];
+		r[i][2] *= geometry->qfac;
+		geometry->qoffset[i] = geometry->affine[i][3];
 	}
 	/* 1e-4 of a right angle moves the far corner of a 250 mm box by 0.025 mm. */
 	if (worst >= 1e-4 && worst < 0.05)
 		nearest_rotation(r);
-	if (!(worst < 0.05) || !(qform_gap(g, (const double(*)[3])r) <= most_mm)) {
-		g->qform_code = 0;
-		memset(g->quatern, 0, sizeof(g->quatern));
-		memset(g->qoffset, 0, sizeof(g->qoffset));
+	if (!(worst < 0.05) || !(qform_gap(geometry, (const double(*)[3])r) <= most_mm)) {
+		geometry->qform_code = 0;
+		memset(geometry->quatern, 0, sizeof(geometry->quatern));
+		memset(geometry->qoffset, 0, sizeof(geometry->qoffset));
 		return;
 	}
-	quaternion(g->quatern, (const double(*)[3])r);
+	quaternion(geometry->quatern, (const double(*)[3])r);
 }
 
 void vt_geometry_set_affine(struct vt_geometry *geometry, const double affine[3][4])
@@ -222,16 +223,17 @@ int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const stru
 		b->affine[0][3], b->affine[1][3], b->affine[2][3], tolerance_mm);
 }
 
-static double cosine(const struct vt_geometry *g, int row, int column)
+static double cosine(const struct vt_geometry *geometry, int row, int column)
 {
-	return fabs(g->affine[row][column]) / g->spacing[column];
+	return fabs(geometry->affine[row][column]) / geometry->spacing[column];
 }
 
-static int best_row(const struct vt_geometry *g, int column, const bool used[3])
+static int best_row(const struct vt_geometry *geometry, int column, const bool used[3])
 {
 	int best = -1;
 	for (int i = 0; i < 3; i++)
-		if (!used[i] && (best < 0 || cosine(g, i, column) > cosine(g, best, column)))
+		if (!used[i] &&
+			(best < 0 || cosine(geometry, i, column) > cosine(geometry, best, column)))
 			best = i;
 	return best;
 }
@@ -239,14 +241,14 @@ static int best_row(const struct vt_geometry *g, int column, const bool used[3])
 /* axis[a]: the voxel axis nearest to patient axis a (R, A, S).  Voxel axes choose in the order
  * of their best match, each among the patient axes that are left: nibabel's rule, which matters
  * only far from 90 degrees. */
-static void nearest_axes(const struct vt_geometry *g, int axis[3])
+static void nearest_axes(const struct vt_geometry *geometry, int axis[3])
 {
 	const bool none[3] = { false };
 	bool used[3] = { false };
 	int order[3] = { 0, 1, 2 };
 	double best[3];
 	for (int j = 0; j < 3; j++)
-		best[j] = cosine(g, best_row(g, j, none), j);
+		best[j] = cosine(geometry, best_row(geometry, j, none), j);
 	for (int i = 1; i < 3; i++)
 		for (int j = i; j > 0 && best[order[j]] > best[order[j - 1]]; j--) {
 			int swap = order[j];
@@ -254,7 +256,7 @@ static void nearest_axes(const struct vt_geometry *g, int axis[3])
 			order[j - 1] = swap;
 		}
 	for (int i = 0; i < 3; i++) {
-		int row = best_row(g, order[i], used);
+		int row = best_row(geometry, order[i], used);
 		used[row] = true;
 		axis[row] = order[i];
 	}
@@ -350,15 +352,16 @@ int vt_placement_crop(struct vt_placement *placement, const size_t lo[3], const 
 
 /* Byte offset of work voxel (0, 0, 0) in the native array and the byte step along each work
  * axis. */
-static size_t native_steps(const struct vt_placement *p, size_t size, ptrdiff_t step[3])
+static size_t native_steps(const struct vt_placement *placement, size_t size, ptrdiff_t step[3])
 {
-	ptrdiff_t stride[3] = { (ptrdiff_t)size, (ptrdiff_t)(size * p->native.dim[0]),
-		(ptrdiff_t)(size * p->native.dim[0] * p->native.dim[1]) };
+	ptrdiff_t stride[3] = { (ptrdiff_t)size, (ptrdiff_t)(size * placement->native.dim[0]),
+		(ptrdiff_t)(size * placement->native.dim[0] * placement->native.dim[1]) };
 	ptrdiff_t first = 0;
 	for (int a = 0; a < 3; a++) {
-		int j = p->axis[a];
-		size_t at = p->flip[a] ? p->native.dim[j] - 1 - p->lo[a] : p->lo[a];
-		step[a] = p->flip[a] ? -stride[j] : stride[j];
+		int j = placement->axis[a];
+		size_t at = placement->flip[a] ? placement->native.dim[j] - 1 - placement->lo[a]
+					       : placement->lo[a];
+		step[a] = placement->flip[a] ? -stride[j] : stride[j];
 		first += (ptrdiff_t)at * stride[j];
 	}
 	return (size_t)first;
@@ -414,12 +417,12 @@ static void fill(char *to, size_t n, size_t size, const void *value)
 		memcpy(to + i * size, value, size);
 }
 
-static int paste_resampled(char *native, const struct vt_placement *p, const char *work,
+static int paste_resampled(char *native, const struct vt_placement *placement, const char *work,
 	size_t size, struct vt_err *err)
 {
 	double inv[3][4];
-	const size_t *d = p->native.dim, *w = p->work.dim;
-	if (vt_geometry_invert(&p->work, inv, err))
+	const size_t *d = placement->native.dim, *w = placement->work.dim;
+	if (vt_geometry_invert(&placement->work, inv, err))
 		return err->code;
 	for (size_t v = 0; v < d[0] * d[1] * d[2]; v++) {
 		double mm[3],
@@ -427,7 +430,7 @@ static int paste_resampled(char *native, const struct vt_placement *p, const cha
 				(double)(v / d[0] / d[1]) };
 		size_t at[3];
 		bool inside = true;
-		vt_geometry_to_mm(&p->native, index, mm);
+		vt_geometry_to_mm(&placement->native, index, mm);
 		for (int a = 0; a < 3; a++) {
 			double x = floor(inv[a][0] * mm[0] + inv[a][1] * mm[1] + inv[a][2] * mm[2] +
 				inv[a][3] + 0.5);

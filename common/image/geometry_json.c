@@ -33,36 +33,36 @@ static struct vt_json *matrix(const double m[3][4])
 	return j;
 }
 
-static struct vt_json *geometry_json(const struct vt_geometry *g)
+static struct vt_json *geometry_json(const struct vt_geometry *geometry)
 {
 	char code[4];
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	vt_geometry_code(g, code);
-	vt_json_put(j, "dim", sizes(g->dim, 3));
-	vt_json_put(j, "spacing", reals(g->spacing, 3));
+	vt_geometry_code(geometry, code);
+	vt_json_put(j, "dim", sizes(geometry->dim, 3));
+	vt_json_put(j, "spacing", reals(geometry->spacing, 3));
 	vt_json_put_text(j, "orientation", code);
-	vt_json_put(j, "affine", matrix(g->affine));
-	vt_json_put_text(j, "form", form_names[g->form]);
-	vt_json_put_int(j, "sform_code", g->sform_code);
-	vt_json_put_int(j, "qform_code", g->qform_code);
-	vt_json_put(j, "sform", matrix(g->sform));
-	vt_json_put(j, "quatern", reals(g->quatern, 3));
-	vt_json_put(j, "qoffset", reals(g->qoffset, 3));
-	vt_json_put_real(j, "qfac", g->qfac);
-	vt_json_put(j, "pixdim", reals(g->pixdim, 3));
-	vt_json_put_real(j, "form_gap_mm", g->form_gap);
+	vt_json_put(j, "affine", matrix(geometry->affine));
+	vt_json_put_text(j, "form", form_names[geometry->form]);
+	vt_json_put_int(j, "sform_code", geometry->sform_code);
+	vt_json_put_int(j, "qform_code", geometry->qform_code);
+	vt_json_put(j, "sform", matrix(geometry->sform));
+	vt_json_put(j, "quatern", reals(geometry->quatern, 3));
+	vt_json_put(j, "qoffset", reals(geometry->qoffset, 3));
+	vt_json_put_real(j, "qfac", geometry->qfac);
+	vt_json_put(j, "pixdim", reals(geometry->pixdim, 3));
+	vt_json_put_real(j, "form_gap_mm", geometry->form_gap);
 	return j;
 }
 
-static bool is_number(const struct vt_json *j)
+static bool is_number(const struct vt_json *json)
 {
-	return j && (j->type == VT_JSON_INT || j->type == VT_JSON_REAL);
+	return json && (json->type == VT_JSON_INT || json->type == VT_JSON_REAL);
 }
 
-static int get_reals(double *out, size_t n, const struct vt_json *j, const char *key,
+static int get_reals(double *out, size_t n, const struct vt_json *json, const char *key,
 	struct vt_err *err)
 {
-	const struct vt_json *a = vt_json_get(j, key);
+	const struct vt_json *a = vt_json_get(json, key);
 	if (!a || a->type != VT_JSON_ARRAY || a->n != n)
 		return vt_err_set(err, VT_EDATA, "\"%s\" is not a list of %zu numbers", key, n);
 	for (size_t i = 0; i < n; i++) {
@@ -73,10 +73,10 @@ static int get_reals(double *out, size_t n, const struct vt_json *j, const char 
 	return 0;
 }
 
-static int get_matrix(double out[3][4], const struct vt_json *j, const char *key,
+static int get_matrix(double out[3][4], const struct vt_json *json, const char *key,
 	struct vt_err *err)
 {
-	const struct vt_json *rows = vt_json_get(j, key);
+	const struct vt_json *rows = vt_json_get(json, key);
 	if (!rows || rows->type != VT_JSON_ARRAY || rows->n != 3)
 		return vt_err_set(err, VT_EDATA, "\"%s\" is not a list of 3 rows", key);
 	for (size_t i = 0; i < 3; i++)
@@ -90,10 +90,10 @@ static int get_matrix(double out[3][4], const struct vt_json *j, const char *key
 	return 0;
 }
 
-static int get_sizes(size_t out[3], const struct vt_json *j, const char *key, int64_t least,
+static int get_sizes(size_t out[3], const struct vt_json *json, const char *key, int64_t least,
 	struct vt_err *err)
 {
-	const struct vt_json *a = vt_json_get(j, key);
+	const struct vt_json *a = vt_json_get(json, key);
 	for (size_t i = 0; i < 3; i++) {
 		int64_t v = vt_json_integer(vt_json_at(a, i), -1);
 		if (v < least || v > INT32_MAX)
@@ -105,10 +105,10 @@ static int get_sizes(size_t out[3], const struct vt_json *j, const char *key, in
 	return 0;
 }
 
-static int geometry_parse(struct vt_geometry *out, const struct vt_json *j, struct vt_err *err)
+static int geometry_parse(struct vt_geometry *out, const struct vt_json *json, struct vt_err *err)
 {
 	struct vt_geometry g;
-	const char *form = vt_json_text(vt_json_get(j, "form"), "");
+	const char *form = vt_json_text(vt_json_get(json, "form"), "");
 	memset(&g, 0, sizeof(g));
 	for (int i = VT_FORM_NONE; i <= VT_FORM_SFORM; i++)
 		if (!strcmp(form, form_names[i]))
@@ -116,16 +116,18 @@ static int geometry_parse(struct vt_geometry *out, const struct vt_json *j, stru
 	if (!g.form)
 		return vt_err_set(err, VT_EDATA, "\"form\" is \"%s\", want none, qform or sform",
 			form);
-	if (get_sizes(g.dim, j, "dim", 1, err) || get_reals(g.spacing, 3, j, "spacing", err) ||
-		get_matrix(g.affine, j, "affine", err) || get_matrix(g.sform, j, "sform", err) ||
-		get_reals(g.quatern, 3, j, "quatern", err) ||
-		get_reals(g.qoffset, 3, j, "qoffset", err) ||
-		get_reals(g.pixdim, 3, j, "pixdim", err) || vt_geometry_check(&g, err))
+	if (get_sizes(g.dim, json, "dim", 1, err) ||
+		get_reals(g.spacing, 3, json, "spacing", err) ||
+		get_matrix(g.affine, json, "affine", err) ||
+		get_matrix(g.sform, json, "sform", err) ||
+		get_reals(g.quatern, 3, json, "quatern", err) ||
+		get_reals(g.qoffset, 3, json, "qoffset", err) ||
+		get_reals(g.pixdim, 3, json, "pixdim", err) || vt_geometry_check(&g, err))
 		return err->code;
-	g.sform_code = (int)vt_json_integer(vt_json_get(j, "sform_code"), 0);
-	g.qform_code = (int)vt_json_integer(vt_json_get(j, "qform_code"), 0);
-	g.qfac = vt_json_number(vt_json_get(j, "qfac"), 1);
-	g.form_gap = vt_json_number(vt_json_get(j, "form_gap_mm"), 0);
+	g.sform_code = (int)vt_json_integer(vt_json_get(json, "sform_code"), 0);
+	g.qform_code = (int)vt_json_integer(vt_json_get(json, "qform_code"), 0);
+	g.qfac = vt_json_number(vt_json_get(json, "qfac"), 1);
+	g.form_gap = vt_json_number(vt_json_get(json, "form_gap_mm"), 0);
 	*out = g;
 	return 0;
 }
@@ -148,28 +150,31 @@ struct vt_json *vt_placement_json(const struct vt_placement *placement)
 	return j;
 }
 
-static int get_axes(struct vt_placement *p, const struct vt_json *j, struct vt_err *err)
+static int get_axes(struct vt_placement *placement, const struct vt_json *json, struct vt_err *err)
 {
 	unsigned seen = 0;
 	for (size_t a = 0; a < 3; a++) {
-		int64_t v = vt_json_integer(vt_json_at(vt_json_get(j, "axis"), a), -1);
+		int64_t v = vt_json_integer(vt_json_at(vt_json_get(json, "axis"), a), -1);
 		if (v < 0 || v > 2)
 			return vt_err_set(err, VT_EDATA, "\"axis\"[%zu] is not 0, 1 or 2", a);
-		p->axis[a] = (int)v;
-		p->flip[a] = vt_json_true(vt_json_at(vt_json_get(j, "flip"), a), false);
+		placement->axis[a] = (int)v;
+		placement->flip[a] = vt_json_true(vt_json_at(vt_json_get(json, "flip"), a), false);
 		seen |= 1u << v;
 	}
 	return seen == 7 ? 0 : vt_err_set(err, VT_EDATA, "\"axis\" names an axis twice");
 }
 
-static int check_fit(const struct vt_placement *p, struct vt_err *err)
+static int check_fit(const struct vt_placement *placement, struct vt_err *err)
 {
 	for (int a = 0; a < 3; a++) {
-		if (!p->resampled && p->full.dim[a] != p->native.dim[p->axis[a]])
+		if (!placement->resampled &&
+			placement->full.dim[a] != placement->native.dim[placement->axis[a]])
 			return vt_err_set(err, VT_EDATA,
 				"\"full\" has %zu voxels on axis %d, \"native\" has %zu there",
-				p->full.dim[a], a, p->native.dim[p->axis[a]]);
-		if (p->lo[a] > p->full.dim[a] || p->work.dim[a] > p->full.dim[a] - p->lo[a])
+				placement->full.dim[a], a,
+				placement->native.dim[placement->axis[a]]);
+		if (placement->lo[a] > placement->full.dim[a] ||
+			placement->work.dim[a] > placement->full.dim[a] - placement->lo[a])
 			return vt_err_set(err, VT_EDATA,
 				"\"work\" does not fit in \"full\" on axis %d", a);
 	}

@@ -51,57 +51,58 @@ struct source {
 	size_t left;
 };
 
-static void refill(struct source *s)
+static void refill(struct source *source)
 {
-	if (s->z.avail_in || !s->left)
+	if (source->z.avail_in || !source->left)
 		return;
-	size_t n = s->left < (1u << 30) ? s->left : (1u << 30);
-	s->z.next_in = (unsigned char *)s->next;
-	s->z.avail_in = (uInt)n;
-	s->next += n;
-	s->left -= n;
+	size_t n = source->left < (1u << 30) ? source->left : (1u << 30);
+	source->z.next_in = (unsigned char *)source->next;
+	source->z.avail_in = (uInt)n;
+	source->next += n;
+	source->left -= n;
 }
 
 /* Decodes into out until `want` bytes are there or the content ends; want may be less than the
  * content. */
-static int stream_some(struct source *s, unsigned char *out, size_t want, size_t *got, bool *end,
-	struct vt_err *err)
+static int stream_some(struct source *source, unsigned char *out, size_t want, size_t *got,
+	bool *end, struct vt_err *err)
 {
 	*got = 0;
 	*end = false;
 	while (*got < want) {
 		size_t room = want - *got < (1u << 30) ? want - *got : (1u << 30);
-		refill(s);
-		s->z.next_out = out + *got;
-		s->z.avail_out = (uInt)room;
-		int rc = inflate(&s->z, Z_NO_FLUSH);
-		*got += room - s->z.avail_out;
+		refill(source);
+		source->z.next_out = out + *got;
+		source->z.avail_out = (uInt)room;
+		int rc = inflate(&source->z, Z_NO_FLUSH);
+		*got += room - source->z.avail_out;
 		if (rc == Z_STREAM_END) {
-			refill(s);
-			size_t rest = s->z.avail_in + s->left;
+			refill(source);
+			size_t rest = source->z.avail_in + source->left;
 			/* what zlib has not seen yet lies behind what it has */
-			if (!rest || all_zero(s->z.next_in, rest) ||
-				is_behind(s->z.next_in, rest)) {
+			if (!rest || all_zero(source->z.next_in, rest) ||
+				is_behind(source->z.next_in, rest)) {
 				*end = true;
 				return 0;
 			}
-			if (inflateReset(&s->z) != Z_OK)
+			if (inflateReset(&source->z) != Z_OK)
 				return damaged(err, "next member");
-		} else if (rc != Z_OK || (room == s->z.avail_out && !s->z.avail_in && !s->left)) {
-			return damaged(err, s->z.msg ? s->z.msg : "it ends too early");
+		} else if (rc != Z_OK ||
+			(room == source->z.avail_out && !source->z.avail_in && !source->left)) {
+			return damaged(err, source->z.msg ? source->z.msg : "it ends too early");
 		}
 	}
 	return 0;
 }
 
-static int source_open(struct source *s, const unsigned char *bytes, size_t size,
+static int source_open(struct source *source, const unsigned char *bytes, size_t size,
 	struct vt_err *err)
 {
-	memset(s, 0, sizeof(*s));
-	s->next = bytes;
-	s->left = size;
-	if (inflateInit2(&s->z, 15 + 16) != Z_OK)
-		return vt_err_nomem(err, sizeof(*s));
+	memset(source, 0, sizeof(*source));
+	source->next = bytes;
+	source->left = size;
+	if (inflateInit2(&source->z, 15 + 16) != Z_OK)
+		return vt_err_nomem(err, sizeof(*source));
 	return 0;
 }
 

@@ -154,51 +154,51 @@ struct ranks {
 
 enum { HALF = 1 << 16 };
 
-static size_t count_high(size_t *count, const struct ranks *r)
+static size_t count_high(size_t *count, const struct ranks *ranks)
 {
 	size_t total = 0;
 	memset(count, 0, HALF * sizeof(*count));
-	for (size_t i = 0; i < r->n; i++)
-		if (!r->mask || r->mask[i]) {
-			count[key_of(r->x[i]) >> 16]++;
+	for (size_t i = 0; i < ranks->n; i++)
+		if (!ranks->mask || ranks->mask[i]) {
+			count[key_of(ranks->x[i]) >> 16]++;
 			total++;
 		}
 	return total;
 }
 
-static void find_high(struct ranks *r, const size_t *count)
+static void find_high(struct ranks *ranks, const size_t *count)
 {
-	for (size_t q = 0; q < r->n_ranks; q++) {
+	for (size_t q = 0; q < ranks->n_ranks; q++) {
 		size_t below = 0;
 		uint32_t bin = 0;
-		while (below + count[bin] <= r->rank[q])
+		while (below + count[bin] <= ranks->rank[q])
 			below += count[bin++];
-		r->high[q] = bin;
-		r->below[q] = below;
+		ranks->high[q] = bin;
+		ranks->below[q] = below;
 	}
 }
 
-static void count_low(size_t *count, const struct ranks *r, uint32_t high)
+static void count_low(size_t *count, const struct ranks *ranks, uint32_t high)
 {
 	memset(count, 0, HALF * sizeof(*count));
-	for (size_t i = 0; i < r->n; i++) {
-		uint32_t key = key_of(r->x[i]);
-		if (key >> 16 == high && (!r->mask || r->mask[i]))
+	for (size_t i = 0; i < ranks->n; i++) {
+		uint32_t key = key_of(ranks->x[i]);
+		if (key >> 16 == high && (!ranks->mask || ranks->mask[i]))
 			count[key & (HALF - 1)]++;
 	}
 }
 
 /* Ranks that share an upper half share one round of counting. */
-static void find_low(struct ranks *r, size_t *count)
+static void find_low(struct ranks *ranks, size_t *count)
 {
-	for (size_t q = 0; q < r->n_ranks; q++) {
-		if (!q || r->high[q] != r->high[q - 1])
-			count_low(count, r, r->high[q]);
-		size_t below = r->below[q];
+	for (size_t q = 0; q < ranks->n_ranks; q++) {
+		if (!q || ranks->high[q] != ranks->high[q - 1])
+			count_low(count, ranks, ranks->high[q]);
+		size_t below = ranks->below[q];
 		uint32_t bin = 0;
-		while (below + count[bin] <= r->rank[q])
+		while (below + count[bin] <= ranks->rank[q])
 			below += count[bin++];
-		r->value[q] = value_of(r->high[q] << 16 | bin);
+		ranks->value[q] = value_of(ranks->high[q] << 16 | bin);
 	}
 }
 
@@ -217,29 +217,29 @@ double vt_percentile_sorted(const double *sorted, size_t n, double percent)
 	return between(sorted[at], sorted[at + 1 < n ? at + 1 : at], h - floor(h));
 }
 
-static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks *r, size_t *count,
-	struct vt_err *err)
+static int percentiles_of(double *out, const double *q, size_t n_q, struct ranks *ranks,
+	size_t *count, struct vt_err *err)
 {
-	size_t total = count_high(count, r);
+	size_t total = count_high(count, ranks);
 	if (!total)
 		return vt_err_set(err, VT_EDATA, "no voxels to take percentiles of");
 	if (count[key_of(INFINITY) >> 16] || count[key_of(-INFINITY) >> 16] || count[HALF - 1] ||
 		count[0])
-		for (size_t i = 0; i < r->n; i++)
-			if ((!r->mask || r->mask[i]) && !isfinite(r->x[i]))
+		for (size_t i = 0; i < ranks->n; i++)
+			if ((!ranks->mask || ranks->mask[i]) && !isfinite(ranks->x[i]))
 				return vt_err_set(err, VT_EDATA,
 					"voxel %zu is %g: percentiles need finite values", i,
-					(double)r->x[i]);
+					(double)ranks->x[i]);
 	for (size_t i = 0; i < n_q; i++) {
 		size_t at = (size_t)floor((double)(total - 1) * (q[i] / 100));
-		r->rank[2 * i] = at;
-		r->rank[2 * i + 1] = at + 1 < total ? at + 1 : at;
+		ranks->rank[2 * i] = at;
+		ranks->rank[2 * i + 1] = at + 1 < total ? at + 1 : at;
 	}
-	find_high(r, count);
-	find_low(r, count);
+	find_high(ranks, count);
+	find_low(ranks, count);
 	for (size_t i = 0; i < n_q; i++) {
 		double h = (double)(total - 1) * (q[i] / 100);
-		out[i] = between(r->value[2 * i], r->value[2 * i + 1], h - floor(h));
+		out[i] = between(ranks->value[2 * i], ranks->value[2 * i + 1], h - floor(h));
 	}
 	return 0;
 }
@@ -307,21 +307,22 @@ static void apply_block(void *ctx, size_t b)
 }
 
 static void apply(float *y, const float *x, const unsigned char *mask, size_t n,
-	const struct vt_norm_numbers *k)
+	const struct vt_norm_numbers *numbers)
 {
-	struct apply_job job = { y, x, mask, n, *k };
+	struct apply_job job = { y, x, mask, n, *numbers };
 	vt_parallel_for((n + BLOCK - 1) / BLOCK, apply_block, &job);
 }
 
-/* Moments of the values clipped to [k->clip_low, k->clip_high]. */
-static int clipped_moments(struct vt_moments *m, const struct vt_norm_numbers *k, const float *x,
-	size_t n, struct vt_err *err)
+/* Moments of the values clipped to [numbers->clip_low, numbers->clip_high]. */
+static int clipped_moments(struct vt_moments *moments, const struct vt_norm_numbers *numbers,
+	const float *x, size_t n, struct vt_err *err)
 {
 	float *clipped = malloc(n * sizeof(float));
 	if (!clipped)
 		return vt_err_nomem(err, n * sizeof(float));
-	apply(clipped, x, NULL, n, &(struct vt_norm_numbers){ k->clip_low, k->clip_high, 0, 1, n });
-	int rc = vt_moments(m, clipped, NULL, n, err);
+	apply(clipped, x, NULL, n,
+		&(struct vt_norm_numbers){ numbers->clip_low, numbers->clip_high, 0, 1, n });
+	int rc = vt_moments(moments, clipped, NULL, n, err);
 	free(clipped);
 	return rc;
 }
@@ -332,12 +333,12 @@ bool vt_normalize_uses_all(enum vt_normalize how)
 		how == VT_NORM_CLIP_QUANTILE || how == VT_NORM_WINDOW;
 }
 
-void vt_normalize_window(struct vt_norm_numbers *k, double low, double high, size_t n)
+void vt_normalize_window(struct vt_norm_numbers *numbers, double low, double high, size_t n)
 {
-	*k = (struct vt_norm_numbers){ low, high, low, high - low, n };
+	*numbers = (struct vt_norm_numbers){ low, high, low, high - low, n };
 }
 
-int vt_normalize_numbers(struct vt_norm_numbers *k, const float *x, const unsigned char *mask,
+int vt_normalize_numbers(struct vt_norm_numbers *numbers, const float *x, const unsigned char *mask,
 	size_t n, enum vt_normalize how, struct vt_err *err)
 {
 	static const double q_clip[2] = { 1, 99 }, q_med3d[2] = { 0.5, 99.5 },
@@ -345,20 +346,20 @@ int vt_normalize_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 	struct vt_moments m;
 	double p[2];
 	bool all = vt_normalize_uses_all(how);
-	*k = (struct vt_norm_numbers){ -INFINITY, INFINITY, 0, 1, 0 };
+	*numbers = (struct vt_norm_numbers){ -INFINITY, INFINITY, 0, 1, 0 };
 	if (vt_moments(&m, x, all ? NULL : mask, n, err))
 		return err->code;
-	k->n = m.n;
+	numbers->n = m.n;
 	if (how == VT_NORM_NONE)
 		return 0;
 	if (!m.n)
 		return vt_err_set(err, VT_EDATA, "no voxels inside the mask to normalize by");
 	if (how == VT_NORM_ZSCORE) {
-		k->shift = m.mean;
-		k->scale = m.std;
+		numbers->shift = m.mean;
+		numbers->scale = m.std;
 	} else if (how == VT_NORM_MINMAX) {
-		k->shift = m.min;
-		k->scale = m.max - m.min;
+		numbers->shift = m.min;
+		numbers->scale = m.max - m.min;
 	} else {
 		const double *q;
 
@@ -370,21 +371,21 @@ int vt_normalize_numbers(struct vt_norm_numbers *k, const float *x, const unsign
 			q = q_quantile;
 		if (vt_percentiles(p, q, 2, x, all ? NULL : mask, n, err))
 			return err->code;
-		k->shift = p[0];
-		k->scale = p[1] - p[0];
+		numbers->shift = p[0];
+		numbers->scale = p[1] - p[0];
 		if (how != VT_NORM_QUANTILE) {
-			k->clip_low = p[0];
-			k->clip_high = p[1];
+			numbers->clip_low = p[0];
+			numbers->clip_high = p[1];
 		}
 		if (how == VT_NORM_CLIP_ZSCORE) {
-			if (clipped_moments(&m, k, x, n, err))
+			if (clipped_moments(&m, numbers, x, n, err))
 				return err->code;
-			k->shift = m.mean;
-			k->scale = m.std;
+			numbers->shift = m.mean;
+			numbers->scale = m.std;
 		}
 	}
-	if (!(k->scale > 0))
-		k->scale = 1;
+	if (!(numbers->scale > 0))
+		numbers->scale = 1;
 	return 0;
 }
 

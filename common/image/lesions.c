@@ -26,16 +26,16 @@ struct lesions {
 	bool *used;     /* component touches some lesion */
 };
 
-static void release(struct lesions *l)
+static void release(struct lesions *lesions)
 {
-	free(l->reference);
-	free(l->prediction);
-	free(l->lesion);
-	free(l->component);
-	free(l->lesion_box);
-	free(l->component_box);
-	free(l->size);
-	free(l->used);
+	free(lesions->reference);
+	free(lesions->prediction);
+	free(lesions->lesion);
+	free(lesions->component);
+	free(lesions->lesion_box);
+	free(lesions->component_box);
+	free(lesions->size);
+	free(lesions->used);
 }
 
 /* out = in, or either neighbor along one axis: `stride` apart, `n` of them a line. */
@@ -89,60 +89,63 @@ static struct box *boxes_of(const uint32_t *label, uint32_t n, const size_t dim[
 	return b;
 }
 
-static int number(struct lesions *l, int dilations, struct vt_err *err)
+static int number(struct lesions *lesions, int dilations, struct vt_err *err)
 {
-	unsigned char *m = vt_xmalloc(3 * l->voxels);
+	unsigned char *m = vt_xmalloc(3 * lesions->voxels);
 	int rc;
 
-	memcpy(m, l->reference, l->voxels);
+	memcpy(m, lesions->reference, lesions->voxels);
 	for (int i = 0; i < dilations; i++)
-		dilate18(m, l->dim, m + l->voxels, m + 2 * l->voxels);
-	l->lesion = vt_xmalloc(l->voxels * sizeof(*l->lesion));
-	l->component = vt_xmalloc(l->voxels * sizeof(*l->component));
-	rc = vt_components(l->lesion, &l->n_lesions, NULL, m, l->dim, VT_CONNECT_26, err);
+		dilate18(m, lesions->dim, m + lesions->voxels, m + 2 * lesions->voxels);
+	lesions->lesion = vt_xmalloc(lesions->voxels * sizeof(*lesions->lesion));
+	lesions->component = vt_xmalloc(lesions->voxels * sizeof(*lesions->component));
+	rc = vt_components(lesions->lesion, &lesions->n_lesions, NULL, m, lesions->dim,
+		VT_CONNECT_26, err);
 	free(m);
 	if (!rc)
-		rc = vt_components(l->component, &l->n_components, NULL, l->prediction, l->dim,
-			VT_CONNECT_26, err);
+		rc = vt_components(lesions->component, &lesions->n_components, NULL,
+			lesions->prediction, lesions->dim, VT_CONNECT_26, err);
 	if (rc)
 		return rc;
-	l->lesion_box = boxes_of(l->lesion, l->n_lesions, l->dim);
-	l->component_box = boxes_of(l->component, l->n_components, l->dim);
-	l->used = vt_xcalloc((size_t)l->n_components + 1, sizeof(*l->used));
-	l->size = vt_xcalloc((size_t)l->n_lesions + 1, sizeof(*l->size));
-	for (size_t i = 0; i < l->voxels; i++)
-		l->size[l->lesion[i]] += l->reference[i];
+	lesions->lesion_box = boxes_of(lesions->lesion, lesions->n_lesions, lesions->dim);
+	lesions->component_box = boxes_of(lesions->component, lesions->n_components, lesions->dim);
+	lesions->used = vt_xcalloc((size_t)lesions->n_components + 1, sizeof(*lesions->used));
+	lesions->size = vt_xcalloc((size_t)lesions->n_lesions + 1, sizeof(*lesions->size));
+	for (size_t i = 0; i < lesions->voxels; i++)
+		lesions->size[lesions->lesion[i]] += lesions->reference[i];
 	return 0;
 }
 
-static size_t index_of(const struct lesions *l, size_t x, size_t y, size_t z)
+static size_t index_of(const struct lesions *lesions, size_t x, size_t y, size_t z)
 {
-	return (z * l->dim[1] + y) * l->dim[0] + x;
+	return (z * lesions->dim[1] + y) * lesions->dim[0] + x;
 }
 
 /* touches[c]: component c meets the lesion's dilation.  Returns whether any does; *joint is
  * widened to hold them. */
-static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct box *joint)
+static bool find_touching(struct lesions *lesions, uint32_t k, bool *touches, struct box *joint)
 {
-	const struct box *b = &l->lesion_box[k];
+	const struct box *b = &lesions->lesion_box[k];
 	bool any = false;
 
-	memset(touches, 0, (size_t)l->n_components + 1);
+	memset(touches, 0, (size_t)lesions->n_components + 1);
 	for (size_t z = b->lo[2]; z <= b->hi[2]; z++)
 		for (size_t y = b->lo[1]; y <= b->hi[1]; y++)
 			for (size_t x = b->lo[0]; x <= b->hi[0]; x++) {
-				size_t i = index_of(l, x, y, z);
-				uint32_t c = l->component[i];
+				size_t i = index_of(lesions, x, y, z);
+				uint32_t c = lesions->component[i];
 
-				if (!c || l->lesion[i] != k || touches[c])
+				if (!c || lesions->lesion[i] != k || touches[c])
 					continue;
-				any = touches[c] = l->used[c] = true;
+				any = touches[c] = lesions->used[c] = true;
 				for (int a = 0; a < 3; a++) {
-					joint->lo[a] = l->component_box[c].lo[a] < joint->lo[a]
-						? l->component_box[c].lo[a]
+					joint->lo[a] =
+						lesions->component_box[c].lo[a] < joint->lo[a]
+						? lesions->component_box[c].lo[a]
 						: joint->lo[a];
-					joint->hi[a] = l->component_box[c].hi[a] > joint->hi[a]
-						? l->component_box[c].hi[a]
+					joint->hi[a] =
+						lesions->component_box[c].hi[a] > joint->hi[a]
+						? lesions->component_box[c].hi[a]
 						: joint->hi[a];
 				}
 			}
@@ -150,10 +153,10 @@ static bool find_touching(struct lesions *l, uint32_t k, bool *touches, struct b
 }
 
 /* The lesion against its components, both cut out of `joint`. */
-static void compare(const struct lesions *l, uint32_t k, const bool *touches,
+static void compare(const struct lesions *lesions, uint32_t k, const bool *touches,
 	const struct box *joint, double *dice, double *hd95)
 {
-	struct vt_grid grid = l->pair->grid;
+	struct vt_grid grid = lesions->pair->grid;
 	size_t n, i = 0;
 	struct vt_surfel_distance d;
 	struct vt_overlap o;
@@ -166,10 +169,10 @@ static void compare(const struct lesions *l, uint32_t k, const bool *touches,
 	for (size_t z = joint->lo[2]; z <= joint->hi[2]; z++)
 		for (size_t y = joint->lo[1]; y <= joint->hi[1]; y++)
 			for (size_t x = joint->lo[0]; x <= joint->hi[0]; x++, i++) {
-				size_t at = index_of(l, x, y, z);
+				size_t at = index_of(lesions, x, y, z);
 
-				m[i] = touches[l->component[at]];
-				m[n + i] = l->reference[at] && l->lesion[at] == k;
+				m[i] = touches[lesions->component[at]];
+				m[n + i] = lesions->reference[at] && lesions->lesion[at] == k;
 			}
 	vt_overlap(&o, m, m + n, &grid);
 	vt_surfel_distance(&d, &(struct vt_mask_pair){ m, m + n, grid, 0, 1 });
@@ -178,28 +181,29 @@ static void compare(const struct lesions *l, uint32_t k, const bool *touches,
 	free(m);
 }
 
-static void score(struct lesions *l, struct vt_lesions *out, const struct vt_lesion_opts *opts)
+static void score(struct lesions *lesions, struct vt_lesions *out,
+	const struct vt_lesion_opts *opts)
 {
-	double mm3 = vt_grid_voxel_mm3(&l->pair->grid), dice = 0, hd95 = 0;
-	bool *touches = vt_xmalloc((size_t)l->n_components + 1);
+	double mm3 = vt_grid_voxel_mm3(&lesions->pair->grid), dice = 0, hd95 = 0;
+	bool *touches = vt_xmalloc((size_t)lesions->n_components + 1);
 	uint64_t all;
 
-	for (uint32_t k = 1; k <= l->n_lesions; k++) {
-		struct box joint = l->lesion_box[k];
-		bool any = find_touching(l, k, touches, &joint),
-		     small = !((double)l->size[k] * mm3 > opts->cutoff_mm3);
+	for (uint32_t k = 1; k <= lesions->n_lesions; k++) {
+		struct box joint = lesions->lesion_box[k];
+		bool any = find_touching(lesions, k, touches, &joint),
+		     small = !((double)lesions->size[k] * mm3 > opts->cutoff_mm3);
 		double one_dice = 0, one_hd95 = opts->penalty_mm;
 
 		if (any && !small)
-			compare(l, k, touches, &joint, &one_dice, &one_hd95);
+			compare(lesions, k, touches, &joint, &one_dice, &one_hd95);
 		out->small += small;
 		out->found += !small && any;
 		out->missed += !small && !any;
 		dice += small ? 0 : one_dice;
 		hd95 += small ? 0 : one_hd95;
 	}
-	for (uint32_t c = 1; c <= l->n_components; c++)
-		out->false_alarms += !l->used[c];
+	for (uint32_t c = 1; c <= lesions->n_components; c++)
+		out->false_alarms += !lesions->used[c];
 	free(touches);
 	out->n = out->found + out->missed;
 	all = out->n + out->false_alarms;

@@ -61,32 +61,32 @@ struct points {
 	double *distance;  /* to the other surface, ascending once measured */
 };
 
-static void points_release(struct points *p)
+static void points_release(struct points *points)
 {
-	free(p->on);
-	free(p->voxel);
-	free(p->weight);
-	free(p->distance);
+	free(points->on);
+	free(points->voxel);
+	free(points->weight);
+	free(points->distance);
 }
 
-static void points_list(struct points *p, const unsigned char *on, size_t n)
+static void points_list(struct points *points, const unsigned char *on, size_t n)
 {
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
-		p->n += on[i] != 0;
-	p->voxel = vt_xmalloc((p->n + 1) * sizeof(*p->voxel));
+		points->n += on[i] != 0;
+	points->voxel = vt_xmalloc((points->n + 1) * sizeof(*points->voxel));
 	for (size_t i = 0; i < n; i++)
 		if (on[i])
-			p->voxel[k++] = i;
+			points->voxel[k++] = i;
 }
 
 /* m: with one empty voxel around.  Inside with a neighbor outside. */
-static void surface_voxels(struct points *p, const unsigned char *m, const struct vt_grid *box)
+static void surface_voxels(struct points *points, const unsigned char *m, const struct vt_grid *box)
 {
 	size_t width = box->dim[0], nx = width + 2, plane = (box->dim[1] + 2) * nx, i = 0;
 
-	p->on = vt_xmalloc(vt_grid_count(box));
+	points->on = vt_xmalloc(vt_grid_count(box));
 	for (size_t z = 1; z <= box->dim[2]; z++)
 		for (size_t y = 1; y <= box->dim[1]; y++, i += width) {
 			const unsigned char *row = m + z * plane + y * nx + 1;
@@ -94,13 +94,13 @@ static void surface_voxels(struct points *p, const unsigned char *m, const struc
 			for (size_t x = 0; x < width; x++) {
 				const unsigned char *c = row + x;
 
-				p->on[i + x] = *c &
+				points->on[i + x] = *c &
 					(1 ^
 						(c[-1] & c[1] & *(c - nx) & c[nx] & *(c - plane) &
 							c[plane]));
 			}
 		}
-	points_list(p, p->on, i);
+	points_list(points, points->on, i);
 }
 
 /* --- area that marching cubes puts into a 2x2x2 neighborhood ------------ */
@@ -204,7 +204,7 @@ static void area_table(double area[256], const double spacing[3])
 }
 
 /* m: with one empty voxel around; corners: box + 1. */
-static void surface_elements(struct points *p, const unsigned char *m,
+static void surface_elements(struct points *points, const unsigned char *m,
 	const struct vt_grid *corners, const double area[256])
 {
 	size_t width = corners->dim[0], nx = width + 1, plane = (corners->dim[1] + 1) * nx,
@@ -220,13 +220,13 @@ static void surface_elements(struct points *p, const unsigned char *m,
 					a[x + nx] << 2 | a[x + nx + 1] << 3 | b[x] << 4 |
 					b[x + 1] << 5 | b[x + nx] << 6 | b[x + nx + 1] << 7);
 		}
-	p->on = vt_xmalloc(n);
+	points->on = vt_xmalloc(n);
 	for (i = 0; i < n; i++)
-		p->on[i] = code[i] != 0 && code[i] != 255;
-	points_list(p, p->on, n);
-	p->weight = vt_xmalloc((p->n + 1) * sizeof(*p->weight));
-	for (i = 0; i < p->n; i++)
-		p->weight[i] = area[code[p->voxel[i]]];
+		points->on[i] = code[i] != 0 && code[i] != 255;
+	points_list(points, points->on, n);
+	points->weight = vt_xmalloc((points->n + 1) * sizeof(*points->weight));
+	for (i = 0; i < points->n; i++)
+		points->weight[i] = area[code[points->voxel[i]]];
 	free(code);
 }
 
@@ -240,9 +240,9 @@ struct pair_item {
 
 /* Stable, by bytes of the key from the lowest on; bytes that are the same everywhere cost one
  * count. */
-static void sort_items(struct pair_item *v, struct pair_item *spare, size_t n)
+static void sort_items(struct pair_item *pair_items, struct pair_item *spare, size_t n)
 {
-	struct pair_item *from = v, *to = spare;
+	struct pair_item *from = pair_items, *to = spare;
 
 	for (int shift = 0; shift < 64; shift += 8) {
 		size_t start[256] = { 0 }, at = 0;
@@ -260,48 +260,48 @@ static void sort_items(struct pair_item *v, struct pair_item *spare, size_t n)
 		for (size_t i = 0; i < n; i++)
 			to[start[from[i].key >> shift & 255]++] = from[i];
 		to = from;
-		from = from == v ? spare : v;
+		from = from == pair_items ? spare : pair_items;
 	}
-	if (from != v)
-		memcpy(v, from, n * sizeof(*v));
+	if (from != pair_items)
+		memcpy(pair_items, from, n * sizeof(*pair_items));
 }
 
-/* p->distance: from each of p's points to the surface `to`, ascending, weights along. */
-static void measure(struct points *p, const unsigned char *to, const struct vt_grid *box)
+/* points->distance: from each of p's points to the surface `to`, ascending, weights along. */
+static void measure(struct points *points, const unsigned char *to, const struct vt_grid *box)
 {
-	struct pair_item *v = vt_xmalloc(2 * (p->n + 1) * sizeof(*v));
+	struct pair_item *v = vt_xmalloc(2 * (points->n + 1) * sizeof(*v));
 
-	p->distance = vt_xmalloc((p->n + 1) * sizeof(*p->distance));
-	vt_distance_squared_at(p->distance, p->voxel, p->n, to, box);
-	for (size_t i = 0; i < p->n; i++) {
-		double d = sqrt(p->distance[i]);
+	points->distance = vt_xmalloc((points->n + 1) * sizeof(*points->distance));
+	vt_distance_squared_at(points->distance, points->voxel, points->n, to, box);
+	for (size_t i = 0; i < points->n; i++) {
+		double d = sqrt(points->distance[i]);
 
 		memcpy(&v[i].key, &d, sizeof(d));
-		v[i].weight = p->weight ? p->weight[i] : 1;
+		v[i].weight = points->weight ? points->weight[i] : 1;
 	}
-	sort_items(v, v + p->n, p->n);
-	for (size_t i = 0; i < p->n; i++) {
-		memcpy(&p->distance[i], &v[i].key, sizeof(double));
-		if (p->weight)
-			p->weight[i] = v[i].weight;
+	sort_items(v, v + points->n, points->n);
+	for (size_t i = 0; i < points->n; i++) {
+		memcpy(&points->distance[i], &v[i].key, sizeof(double));
+		if (points->weight)
+			points->weight[i] = v[i].weight;
 	}
 	free(v);
 }
 
-static double mean(const struct points *p)
+static double mean(const struct points *points)
 {
 	double sum = 0;
 
-	for (size_t i = 0; i < p->n; i++)
-		sum += p->distance[i];
-	return sum / (double)p->n;
+	for (size_t i = 0; i < points->n; i++)
+		sum += points->distance[i];
+	return sum / (double)points->n;
 }
 
-static size_t within(const struct points *p, double tolerance)
+static size_t within(const struct points *points, double tolerance)
 {
 	size_t k = 0;
 
-	while (k < p->n && p->distance[k] <= tolerance)
+	while (k < points->n && points->distance[k] <= tolerance)
 		k++;
 	return k;
 }
@@ -328,27 +328,28 @@ static double larger(double a, double b)
 	return a > b ? a : b;
 }
 
-static double area_within(const struct points *p, double tolerance, double *all)
+static double area_within(const struct points *points, double tolerance, double *all)
 {
 	double sum = 0;
 
-	for (size_t i = 0; i < p->n; i++) {
-		sum += p->distance[i] <= tolerance ? p->weight[i] : 0;
-		*all += p->weight[i];
+	for (size_t i = 0; i < points->n; i++) {
+		sum += points->distance[i] <= tolerance ? points->weight[i] : 0;
+		*all += points->weight[i];
 	}
 	return sum;
 }
 
-static double area95(const struct points *p)
+static double area95(const struct points *points)
 {
 	double all = 0, sum = 0;
 	size_t i = 0;
 
-	for (size_t k = 0; k < p->n; k++)
-		all += p->weight[k];
-	for (sum = p->weight[0]; sum / all < 0.95 && i + 1 < p->n; sum += p->weight[i])
+	for (size_t k = 0; k < points->n; k++)
+		all += points->weight[k];
+	for (sum = points->weight[0]; sum / all < 0.95 && i + 1 < points->n;
+		sum += points->weight[i])
 		i++;
-	return p->distance[i];
+	return points->distance[i];
 }
 
 /* --- pairs --------------------------------------------------------------- */
@@ -358,32 +359,33 @@ struct joint {
 	struct vt_grid box;
 };
 
-static void joint_release(struct joint *j)
+static void joint_release(struct joint *joint)
 {
-	free(j->prediction);
-	free(j->reference);
+	free(joint->prediction);
+	free(joint->reference);
 }
 
-static void joint_new(struct joint *j, const struct vt_mask_pair *pair, const struct vt_pair_box *b)
+static void joint_new(struct joint *joint, const struct vt_mask_pair *pair,
+	const struct vt_pair_box *box)
 {
 	const size_t *dim = pair->grid.dim;
 
-	j->box = pair->grid;
-	memcpy(j->box.dim, b->size, sizeof(j->box.dim));
-	j->prediction = vt_mask_cut(pair->prediction, dim, b->lo, b->size, 1);
-	j->reference = vt_mask_cut(pair->reference, dim, b->lo, b->size, 1);
+	joint->box = pair->grid;
+	memcpy(joint->box.dim, box->size, sizeof(joint->box.dim));
+	joint->prediction = vt_mask_cut(pair->prediction, dim, box->lo, box->size, 1);
+	joint->reference = vt_mask_cut(pair->reference, dim, box->lo, box->size, 1);
 }
 
-static double penalty_of(const struct vt_mask_pair *p)
+static double penalty_of(const struct vt_mask_pair *pair)
 {
 	double d = 0;
 
 	for (int a = 3; a-- > 0;) {
-		double n = (double)p->grid.dim[a], mm = p->grid.spacing[a];
+		double n = (double)pair->grid.dim[a], mm = pair->grid.spacing[a];
 
 		d += n * mm * n * mm;
 	}
-	return p->penalty > 0 ? p->penalty : sqrt(d);
+	return pair->penalty > 0 ? pair->penalty : sqrt(d);
 }
 
 void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_pair *pair)

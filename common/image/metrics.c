@@ -27,7 +27,7 @@ static double ratio(uint64_t a, uint64_t b, double if_none)
 	return b ? (double)a / (double)b : if_none;
 }
 
-void vt_overlap(struct vt_overlap *o, const unsigned char *prediction,
+void vt_overlap(struct vt_overlap *overlap, const unsigned char *prediction,
 	const unsigned char *reference, const struct vt_grid *grid)
 {
 	size_t voxels = vt_grid_count(grid);
@@ -36,16 +36,16 @@ void vt_overlap(struct vt_overlap *o, const unsigned char *prediction,
 
 	for (size_t i = 0; i < voxels; i++)
 		n[(prediction[i] != 0) + 2 * (reference[i] != 0)]++;
-	*o = (struct vt_overlap){ .tn = n[0],
+	*overlap = (struct vt_overlap){ .tn = n[0],
 		.fp = n[1],
 		.fn = n[2],
 		.tp = n[3],
 		.empty = emptiness(n[1] + n[3], n[2] + n[3]) };
-	o->dice = ratio(2 * n[3], 2 * n[3] + n[1] + n[2], 1);
-	o->iou = ratio(n[3], n[3] + n[1] + n[2], 1);
-	o->sensitivity = ratio(n[3], n[3] + n[2], NAN);
-	o->specificity = ratio(n[0], n[0] + n[1], NAN);
-	o->precision = ratio(n[3], n[3] + n[1], n[2] ? 0 : NAN);
-	o->volume_ml = (double)(n[1] + n[3]) * ml;
-	o->reference_ml = (double)(n[2] + n[3]) * ml;
+	overlap->dice = ratio(2 * n[3], 2 * n[3] + n[1] + n[2], 1);
+	overlap->iou = ratio(n[3], n[3] + n[1] + n[2], 1);
+	overlap->sensitivity = ratio(n[3], n[3] + n[2], NAN);
+	overlap->specificity = ratio(n[0], n[0] + n[1], NAN);
+	overlap->precision = ratio(n[3], n[3] + n[1], n[2] ? 0 : NAN);
+	overlap->volume_ml = (double)(n[1] + n[3]) * ml;
+	overlap->reference_ml = (double)(n[2] + n[3]) * ml;
 }

@@ -23,10 +23,10 @@ struct runs {
 	size_t n_rows;
 };
 
-static void runs_release(struct runs *r)
+static void runs_release(struct runs *runs)
 {
-	free(r->v);
-	free(r->first);
+	free(runs->v);
+	free(runs->first);
 }
 
 /* First x >= from whose voxel is set (or, set = 0, is not); dim if there is none.  Eight voxels
@@ -60,34 +60,34 @@ static size_t row_runs(struct run *out, const unsigned char *row, size_t n, int 
 	return count;
 }
 
-static uint32_t root_of(struct run *v, uint32_t i)
+static uint32_t root_of(struct run *runs, uint32_t i)
 {
-	while (v[i].parent != i) {
-		v[i].parent = v[v[i].parent].parent;
-		i = v[i].parent;
+	while (runs[i].parent != i) {
+		runs[i].parent = runs[runs[i].parent].parent;
+		i = runs[i].parent;
 	}
 	return i;
 }
 
 /* The smaller index becomes the root, so that a part is known by its first voxel. */
-static void join(struct run *v, uint32_t a, uint32_t b)
+static void join(struct run *runs, uint32_t a, uint32_t b)
 {
-	a = root_of(v, a);
-	b = root_of(v, b);
+	a = root_of(runs, a);
+	b = root_of(runs, b);
 	if (a < b)
-		v[b].parent = a;
+		runs[b].parent = a;
 	else
-		v[a].parent = b;
+		runs[a].parent = b;
 }
 
 /* Joins the runs of two rows that overlap, or that touch at a corner if slack is 1. */
-static void join_rows(struct runs *r, size_t row, size_t other, uint32_t slack)
+static void join_rows(struct runs *runs, size_t row, size_t other, uint32_t slack)
 {
-	size_t i = r->first[row], j = r->first[other];
-	while (i < r->first[row + 1] && j < r->first[other + 1]) {
-		const struct run *a = &r->v[i], *b = &r->v[j];
+	size_t i = runs->first[row], j = runs->first[other];
+	while (i < runs->first[row + 1] && j < runs->first[other + 1]) {
+		const struct run *a = &runs->v[i], *b = &runs->v[j];
 		if (a->from < b->to + slack && b->from < a->to + slack)
-			join(r->v, (uint32_t)i, (uint32_t)j);
+			join(runs->v, (uint32_t)i, (uint32_t)j);
 		if (a->to < b->to)
 			i++;
 		else
@@ -95,52 +95,52 @@ static void join_rows(struct runs *r, size_t row, size_t other, uint32_t slack)
 	}
 }
 
-static void join_all(struct runs *r, const size_t dim[3], enum vt_connect connect)
+static void join_all(struct runs *runs, const size_t dim[3], enum vt_connect connect)
 {
 	uint32_t near = connect == VT_CONNECT_6 ? 0 : 1, far = connect == VT_CONNECT_26 ? 1 : 0;
-	for (size_t row = 0; row < r->n_rows; row++) {
+	for (size_t row = 0; row < runs->n_rows; row++) {
 		size_t y = row % dim[1];
 		bool below = row >= dim[1];
 		if (y)
-			join_rows(r, row, row - 1, near);
+			join_rows(runs, row, row - 1, near);
 		if (below)
-			join_rows(r, row, row - dim[1], near);
+			join_rows(runs, row, row - dim[1], near);
 		if (below && y && connect != VT_CONNECT_6)
-			join_rows(r, row, row - dim[1] - 1, far);
+			join_rows(runs, row, row - dim[1] - 1, far);
 		if (below && y + 1 < dim[1] && connect != VT_CONNECT_6)
-			join_rows(r, row, row - dim[1] + 1, far);
+			join_rows(runs, row, row - dim[1] + 1, far);
 	}
 }
 
 /* Runs of voxels with (mask != 0) == set, joined to parts. */
-static int runs_make(struct runs *r, const unsigned char *mask, int set, const size_t dim[3],
+static int runs_make(struct runs *runs, const unsigned char *mask, int set, const size_t dim[3],
 	enum vt_connect connect, struct vt_err *err)
 {
-	memset(r, 0, sizeof(*r));
-	r->n_rows = dim[1] * dim[2];
-	r->first = malloc((r->n_rows + 1) * sizeof(*r->first));
-	if (!r->first)
-		return vt_err_nomem(err, r->n_rows * sizeof(*r->first));
-	for (size_t row = 0; row < r->n_rows; row++) {
-		r->first[row] = r->n;
-		r->n += row_runs(NULL, mask + row * dim[0], dim[0], set);
+	memset(runs, 0, sizeof(*runs));
+	runs->n_rows = dim[1] * dim[2];
+	runs->first = malloc((runs->n_rows + 1) * sizeof(*runs->first));
+	if (!runs->first)
+		return vt_err_nomem(err, runs->n_rows * sizeof(*runs->first));
+	for (size_t row = 0; row < runs->n_rows; row++) {
+		runs->first[row] = runs->n;
+		runs->n += row_runs(NULL, mask + row * dim[0], dim[0], set);
 	}
-	r->first[r->n_rows] = r->n;
-	r->v = r->n < UINT32_MAX && dim[0] < UINT32_MAX && r->n_rows < UINT32_MAX
-		? malloc((r->n + 1) * sizeof(*r->v))
+	runs->first[runs->n_rows] = runs->n;
+	runs->v = runs->n < UINT32_MAX && dim[0] < UINT32_MAX && runs->n_rows < UINT32_MAX
+		? malloc((runs->n + 1) * sizeof(*runs->v))
 		: NULL;
-	if (!r->v) {
-		runs_release(r);
-		return vt_err_nomem(err, r->n * sizeof(*r->v));
+	if (!runs->v) {
+		runs_release(runs);
+		return vt_err_nomem(err, runs->n * sizeof(*runs->v));
 	}
-	for (size_t row = 0; row < r->n_rows; row++) {
-		row_runs(r->v + r->first[row], mask + row * dim[0], dim[0], set);
-		for (size_t i = r->first[row]; i < r->first[row + 1]; i++) {
-			r->v[i].row = (uint32_t)row;
-			r->v[i].parent = (uint32_t)i;
+	for (size_t row = 0; row < runs->n_rows; row++) {
+		row_runs(runs->v + runs->first[row], mask + row * dim[0], dim[0], set);
+		for (size_t i = runs->first[row]; i < runs->first[row + 1]; i++) {
+			runs->v[i].row = (uint32_t)row;
+			runs->v[i].parent = (uint32_t)i;
 		}
 	}
-	join_all(r, dim, connect);
+	join_all(runs, dim, connect);
 	return 0;
 }
 
@@ -183,17 +183,17 @@ int vt_components(uint32_t *label, uint32_t *n_components, size_t **sizes,
 }
 
 /* Size of the part of each root; *best is the root of the largest, the first of equals. */
-static size_t *part_sizes(struct runs *r, uint32_t *best, struct vt_err *err)
+static size_t *part_sizes(struct runs *runs, uint32_t *best, struct vt_err *err)
 {
-	size_t *size = calloc(r->n + 1, sizeof(*size));
+	size_t *size = calloc(runs->n + 1, sizeof(*size));
 	if (!size) {
-		vt_err_nomem(err, r->n * sizeof(*size));
+		vt_err_nomem(err, runs->n * sizeof(*size));
 		return NULL;
 	}
 	*best = 0;
-	for (size_t i = 0; i < r->n; i++)
-		size[root_of(r->v, (uint32_t)i)] += r->v[i].to - r->v[i].from;
-	for (size_t i = 1; i < r->n; i++)
+	for (size_t i = 0; i < runs->n; i++)
+		size[root_of(runs->v, (uint32_t)i)] += runs->v[i].to - runs->v[i].from;
+	for (size_t i = 1; i < runs->n; i++)
 		if (size[i] > size[*best])
 			*best = (uint32_t)i;
 	return size;
@@ -236,10 +236,10 @@ static void as_bits(unsigned char *mask, size_t n)
 		mask[i] = mask[i] != 0;
 }
 
-static bool run_at_border(const struct run *r, const size_t dim[3])
+static bool run_at_border(const struct run *run, const size_t dim[3])
 {
-	size_t y = r->row % dim[1], z = r->row / dim[1];
-	return !r->from || r->to == dim[0] || !y || y + 1 == dim[1] || !z || z + 1 == dim[2];
+	size_t y = run->row % dim[1], z = run->row / dim[1];
+	return !run->from || run->to == dim[0] || !y || y + 1 == dim[1] || !z || z + 1 == dim[2];
 }
 
 int vt_mask_fill_holes(unsigned char *mask, const size_t dim[3], struct vt_err *err)

@@ -67,93 +67,95 @@ static int magic_error(const char *magic, size_t n, struct vt_err *err)
 		text);
 }
 
-static int header1(struct vt_nifti_header *h, const unsigned char *bytes, struct vt_err *err)
+static int header1(struct vt_nifti_header *header, const unsigned char *bytes, struct vt_err *err)
 {
 	nifti_1_header n;
 	memcpy(&n, bytes, sizeof(n));
-	if (h->swapped)
+	if (header->swapped)
 		swap_nifti_header(&n, 1);
-	READ(h, &n);
+	READ(header, &n);
 	if (memcmp(n.magic, "n+1", 4) && memcmp(n.magic, "ni1", 4))
 		return magic_error(n.magic, 4, err);
-	h->pair = n.magic[1] == 'i';
+	header->pair = n.magic[1] == 'i';
 	return 0;
 }
 
-static int header2(struct vt_nifti_header *h, const unsigned char *bytes, struct vt_err *err)
+static int header2(struct vt_nifti_header *header, const unsigned char *bytes, struct vt_err *err)
 {
 	nifti_2_header n;
 	memcpy(&n, bytes, sizeof(n));
-	if (h->swapped)
+	if (header->swapped)
 		swap_nifti_header(&n, 2);
-	READ(h, &n);
+	READ(header, &n);
 	if (memcmp(n.magic, "n+2\0\r\n\032\n", 8) && memcmp(n.magic, "ni2\0\r\n\032\n", 8))
 		return magic_error(n.magic, 8, err);
-	h->pair = n.magic[1] == 'i';
+	header->pair = n.magic[1] == 'i';
 	return 0;
 }
 
 /* Sizes and type: everything that decides how many bytes there must be. */
-static int check_sizes(struct vt_nifti_header *h, struct vt_err *err)
+static int check_sizes(struct vt_nifti_header *header, struct vt_err *err)
 {
-	if (h->dim[0] < 1 || h->dim[0] > 7)
+	if (header->dim[0] < 1 || header->dim[0] > 7)
 		return vt_err_set(err, VT_EDATA, "dim[0] is %lld, want 1 to 7",
-			(long long)h->dim[0]);
-	h->n = h->n_frames = 1;
+			(long long)header->dim[0]);
+	header->n = header->n_frames = 1;
 	for (int i = 1; i < 8; i++) {
-		if (i > h->dim[0])
-			h->dim[i] = 1;
-		if (h->dim[i] < 1)
+		if (i > header->dim[0])
+			header->dim[i] = 1;
+		if (header->dim[i] < 1)
 			return vt_err_set(err, VT_EDATA, "dim[%d] is %lld, want at least 1", i,
-				(long long)h->dim[i]);
-		if (__builtin_mul_overflow(h->n, (size_t)h->dim[i], &h->n) || h->n > SIZE_MAX / 16)
+				(long long)header->dim[i]);
+		if (__builtin_mul_overflow(header->n, (size_t)header->dim[i], &header->n) ||
+			header->n > SIZE_MAX / 16)
 			return vt_err_set(err, VT_EDATA,
 				"dim[1..%d] multiply to more voxels than can be addressed", i);
 		if (i > 3)
-			h->n_frames *= (size_t)h->dim[i];
-		if (h->n > (i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS))
+			header->n_frames *= (size_t)header->dim[i];
+		if (header->n > (i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS))
 			return vt_err_set(err, VT_EDATA,
-				"dim[1..%d] multiply to %zu, more than the %zu allowed", i, h->n,
-				i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS);
+				"dim[1..%d] multiply to %zu, more than the %zu allowed", i,
+				header->n, i > 3 ? VT_VOLUME_MOST_SAMPLES : VT_VOLUME_MOST_VOXELS);
 	}
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (codes[i].code == h->datatype)
-			h->dtype = codes[i].type;
-	if (!h->dtype)
+		if (codes[i].code == header->datatype)
+			header->dtype = codes[i].type;
+	if (!header->dtype)
 		return vt_err_set(err, VT_EDATA,
 			"datatype is %d (%s), want an integer of 8 to 64 bits, float32 or "
 			"float64",
-			h->datatype, nifti_datatype_string(h->datatype));
-	if (h->bitpix != 8 * (int)vt_dtype_size(h->dtype))
-		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits", h->bitpix,
-			vt_dtype_name(h->dtype), 8 * vt_dtype_size(h->dtype));
+			header->datatype, nifti_datatype_string(header->datatype));
+	if (header->bitpix != 8 * (int)vt_dtype_size(header->dtype))
+		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits",
+			header->bitpix, vt_dtype_name(header->dtype),
+			8 * vt_dtype_size(header->dtype));
 	return 0;
 }
 
-static int check_offset(const struct vt_nifti_header *h, struct vt_err *err)
+static int check_offset(const struct vt_nifti_header *header, struct vt_err *err)
 {
-	double least = h->version == 1 ? 352 : 544;
+	double least = header->version == 1 ? 352 : 544;
 
-	if (h->pair)
+	if (header->pair)
 		least = 0;
-	if (!(h->vox_offset >= least && h->vox_offset < 9e15) ||
-		h->vox_offset != floor(h->vox_offset))
+	if (!(header->vox_offset >= least && header->vox_offset < 9e15) ||
+		header->vox_offset != floor(header->vox_offset))
 		return vt_err_set(err, VT_EDATA,
-			"vox_offset is %g, want a whole number of at least %g", h->vox_offset,
+			"vox_offset is %g, want a whole number of at least %g", header->vox_offset,
 			least);
 	return 0;
 }
 
-static int check_scaling(struct vt_nifti_header *h, struct vt_err *err)
+static int check_scaling(struct vt_nifti_header *header, struct vt_err *err)
 {
-	if (h->slope == 0 || isnan(h->slope)) {
-		h->slope = 1;
-		h->inter = 0;
+	if (header->slope == 0 || isnan(header->slope)) {
+		header->slope = 1;
+		header->inter = 0;
 	}
-	if (!isfinite(h->slope) || !isfinite(h->inter))
+	if (!isfinite(header->slope) || !isfinite(header->inter))
 		return vt_err_set(err, VT_EDATA,
-			"scl_slope is %g and scl_inter %g, want finite numbers", h->slope,
-			h->inter);
+			"scl_slope is %g and scl_inter %g, want finite numbers", header->slope,
+			header->inter);
 	return 0;
 }
 
@@ -193,18 +195,18 @@ static const char *foreign_format(const unsigned char *bytes, size_t size)
 	return NULL;
 }
 
-int vt_nifti_parse(struct vt_nifti_header *h, const unsigned char *bytes, size_t size,
+int vt_nifti_parse(struct vt_nifti_header *header, const unsigned char *bytes, size_t size,
 	struct vt_err *err)
 {
 	int32_t sizeof_hdr = 0;
-	memset(h, 0, sizeof(*h));
+	memset(header, 0, sizeof(*header));
 	if (!size)
 		return vt_err_set(err, VT_EDATA, "it is empty");
 	if (size >= 4)
 		memcpy(&sizeof_hdr, bytes, 4);
 	int32_t turned = (int32_t)__builtin_bswap32((uint32_t)sizeof_hdr);
-	h->swapped = turned == 348 || turned == 540;
-	int32_t want = h->swapped ? turned : sizeof_hdr;
+	header->swapped = turned == 348 || turned == 540;
+	int32_t want = header->swapped ? turned : sizeof_hdr;
 	if (want != 348 && want != 540 && foreign_format(bytes, size))
 		return vt_err_set(err, VT_EDATA, "this is %s, not NIfTI: convert it first",
 			foreign_format(bytes, size));
@@ -214,23 +216,22 @@ int vt_nifti_parse(struct vt_nifti_header *h, const unsigned char *bytes, size_t
 	if (size < (size_t)want)
 		return vt_err_set(err, VT_EDATA, "it ends inside the header (%zu bytes, want %d)",
 			size, (int)want);
-	h->version = want == 348 ? 1 : 2;
-	if (want == 348 ? header1(h, bytes, err) : header2(h, bytes, err))
+	header->version = want == 348 ? 1 : 2;
+	if (want == 348 ? header1(header, bytes, err) : header2(header, bytes, err))
 		return err->code;
-	if (check_sizes(h, err) || check_offset(h, err) || check_scaling(h, err))
+	if (check_sizes(header, err) || check_offset(header, err) || check_scaling(header, err))
 		return err->code;
 	return 0;
 }
 
 /* --- geometry ------------------------------------------------------------ */
-
-static bool qform_affine(double affine[3][4], const struct vt_nifti_header *h, double qfac)
+static bool qform_affine(double affine[3][4], const struct vt_nifti_header *header, double qfac)
 {
 	double s = 0;
 	for (int i = 0; i < 3; i++) {
-		s += h->quatern[i] * h->quatern[i];
-		if (!(h->pixdim[i + 1] > 0 && isfinite(h->pixdim[i + 1])) ||
-			!isfinite(h->qoffset[i]))
+		s += header->quatern[i] * header->quatern[i];
+		if (!(header->pixdim[i + 1] > 0 && isfinite(header->pixdim[i + 1])) ||
+			!isfinite(header->qoffset[i]))
 			return false;
 	}
 	/* Float32 fields of a unit quaternion stay within a few ulp of 1; more is not a
@@ -239,7 +240,8 @@ static bool qform_affine(double affine[3][4], const struct vt_nifti_header *h, d
 		return false;
 	/* nifti_clib takes a as 0 where a*a < 1e-7, which turns a half-turn's axes by up to 0.02
 	 * degrees; nibabel does not. */
-	double w = sqrt(fmax(0, 1 - s)), x = h->quatern[0], y = h->quatern[1], z = h->quatern[2];
+	double w = sqrt(fmax(0, 1 - s)), x = header->quatern[0], y = header->quatern[1],
+	       z = header->quatern[2];
 	const double r[3][3] = {
 		{ w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y) },
 		{ 2 * (x * y + w * z), w * w + y * y - x * x - z * z, 2 * (y * z - w * x) },
@@ -247,94 +249,95 @@ static bool qform_affine(double affine[3][4], const struct vt_nifti_header *h, d
 	};
 	for (int i = 0; i < 3; i++) {
 		for (int j = 0; j < 3; j++)
-			affine[i][j] = r[i][j] * h->pixdim[j + 1] * (j == 2 ? qfac : 1);
-		affine[i][3] = h->qoffset[i];
+			affine[i][j] = r[i][j] * header->pixdim[j + 1] * (j == 2 ? qfac : 1);
+		affine[i][3] = header->qoffset[i];
 	}
 	return true;
 }
 
 /* Neither form: the box centered at 0, x to the left, as nibabel and the old ANALYZE tools have
  * it. */
-static void pixdim_affine(double affine[3][4], const struct vt_nifti_header *h)
+static void pixdim_affine(double affine[3][4], const struct vt_nifti_header *header)
 {
 	memset(affine, 0, 12 * sizeof(double));
 	for (int i = 0; i < 3; i++) {
-		double s = i ? fabs(h->pixdim[i + 1]) : -fabs(h->pixdim[i + 1]);
+		double s = i ? fabs(header->pixdim[i + 1]) : -fabs(header->pixdim[i + 1]);
 		affine[i][i] = s;
-		affine[i][3] = -s * (double)(h->dim[i + 1] - 1) / 2;
+		affine[i][3] = -s * (double)(header->dim[i + 1] - 1) / 2;
 	}
 }
 
-static void set_spacing(struct vt_geometry *g)
+static void set_spacing(struct vt_geometry *geometry)
 {
 	for (int j = 0; j < 3; j++)
-		g->spacing[j] = sqrt(g->affine[0][j] * g->affine[0][j] +
-			g->affine[1][j] * g->affine[1][j] + g->affine[2][j] * g->affine[2][j]);
+		geometry->spacing[j] = sqrt(geometry->affine[0][j] * geometry->affine[0][j] +
+			geometry->affine[1][j] * geometry->affine[1][j] +
+			geometry->affine[2][j] * geometry->affine[2][j]);
 }
 
-int vt_nifti_geometry(struct vt_geometry *g, const struct vt_nifti_header *h, struct vt_err *err)
+int vt_nifti_geometry(struct vt_geometry *geometry, const struct vt_nifti_header *header,
+	struct vt_err *err)
 {
 	struct vt_geometry q;
-	memset(g, 0, sizeof(*g));
+	memset(geometry, 0, sizeof(*geometry));
 	for (int i = 0; i < 3; i++) {
-		g->dim[i] = (size_t)h->dim[i + 1];
-		g->pixdim[i] = h->pixdim[i + 1];
+		geometry->dim[i] = (size_t)header->dim[i + 1];
+		geometry->pixdim[i] = header->pixdim[i + 1];
 	}
-	memcpy(g->sform, h->srow, sizeof(g->sform));
-	memcpy(g->quatern, h->quatern, sizeof(g->quatern));
-	memcpy(g->qoffset, h->qoffset, sizeof(g->qoffset));
-	g->qfac = h->pixdim[0] < 0 ? -1 : 1;
-	g->sform_code = h->sform_code;
-	g->qform_code = h->qform_code;
-	q = *g;
-	bool qform = h->qform_code > 0 && qform_affine(q.affine, h, g->qfac);
-	if (h->sform_code > 0) {
-		g->form = VT_FORM_SFORM;
-		memcpy(g->affine, h->srow, sizeof(g->affine));
-	} else if (h->qform_code > 0) {
+	memcpy(geometry->sform, header->srow, sizeof(geometry->sform));
+	memcpy(geometry->quatern, header->quatern, sizeof(geometry->quatern));
+	memcpy(geometry->qoffset, header->qoffset, sizeof(geometry->qoffset));
+	geometry->qfac = header->pixdim[0] < 0 ? -1 : 1;
+	geometry->sform_code = header->sform_code;
+	geometry->qform_code = header->qform_code;
+	q = *geometry;
+	bool qform = header->qform_code > 0 && qform_affine(q.affine, header, geometry->qfac);
+	if (header->sform_code > 0) {
+		geometry->form = VT_FORM_SFORM;
+		memcpy(geometry->affine, header->srow, sizeof(geometry->affine));
+	} else if (header->qform_code > 0) {
 		if (!qform)
 			return vt_err_set(err, VT_EDATA,
 				"qform is not a rotation with positive spacings: quatern (%g, "
 				"%g, %g), "
 				"pixdim (%g, %g, %g); give the file a valid qform or sform",
-				h->quatern[0], h->quatern[1], h->quatern[2], h->pixdim[1],
-				h->pixdim[2], h->pixdim[3]);
-		g->form = VT_FORM_QFORM;
-		memcpy(g->affine, q.affine, sizeof(g->affine));
+				header->quatern[0], header->quatern[1], header->quatern[2],
+				header->pixdim[1], header->pixdim[2], header->pixdim[3]);
+		geometry->form = VT_FORM_QFORM;
+		memcpy(geometry->affine, q.affine, sizeof(geometry->affine));
 	} else {
-		g->form = VT_FORM_NONE;
-		pixdim_affine(g->affine, h);
+		geometry->form = VT_FORM_NONE;
+		pixdim_affine(geometry->affine, header);
 	}
-	set_spacing(g);
-	if (vt_geometry_check(g, err)) {
-		const char *unset = h->qform_code > 0 ? "qform" : "pixdim";
+	set_spacing(geometry);
+	if (vt_geometry_check(geometry, err)) {
+		const char *unset = header->qform_code > 0 ? "qform" : "pixdim";
 
-		return vt_err_prefix(err, "%s", h->sform_code > 0 ? "sform" : unset);
+		return vt_err_prefix(err, "%s", header->sform_code > 0 ? "sform" : unset);
 	}
 	/* A form that is not valid is not carried on: it would reach outputs as NaN. */
 	if (!qform) {
-		g->qform_code = 0;
-		memset(g->quatern, 0, sizeof(g->quatern));
-		memset(g->qoffset, 0, sizeof(g->qoffset));
+		geometry->qform_code = 0;
+		memset(geometry->quatern, 0, sizeof(geometry->quatern));
+		memset(geometry->qoffset, 0, sizeof(geometry->qoffset));
 	}
-	if (g->sform_code <= 0) {
-		g->sform_code = 0;
-		memset(g->sform, 0, sizeof(g->sform));
+	if (geometry->sform_code <= 0) {
+		geometry->sform_code = 0;
+		memset(geometry->sform, 0, sizeof(geometry->sform));
 	} else if (qform) {
-		g->form_gap = vt_geometry_gap(g, &q);
+		geometry->form_gap = vt_geometry_gap(geometry, &q);
 	}
 	for (int i = 0; i < 3; i++)
-		if (!(g->pixdim[i] > 0 && isfinite(g->pixdim[i])))
-			g->pixdim[i] = g->spacing[i];
+		if (!(geometry->pixdim[i] > 0 && isfinite(geometry->pixdim[i])))
+			geometry->pixdim[i] = geometry->spacing[i];
 	return 0;
 }
 
 /* --- geometry -> bytes --------------------------------------------------- */
-
-static int nifti_code(enum vt_dtype t)
+static int nifti_code(enum vt_dtype dtype)
 {
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (codes[i].type == t)
+		if (codes[i].type == dtype)
 			return codes[i].code;
 	return DT_UNKNOWN;
 }
@@ -370,13 +373,13 @@ static int nifti_code(enum vt_dtype t)
 		(h).xyzt_units = NIFTI_UNITS_MM;                                                   \
 	} while (0)
 
-void vt_nifti_write(struct vt_buf *out, const struct vt_geometry *g, enum vt_dtype t)
+void vt_nifti_write(struct vt_buf *out, const struct vt_geometry *geometry, enum vt_dtype dtype)
 {
 	static const char none[4] = { 0 };
-	if (g->dim[0] <= 32767 && g->dim[1] <= 32767 && g->dim[2] <= 32767) {
+	if (geometry->dim[0] <= 32767 && geometry->dim[1] <= 32767 && geometry->dim[2] <= 32767) {
 		nifti_1_header h;
 		memset(&h, 0, sizeof(h));
-		FILL(h, g, t);
+		FILL(h, geometry, dtype);
 		h.sizeof_hdr = 348;
 		h.regular = 'r';
 		h.vox_offset = 352;
@@ -385,9 +388,9 @@ void vt_nifti_write(struct vt_buf *out, const struct vt_geometry *g, enum vt_dty
 	} else {
 		nifti_2_header h;
 		memset(&h, 0, sizeof(h));
-		FILL(h, g, t);
+		FILL(h, geometry, dtype);
 		for (int i = 0; i < 3; i++)
-			h.dim[i + 1] = (int64_t)g->dim[i];
+			h.dim[i + 1] = (int64_t)geometry->dim[i];
 		h.sizeof_hdr = 540;
 		h.vox_offset = 544;
 		memcpy(h.magic, "n+2\0\r\n\032\n", 8);

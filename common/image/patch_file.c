@@ -53,45 +53,46 @@ float vt_half_to_float(uint16_t half)
 /* --- reading ------------------------------------------------------------- */
 
 /* A section that must lie inside the file; NULL if it does not. */
-static const void *section(const struct vt_patch_file *p, const char *name, size_t bytes)
+static const void *section(const struct vt_patch_file *file, const char *name, size_t bytes)
 {
-	int64_t at = vt_json_integer(vt_json_get(vt_json_get(p->header, "offsets"), name), -1);
+	int64_t at = vt_json_integer(vt_json_get(vt_json_get(file->header, "offsets"), name), -1);
 
-	if (at < 16 || at % 64 || (uint64_t)at > p->map.size || bytes > p->map.size - (size_t)at)
+	if (at < 16 || at % 64 || (uint64_t)at > file->map.size ||
+		bytes > file->map.size - (size_t)at)
 		return NULL;
-	return p->map.data + at;
+	return file->map.data + at;
 }
 
-static int read_header(struct vt_patch_file *p, const char *path, struct vt_err *err)
+static int read_header(struct vt_patch_file *file, const char *path, struct vt_err *err)
 {
 	uint64_t n;
 
-	if (p->map.size < 16 || memcmp(p->map.data, magic, 8))
+	if (file->map.size < 16 || memcmp(file->map.data, magic, 8))
 		return vt_err_set(err, VT_EDATA,
 			"%s: not a patch container (no VOXPATCH at its start)", path);
-	memcpy(&n, p->map.data + 8, sizeof(n));
-	if (n > p->map.size - 16 || n > 64u << 20)
+	memcpy(&n, file->map.data + 8, sizeof(n));
+	if (n > file->map.size - 16 || n > 64u << 20)
 		return vt_err_set(err, VT_EDATA, "%s: header length %llu is beyond the file", path,
 			(unsigned long long)n);
-	if (vt_json_parse(&p->header, (const char *)p->map.data + 16, n, path, err))
+	if (vt_json_parse(&file->header, (const char *)file->map.data + 16, n, path, err))
 		return err->code;
-	if (vt_json_integer(vt_json_get(p->header, "format"), 0) != 1)
+	if (vt_json_integer(vt_json_get(file->header, "format"), 0) != 1)
 		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
-			(long long)vt_json_integer(vt_json_get(p->header, "format"), 0));
+			(long long)vt_json_integer(vt_json_get(file->header, "format"), 0));
 	return 0;
 }
 
-static int read_reference(struct vt_patch_file *p, const struct vt_json *j, const char *path,
+static int read_reference(struct vt_patch_file *file, const struct vt_json *json, const char *path,
 	struct vt_err *err)
 {
-	struct vt_patch_reference *r = &p->reference;
+	struct vt_patch_reference *r = &file->reference;
 	size_t n = 1;
 
-	for (size_t a = 0; j && a < 3; a++) {
-		r->dims[a] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "dims"), a), 0);
-		r->at[a] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "at"), a), -1);
-		r->size[a] = (int)vt_json_integer(vt_json_at(vt_json_get(j, "size"), a), -1);
-		r->spacing[a] = vt_json_number(vt_json_at(vt_json_get(j, "spacing_mm"), a), 0);
+	for (size_t a = 0; json && a < 3; a++) {
+		r->dims[a] = (int)vt_json_integer(vt_json_at(vt_json_get(json, "dims"), a), 0);
+		r->at[a] = (int)vt_json_integer(vt_json_at(vt_json_get(json, "at"), a), -1);
+		r->size[a] = (int)vt_json_integer(vt_json_at(vt_json_get(json, "size"), a), -1);
+		r->spacing[a] = vt_json_number(vt_json_at(vt_json_get(json, "spacing_mm"), a), 0);
 		if (r->dims[a] < 1 || r->dims[a] > 32767 || r->at[a] < 0 || r->size[a] < 0 ||
 			r->at[a] > r->dims[a] || r->size[a] > r->dims[a] - r->at[a] ||
 			!(r->spacing[a] > 0))
@@ -99,11 +100,11 @@ static int read_reference(struct vt_patch_file *p, const struct vt_json *j, cons
 				"%s: the box of the reference does not lie in its grid", path);
 		n *= (size_t)r->size[a];
 	}
-	if (j && (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2] > MOST_VOXELS)
+	if (json && (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2] > MOST_VOXELS)
 		return vt_err_set(err, VT_EDATA, "%s: a reference of %dx%dx%d voxels", path,
 			r->dims[0], r->dims[1], r->dims[2]);
-	r->labels = j ? section(p, "reference", n) : NULL;
-	if (j && !r->labels)
+	r->labels = json ? section(file, "reference", n) : NULL;
+	if (json && !r->labels)
 		return vt_err_set(err, VT_EDATA, "%s: the reference lies outside the file", path);
 	return 0;
 }
@@ -123,54 +124,57 @@ static int check_spacing(const struct vt_json *header, const char *path, struct 
 	return 0;
 }
 
-static int read_labels(struct vt_patch_file *p, size_t voxels, const char *path, struct vt_err *err)
+static int read_labels(struct vt_patch_file *file, size_t voxels, const char *path,
+	struct vt_err *err)
 {
-	p->regions = section(p, "regions", voxels);
-	p->labels = section(p, "labels", voxels);
-	p->foreground =
-		p->n_foreground <= voxels ? section(p, "foreground", p->n_foreground * 4) : NULL;
-	if (!p->regions || !p->labels || !p->foreground)
+	file->regions = section(file, "regions", voxels);
+	file->labels = section(file, "labels", voxels);
+	file->foreground = file->n_foreground <= voxels
+		? section(file, "foreground", file->n_foreground * 4)
+		: NULL;
+	if (!file->regions || !file->labels || !file->foreground)
 		return vt_err_set(err, VT_EDATA, "%s: a label section lies outside the file", path);
-	for (size_t i = 0; i < p->n_foreground; i++)
-		if (p->foreground[i] >= voxels)
+	for (size_t i = 0; i < file->n_foreground; i++)
+		if (file->foreground[i] >= voxels)
 			return vt_err_set(err, VT_EDATA,
 				"%s: foreground index %zu points outside the volume", path, i);
-	return read_reference(p, vt_json_get(p->header, "reference"), path, err);
+	return read_reference(file, vt_json_get(file->header, "reference"), path, err);
 }
 
-static int read_sections(struct vt_patch_file *p, const char *path, struct vt_err *err)
+static int read_sections(struct vt_patch_file *file, const char *path, struct vt_err *err)
 {
-	const struct vt_json *dims = vt_json_get(p->header, "dims");
+	const struct vt_json *dims = vt_json_get(file->header, "dims");
 	size_t voxels, channels, regions;
 
-	p->d = (int)vt_json_integer(vt_json_at(dims, 0), 0);
-	p->h = (int)vt_json_integer(vt_json_at(dims, 1), 0);
-	p->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
-	channels = vt_json_length(vt_json_get(p->header, "channels"));
-	regions = vt_json_length(vt_json_get(p->header, "regions"));
-	p->c = channels > MOST_CHANNELS ? 0 : (int)channels;
-	if (p->d < 1 || p->h < 1 || p->w < 1 || p->d > 4096 || p->h > 4096 || p->w > 4096 ||
-		p->c < 1 || (size_t)p->d * (size_t)p->h * (size_t)p->w > MOST_VOXELS)
+	file->d = (int)vt_json_integer(vt_json_at(dims, 0), 0);
+	file->h = (int)vt_json_integer(vt_json_at(dims, 1), 0);
+	file->w = (int)vt_json_integer(vt_json_at(dims, 2), 0);
+	channels = vt_json_length(vt_json_get(file->header, "channels"));
+	regions = vt_json_length(vt_json_get(file->header, "regions"));
+	file->c = channels > MOST_CHANNELS ? 0 : (int)channels;
+	if (file->d < 1 || file->h < 1 || file->w < 1 || file->d > 4096 || file->h > 4096 ||
+		file->w > 4096 || file->c < 1 ||
+		(size_t)file->d * (size_t)file->h * (size_t)file->w > MOST_VOXELS)
 		return vt_err_set(err, VT_EDATA, "%s: impossible size %dx%dx%d, %d channels", path,
-			p->d, p->h, p->w, p->c);
-	if (check_spacing(p->header, path, err))
+			file->d, file->h, file->w, file->c);
+	if (check_spacing(file->header, path, err))
 		return err->code;
-	voxels = (size_t)p->d * (size_t)p->h * (size_t)p->w;
-	p->half = !strcmp(vt_json_text(vt_json_get(p->header, "dtype"), ""), "f16");
-	p->labeled = vt_json_true(vt_json_get(p->header, "labeled"), false);
-	p->test = vt_json_true(vt_json_get(p->header, "test"), false);
-	p->fold = (int)vt_json_integer(vt_json_get(p->header, "fold"), 0);
-	p->exclusive = vt_json_true(vt_json_pointer(p->header, "/manifest/exclusive"), false);
-	if (regions > MOST_REGIONS || (!p->exclusive && regions > 8))
+	voxels = (size_t)file->d * (size_t)file->h * (size_t)file->w;
+	file->half = !strcmp(vt_json_text(vt_json_get(file->header, "dtype"), ""), "f16");
+	file->labeled = vt_json_true(vt_json_get(file->header, "labeled"), false);
+	file->test = vt_json_true(vt_json_get(file->header, "test"), false);
+	file->fold = (int)vt_json_integer(vt_json_get(file->header, "fold"), 0);
+	file->exclusive = vt_json_true(vt_json_pointer(file->header, "/manifest/exclusive"), false);
+	if (regions > MOST_REGIONS || (!file->exclusive && regions > 8))
 		return vt_err_set(err, VT_EDATA, "%s: %zu regions; at most %d", path, regions,
-			p->exclusive ? MOST_REGIONS : 8);
-	p->n_regions = (int)regions;
-	p->n_foreground = (size_t)vt_json_integer(vt_json_get(p->header, "n_foreground"), 0);
-	p->image = section(p, "image", voxels * (size_t)p->c * (p->half ? 2 : 4));
-	if (!p->image)
+			file->exclusive ? MOST_REGIONS : 8);
+	file->n_regions = (int)regions;
+	file->n_foreground = (size_t)vt_json_integer(vt_json_get(file->header, "n_foreground"), 0);
+	file->image = section(file, "image", voxels * (size_t)file->c * (file->half ? 2 : 4));
+	if (!file->image)
 		return vt_err_set(err, VT_EDATA, "%s: the image section lies outside the file",
 			path);
-	return p->labeled ? read_labels(p, voxels, path, err) : 0;
+	return file->labeled ? read_labels(file, voxels, path, err) : 0;
 }
 
 int vt_patch_open(struct vt_patch_file *out, const char *path, struct vt_err *err)
@@ -290,39 +294,39 @@ struct layout {
 	int n; /* sections that there are */
 };
 
-static void lay_out(struct layout *l, size_t header)
+static void lay_out(struct layout *layout, size_t header)
 {
-	l->end = 16 + header;
-	for (int i = 0; i < l->n; i++) {
-		l->at[i] = l->end;
-		l->end = round_up(l->end + l->bytes[i]);
+	layout->end = 16 + header;
+	for (int i = 0; i < layout->n; i++) {
+		layout->at[i] = layout->end;
+		layout->end = round_up(layout->end + layout->bytes[i]);
 	}
 }
 
-static void header_text(struct vt_buf *out, struct vt_json *j, const struct layout *l)
+static void header_text(struct vt_buf *out, struct vt_json *json, const struct layout *layout)
 {
 	struct vt_json *offsets = vt_json_new(VT_JSON_OBJECT);
 
-	for (int i = 0; i < l->n; i++)
-		vt_json_put_int(offsets, section_name[i], (int64_t)l->at[i]);
-	vt_json_put(j, "offsets", offsets);
+	for (int i = 0; i < layout->n; i++)
+		vt_json_put_int(offsets, section_name[i], (int64_t)layout->at[i]);
+	vt_json_put(json, "offsets", offsets);
 	vt_buf_clear(out);
-	vt_json_compact(out, j);
+	vt_json_compact(out, json);
 	while ((out->len + 16) % 64)
 		vt_buf_char(out, ' ');
 }
 
 /* The offsets stand in the header whose length they depend on: repeat until it stops growing. */
-static void settle_header(struct vt_buf *out, struct vt_json *j, struct layout *l)
+static void settle_header(struct vt_buf *out, struct vt_json *json, struct layout *layout)
 {
 	size_t n;
 
-	lay_out(l, 0);
+	lay_out(layout, 0);
 	do {
 		n = out->len;
-		header_text(out, j, l);
-		lay_out(l, out->len);
-		header_text(out, j, l);
+		header_text(out, json, layout);
+		lay_out(layout, out->len);
+		header_text(out, json, layout);
 	} while (out->len != n);
 }
 
@@ -335,15 +339,15 @@ static struct vt_json *three(const int v[3])
 	return j;
 }
 
-static struct vt_json *reference_json(const struct vt_patch_reference *r)
+static struct vt_json *reference_json(const struct vt_patch_reference *reference)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *spacing = vt_json_new(VT_JSON_ARRAY);
 
 	for (int a = 0; a < 3; a++)
-		vt_json_push(spacing, vt_json_new_real(r->spacing[a]));
-	vt_json_put(j, "dims", three(r->dims));
-	vt_json_put(j, "at", three(r->at));
-	vt_json_put(j, "size", three(r->size));
+		vt_json_push(spacing, vt_json_new_real(reference->spacing[a]));
+	vt_json_put(j, "dims", three(reference->dims));
+	vt_json_put(j, "at", three(reference->at));
+	vt_json_put(j, "size", three(reference->size));
 	vt_json_put(j, "spacing_mm", spacing);
 	return j;
 }
@@ -391,36 +395,38 @@ int vt_patch_round_half(float *image, const int dims[4], struct vt_err *err)
 }
 
 /* What follows the image in the file. */
-static void put_labels(unsigned char *bytes, const struct layout *l, const uint8_t *regions,
+static void put_labels(unsigned char *bytes, const struct layout *layout, const uint8_t *regions,
 	size_t n_regions, const uint8_t *labels, const struct vt_patch_reference *reference)
 {
-	unsigned char *index = bytes + l->at[3];
+	unsigned char *index = bytes + layout->at[3];
 
-	memcpy(bytes + l->at[1], regions, l->bytes[1]);
-	memcpy(bytes + l->at[2], labels, l->bytes[2]);
-	for (uint32_t i = 0; i < l->bytes[1]; i++)
+	memcpy(bytes + layout->at[1], regions, layout->bytes[1]);
+	memcpy(bytes + layout->at[2], labels, layout->bytes[2]);
+	for (uint32_t i = 0; i < layout->bytes[1]; i++)
 		if (is_foreground(regions[i], n_regions)) {
 			memcpy(index, &i, 4);
 			index += 4;
 		}
 	if (reference)
-		memcpy(bytes + l->at[4], reference->labels, l->bytes[4]);
+		memcpy(bytes + layout->at[4], reference->labels, layout->bytes[4]);
 }
 
-static void measure(struct layout *l, const int dims[4], bool half, const uint8_t *regions,
-	size_t n_regions, const struct vt_patch_reference *r)
+static void measure(struct layout *layout, const int dims[4], bool half, const uint8_t *regions,
+	size_t n_regions, const struct vt_patch_reference *reference)
 {
 	size_t voxels = (size_t)dims[1] * (size_t)dims[2] * (size_t)dims[3], n = 0;
 
 	for (size_t i = 0; regions && i < voxels; i++)
 		n += is_foreground(regions[i], n_regions);
-	*l = (struct layout){
+	*layout = (struct layout){
 		.bytes = { voxels * (size_t)dims[0] * (half ? 2 : 4), voxels, voxels, 4 * n,
-			r ? (size_t)r->size[0] * (size_t)r->size[1] * (size_t)r->size[2] : 0 },
-		.n = r ? 5 : 4
+			reference ? (size_t)reference->size[0] * (size_t)reference->size[1] *
+					(size_t)reference->size[2]
+				  : 0 },
+		.n = reference ? 5 : 4
 	};
 	if (!regions)
-		l->n = 1;
+		layout->n = 1;
 }
 
 int vt_patch_write(const char *path, const struct vt_json *about, const int dims[4], bool half,

@@ -57,11 +57,11 @@ struct vt_patch_file {
 struct vt_grid vt_patch_grid(const struct vt_patch_file *file);
 
 /* Whether a voxel of a labeled container lies in region r. */
-static inline bool vt_patch_holds(const struct vt_patch_file *p, size_t voxel, int r)
+static inline bool vt_patch_holds(const struct vt_patch_file *file, size_t voxel, int r)
 {
-	uint8_t bits = p->regions[voxel];
+	uint8_t bits = file->regions[voxel];
 
-	return p->exclusive ? bits == r + 1 : bits >> r & 1;
+	return file->exclusive ? bits == r + 1 : bits >> r & 1;
 }
 
 /* VT_EDATA for a header that does not hold: at most 16 channels, 254 regions, 4096 voxels an axis

@@ -50,69 +50,71 @@ static void plane_axes(enum vt_plane plane, int *across, int *up, int *through)
 		*through = 2;
 }
 
-void vt_slice_size(const struct vt_slice_view *v, size_t *width, size_t *height)
+void vt_slice_size(const struct vt_slice_view *view, size_t *width, size_t *height)
 {
 	int across, up, through;
-	const struct vt_geometry *g = v->geometry;
-	plane_axes(v->plane, &across, &up, &through);
-	*width = (size_t)fmax(1, floor((double)g->dim[across] * g->spacing[across] / v->mm + 0.5));
-	*height = (size_t)fmax(1, floor((double)g->dim[up] * g->spacing[up] / v->mm + 0.5));
+	const struct vt_geometry *g = view->geometry;
+	plane_axes(view->plane, &across, &up, &through);
+	*width = (size_t)fmax(1,
+		floor((double)g->dim[across] * g->spacing[across] / view->mm + 0.5));
+	*height = (size_t)fmax(1, floor((double)g->dim[up] * g->spacing[up] / view->mm + 0.5));
 }
 
 /* Left of the picture is the patient's right (radiological) or front; the top is superior or
  * anterior. */
-static size_t voxel_at(const struct vt_slice_view *v, size_t x, size_t y, size_t width,
+static size_t voxel_at(const struct vt_slice_view *view, size_t x, size_t y, size_t width,
 	size_t height)
 {
 	int across, up, through;
-	const size_t *d = v->geometry->dim;
+	const size_t *d = view->geometry->dim;
 	size_t index[3];
-	plane_axes(v->plane, &across, &up, &through);
+	plane_axes(view->plane, &across, &up, &through);
 	index[across] =
 		(size_t)(((double)(width - 1 - x) + 0.5) * (double)d[across] / (double)width);
 	index[up] = (size_t)(((double)(height - 1 - y) + 0.5) * (double)d[up] / (double)height);
-	index[through] = v->at < d[through] ? v->at : d[through] - 1;
+	index[through] = view->at < d[through] ? view->at : d[through] - 1;
 	return (index[2] * d[1] + index[1]) * d[0] + index[0];
 }
 
-static unsigned char gray_of(const struct vt_slice_view *v, double value)
+static unsigned char gray_of(const struct vt_slice_view *view, double value)
 {
-	double range = v->high > v->low ? v->high - v->low : 1;
-	double g = 255 * (value - v->low) / range;
+	double range = view->high > view->low ? view->high - view->low : 1;
+	double g = 255 * (value - view->low) / range;
 	return (unsigned char)(g > 0 ? (g < 255 ? g + 0.5 : 255) : 0);
 }
 
-static bool on_outline(const struct vt_slice_view *v, size_t x, size_t y, size_t w, size_t h)
+static bool on_outline(const struct vt_slice_view *view, size_t x, size_t y, size_t w, size_t h)
 {
-	if (!v->outline || !v->outline[voxel_at(v, x, y, w, h)])
+	if (!view->outline || !view->outline[voxel_at(view, x, y, w, h)])
 		return false;
-	return !x || !y || x + 1 == w || y + 1 == h || !v->outline[voxel_at(v, x - 1, y, w, h)] ||
-		!v->outline[voxel_at(v, x + 1, y, w, h)] ||
-		!v->outline[voxel_at(v, x, y - 1, w, h)] ||
-		!v->outline[voxel_at(v, x, y + 1, w, h)];
+	return !x || !y || x + 1 == w || y + 1 == h ||
+		!view->outline[voxel_at(view, x - 1, y, w, h)] ||
+		!view->outline[voxel_at(view, x + 1, y, w, h)] ||
+		!view->outline[voxel_at(view, x, y - 1, w, h)] ||
+		!view->outline[voxel_at(view, x, y + 1, w, h)];
 }
 
 void vt_picture_slice(struct vt_picture *picture, size_t x0, size_t y0,
-	const struct vt_slice_view *v)
+	const struct vt_slice_view *view)
 {
 	static const unsigned char yellow[3] = { 255, 212, 0 };
 	size_t w, h;
-	vt_slice_size(v, &w, &h);
+	vt_slice_size(view, &w, &h);
 	for (size_t y = 0; y < h; y++)
 		for (size_t x = 0; x < w; x++) {
-			size_t i = voxel_at(v, x, y, w, h);
-			unsigned char gray = v->inside && !v->inside[i]
+			size_t i = voxel_at(view, x, y, w, h);
+			unsigned char gray = view->inside && !view->inside[i]
 				? 0
-				: gray_of(v, (double)v->voxels[i]),
+				: gray_of(view, (double)view->voxels[i]),
 				      rgb[3] = { gray, gray, gray }, ink[3];
-			if (v->labels && v->labels[i]) {
-				vt_picture_color(v->labels[i], ink);
+			if (view->labels && view->labels[i]) {
+				vt_picture_color(view->labels[i], ink);
 				for (int c = 0; c < 3; c++)
-					rgb[c] = (unsigned char)(rgb[c] * (1 - v->opacity) +
-						ink[c] * v->opacity + 0.5);
+					rgb[c] = (unsigned char)(rgb[c] * (1 - view->opacity) +
+						ink[c] * view->opacity + 0.5);
 			}
 			vt_picture_set(picture, x0 + x, y0 + y,
-				on_outline(v, x, y, w, h) ? yellow : rgb);
+				on_outline(view, x, y, w, h) ? yellow : rgb);
 		}
 }
 
@@ -235,11 +237,11 @@ static unsigned char paeth(int a, int b, int c)
 
 /* Rows with the Paeth filter: anatomy is smooth, and a fixed choice keeps the bytes a function
  * of the pixels. */
-static void filtered(unsigned char *out, const struct vt_picture *p)
+static void filtered(unsigned char *out, const struct vt_picture *picture)
 {
-	size_t row = 3 * p->width;
-	for (size_t y = 0; y < p->height; y++) {
-		const unsigned char *line = p->rgb + y * row, *above = y ? line - row : NULL;
+	size_t row = 3 * picture->width;
+	for (size_t y = 0; y < picture->height; y++) {
+		const unsigned char *line = picture->rgb + y * row, *above = y ? line - row : NULL;
 		*out++ = 4;
 		for (size_t i = 0; i < row; i++) {
 			int a = i >= 3 ? line[i - 3] : 0, b = above ? above[i] : 0,

@@ -14,11 +14,11 @@
 
 /* Channel whose file c is read from: the first with its path, so that a 4-D file is inflated
  * once. */
-static size_t reader_of(const struct prepare *p, size_t c)
+static size_t reader_of(const struct prepare *prep, size_t c)
 {
 	size_t first = 0;
-	while (strcmp(p->channel[first].name->path, p->channel[c].name->path) ||
-		(p->channel[first].name->frame < 0) != (p->channel[c].name->frame < 0))
+	while (strcmp(prep->channel[first].name->path, prep->channel[c].name->path) ||
+		(prep->channel[first].name->frame < 0) != (prep->channel[c].name->frame < 0))
 		first++;
 	return first;
 }
@@ -69,16 +69,16 @@ static void take_frame(void *ctx, size_t c)
 }
 
 /* Readers narrow to their own frame last: until then the others copy from them. */
-static void keep_own_frame(struct prepare *p)
+static void keep_own_frame(struct prepare *prep)
 {
-	for (size_t c = 0; c < p->n_channels; c++) {
-		struct vt_volume *v = &p->channel[c].volume;
+	for (size_t c = 0; c < prep->n_channels; c++) {
+		struct vt_volume *v = &prep->channel[c].volume;
 		if (v->n_frames < 2)
 			continue;
 		v->n /= v->n_frames;
 		v->n_frames = 1;
 		v->raw = (char *)v->raw +
-			(size_t)p->channel[c].name->frame * v->n * vt_dtype_size(v->dtype);
+			(size_t)prep->channel[c].name->frame * v->n * vt_dtype_size(v->dtype);
 	}
 }
 
@@ -94,25 +94,25 @@ static void digest_channel(void *ctx, size_t c)
 }
 
 /* Runs fn for every channel; the first channel's error wins, whatever finished first. */
-static int each_channel(struct prepare *p, void (*fn)(void *, size_t), struct vt_err *err)
+static int each_channel(struct prepare *prep, void (*fn)(void *, size_t), struct vt_err *err)
 {
-	vt_parallel_for(p->n_channels, fn, p);
-	for (size_t c = 0; c < p->n_channels; c++)
-		if (p->channel[c].err.code) {
-			*err = p->channel[c].err;
-			return vt_err_prefix(err, "%s", p->channel[c].name->role);
+	vt_parallel_for(prep->n_channels, fn, prep);
+	for (size_t c = 0; c < prep->n_channels; c++)
+		if (prep->channel[c].err.code) {
+			*err = prep->channel[c].err;
+			return vt_err_prefix(err, "%s", prep->channel[c].name->role);
 		}
 	return 0;
 }
 
 /* Registers the channel to the first and resamples it there; its volume then has the first one's
  * geometry. */
-static int align_channel(struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
+static int align_channel(struct prepare *prep, struct prepare_channel *channel, struct vt_err *err)
 {
-	const struct prepare_channel *first = &p->channel[0];
+	const struct prepare_channel *first = &prep->channel[0];
 	struct vt_volume *v = &channel->volume;
 	struct vt_geometry moved;
-	if (vt_volume_convert(v, err) || vt_volume_convert(&p->channel[0].volume, err))
+	if (vt_volume_convert(v, err) || vt_volume_convert(&prep->channel[0].volume, err))
 		return err->code;
 	float *out = malloc(first->volume.n * sizeof(float));
 	if (!out)
@@ -121,7 +121,7 @@ static int align_channel(struct prepare *p, struct prepare_channel *channel, str
 		&first->volume.geometry, err);
 	if (!rc)
 		rc = vt_resample(out, &first->volume.geometry, v->voxels, &moved,
-			p->opts->interpolate, (double)v->voxels[0], err);
+			prep->opts->interpolate, (double)v->voxels[0], err);
 	if (rc) {
 		free(out);
 		return rc;
@@ -141,16 +141,16 @@ static int align_channel(struct prepare *p, struct prepare_channel *channel, str
 
 /* Axes that are only flipped or permuted are turned; its volume then has the first one's
  * geometry. */
-static int turn_channel(struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
+static int turn_channel(struct prepare *prep, struct prepare_channel *channel, struct vt_err *err)
 {
-	const struct vt_geometry *to = &p->channel[0].volume.geometry;
+	const struct vt_geometry *to = &prep->channel[0].volume.geometry;
 	struct vt_volume *v = &channel->volume;
 	size_t size = vt_dtype_size(v->dtype);
 	void *out = vt_voxels_alloc(v->n * size + 1);
 	if (!out)
 		return vt_err_nomem(err, v->n * size);
-	if (vt_geometry_turn(out, to, p->channel[0].name->role, v->raw, &v->geometry,
-		    channel->name->role, size, p->opts->tolerance_mm, err)) {
+	if (vt_geometry_turn(out, to, prep->channel[0].name->role, v->raw, &v->geometry,
+		    channel->name->role, size, prep->opts->tolerance_mm, err)) {
 		free(out);
 		return err->code;
 	}
@@ -163,10 +163,11 @@ static int turn_channel(struct prepare *p, struct prepare_channel *channel, stru
 
 /* Two statements of where the scan lies that contradict each other: one is wrong, and nothing says
  * which. */
-static int forms_agree(const struct prepare *p, const struct prepare_channel *c, struct vt_err *err)
+static int forms_agree(const struct prepare *prep, const struct prepare_channel *channel,
+	struct vt_err *err)
 {
-	const struct vt_geometry *g = &c->volume.geometry;
-	if (g->form_gap <= p->opts->form_tolerance_mm)
+	const struct vt_geometry *g = &channel->volume.geometry;
+	if (g->form_gap <= prep->opts->form_tolerance_mm)
 		return 0;
 	return vt_err_set(err, VT_EDATA,
 		"%s: its sform (code %d: x %g %g %g, origin %g %g %g) and its qform (code %d: "
@@ -174,35 +175,35 @@ static int forms_agree(const struct prepare *p, const struct prepare_channel *c,
 		"%g %g %g, origin %g %g %g) lie up to %.3f mm apart, %g mm are allowed; correct "
 		"the "
 		"header, or allow it with --form-tolerance: then the sform counts",
-		c->name->role, g->sform_code, g->sform[0][0], g->sform[1][0], g->sform[2][0],
+		channel->name->role, g->sform_code, g->sform[0][0], g->sform[1][0], g->sform[2][0],
 		g->sform[0][3], g->sform[1][3], g->sform[2][3], g->qform_code, g->quatern[0],
 		g->quatern[1], g->quatern[2], g->qoffset[0], g->qoffset[1], g->qoffset[2],
-		g->form_gap, p->opts->form_tolerance_mm);
+		g->form_gap, prep->opts->form_tolerance_mm);
 }
 
-static int same_grid(struct prepare *p, struct vt_err *err)
+static int same_grid(struct prepare *prep, struct vt_err *err)
 {
-	const struct prepare_channel *first = &p->channel[0];
-	p->report->form_gap = first->volume.geometry.form_gap;
-	for (size_t c = 0; c < p->n_channels; c++)
-		if (forms_agree(p, &p->channel[c], err))
+	const struct prepare_channel *first = &prep->channel[0];
+	prep->report->form_gap = first->volume.geometry.form_gap;
+	for (size_t c = 0; c < prep->n_channels; c++)
+		if (forms_agree(prep, &prep->channel[c], err))
 			return err->code;
-	for (size_t c = 1; c < p->n_channels; c++) {
-		struct prepare_channel *channel = &p->channel[c];
+	for (size_t c = 1; c < prep->n_channels; c++) {
+		struct prepare_channel *channel = &prep->channel[c];
 		const struct vt_geometry *a = &first->volume.geometry,
 					 *b = &channel->volume.geometry;
-		p->report->form_gap = fmax(p->report->form_gap, b->form_gap);
-		if (!(vt_geometry_gap(a, b) <= p->opts->tolerance_mm) &&
-			vt_geometry_can_turn(a, b, p->opts->tolerance_mm)) {
-			if (turn_channel(p, channel, err))
+		prep->report->form_gap = fmax(prep->report->form_gap, b->form_gap);
+		if (!(vt_geometry_gap(a, b) <= prep->opts->tolerance_mm) &&
+			vt_geometry_can_turn(a, b, prep->opts->tolerance_mm)) {
+			if (turn_channel(prep, channel, err))
 				return err->code;
-		} else if (p->opts->align == VT_ALIGN_RIGID &&
-			!(vt_geometry_gap(a, b) <= p->opts->tolerance_mm)) {
-			if (align_channel(p, channel, err))
+		} else if (prep->opts->align == VT_ALIGN_RIGID &&
+			!(vt_geometry_gap(a, b) <= prep->opts->tolerance_mm)) {
+			if (align_channel(prep, channel, err))
 				return vt_err_prefix(err, "registration of %s to %s",
 					channel->name->role, first->name->role);
 		} else if (vt_geometry_same(a, first->name->role, b, channel->name->role,
-				   p->opts->tolerance_mm, err)) {
+				   prep->opts->tolerance_mm, err)) {
 			return err->code;
 		}
 	}
@@ -219,17 +220,17 @@ static void correct_channel(void *ctx, size_t c)
 }
 
 /* Box of the mask on the full working grid, with the margin; the whole grid if there is no crop. */
-static void brain_box(const struct prepare *p, const unsigned char *mask, size_t lo[3],
+static void brain_box(const struct prepare *prep, const unsigned char *mask, size_t lo[3],
 	size_t dim[3])
 {
-	const size_t *full = p->place.full.dim;
+	const size_t *full = prep->place.full.dim;
 	bool any = vt_mask_box(lo, dim, mask, full);
 	for (int a = 0; a < 3; a++) {
-		size_t margin = p->opts->crop_margin > 0 ? (size_t)p->opts->crop_margin : 0;
+		size_t margin = prep->opts->crop_margin > 0 ? (size_t)prep->opts->crop_margin : 0;
 		size_t hi = lo[a] + dim[a] + margin;
 		lo[a] = lo[a] > margin ? lo[a] - margin : 0;
 		dim[a] = (hi < full[a] ? hi : full[a]) - lo[a];
-		if (!any || p->opts->crop_margin < 0 || p->opts->conform) {
+		if (!any || prep->opts->crop_margin < 0 || prep->opts->conform) {
 			lo[a] = 0;
 			dim[a] = full[a];
 		}
@@ -238,28 +239,31 @@ static void brain_box(const struct prepare *p, const unsigned char *mask, size_t
 
 /* Native samples -> channel->work in f32.  Samples that were never converted are cut out first
  * and converted then. */
-static int work_values(const struct prepare *p, struct prepare_channel *channel, struct vt_err *err)
+static int work_values(const struct prepare *prep, struct prepare_channel *channel,
+	struct vt_err *err)
 {
 	struct vt_volume *v = &channel->volume;
 	size_t size = vt_dtype_size(v->dtype);
-	if (p->opts->conform)
-		return vt_conform_resample(channel->work, &p->place.work, v, p->opts->conform, err);
-	if (p->place.resampled || (!v->voxels && vt_normalize_uses_all(p->opts->normalize)))
+	if (prep->opts->conform)
+		return vt_conform_resample(channel->work, &prep->place.work, v, prep->opts->conform,
+			err);
+	if (prep->place.resampled || (!v->voxels && vt_normalize_uses_all(prep->opts->normalize)))
 		if (vt_volume_convert(v, err))
 			return err->code;
-	if (p->place.resampled)
-		return vt_resample(channel->work, &p->place.work, v->voxels, &v->geometry,
-			p->opts->interpolate, (double)v->voxels[0], err);
+	if (prep->place.resampled)
+		return vt_resample(channel->work, &prep->place.work, v->voxels, &v->geometry,
+			prep->opts->interpolate, (double)v->voxels[0], err);
 	if (v->voxels)
-		return vt_placement_gather(&p->place, channel->work, v->voxels, sizeof(float), err);
+		return vt_placement_gather(&prep->place, channel->work, v->voxels, sizeof(float),
+			err);
 	/* A slice at a time: the samples stay in the cache between cutting and converting. */
-	size_t slice = p->place.work.dim[0] * p->place.work.dim[1];
+	size_t slice = prep->place.work.dim[0] * prep->place.work.dim[1];
 	void *samples = malloc(slice * size + 8);
 	if (!samples)
 		return vt_err_nomem(err, slice * size);
-	struct vt_placement part = p->place;
+	struct vt_placement part = prep->place;
 	part.work.dim[2] = 1;
-	for (size_t k = 0; k < p->place.work.dim[2] && !err->code; k++, part.lo[2]++)
+	for (size_t k = 0; k < prep->place.work.dim[2] && !err->code; k++, part.lo[2]++)
 		if (!vt_placement_gather(&part, samples, v->raw, size, err))
 			vt_volume_samples(channel->work + k * slice, v, samples, slice);
 	free(samples);
@@ -267,7 +271,7 @@ static int work_values(const struct prepare *p, struct prepare_channel *channel,
 }
 
 /* 1 % and 99 % of every fifth voxel of the mask: for pictures only. */
-static int find_window(const struct prepare *p, struct prepare_channel *channel, size_t n,
+static int find_window(const struct prepare *prep, struct prepare_channel *channel, size_t n,
 	struct vt_err *err)
 {
 	static const double q[2] = { 1, 99 };
@@ -276,7 +280,7 @@ static int find_window(const struct prepare *p, struct prepare_channel *channel,
 	if (!some)
 		return vt_err_nomem(err, n / 5 * sizeof(float));
 	for (size_t i = 0; i < n; i += 5)
-		if (p->work_mask[i])
+		if (prep->work_mask[i])
 			some[used++] = channel->work[i];
 	int rc = used ? vt_percentiles(channel->window, q, 2, some, NULL, used, err) : 0;
 	free(some);
@@ -284,12 +288,12 @@ static int find_window(const struct prepare *p, struct prepare_channel *channel,
 }
 
 /* A sequence that was filled up with one value is a missing one. */
-static bool is_constant(const struct prepare *p, struct prepare_channel *channel, size_t n)
+static bool is_constant(const struct prepare *prep, struct prepare_channel *channel, size_t n)
 {
 	bool some = false;
 	float first = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!p->work_mask[i])
+		if (!prep->work_mask[i])
 			continue;
 		if (some && channel->work[i] != first)
 			return false;
@@ -335,36 +339,36 @@ static void place_channel(void *ctx, size_t c)
 }
 
 /* Grid of the outputs before the crop, and the mask on it. */
-static int full_grid(struct prepare *p, unsigned char **full_mask, struct vt_err *err)
+static int full_grid(struct prepare *prep, unsigned char **full_mask, struct vt_err *err)
 {
-	const struct vt_geometry *native = &p->channel[0].volume.geometry;
+	const struct vt_geometry *native = &prep->channel[0].volume.geometry;
 	double spacing[3];
 	bool resample = false;
-	if (p->opts->orient == VT_ORIENT_RAS)
-		vt_placement_canonical(&p->place, native);
+	if (prep->opts->orient == VT_ORIENT_RAS)
+		vt_placement_canonical(&prep->place, native);
 	else
-		vt_placement_identity(&p->place, native);
+		vt_placement_identity(&prep->place, native);
 	for (int a = 0; a < 3; a++) {
-		spacing[a] =
-			p->opts->spacing[a] > 0 ? p->opts->spacing[a] : p->place.full.spacing[a];
+		spacing[a] = prep->opts->spacing[a] > 0 ? prep->opts->spacing[a]
+							: prep->place.full.spacing[a];
 		/* Headers hold f32: 0.99999994 mm is 1 mm. */
-		resample =
-			resample || fabs(spacing[a] - p->place.full.spacing[a]) > 1e-3 * spacing[a];
+		resample = resample ||
+			fabs(spacing[a] - prep->place.full.spacing[a]) > 1e-3 * spacing[a];
 	}
-	resample = resample || p->opts->conform;
+	resample = resample || prep->opts->conform;
 	if (resample) {
 		struct vt_geometry grid;
-		if (p->opts->conform)
+		if (prep->opts->conform)
 			vt_geometry_conform(&grid, native);
 		else
-			vt_geometry_respaced(&grid, &p->place.full, spacing);
-		vt_placement_resampled(&p->place, &grid);
+			vt_geometry_respaced(&grid, &prep->place.full, spacing);
+		vt_placement_resampled(&prep->place, &grid);
 	}
-	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&p->place.full) + 1);
+	unsigned char *mask = vt_voxels_alloc(vt_geometry_count(&prep->place.full) + 1);
 	if (!mask)
-		return vt_err_nomem(err, vt_geometry_count(&p->place.full));
-	int rc = resample ? vt_resample_labels(mask, &p->place.full, p->mask, native, err)
-			  : vt_placement_gather(&p->place, mask, p->mask, 1, err);
+		return vt_err_nomem(err, vt_geometry_count(&prep->place.full));
+	int rc = resample ? vt_resample_labels(mask, &prep->place.full, prep->mask, native, err)
+			  : vt_placement_gather(&prep->place, mask, prep->mask, 1, err);
 	*full_mask = mask;
 	return rc;
 }
@@ -381,67 +385,67 @@ static void crop_bytes(unsigned char *out, const unsigned char *in,
 				d[0]);
 }
 
-static int place_all(struct prepare *p, struct vt_err *err)
+static int place_all(struct prepare *prep, struct vt_err *err)
 {
 	unsigned char *full = NULL;
 	size_t lo[3], dim[3];
-	int rc = full_grid(p, &full, err);
+	int rc = full_grid(prep, &full, err);
 	if (!rc) {
-		brain_box(p, full, lo, dim);
-		rc = vt_placement_crop(&p->place, lo, dim, err);
+		brain_box(prep, full, lo, dim);
+		rc = vt_placement_crop(&prep->place, lo, dim, err);
 	}
 	if (!rc) {
-		p->work_mask = malloc(vt_geometry_count(&p->place.work) + 1);
-		if (!p->work_mask)
-			rc = vt_err_nomem(err, vt_geometry_count(&p->place.work));
+		prep->work_mask = malloc(vt_geometry_count(&prep->place.work) + 1);
+		if (!prep->work_mask)
+			rc = vt_err_nomem(err, vt_geometry_count(&prep->place.work));
 		else
-			crop_bytes(p->work_mask, full, &p->place);
+			crop_bytes(prep->work_mask, full, &prep->place);
 	}
 	free(full);
-	memcpy(p->report->dim, p->place.work.dim, sizeof(p->report->dim));
-	return rc ? rc : each_channel(p, place_channel, err);
+	memcpy(prep->report->dim, prep->place.work.dim, sizeof(prep->report->dim));
+	return rc ? rc : each_channel(prep, place_channel, err);
 }
 
-static void release(struct prepare *p)
+static void release(struct prepare *prep)
 {
-	for (size_t c = 0; c < p->n_channels; c++) {
-		vt_volume_release(&p->channel[c].volume);
-		free(p->channel[c].work);
+	for (size_t c = 0; c < prep->n_channels; c++) {
+		vt_volume_release(&prep->channel[c].volume);
+		free(prep->channel[c].work);
 	}
-	free(p->channel);
-	free(p->mask);
-	free(p->work_mask);
+	free(prep->channel);
+	free(prep->mask);
+	free(prep->work_mask);
 }
 
 /* Everything but the writing. */
-static int make(struct prepare *p, const char *subject, const struct vt_prepare_channel *channels,
-	size_t n_channels, const struct vt_prepare_opts *opts, struct vt_prepare_report *report,
-	struct vt_err *err)
+static int make(struct prepare *prep, const char *subject,
+	const struct vt_prepare_channel *channels, size_t n_channels,
+	const struct vt_prepare_opts *opts, struct vt_prepare_report *report, struct vt_err *err)
 {
 	memset(report, 0, sizeof(*report));
-	p->subject = subject;
-	p->opts = opts;
-	p->report = report;
+	prep->subject = subject;
+	prep->opts = opts;
+	prep->report = report;
 	if (!n_channels)
 		return vt_err_set(err, VT_EDATA, "no channels");
-	p->channel = calloc(n_channels, sizeof(*p->channel));
-	if (!p->channel)
-		return vt_err_nomem(err, n_channels * sizeof(*p->channel));
-	p->n_channels = n_channels;
+	prep->channel = calloc(n_channels, sizeof(*prep->channel));
+	if (!prep->channel)
+		return vt_err_nomem(err, n_channels * sizeof(*prep->channel));
+	prep->n_channels = n_channels;
 	for (size_t c = 0; c < n_channels; c++)
-		p->channel[c].name = &channels[c];
-	if (each_channel(p, read_channel, err) || each_channel(p, take_frame, err))
+		prep->channel[c].name = &channels[c];
+	if (each_channel(prep, read_channel, err) || each_channel(prep, take_frame, err))
 		return err->code;
-	keep_own_frame(p);
-	if (opts->digests && each_channel(p, digest_channel, err))
+	keep_own_frame(prep);
+	if (opts->digests && each_channel(prep, digest_channel, err))
 		return err->code;
-	if (same_grid(p, err))
+	if (same_grid(prep, err))
 		return err->code;
-	if (vt_prepare_mask(p, err))
+	if (vt_prepare_mask(prep, err))
 		return err->code;
-	if (p->opts->bias == VT_BIAS_N4 && each_channel(p, correct_channel, err))
+	if (prep->opts->bias == VT_BIAS_N4 && each_channel(prep, correct_channel, err))
 		return err->code;
-	return place_all(p, err);
+	return place_all(prep, err);
 }
 
 int vt_prepare_subject(const char *out_dir, const char *subject,

@@ -26,9 +26,9 @@ static void detect_channel(void *ctx, size_t c)
 
 /* All channels stripped: mask = voxels inside any.  None: *stripped = false.  Some: refused, for
  * then one of the files is not what the manifest thinks. */
-static int join_channels(struct detection *d, bool *stripped, struct vt_err *err)
+static int join_channels(struct detection *detection, bool *stripped, struct vt_err *err)
 {
-	struct prepare *p = d->p;
+	struct prepare *p = detection->p;
 	const struct prepare_channel *yes = NULL, *no = NULL;
 	size_t n = p->channel[0].volume.n;
 	for (size_t c = 0; c < p->n_channels; c++) {
@@ -49,22 +49,22 @@ static int join_channels(struct detection *d, bool *stripped, struct vt_err *err
 			"channels stripped, or all with skull",
 			yes->name->role, yes->stripped.inside_ml, yes->stripped.background,
 			no->name->role, no->stripped.inside_ml);
-	p->mask = d->inside[0];
-	d->inside[0] = NULL;
+	p->mask = detection->inside[0];
+	detection->inside[0] = NULL;
 	for (size_t c = 1; c < p->n_channels; c++)
 		for (size_t i = 0; i < n; i++)
-			p->mask[i] |= d->inside[c][i];
+			p->mask[i] |= detection->inside[c][i];
 	return 0;
 }
 
-static int find_stripped(struct prepare *p, bool *stripped, struct vt_err *err)
+static int find_stripped(struct prepare *prep, bool *stripped, struct vt_err *err)
 {
-	struct detection d = { p, calloc(p->n_channels, sizeof(*d.inside)) };
+	struct detection d = { prep, calloc(prep->n_channels, sizeof(*d.inside)) };
 	if (!d.inside)
-		return vt_err_nomem(err, p->n_channels * sizeof(*d.inside));
-	vt_parallel_for(p->n_channels, detect_channel, &d);
+		return vt_err_nomem(err, prep->n_channels * sizeof(*d.inside));
+	vt_parallel_for(prep->n_channels, detect_channel, &d);
 	int rc = join_channels(&d, stripped, err);
-	for (size_t c = 0; c < p->n_channels; c++)
+	for (size_t c = 0; c < prep->n_channels; c++)
 		free(d.inside[c]);
 	free(d.inside);
 	return rc;
@@ -72,29 +72,31 @@ static int find_stripped(struct prepare *p, bool *stripped, struct vt_err *err)
 
 /* Channel the brain is looked for in: as asked, else t1 (clearest skull), else flair, else the
  * first. */
-static int mask_channel(const struct prepare *p, struct prepare_channel **out, struct vt_err *err)
+static int mask_channel(const struct prepare *prep, struct prepare_channel **out,
+	struct vt_err *err)
 {
-	const char *asked = p->opts->mask_role && p->opts->mask_role[0] ? p->opts->mask_role : NULL;
+	const char *asked =
+		prep->opts->mask_role && prep->opts->mask_role[0] ? prep->opts->mask_role : NULL;
 	const char *const order[] = { asked ? asked : "t1", asked ? asked : "flair" };
 	*out = NULL;
 	for (size_t o = 0; o < 2 && !*out; o++)
-		for (size_t c = 0; c < p->n_channels && !*out; c++)
-			if (!strcmp(p->channel[c].name->role, order[o]))
-				*out = &p->channel[c];
+		for (size_t c = 0; c < prep->n_channels && !*out; c++)
+			if (!strcmp(prep->channel[c].name->role, order[o]))
+				*out = &prep->channel[c];
 	if (!*out && asked)
 		return vt_err_set(err, VT_EUSAGE, "there is no channel \"%s\" to find the brain in",
 			asked);
 	if (!*out)
-		*out = &p->channel[0];
+		*out = &prep->channel[0];
 	return 0;
 }
 
-static int find_brain(struct prepare *p, struct vt_err *err)
+static int find_brain(struct prepare *prep, struct vt_err *err)
 {
 	struct prepare_channel *channel = NULL;
-	struct vt_prepare_report *report = p->report;
-	const struct vt_mask_provider *provider = p->opts->provider;
-	const char *learned = p->opts->learned ? p->opts->learned : "";
+	struct vt_prepare_report *report = prep->report;
+	const struct vt_mask_provider *provider = prep->opts->provider;
+	const char *learned = prep->opts->learned ? prep->opts->learned : "";
 	if (*learned && (!provider || strcmp(provider->name, learned)))
 		return vt_err_set(err, VT_EUSAGE,
 			"brains of the training data were found by the network \"%s\", and "
@@ -102,60 +104,61 @@ static int find_brain(struct prepare *p, struct vt_err *err)
 			"stripped scans or a mask",
 			learned, provider ? "it is " : "there is none",
 			provider ? provider->name : "");
-	if (mask_channel(p, &channel, err) || vt_volume_convert(&channel->volume, err))
+	if (mask_channel(prep, &channel, err) || vt_volume_convert(&channel->volume, err))
 		return err->code;
 	const struct vt_volume *v = &channel->volume;
 	report->method = provider ? provider->name : "surface";
-	int rc = provider ? provider->mask(provider->ctx, p->mask, v->voxels, &v->geometry, err)
-			  : vt_brain_mask_surface(p->mask, &report->brain, v->voxels, &v->geometry,
-				    &p->opts->brain, err);
+	int rc = provider ? provider->mask(provider->ctx, prep->mask, v->voxels, &v->geometry, err)
+			  : vt_brain_mask_surface(prep->mask, &report->brain, v->voxels,
+				    &v->geometry, &prep->opts->brain, err);
 	if (!rc && provider)
-		rc = vt_brain_mask_finish(p->mask, &report->brain, &v->geometry,
-			p->opts->brain.margin_mm, err);
+		rc = vt_brain_mask_finish(prep->mask, &report->brain, &v->geometry,
+			prep->opts->brain.margin_mm, err);
 	return rc ? vt_err_prefix(err, "brain mask of %s", channel->name->role) : 0;
 }
 
-static int judge(const struct prepare *p, struct vt_err *err)
+static int judge(const struct prepare *prep, struct vt_err *err)
 {
-	const struct vt_brain_report *brain = &p->report->brain;
+	const struct vt_brain_report *brain = &prep->report->brain;
 	if (!(brain->volume_ml > 0))
-		return vt_err_set(err, VT_EDATA, "no brain found (method %s)", p->report->method);
-	for (unsigned flag = 1; p->opts->refuse && flag <= VT_BRAIN_LAST; flag <<= 1)
+		return vt_err_set(err, VT_EDATA, "no brain found (method %s)",
+			prep->report->method);
+	for (unsigned flag = 1; prep->opts->refuse && flag <= VT_BRAIN_LAST; flag <<= 1)
 		if (brain->flags & flag)
 			return vt_err_set(err, VT_EDATA,
 				"implausible brain mask of %.0f ml (method %s): %s; give a "
 				"mask or stripped scans, "
 				"or allow it with --implausible flag",
-				brain->volume_ml, p->report->method,
+				brain->volume_ml, prep->report->method,
 				vt_brain_flag_text((enum vt_brain_flag)flag));
 	return 0;
 }
 
 /* A mask from a file, on the first channel's grid or turned onto it, as it is. */
-static int given_mask(struct prepare *p, struct vt_err *err)
+static int given_mask(struct prepare *prep, struct vt_err *err)
 {
-	const struct prepare_channel *first = &p->channel[0];
+	const struct prepare_channel *first = &prep->channel[0];
 	const struct vt_geometry *g = &first->volume.geometry;
 	struct vt_volume v = VT_VOLUME_INIT;
 	unsigned char *own;
-	if (vt_volume_read(&v, p->opts->mask_path, VT_VOLUME_RAW | VT_VOLUME_FINITE, err))
+	if (vt_volume_read(&v, prep->opts->mask_path, VT_VOLUME_RAW | VT_VOLUME_FINITE, err))
 		return err->code;
 	own = malloc(v.n + 1);
-	p->mask = malloc(vt_geometry_count(g) + 1);
-	if (!own || !p->mask)
+	prep->mask = malloc(vt_geometry_count(g) + 1);
+	if (!own || !prep->mask)
 		vt_err_nomem(err, v.n);
 	for (size_t i = 0; own && i < v.n; i++)
 		own[i] = vt_volume_value(&v, i) != 0;
 	if (!err->code)
-		vt_geometry_turn(p->mask, g, first->name->role, own, &v.geometry,
-			p->opts->mask_path, 1, p->opts->tolerance_mm, err);
+		vt_geometry_turn(prep->mask, g, first->name->role, own, &v.geometry,
+			prep->opts->mask_path, 1, prep->opts->tolerance_mm, err);
 	free(own);
 	vt_volume_release(&v);
-	p->report->method = "given";
+	prep->report->method = "given";
 	if (err->code)
 		return err->code;
-	vt_brain_mask_judge(p->mask, &p->report->brain, g);
-	return judge(p, err);
+	vt_brain_mask_judge(prep->mask, &prep->report->brain, g);
+	return judge(prep, err);
 }
 
 int vt_prepare_mask(struct prepare *prepare, struct vt_err *err)

@@ -10,66 +10,67 @@
 #include "common/image/prepare_internal.h"
 
 /* Infinite clips are left out: JSON has no infinity, and absent says "not clipped". */
-static struct vt_json *numbers_json(const struct vt_norm_numbers *k, enum vt_normalize how)
+static struct vt_json *numbers_json(const struct vt_norm_numbers *numbers, enum vt_normalize how)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(j, "method", vt_normalize_name(how));
-	if (isfinite(k->clip_low)) {
-		vt_json_put_real(j, "clip_low", k->clip_low);
-		vt_json_put_real(j, "clip_high", k->clip_high);
+	if (isfinite(numbers->clip_low)) {
+		vt_json_put_real(j, "clip_low", numbers->clip_low);
+		vt_json_put_real(j, "clip_high", numbers->clip_high);
 	}
-	vt_json_put_real(j, "shift", k->shift);
-	vt_json_put_real(j, "scale", k->scale);
-	vt_json_put_int(j, "voxels", (int64_t)k->n);
+	vt_json_put_real(j, "shift", numbers->shift);
+	vt_json_put_real(j, "scale", numbers->scale);
+	vt_json_put_int(j, "voxels", (int64_t)numbers->n);
 	return j;
 }
 
-static struct vt_json *channel_json(const struct prepare *p, const struct prepare_channel *c)
+static struct vt_json *channel_json(const struct prepare *prep,
+	const struct prepare_channel *channel)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	const char *slash = strrchr(c->name->path, '/');
-	vt_json_put_text(j, "role", c->name->role);
-	vt_json_put_text(j, "source", slash ? slash + 1 : c->name->path);
-	vt_json_put_text(j, "stored", vt_dtype_name(c->volume.dtype));
-	vt_json_put_real(j, "slope", c->volume.slope);
-	vt_json_put_real(j, "inter", c->volume.inter);
-	vt_json_put_bool(j, "stripped", c->stripped.stripped);
-	vt_json_put_real(j, "background", c->stripped.background);
-	if (c->turned)
+	const char *slash = strrchr(channel->name->path, '/');
+	vt_json_put_text(j, "role", channel->name->role);
+	vt_json_put_text(j, "source", slash ? slash + 1 : channel->name->path);
+	vt_json_put_text(j, "stored", vt_dtype_name(channel->volume.dtype));
+	vt_json_put_real(j, "slope", channel->volume.slope);
+	vt_json_put_real(j, "inter", channel->volume.inter);
+	vt_json_put_bool(j, "stripped", channel->stripped.stripped);
+	vt_json_put_real(j, "background", channel->stripped.background);
+	if (channel->turned)
 		vt_json_put_bool(j, "turned", true);
-	vt_json_put_bool(j, "registered", c->aligned);
-	if (c->aligned)
-		vt_json_put_real(j, "moved_mm", c->moved_mm);
-	vt_json_put(j, "normalize", numbers_json(&c->numbers, p->opts->normalize));
+	vt_json_put_bool(j, "registered", channel->aligned);
+	if (channel->aligned)
+		vt_json_put_real(j, "moved_mm", channel->moved_mm);
+	vt_json_put(j, "normalize", numbers_json(&channel->numbers, prep->opts->normalize));
 	return j;
 }
 
-static struct vt_json *border_json(const struct vt_brain_report *r)
+static struct vt_json *border_json(const struct vt_brain_report *brain_report)
 {
 	static const char *const sides[6] = { "left", "right", "back", "front", "foot", "head" };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	for (int s = 0; s < 6; s++)
-		vt_json_put_real(j, sides[s], r->border_cm2[s]);
+		vt_json_put_real(j, sides[s], brain_report->border_cm2[s]);
 	return j;
 }
 
-static struct vt_json *mask_json(const struct vt_prepare_report *r)
+static struct vt_json *mask_json(const struct vt_prepare_report *prepare_report)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY);
-	vt_json_put_text(j, "method", r->method);
-	vt_json_put_real(j, "volume_ml", r->brain.volume_ml);
+	vt_json_put_text(j, "method", prepare_report->method);
+	vt_json_put_real(j, "volume_ml", prepare_report->brain.volume_ml);
 	for (unsigned f = 1; f <= VT_BRAIN_LAST; f <<= 1)
-		if (r->brain.flags & f)
+		if (prepare_report->brain.flags & f)
 			vt_json_push(flags,
 				vt_json_new_text(vt_brain_flag_text((enum vt_brain_flag)f)));
 	vt_json_put(j, "flags", flags);
-	vt_json_put(j, "border_cm2", border_json(&r->brain));
-	if (r->brain.passes) {
-		vt_json_put_int(j, "passes", r->brain.passes);
-		vt_json_put_real(j, "robust_low", r->brain.low);
-		vt_json_put_real(j, "robust_high", r->brain.high);
-		vt_json_put_real(j, "median", r->brain.median);
-		vt_json_put_real(j, "sphere_mm", r->brain.radius_mm);
+	vt_json_put(j, "border_cm2", border_json(&prepare_report->brain));
+	if (prepare_report->brain.passes) {
+		vt_json_put_int(j, "passes", prepare_report->brain.passes);
+		vt_json_put_real(j, "robust_low", prepare_report->brain.low);
+		vt_json_put_real(j, "robust_high", prepare_report->brain.high);
+		vt_json_put_real(j, "median", prepare_report->brain.median);
+		vt_json_put_real(j, "sphere_mm", prepare_report->brain.radius_mm);
 	}
 	return j;
 }
@@ -102,17 +103,18 @@ struct page {
 
 /* A scan whose brain had to be found is shown whole in its own values, so that the outline can
  * be judged; otherwise the prepared channel is. */
-static int page_fill(struct page *page, const struct prepare *p, struct prepare_channel *c,
+static int page_fill(struct page *page, const struct prepare *prep, struct prepare_channel *channel,
 	struct vt_err *err)
 {
 	struct vt_placement place;
 	static const double q[2] = { 1, 99 };
-	page->whole = strcmp(p->report->method, "stripped") && strcmp(p->report->method, "none");
-	page->grid = p->place.work;
-	page->voxels = c->work;
-	page->mask = p->work_mask;
+	page->whole =
+		strcmp(prep->report->method, "stripped") && strcmp(prep->report->method, "none");
+	page->grid = prep->place.work;
+	page->voxels = channel->work;
+	page->mask = prep->work_mask;
 	if (page->whole) {
-		vt_placement_canonical(&place, &c->volume.geometry);
+		vt_placement_canonical(&place, &channel->volume.geometry);
 		page->grid = place.full;
 		size_t n = vt_geometry_count(&page->grid);
 		page->own_voxels =
@@ -120,13 +122,14 @@ static int page_fill(struct page *page, const struct prepare *p, struct prepare_
 		page->own_mask = page->own_mask ? page->own_mask : malloc(n + 1);
 		if (!page->own_voxels || !page->own_mask)
 			return vt_err_nomem(err, n * 5);
-		if (vt_volume_convert(&c->volume, err) ||
-			vt_placement_gather(&place, page->own_voxels, c->volume.voxels,
+		if (vt_volume_convert(&channel->volume, err) ||
+			vt_placement_gather(&place, page->own_voxels, channel->volume.voxels,
 				sizeof(float), err) ||
-			vt_placement_gather(&place, page->own_mask, p->mask, 1, err) ||
-			vt_percentiles(c->window, q, 2, page->own_voxels, page->own_mask, n, err))
+			vt_placement_gather(&place, page->own_mask, prep->mask, 1, err) ||
+			vt_percentiles(channel->window, q, 2, page->own_voxels, page->own_mask, n,
+				err))
 			return err->code;
-		c->window[0] = c->window[0] < 0 ? c->window[0] : 0;
+		channel->window[0] = channel->window[0] < 0 ? channel->window[0] : 0;
 		page->voxels = page->own_voxels;
 		page->mask = page->own_mask;
 	}
@@ -137,17 +140,17 @@ static int page_fill(struct page *page, const struct prepare *p, struct prepare_
 	return 0;
 }
 
-static int page_draw(struct vt_picture *picture, const struct prepare *p, struct vt_err *err)
+static int page_draw(struct vt_picture *picture, const struct prepare *prep, struct vt_err *err)
 {
 	static const unsigned char white[3] = { 255, 255, 255 };
 	static const enum vt_plane planes[3] = { VT_PLANE_SAGITTAL, VT_PLANE_CORONAL,
 		VT_PLANE_AXIAL };
 	struct page page = { .voxels = NULL };
 	size_t w[3], h[3], y = 0;
-	for (size_t c = 0; c < p->n_channels; c++) {
-		struct prepare_channel *channel = &p->channel[c];
+	for (size_t c = 0; c < prep->n_channels; c++) {
+		struct prepare_channel *channel = &prep->channel[c];
 		size_t tall = 0, wide = 0, x = 0;
-		if (page_fill(&page, p, channel, err))
+		if (page_fill(&page, prep, channel, err))
 			break;
 		struct vt_slice_view view = { .geometry = &page.grid,
 			.voxels = page.voxels,
@@ -162,7 +165,7 @@ static int page_draw(struct vt_picture *picture, const struct prepare *p, struct
 			wide += w[i];
 			tall = h[i] > tall ? h[i] : tall;
 		}
-		if (!c && vt_picture_new(picture, wide, p->n_channels * (tall + 12), err))
+		if (!c && vt_picture_new(picture, wide, prep->n_channels * (tall + 12), err))
 			break;
 		vt_picture_text(picture, 2, y + 2, channel->name->role, 1, white);
 		for (int i = 0; i < 3; i++) {
@@ -178,11 +181,11 @@ static int page_draw(struct vt_picture *picture, const struct prepare *p, struct
 	return err->code;
 }
 
-static int write_picture(const struct prepare *p, const char *dir, struct vt_err *err)
+static int write_picture(const struct prepare *prep, const char *dir, struct vt_err *err)
 {
 	struct vt_picture picture = { 0, 0, NULL };
 	char *path = vt_path_join(dir, "qc.png");
-	int rc = page_draw(&picture, p, err);
+	int rc = page_draw(&picture, prep, err);
 	if (!rc)
 		rc = vt_picture_write(&picture, path, err);
 	vt_picture_release(&picture);
@@ -204,11 +207,11 @@ static void write_channel(void *ctx, size_t c)
 	free(path);
 }
 
-static int write_channels(const struct prepare *p, const char *dir, struct vt_err *err)
+static int write_channels(const struct prepare *prep, const char *dir, struct vt_err *err)
 {
-	struct channel_writer w = { p, dir, vt_xcalloc(p->n_channels, sizeof(*w.err)) };
-	vt_parallel_for(p->n_channels, write_channel, &w);
-	for (size_t c = 0; c < p->n_channels && !err->code; c++)
+	struct channel_writer w = { prep, dir, vt_xcalloc(prep->n_channels, sizeof(*w.err)) };
+	vt_parallel_for(prep->n_channels, write_channel, &w);
+	for (size_t c = 0; c < prep->n_channels && !err->code; c++)
 		if (w.err[c].code)
 			*err = w.err[c];
 	free(w.err);

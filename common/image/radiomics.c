@@ -61,7 +61,7 @@ static double mean_within(const double *v, size_t n, double lo, double hi)
 }
 
 /* v ascending. */
-static void add_statistics(struct vt_features *f, const double *v, size_t n, double voxel)
+static void add_statistics(struct vt_features *features, const double *v, size_t n, double voxel)
 {
 	const double q1 = vt_percentile_sorted(v, n, 25), q3 = vt_percentile_sorted(v, n, 75),
 		     p10 = vt_percentile_sorted(v, n, 10), p90 = vt_percentile_sorted(v, n, 90),
@@ -71,31 +71,32 @@ static void add_statistics(struct vt_features *f, const double *v, size_t n, dou
 	       energy = deviation(v, n, 0, 2, -all, all) * (double)n;
 	static const char g[] = "firstorder";
 
-	vt_features_add(f, g, "Energy", energy);
-	vt_features_add(f, g, "TotalEnergy", energy * voxel);
-	vt_features_add(f, g, "Minimum", v[0]);
-	vt_features_add(f, g, "10Percentile", p10);
-	vt_features_add(f, g, "90Percentile", p90);
-	vt_features_add(f, g, "Maximum", v[n - 1]);
-	vt_features_add(f, g, "Mean", mean);
-	vt_features_add(f, g, "Median", median);
-	vt_features_add(f, g, "InterquartileRange", q3 - q1);
-	vt_features_add(f, g, "Range", v[n - 1] - v[0]);
-	vt_features_add(f, g, "MeanAbsoluteDeviation", deviation(v, n, mean, 1, -all, all));
-	vt_features_add(f, g, "RobustMeanAbsoluteDeviation",
+	vt_features_add(features, g, "Energy", energy);
+	vt_features_add(features, g, "TotalEnergy", energy * voxel);
+	vt_features_add(features, g, "Minimum", v[0]);
+	vt_features_add(features, g, "10Percentile", p10);
+	vt_features_add(features, g, "90Percentile", p90);
+	vt_features_add(features, g, "Maximum", v[n - 1]);
+	vt_features_add(features, g, "Mean", mean);
+	vt_features_add(features, g, "Median", median);
+	vt_features_add(features, g, "InterquartileRange", q3 - q1);
+	vt_features_add(features, g, "Range", v[n - 1] - v[0]);
+	vt_features_add(features, g, "MeanAbsoluteDeviation", deviation(v, n, mean, 1, -all, all));
+	vt_features_add(features, g, "RobustMeanAbsoluteDeviation",
 		deviation(v, n, mean_within(v, n, p10, p90), 1, p10, p90));
-	vt_features_add(f, g, "MedianAbsoluteDeviation", deviation(v, n, median, 1, -all, all));
-	vt_features_add(f, g, "RootMeanSquared", sqrt(energy / (double)n));
-	vt_features_add(f, g, "Skewness", m2 > 0 ? m3 / (m2 * sqrt(m2)) : 0);
-	vt_features_add(f, g, "Kurtosis", m2 > 0 ? m4 / (m2 * m2) : 0);
-	vt_features_add(f, g, "ExcessKurtosis", m2 > 0 ? m4 / (m2 * m2) - 3 : 0);
-	vt_features_add(f, g, "Variance", m2);
-	vt_features_add(f, g, "CoefficientOfVariation", mean != 0 ? sqrt(m2) / mean : NAN);
-	vt_features_add(f, g, "QuartileCoefficientOfDispersion",
+	vt_features_add(features, g, "MedianAbsoluteDeviation",
+		deviation(v, n, median, 1, -all, all));
+	vt_features_add(features, g, "RootMeanSquared", sqrt(energy / (double)n));
+	vt_features_add(features, g, "Skewness", m2 > 0 ? m3 / (m2 * sqrt(m2)) : 0);
+	vt_features_add(features, g, "Kurtosis", m2 > 0 ? m4 / (m2 * m2) : 0);
+	vt_features_add(features, g, "ExcessKurtosis", m2 > 0 ? m4 / (m2 * m2) - 3 : 0);
+	vt_features_add(features, g, "Variance", m2);
+	vt_features_add(features, g, "CoefficientOfVariation", mean != 0 ? sqrt(m2) / mean : NAN);
+	vt_features_add(features, g, "QuartileCoefficientOfDispersion",
 		q3 + q1 != 0 ? (q3 - q1) / (q3 + q1) : NAN);
 }
 
-int vt_roi_first_order(struct vt_features *f, const struct vt_roi *roi,
+int vt_roi_first_order(struct vt_features *features, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err)
 {
 	struct vt_levels l;
@@ -109,22 +110,22 @@ int vt_roi_first_order(struct vt_features *f, const struct vt_roi *roi,
 		return rc;
 	v = inside(roi);
 	vt_sort_doubles(v, roi->n);
-	add_statistics(f, v, roi->n, roi->spacing[0] * roi->spacing[1] * roi->spacing[2]);
+	add_statistics(features, v, roi->n, roi->spacing[0] * roi->spacing[1] * roi->spacing[2]);
 	for (size_t i = 1; i <= l.n; i++) {
 		double p = (double)l.count[i] / (double)roi->n;
 
 		entropy += vt_surprise(p);
 		uniformity += p * p;
 	}
-	vt_features_add(f, "firstorder", "Entropy", entropy);
-	vt_features_add(f, "firstorder", "Uniformity", uniformity);
-	vt_features_add(f, "shape", "CenterOfMassShift", vt_roi_mass_shift(roi));
+	vt_features_add(features, "firstorder", "Entropy", entropy);
+	vt_features_add(features, "firstorder", "Uniformity", uniformity);
+	vt_features_add(features, "shape", "CenterOfMassShift", vt_roi_mass_shift(roi));
 	free(v);
 	vt_levels_release(&l);
 	return 0;
 }
 
-int vt_roi_texture(struct vt_features *f, const struct vt_roi *roi,
+int vt_roi_texture(struct vt_features *features, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err)
 {
 	struct vt_levels l;
@@ -135,9 +136,9 @@ int vt_roi_texture(struct vt_features *f, const struct vt_roi *roi,
 	rc = vt_levels_make(&l, roi, opts, err);
 	if (rc)
 		return rc;
-	vt_roi_cooccurrence(f, &l, opts);
-	vt_roi_sizes(f, &l, opts);
-	vt_roi_tone(f, &l);
+	vt_roi_cooccurrence(features, &l, opts);
+	vt_roi_sizes(features, &l, opts);
+	vt_roi_tone(features, &l);
 	vt_levels_release(&l);
 	return 0;
 }

@@ -38,9 +38,10 @@ struct vt_features {
 		NULL, 0, 0                                                                         \
 	}
 
-void vt_features_release(struct vt_features *f);
+void vt_features_release(struct vt_features *features);
 /* The name is group and name joined by "_". */
-void vt_features_add(struct vt_features *f, const char *group, const char *name, double value);
+void vt_features_add(struct vt_features *features, const char *group, const char *name,
+	double value);
 
 /* A region's box with one empty voxel more on each side. */
 struct vt_roi {
@@ -73,12 +74,12 @@ struct vt_texture_opts {
 
 enum { VT_TEXTURE_LEVELS = 1024 }; /* more are refused: VT_EDATA says how many there would be */
 
-void vt_roi_shape(struct vt_features *f, const struct vt_roi *roi);
-int vt_roi_first_order(struct vt_features *f, const struct vt_roi *roi,
+void vt_roi_shape(struct vt_features *features, const struct vt_roi *roi);
+int vt_roi_first_order(struct vt_features *features, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err);
 /* Co-occurrence (glcm), run length (glrlm), size zone (glszm), dependence (gldm) and
  * neighborhood gray tone difference (ngtdm) matrices of the 26-neighborhood, distance 1. */
-int vt_roi_texture(struct vt_features *f, const struct vt_roi *roi,
+int vt_roi_texture(struct vt_features *features, const struct vt_roi *roi,
 	const struct vt_texture_opts *opts, struct vt_err *err);
 
 #endif

@@ -53,54 +53,54 @@ struct matrix {
 };
 
 /* Pairs (voxel, neighbor) of one step; count: [n, n]. */
-static void count_pairs(uint64_t *count, const struct vt_levels *l, ptrdiff_t step)
+static void count_pairs(uint64_t *count, const struct vt_levels *levels, ptrdiff_t step)
 {
-	size_t voxels = l->roi->dim[0] * l->roi->dim[1] * l->roi->dim[2];
+	size_t voxels = levels->roi->dim[0] * levels->roi->dim[1] * levels->roi->dim[2];
 	size_t border = (size_t)step; /* steps are positive: what lies before is inside the array */
 
 	for (size_t i = 0; i + border < voxels; i++) {
-		uint16_t a = l->at[i], b = l->at[i + border];
+		uint16_t a = levels->at[i], b = levels->at[i + border];
 
 		if (a && b)
-			count[(size_t)(a - 1) * l->n + (size_t)(b - 1)]++;
+			count[(size_t)(a - 1) * levels->n + (size_t)(b - 1)]++;
 	}
 }
 
-static void normalize(struct matrix *m, const uint64_t *count)
+static void normalize(struct matrix *matrix, const uint64_t *count)
 {
 	uint64_t total = 0;
 
-	for (size_t i = 0; i < m->n * m->n; i++)
+	for (size_t i = 0; i < matrix->n * matrix->n; i++)
 		total += count[i];
-	m->empty = !total;
-	for (size_t i = 0; i < m->n && total; i++)
-		for (size_t j = 0; j < m->n; j++) {
-			double p = (double)(count[i * m->n + j] + count[j * m->n + i]) /
+	matrix->empty = !total;
+	for (size_t i = 0; i < matrix->n && total; i++)
+		for (size_t j = 0; j < matrix->n; j++) {
+			double p = (double)(count[i * matrix->n + j] + count[j * matrix->n + i]) /
 				(2 * (double)total);
 
-			m->p[i * m->n + j] = p;
-			m->margin[i] += p;
-			m->sum[i + j + 2] += p;
-			m->difference[i > j ? i - j : j - i] += p;
+			matrix->p[i * matrix->n + j] = p;
+			matrix->margin[i] += p;
+			matrix->sum[i + j + 2] += p;
+			matrix->difference[i > j ? i - j : j - i] += p;
 		}
 }
 
 /* Second largest size of an eigenvalue of p[i, j] / sqrt(margin[i] margin[j]): the maximal
  * correlation coefficient.  Levels without neighbors here count as zeros. */
-static double maximal_correlation(const struct matrix *m, size_t n_levels)
+static double maximal_correlation(const struct matrix *matrix, size_t n_levels)
 {
-	size_t *row = vt_xmalloc(m->n * sizeof(*row)), k = 0;
+	size_t *row = vt_xmalloc(matrix->n * sizeof(*row)), k = 0;
 	double *a, *v, answer;
 
-	for (size_t i = 0; i < m->n; i++)
-		if (m->margin[i] > 0)
+	for (size_t i = 0; i < matrix->n; i++)
+		if (matrix->margin[i] > 0)
 			row[k++] = i;
 	a = vt_xmalloc(k * (k + 1) * sizeof(*a));
 	v = a + k * k;
 	for (size_t i = 0; i < k; i++)
 		for (size_t j = 0; j < k; j++)
-			a[i * k + j] = m->p[row[i] * m->n + row[j]] /
-				sqrt(m->margin[row[i]] * m->margin[row[j]]);
+			a[i * k + j] = matrix->p[row[i] * matrix->n + row[j]] /
+				sqrt(matrix->margin[row[i]] * matrix->margin[row[j]]);
 	vt_symmetric_eigenvalues(v, a, k);
 	if (n_levels < 2)
 		answer = 1;
@@ -111,17 +111,18 @@ static double maximal_correlation(const struct matrix *m, size_t n_levels)
 	return answer;
 }
 
-static void add_joint(struct matrix *m)
+static void add_joint(struct matrix *matrix)
 {
-	double *v = m->value, mean = 0, entropy1 = 0, entropy2 = 0, margin = 0;
+	double *v = matrix->value, mean = 0, entropy1 = 0, entropy2 = 0, margin = 0;
 
-	for (size_t i = 0; i < m->n; i++) {
-		mean += (double)(i + 1) * m->margin[i];
-		margin += vt_surprise(m->margin[i]);
+	for (size_t i = 0; i < matrix->n; i++) {
+		mean += (double)(i + 1) * matrix->margin[i];
+		margin += vt_surprise(matrix->margin[i]);
 	}
-	for (size_t i = 0; i < m->n; i++)
-		for (size_t j = 0; j < m->n; j++) {
-			double p = m->p[i * m->n + j], both = m->margin[i] * m->margin[j];
+	for (size_t i = 0; i < matrix->n; i++)
+		for (size_t j = 0; j < matrix->n; j++) {
+			double p = matrix->p[i * matrix->n + j],
+			       both = matrix->margin[i] * matrix->margin[j];
 			double a = (double)(i + 1), b = (double)(j + 1), c = a + b - 2 * mean;
 			double log2 = both > 0 ? vt_ln(both) / 0.69314718055994530942 : 0;
 
@@ -144,12 +145,12 @@ static void add_joint(struct matrix *m)
 	v[IMC2] = entropy2 > 0 ? sqrt(1 - vt_exp(-2 * entropy2)) : 0;
 }
 
-static void add_margins(struct matrix *m)
+static void add_margins(struct matrix *matrix)
 {
-	double *v = m->value, n = (double)m->n;
+	double *v = matrix->value, n = (double)matrix->n;
 
-	for (size_t k = 0; k < m->n; k++) {
-		double d = (double)k, p = m->difference[k];
+	for (size_t k = 0; k < matrix->n; k++) {
+		double d = (double)k, p = matrix->difference[k];
 
 		v[CONTRAST] += p * d * d;
 		v[DIFFERENCE_AVERAGE] += p * d;
@@ -160,14 +161,14 @@ static void add_margins(struct matrix *m)
 		v[IDMN] += p / (1 + d * d / (n * n));
 		v[INVERSE_VARIANCE] += k ? p / (d * d) : 0;
 	}
-	for (size_t k = 0; k < m->n; k++) {
+	for (size_t k = 0; k < matrix->n; k++) {
 		double d = (double)k - v[DIFFERENCE_AVERAGE];
 
-		v[DIFFERENCE_VARIANCE] += m->difference[k] * d * d;
+		v[DIFFERENCE_VARIANCE] += matrix->difference[k] * d * d;
 	}
-	for (size_t k = 2; k <= 2 * m->n; k++) {
-		v[SUM_AVERAGE] += (double)k * m->sum[k];
-		v[SUM_ENTROPY] += vt_surprise(m->sum[k]);
+	for (size_t k = 2; k <= 2 * matrix->n; k++) {
+		v[SUM_AVERAGE] += (double)k * matrix->sum[k];
+		v[SUM_ENTROPY] += vt_surprise(matrix->sum[k]);
 	}
 }
 
@@ -179,17 +180,17 @@ struct work {
 	struct matrix matrix[VT_DIRECTIONS];
 };
 
-static void describe(struct matrix *m, const uint64_t *count, size_t n, size_t n_levels)
+static void describe(struct matrix *matrix, const uint64_t *count, size_t n, size_t n_levels)
 {
 	double *room = vt_xcalloc(n * n + 4 * n + 2, sizeof(double));
 
-	*m = (struct matrix){ n, room, room + n * n, room + n * n + n, room + n * n + 3 * n + 1,
-		false, { 0 } };
-	normalize(m, count);
-	if (!m->empty) {
-		add_joint(m);
-		add_margins(m);
-		m->value[MCC] = maximal_correlation(m, n_levels);
+	*matrix = (struct matrix){ n, room, room + n * n, room + n * n + n,
+		room + n * n + 3 * n + 1, false, { 0 } };
+	normalize(matrix, count);
+	if (!matrix->empty) {
+		add_joint(matrix);
+		add_margins(matrix);
+		matrix->value[MCC] = maximal_correlation(matrix, n_levels);
 	}
 	free(room);
 }
@@ -205,18 +206,18 @@ static void one_direction(void *ctx, size_t i)
 }
 
 /* The sum of all directions in place of the first. */
-static void merge(struct work *w)
+static void merge(struct work *work)
 {
-	uint64_t *count = vt_xcalloc(w->l->n * w->l->n, sizeof(*count));
+	uint64_t *count = vt_xcalloc(work->l->n * work->l->n, sizeof(*count));
 
-	for (size_t i = 0; i < w->n_steps; i++)
-		count_pairs(count, w->l, w->step[i]);
-	describe(&w->matrix[0], count, w->l->n, w->n_levels);
-	w->n_steps = w->n_steps ? 1 : 0;
+	for (size_t i = 0; i < work->n_steps; i++)
+		count_pairs(count, work->l, work->step[i]);
+	describe(&work->matrix[0], count, work->l->n, work->n_levels);
+	work->n_steps = work->n_steps ? 1 : 0;
 	free(count);
 }
 
-void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *levels,
+void vt_roi_cooccurrence(struct vt_features *features, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts)
 {
 	struct work *w = vt_xcalloc(1, sizeof(*w));
@@ -238,7 +239,7 @@ void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *levels,
 				sum += w->matrix[i].value[k];
 				n++;
 			}
-		vt_features_add(f, "glcm", names[k], n ? sum / (double)n : NAN);
+		vt_features_add(features, "glcm", names[k], n ? sum / (double)n : NAN);
 	}
 	free(w);
 }

@@ -30,11 +30,11 @@ void vt_roi_surface(double *area, double *volume, const struct vt_roi *roi);
 /* mm between the center of the voxels and that of their intensities. */
 double vt_roi_mass_shift(const struct vt_roi *roi);
 
-void vt_roi_cooccurrence(struct vt_features *f, const struct vt_levels *levels,
+void vt_roi_cooccurrence(struct vt_features *features, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts);
-void vt_roi_sizes(struct vt_features *f, const struct vt_levels *levels,
+void vt_roi_sizes(struct vt_features *features, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts);
-void vt_roi_tone(struct vt_features *f, const struct vt_levels *l);
+void vt_roi_tone(struct vt_features *features, const struct vt_levels *levels);
 
 /* -p log2 p; 0 at 0. */
 double vt_surprise(double p);

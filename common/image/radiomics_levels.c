@@ -10,21 +10,22 @@
 #include "common/base/buf.h"
 #include "common/base/fmath.h"
 
-void vt_features_release(struct vt_features *f)
+void vt_features_release(struct vt_features *features)
 {
-	free(f->v);
-	*f = (struct vt_features)VT_FEATURES_INIT;
+	free(features->v);
+	*features = (struct vt_features)VT_FEATURES_INIT;
 }
 
-void vt_features_add(struct vt_features *f, const char *group, const char *name, double value)
+void vt_features_add(struct vt_features *features, const char *group, const char *name,
+	double value)
 {
 	struct vt_feature *at;
 
-	if (f->n == f->cap) {
-		f->cap = f->cap ? 2 * f->cap : 64;
-		f->v = vt_xrealloc(f->v, f->cap * sizeof(*f->v));
+	if (features->n == features->cap) {
+		features->cap = features->cap ? 2 * features->cap : 64;
+		features->v = vt_xrealloc(features->v, features->cap * sizeof(*features->v));
 	}
-	at = &f->v[f->n++];
+	at = &features->v[features->n++];
 	snprintf(at->name, sizeof(at->name), "%s_%s", group, name);
 	at->value = value;
 }
@@ -120,8 +121,8 @@ struct bins {
 	size_t n;
 };
 
-static int choose_bins(struct bins *b, const struct vt_roi *roi, const struct vt_texture_opts *o,
-	struct vt_err *err)
+static int choose_bins(struct bins *bins, const struct vt_roi *roi,
+	const struct vt_texture_opts *texture_opts, struct vt_err *err)
 {
 	size_t voxels = roi->dim[0] * roi->dim[1] * roi->dim[2];
 	double min = INFINITY, max = -INFINITY, n;
@@ -132,14 +133,15 @@ static int choose_bins(struct bins *b, const struct vt_roi *roi, const struct vt
 		min = roi->value[i] < min ? roi->value[i] : min;
 		max = roi->value[i] > max ? roi->value[i] : max;
 	}
-	if (o->bin_count > 0) {
-		*b = (struct bins){ min, (max - min) / o->bin_count, (size_t)o->bin_count };
-		n = o->bin_count;
+	if (texture_opts->bin_count > 0) {
+		*bins = (struct bins){ min, (max - min) / texture_opts->bin_count,
+			(size_t)texture_opts->bin_count };
+		n = texture_opts->bin_count;
 	} else {
-		double low = floor(min / o->bin_width) * o->bin_width;
+		double low = floor(min / texture_opts->bin_width) * texture_opts->bin_width;
 
-		n = floor((max - low) / o->bin_width) + 1;
-		*b = (struct bins){ low, o->bin_width, n < 1e9 ? (size_t)n + 1 : 0 };
+		n = floor((max - low) / texture_opts->bin_width) + 1;
+		*bins = (struct bins){ low, texture_opts->bin_width, n < 1e9 ? (size_t)n + 1 : 0 };
 	}
 	if (n > VT_TEXTURE_LEVELS)
 		return vt_err_set(err, VT_EDATA,
@@ -150,16 +152,16 @@ static int choose_bins(struct bins *b, const struct vt_roi *roi, const struct vt
 }
 
 /* The level whose half-open range holds x; division alone would round edges either way. */
-static size_t level_of(const struct bins *b, double x)
+static size_t level_of(const struct bins *bins, double x)
 {
-	double k = b->step > 0 ? floor((x - b->low) / b->step) : 0;
+	double k = bins->step > 0 ? floor((x - bins->low) / bins->step) : 0;
 	size_t level = k > 0 ? (size_t)k : 0;
 
-	while (level > 0 && x < b->low + (double)level * b->step)
+	while (level > 0 && x < bins->low + (double)level * bins->step)
 		level--;
-	while (level + 1 < b->n && x >= b->low + (double)(level + 1) * b->step)
+	while (level + 1 < bins->n && x >= bins->low + (double)(level + 1) * bins->step)
 		level++;
-	return (level < b->n ? level : b->n - 1) + 1;
+	return (level < bins->n ? level : bins->n - 1) + 1;
 }
 
 int vt_levels_make(struct vt_levels *out, const struct vt_roi *roi,

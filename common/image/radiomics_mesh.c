@@ -133,11 +133,11 @@ struct cells {
 		at[PATTERNS][3]; /* cells of a pattern, and the sum of their z, y, x */
 };
 
-static void count_cells(struct cells *c, const struct vt_roi *roi)
+static void count_cells(struct cells *cells, const struct vt_roi *roi)
 {
 	size_t ny = roi->dim[1], nx = roi->dim[2];
 
-	memset(c, 0, sizeof(*c));
+	memset(cells, 0, sizeof(*cells));
 	for (size_t z = 0; z + 1 < roi->dim[0]; z++)
 		for (size_t y = 0; y + 1 < ny; y++) {
 			const unsigned char *m = roi->mask + (z * ny + y) * nx;
@@ -152,10 +152,10 @@ static void count_cells(struct cells *c, const struct vt_roi *roi)
 				p = left | right;
 				if (!x || !p || p == PATTERNS - 1)
 					continue;
-				c->n[p]++;
-				c->at[p][0] += z;
-				c->at[p][1] += y;
-				c->at[p][2] += x - 1;
+				cells->n[p]++;
+				cells->at[p][0] += z;
+				cells->at[p][1] += y;
+				cells->at[p][2] += x - 1;
 			}
 		}
 }

@@ -27,32 +27,32 @@ struct rows {
 	int32_t *first, *last; /* [plane, row]; first > last: none */
 };
 
-static void begin_rows(struct rows *r, int across, const struct vt_roi *roi)
+static void begin_rows(struct rows *rows, int across, const struct vt_roi *roi)
 {
 	size_t n;
 
-	*r = (struct rows){ .across = across, .u = across ? 0 : 1, .v = across == 2 ? 1 : 2 };
-	r->n_planes = 2 * roi->dim[across];
-	r->n_rows = 2 * roi->dim[r->u];
-	n = r->n_planes * r->n_rows;
-	r->first = vt_xmalloc(2 * n * sizeof(*r->first));
-	r->last = r->first + n;
+	*rows = (struct rows){ .across = across, .u = across ? 0 : 1, .v = across == 2 ? 1 : 2 };
+	rows->n_planes = 2 * roi->dim[across];
+	rows->n_rows = 2 * roi->dim[rows->u];
+	n = rows->n_planes * rows->n_rows;
+	rows->first = vt_xmalloc(2 * n * sizeof(*rows->first));
+	rows->last = rows->first + n;
 	for (size_t i = 0; i < n; i++) {
-		r->first[i] = INT32_MAX;
-		r->last[i] = -1;
+		rows->first[i] = INT32_MAX;
+		rows->last[i] = -1;
 	}
 }
 
-static void add_vertex(struct rows *r, const int32_t at[3])
+static void add_vertex(struct rows *rows, const int32_t at[3])
 {
-	size_t i = (size_t)at[r->across] * r->n_rows + (size_t)at[r->u];
+	size_t i = (size_t)at[rows->across] * rows->n_rows + (size_t)at[rows->u];
 
-	r->first[i] = at[r->v] < r->first[i] ? at[r->v] : r->first[i];
-	r->last[i] = at[r->v] > r->last[i] ? at[r->v] : r->last[i];
+	rows->first[i] = at[rows->v] < rows->first[i] ? at[rows->v] : rows->first[i];
+	rows->last[i] = at[rows->v] > rows->last[i] ? at[rows->v] : rows->last[i];
 }
 
 /* A vertex lies between each two neighbors of which one is inside. */
-static void find_vertices(struct rows r[3], const struct vt_roi *roi)
+static void find_vertices(struct rows rows[3], const struct vt_roi *roi)
 {
 	const size_t stride[3] = { roi->dim[1] * roi->dim[2], roi->dim[2], 1 };
 	size_t at[3], i = 0;
@@ -69,49 +69,50 @@ static void find_vertices(struct rows r[3], const struct vt_roi *roi)
 						continue;
 					v[a]++;
 					for (int k = 0; k < 3; k++)
-						add_vertex(&r[k], v);
+						add_vertex(&rows[k], v);
 				}
 }
 
 /* > 0: c lies left of the way from a to b in the plane of axes u and v. */
 static int64_t turn(const struct vertex *a, const struct vertex *b, const struct vertex *c,
-	const struct rows *r)
+	const struct rows *rows)
 {
-	int64_t bu = b->at[r->u] - a->at[r->u], bv = b->at[r->v] - a->at[r->v],
-		cu = c->at[r->u] - a->at[r->u], cv = c->at[r->v] - a->at[r->v];
+	int64_t bu = b->at[rows->u] - a->at[rows->u], bv = b->at[rows->v] - a->at[rows->v],
+		cu = c->at[rows->u] - a->at[rows->u], cv = c->at[rows->v] - a->at[rows->v];
 
 	return bu * cv - bv * cu;
 }
 
-static size_t push(struct vertex *hull, size_t n, size_t from, const struct vertex *v,
-	const struct rows *r)
+static size_t push(struct vertex *hull, size_t n, size_t from, const struct vertex *vertex,
+	const struct rows *rows)
 {
-	while (n >= from + 2 && turn(&hull[n - 2], &hull[n - 1], v, r) <= 0)
+	while (n >= from + 2 && turn(&hull[n - 2], &hull[n - 1], vertex, rows) <= 0)
 		n--;
-	hull[n] = *v;
+	hull[n] = *vertex;
 	return n + 1;
 }
 
 /* Corners of a plane's convex hull (Andrew's monotone chain); hull has room for 4 rows + 2. */
-static size_t plane_hull(struct vertex *hull, const struct rows *r, size_t plane)
+static size_t plane_hull(struct vertex *hull, const struct rows *rows, size_t plane)
 {
-	const int32_t *first = r->first + plane * r->n_rows, *last = r->last + plane * r->n_rows;
+	const int32_t *first = rows->first + plane * rows->n_rows,
+		      *last = rows->last + plane * rows->n_rows;
 	struct vertex v;
 	size_t n = 0, from;
 
-	v.at[r->across] = (int32_t)plane;
-	for (size_t row = 0; row < r->n_rows; row++)
+	v.at[rows->across] = (int32_t)plane;
+	for (size_t row = 0; row < rows->n_rows; row++)
 		for (int end = 0; end < 2 && first[row] <= last[row]; end++) {
-			v.at[r->u] = (int32_t)row;
-			v.at[r->v] = end ? last[row] : first[row];
-			n = push(hull, n, 0, &v, r);
+			v.at[rows->u] = (int32_t)row;
+			v.at[rows->v] = end ? last[row] : first[row];
+			n = push(hull, n, 0, &v, rows);
 		}
 	from = n ? n - 1 : 0;
-	for (size_t row = r->n_rows; row-- > 0;)
+	for (size_t row = rows->n_rows; row-- > 0;)
 		for (int end = 0; end < 2 && first[row] <= last[row]; end++) {
-			v.at[r->u] = (int32_t)row;
-			v.at[r->v] = end ? first[row] : last[row];
-			n = push(hull, n, from, &v, r);
+			v.at[rows->u] = (int32_t)row;
+			v.at[rows->v] = end ? first[row] : last[row];
+			n = push(hull, n, from, &v, rows);
 		}
 	return n;
 }
@@ -128,13 +129,13 @@ static double squared(const struct vertex *a, const struct vertex *b, const doub
 	return sum;
 }
 
-static double largest(const struct vertex *v, size_t n, const double spacing[3])
+static double largest(const struct vertex *vertex, size_t n, const double spacing[3])
 {
 	double most = 0;
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++)
-			most = fmax(most, squared(&v[i], &v[j], spacing));
+			most = fmax(most, squared(&vertex[i], &vertex[j], spacing));
 	return most;
 }
 
@@ -152,7 +153,7 @@ static int farther(const void *a, const void *b)
 
 /* As largest(), for many: two vertices are no farther apart than their distances from a center
  * together. */
-static double largest_of_many(const struct vertex *v, size_t n, const struct vt_roi *roi)
+static double largest_of_many(const struct vertex *vertex, size_t n, const struct vt_roi *roi)
 {
 	const struct vertex center = { { (int32_t)roi->dim[0], (int32_t)roi->dim[1],
 		(int32_t)roi->dim[2] } };
@@ -160,7 +161,8 @@ static double largest_of_many(const struct vertex *v, size_t n, const struct vt_
 	double most = 0;
 
 	for (size_t i = 0; i < n; i++)
-		ray[i] = (struct ray){ sqrt(squared(&v[i], &center, roi->spacing)), v[i] };
+		ray[i] =
+			(struct ray){ sqrt(squared(&vertex[i], &center, roi->spacing)), vertex[i] };
 	qsort(ray, n, sizeof(*ray), farther);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n; j++) {
@@ -254,7 +256,7 @@ static void covariance(double out[9], const struct vt_roi *roi, const double mea
 		out[a] /= (double)roi->n;
 }
 
-static void add_axes(struct vt_features *f, const struct vt_roi *roi)
+static void add_axes(struct vt_features *features, const struct vt_roi *roi)
 {
 	double mean[3], c[9], v[3];
 
@@ -263,11 +265,11 @@ static void add_axes(struct vt_features *f, const struct vt_roi *roi)
 	vt_symmetric_eigenvalues(v, c, 3);
 	for (int a = 0; a < 3; a++)
 		v[a] = v[a] > 0 ? v[a] : 0;
-	vt_features_add(f, "shape", "MajorAxisLength", 4 * sqrt(v[2]));
-	vt_features_add(f, "shape", "MinorAxisLength", 4 * sqrt(v[1]));
-	vt_features_add(f, "shape", "LeastAxisLength", 4 * sqrt(v[0]));
-	vt_features_add(f, "shape", "Elongation", v[2] > 0 ? sqrt(v[1] / v[2]) : NAN);
-	vt_features_add(f, "shape", "Flatness", v[2] > 0 ? sqrt(v[0] / v[2]) : NAN);
+	vt_features_add(features, "shape", "MajorAxisLength", 4 * sqrt(v[2]));
+	vt_features_add(features, "shape", "MinorAxisLength", 4 * sqrt(v[1]));
+	vt_features_add(features, "shape", "LeastAxisLength", 4 * sqrt(v[0]));
+	vt_features_add(features, "shape", "Elongation", v[2] > 0 ? sqrt(v[1] / v[2]) : NAN);
+	vt_features_add(features, "shape", "Flatness", v[2] > 0 ? sqrt(v[0] / v[2]) : NAN);
 }
 
 double vt_roi_mass_shift(const struct vt_roi *roi)
@@ -281,30 +283,31 @@ double vt_roi_mass_shift(const struct vt_roi *roi)
 	return isfinite(shift) ? sqrt(shift) : NAN;
 }
 
-void vt_roi_shape(struct vt_features *f, const struct vt_roi *roi)
+void vt_roi_shape(struct vt_features *features, const struct vt_roi *roi)
 {
 	const double pi = 3.14159265358979323846,
 		     voxel = roi->spacing[0] * roi->spacing[1] * roi->spacing[2];
 	double area, volume, d[4], ball;
 	static const char g[] = "shape";
 
-	vt_features_add(f, g, "VoxelVolume", roi->n ? (double)roi->n * voxel : 0);
+	vt_features_add(features, g, "VoxelVolume", roi->n ? (double)roi->n * voxel : 0);
 	if (!roi->n)
 		return;
 	vt_roi_surface(&area, &volume, roi);
 	diameters(d, roi);
 	ball = vt_pow(36 * pi * volume * volume, 1.0 / 3); /* surface of a ball of this volume */
-	vt_features_add(f, g, "MeshVolume", volume);
-	vt_features_add(f, g, "SurfaceArea", area);
-	vt_features_add(f, g, "SurfaceVolumeRatio", area / volume);
-	vt_features_add(f, g, "Sphericity", ball / area);
-	vt_features_add(f, g, "SphericalDisproportion", area / ball);
-	vt_features_add(f, g, "Asphericity", area / ball - 1);
-	vt_features_add(f, g, "Compactness1", volume / (area * sqrt(area) * sqrt(pi)));
-	vt_features_add(f, g, "Compactness2", 36 * pi * volume * volume / (area * area * area));
-	vt_features_add(f, g, "Maximum3DDiameter", d[3]);
-	vt_features_add(f, g, "Maximum2DDiameterSlice", d[0]);
-	vt_features_add(f, g, "Maximum2DDiameterColumn", d[1]);
-	vt_features_add(f, g, "Maximum2DDiameterRow", d[2]);
-	add_axes(f, roi);
+	vt_features_add(features, g, "MeshVolume", volume);
+	vt_features_add(features, g, "SurfaceArea", area);
+	vt_features_add(features, g, "SurfaceVolumeRatio", area / volume);
+	vt_features_add(features, g, "Sphericity", ball / area);
+	vt_features_add(features, g, "SphericalDisproportion", area / ball);
+	vt_features_add(features, g, "Asphericity", area / ball - 1);
+	vt_features_add(features, g, "Compactness1", volume / (area * sqrt(area) * sqrt(pi)));
+	vt_features_add(features, g, "Compactness2",
+		36 * pi * volume * volume / (area * area * area));
+	vt_features_add(features, g, "Maximum3DDiameter", d[3]);
+	vt_features_add(features, g, "Maximum2DDiameterSlice", d[0]);
+	vt_features_add(features, g, "Maximum2DDiameterColumn", d[1]);
+	vt_features_add(features, g, "Maximum2DDiameterRow", d[2]);
+	add_axes(features, roi);
 }

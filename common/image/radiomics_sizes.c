@@ -63,13 +63,13 @@ static const char *const dependence_names[N_FEATURES] = { "SmallDependenceEmphas
 	"DependenceNonUniformityNormalized", NULL, "GrayLevelVariance", "DependenceVariance",
 	"DependenceEntropy", "DependenceEnergy" };
 
-static void add_cell(struct cells *c, size_t level, size_t size, uint64_t count)
+static void add_cell(struct cells *cells, size_t level, size_t size, uint64_t count)
 {
-	if (c->n == c->cap) {
-		c->cap = c->cap ? 2 * c->cap : 256;
-		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
+	if (cells->n == cells->cap) {
+		cells->cap = cells->cap ? 2 * cells->cap : 256;
+		cells->v = vt_xrealloc(cells->v, cells->cap * sizeof(*cells->v));
 	}
-	c->v[c->n++] = (struct cell){ (uint32_t)size, (uint32_t)level, count };
+	cells->v[cells->n++] = (struct cell){ (uint32_t)size, (uint32_t)level, count };
 }
 
 static int by_size_and_level(const void *a, const void *b)
@@ -82,26 +82,27 @@ static int by_size_and_level(const void *a, const void *b)
 }
 
 /* Sorts by size and level, and makes one of equals. */
-static void settle(struct cells *c)
+static void settle(struct cells *cells)
 {
 	size_t n = 0;
 
-	qsort(c->v, c->n, sizeof(*c->v), by_size_and_level);
-	for (size_t i = 0; i < c->n; i++) {
-		if (n && c->v[n - 1].size == c->v[i].size && c->v[n - 1].level == c->v[i].level)
-			c->v[n - 1].count += c->v[i].count;
+	qsort(cells->v, cells->n, sizeof(*cells->v), by_size_and_level);
+	for (size_t i = 0; i < cells->n; i++) {
+		if (n && cells->v[n - 1].size == cells->v[i].size &&
+			cells->v[n - 1].level == cells->v[i].level)
+			cells->v[n - 1].count += cells->v[i].count;
 		else
-			c->v[n++] = c->v[i];
+			cells->v[n++] = cells->v[i];
 	}
-	c->n = n;
+	cells->n = n;
 }
 
 /* --- formulas ------------------------------------------------------------ */
-
-static void add_emphasis(double v[N_FEATURES], const struct cells *c, double total)
+static void add_emphasis(double v[N_FEATURES], const struct cells *cells, double total)
 {
-	for (size_t k = 0; k < c->n; k++) {
-		double i = c->v[k].level, j = c->v[k].size, p = (double)c->v[k].count / total;
+	for (size_t k = 0; k < cells->n; k++) {
+		double i = cells->v[k].level, j = cells->v[k].size,
+		       p = (double)cells->v[k].count / total;
 
 		v[SMALL] += p / (j * j);
 		v[LARGE] += p * (j * j);
@@ -130,28 +131,29 @@ static void add_margin(double *squares, double *variance, const double *count, c
 		*variance += count[k] / total * (at[k] - mean) * (at[k] - mean);
 }
 
-/* c settled and not empty. */
-static void describe(double v[N_FEATURES], const struct cells *c, size_t n_levels)
+/* cells settled and not empty. */
+static void describe(double v[N_FEATURES], const struct cells *cells, size_t n_levels)
 {
-	double *room = vt_xcalloc(2 * (c->n + n_levels + 1), sizeof(double)), total = 0, voxels = 0;
+	double *room = vt_xcalloc(2 * (cells->n + n_levels + 1), sizeof(double)), total = 0,
+	       voxels = 0;
 	double *level = room, *value = room + n_levels + 1, *size = value + n_levels + 1,
-	       *length = size + c->n, level_squares = 0, size_squares = 0;
+	       *length = size + cells->n, level_squares = 0, size_squares = 0;
 	size_t n_sizes = 0;
 
 	memset(v, 0, N_FEATURES * sizeof(*v));
 	for (size_t i = 0; i <= n_levels; i++)
 		value[i] = (double)i;
-	for (size_t k = 0; k < c->n; k++) {
-		double count = (double)c->v[k].count;
+	for (size_t k = 0; k < cells->n; k++) {
+		double count = (double)cells->v[k].count;
 
-		if (!k || c->v[k].size != c->v[k - 1].size)
-			length[n_sizes++] = c->v[k].size;
+		if (!k || cells->v[k].size != cells->v[k - 1].size)
+			length[n_sizes++] = cells->v[k].size;
 		size[n_sizes - 1] += count;
-		level[c->v[k].level] += count;
+		level[cells->v[k].level] += count;
 		total += count;
-		voxels += count * c->v[k].size;
+		voxels += count * cells->v[k].size;
 	}
-	add_emphasis(v, c, total);
+	add_emphasis(v, cells, total);
 	add_margin(&level_squares, &v[LEVEL_VARIANCE], level, value, n_levels + 1, total);
 	add_margin(&size_squares, &v[SIZE_VARIANCE], size, length, n_sizes, total);
 	v[LEVEL_NONUNIFORM] = level_squares / total;
@@ -162,41 +164,42 @@ static void describe(double v[N_FEATURES], const struct cells *c, size_t n_level
 	free(room);
 }
 
-static void add_all(struct vt_features *f, const char *group, const char *const *names,
+static void add_all(struct vt_features *features, const char *group, const char *const *names,
 	const double v[N_FEATURES])
 {
 	for (int k = 0; k < N_FEATURES; k++)
 		if (names[k])
-			vt_features_add(f, group, names[k], v[k]);
+			vt_features_add(features, group, names[k], v[k]);
 }
 
 /* --- runs ---------------------------------------------------------------- */
 
 /* Runs along one step, each counted where it begins; count: [n, longest + 1]. */
-static void count_runs(uint64_t *count, size_t longest, const struct vt_levels *l, ptrdiff_t step)
+static void count_runs(uint64_t *count, size_t longest, const struct vt_levels *levels,
+	ptrdiff_t step)
 {
-	const struct vt_roi *roi = l->roi;
+	const struct vt_roi *roi = levels->roi;
 	size_t voxels = roi->dim[0] * roi->dim[1] * roi->dim[2], back = (size_t)step;
 
 	for (size_t i = 0; i < voxels; i++) {
-		uint16_t level = l->at[i];
+		uint16_t level = levels->at[i];
 		size_t length = 1, at = i;
 
-		if (!level || l->at[i - back] == level)
+		if (!level || levels->at[i - back] == level)
 			continue;
-		while (l->at[at += back] == level)
+		while (levels->at[at += back] == level)
 			length++;
 		count[(size_t)(level - 1) * (longest + 1) + length]++;
 	}
 }
 
-static void cells_of(struct cells *c, const uint64_t *count, size_t n_levels, size_t longest)
+static void cells_of(struct cells *cells, const uint64_t *count, size_t n_levels, size_t longest)
 {
 	for (size_t i = 0; i < n_levels; i++)
 		for (size_t j = 1; j <= longest; j++)
 			if (count[i * (longest + 1) + j])
-				add_cell(c, i + 1, j, count[i * (longest + 1) + j]);
-	settle(c);
+				add_cell(cells, i + 1, j, count[i * (longest + 1) + j]);
+	settle(cells);
 }
 
 struct runs {
@@ -206,12 +209,12 @@ struct runs {
 	double value[VT_DIRECTIONS][N_FEATURES];
 };
 
-static void describe_runs(double v[N_FEATURES], const uint64_t *count, const struct runs *r)
+static void describe_runs(double v[N_FEATURES], const uint64_t *count, const struct runs *runs)
 {
 	struct cells c = { NULL, 0, 0 };
 
-	cells_of(&c, count, r->l->n, r->longest);
-	describe(v, &c, r->l->n);
+	cells_of(&c, count, runs->l->n, runs->longest);
+	describe(v, &c, runs->l->n);
 	free(c.v);
 }
 
@@ -225,27 +228,27 @@ static void one_direction(void *ctx, size_t i)
 	free(count);
 }
 
-static void merge(struct runs *r)
+static void merge(struct runs *runs)
 {
-	uint64_t *count = vt_xcalloc(r->l->n * (r->longest + 1), sizeof(*count));
+	uint64_t *count = vt_xcalloc(runs->l->n * (runs->longest + 1), sizeof(*count));
 
-	for (size_t i = 0; i < r->n_steps; i++)
-		count_runs(count, r->longest, r->l, r->step[i]);
-	describe_runs(r->value[0], count, r);
-	r->n_steps = 1;
+	for (size_t i = 0; i < runs->n_steps; i++)
+		count_runs(count, runs->longest, runs->l, runs->step[i]);
+	describe_runs(runs->value[0], count, runs);
+	runs->n_steps = 1;
 	free(count);
 }
 
-static void add_runs(struct vt_features *f, const struct vt_levels *l,
+static void add_runs(struct vt_features *features, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts)
 {
 	struct runs *r = vt_xcalloc(1, sizeof(*r));
 	double mean[N_FEATURES];
 
-	r->l = l;
-	r->n_steps = vt_level_steps(r->step, l->roi);
+	r->l = levels;
+	r->n_steps = vt_level_steps(r->step, levels->roi);
 	for (int a = 0; a < 3; a++)
-		r->longest = l->roi->dim[a] > r->longest ? l->roi->dim[a] : r->longest;
+		r->longest = levels->roi->dim[a] > r->longest ? levels->roi->dim[a] : r->longest;
 	if (r->n_steps && opts->merge == VT_TEXTURE_MERGE)
 		merge(r);
 	else
@@ -255,14 +258,14 @@ static void add_runs(struct vt_features *f, const struct vt_levels *l,
 		for (size_t i = 0; i < r->n_steps; i++)
 			mean[k] += r->value[i][k] / (double)r->n_steps;
 	}
-	add_all(f, "glrlm", run_names, mean);
+	add_all(features, "glrlm", run_names, mean);
 	free(r);
 }
 
 /* --- zones --------------------------------------------------------------- */
 
 /* Voxels joined with voxel i by neighbors of its level; each is marked as seen. */
-static size_t flood(unsigned char *seen, size_t *stack, const struct vt_levels *l,
+static size_t flood(unsigned char *seen, size_t *stack, const struct vt_levels *levels,
 	const ptrdiff_t *step, size_t n_steps, size_t i)
 {
 	size_t top = 0, n = 0;
@@ -277,7 +280,7 @@ static size_t flood(unsigned char *seen, size_t *stack, const struct vt_levels *
 			ptrdiff_t d = s < n_steps ? step[s] : -step[s - n_steps];
 			size_t to = (size_t)((ptrdiff_t)at + d);
 
-			if (l->at[to] != l->at[i] || seen[to])
+			if (levels->at[to] != levels->at[i] || seen[to])
 				continue;
 			seen[to] = 1;
 			stack[top++] = to;
@@ -286,9 +289,9 @@ static size_t flood(unsigned char *seen, size_t *stack, const struct vt_levels *
 	return n;
 }
 
-static void add_zones(struct vt_features *f, const struct vt_levels *l)
+static void add_zones(struct vt_features *features, const struct vt_levels *levels)
 {
-	const struct vt_roi *roi = l->roi;
+	const struct vt_roi *roi = levels->roi;
 	size_t voxels = roi->dim[0] * roi->dim[1] * roi->dim[2];
 	unsigned char *seen = vt_xcalloc(voxels, 1);
 	size_t *stack = vt_xmalloc(roi->n * sizeof(*stack));
@@ -298,24 +301,24 @@ static void add_zones(struct vt_features *f, const struct vt_levels *l)
 	double v[N_FEATURES];
 
 	for (size_t i = 0; i < voxels; i++)
-		if (l->at[i] && !seen[i])
-			add_cell(&c, l->at[i], flood(seen, stack, l, step, n_steps, i), 1);
+		if (levels->at[i] && !seen[i])
+			add_cell(&c, levels->at[i], flood(seen, stack, levels, step, n_steps, i),
+				1);
 	settle(&c);
-	describe(v, &c, l->n);
-	add_all(f, "glszm", zone_names, v);
+	describe(v, &c, levels->n);
+	add_all(features, "glszm", zone_names, v);
 	free(c.v);
 	free(stack);
 	free(seen);
 }
 
 /* --- dependence ---------------------------------------------------------- */
-
-static void add_dependence(struct vt_features *f, const struct vt_levels *l, int alpha)
+static void add_dependence(struct vt_features *features, const struct vt_levels *levels, int alpha)
 {
 	enum { MOST = 2 * VT_DIRECTIONS + 1 };
-	const struct vt_roi *roi = l->roi;
+	const struct vt_roi *roi = levels->roi;
 	size_t voxels = roi->dim[0] * roi->dim[1] * roi->dim[2];
-	uint64_t *count = vt_xcalloc(l->n * (MOST + 1), sizeof(*count));
+	uint64_t *count = vt_xcalloc(levels->n * (MOST + 1), sizeof(*count));
 	ptrdiff_t step[VT_DIRECTIONS];
 	size_t n_steps = vt_level_steps(step, roi);
 	struct cells c = { NULL, 0, 0 };
@@ -324,27 +327,27 @@ static void add_dependence(struct vt_features *f, const struct vt_levels *l, int
 	for (size_t i = 0; i < voxels; i++) {
 		size_t size = 1;
 
-		if (!l->at[i])
+		if (!levels->at[i])
 			continue;
 		for (size_t s = 0; s < n_steps; s++)
 			for (int side = -1; side < 2; side += 2) {
-				uint16_t there = l->at[(ptrdiff_t)i + side * step[s]];
+				uint16_t there = levels->at[(ptrdiff_t)i + side * step[s]];
 
-				size += there && abs(there - l->at[i]) <= alpha;
+				size += there && abs(there - levels->at[i]) <= alpha;
 			}
-		count[(size_t)(l->at[i] - 1) * (MOST + 1) + size]++;
+		count[(size_t)(levels->at[i] - 1) * (MOST + 1) + size]++;
 	}
-	cells_of(&c, count, l->n, MOST);
-	describe(v, &c, l->n);
-	add_all(f, "gldm", dependence_names, v);
+	cells_of(&c, count, levels->n, MOST);
+	describe(v, &c, levels->n);
+	add_all(features, "gldm", dependence_names, v);
 	free(c.v);
 	free(count);
 }
 
-void vt_roi_sizes(struct vt_features *f, const struct vt_levels *levels,
+void vt_roi_sizes(struct vt_features *features, const struct vt_levels *levels,
 	const struct vt_texture_opts *opts)
 {
-	add_runs(f, levels, opts);
-	add_zones(f, levels);
-	add_dependence(f, levels, opts->alpha);
+	add_runs(features, levels, opts);
+	add_zones(features, levels);
+	add_dependence(features, levels, opts->alpha);
 }

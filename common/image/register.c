@@ -27,19 +27,19 @@ struct match {
 
 /* The volume on cubes of `mm` (coarser axes stay), intensities scaled so that 1 % .. 99 % span
  * the bins. */
-static int image_make(struct image *out, const float *x, const struct vt_geometry *g, double mm,
-	struct vt_err *err)
+static int image_make(struct image *out, const float *x, const struct vt_geometry *geometry,
+	double mm, struct vt_err *err)
 {
 	static const double q[2] = { 1, 99 };
 	double spacing[3], p[2];
 	for (int a = 0; a < 3; a++)
-		spacing[a] = fmax(mm, g->spacing[a]);
-	vt_geometry_respaced(&out->grid, g, spacing);
+		spacing[a] = fmax(mm, geometry->spacing[a]);
+	vt_geometry_respaced(&out->grid, geometry, spacing);
 	size_t n = vt_geometry_count(&out->grid);
 	out->x = malloc(n * sizeof(float) + 4);
 	if (!out->x)
 		return vt_err_nomem(err, n * sizeof(float));
-	if (vt_resize(out->x, out->grid.dim, x, g->dim, err) ||
+	if (vt_resize(out->x, out->grid.dim, x, geometry->dim, err) ||
 		vt_percentiles(p, q, 2, out->x, NULL, n, err))
 		return err->code;
 	double scale = p[1] > p[0] ? (BINS - 1) / (p[1] - p[0]) : 0;
@@ -50,8 +50,8 @@ static int image_make(struct image *out, const float *x, const struct vt_geometr
 
 /* Affine of the moving grid after turning by r (radians, about x, y, z in this order) and
  * shifting by t. */
-static void moved_affine(double out[3][4], const struct vt_geometry *g, const double center[3],
-	const double p[6])
+static void moved_affine(double out[3][4], const struct vt_geometry *geometry,
+	const double center[3], const double p[6])
 {
 	double c[3], s[3], r[3][3];
 	for (int a = 0; a < 3; a++) {
@@ -68,27 +68,29 @@ static void moved_affine(double out[3][4], const struct vt_geometry *g, const do
 		for (int j = 0; j < 4; j++) {
 			out[i][j] = 0;
 			for (int k = 0; k < 3; k++)
-				out[i][j] += r[i][k] * (g->affine[k][j] - (j == 3 ? center[k] : 0));
+				out[i][j] += r[i][k] *
+					(geometry->affine[k][j] - (j == 3 ? center[k] : 0));
 			if (j == 3)
 				out[i][j] += center[i] + p[3 + i];
 		}
 }
 
-static double moving_value(const struct image *m, const double p[3], bool *inside)
+static double moving_value(const struct image *image, const double p[3], bool *inside)
 {
-	size_t lo[3], step[3] = { 1, m->grid.dim[0], m->grid.dim[0] * m->grid.dim[1] };
+	size_t lo[3], step[3] = { 1, image->grid.dim[0], image->grid.dim[0] * image->grid.dim[1] };
 	double w[3], sum = 0;
 	for (int a = 0; a < 3; a++) {
-		if (!(p[a] >= 0 && p[a] <= (double)(m->grid.dim[a] - 1))) {
+		if (!(p[a] >= 0 && p[a] <= (double)(image->grid.dim[a] - 1))) {
 			*inside = false;
 			return 0;
 		}
 		lo[a] = (size_t)p[a];
 		w[a] = p[a] - (double)lo[a];
-		if (lo[a] + 1 >= m->grid.dim[a])
+		if (lo[a] + 1 >= image->grid.dim[a])
 			step[a] = 0;
 	}
-	const float *x = m->x + (lo[2] * m->grid.dim[1] + lo[1]) * m->grid.dim[0] + lo[0];
+	const float *x =
+		image->x + (lo[2] * image->grid.dim[1] + lo[1]) * image->grid.dim[0] + lo[0];
 	for (int c = 0; c < 8; c++)
 		sum += (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
 			(c & 4 ? w[2] : 1 - w[2]) *
@@ -140,26 +142,26 @@ static double entropy(const double *count, size_t n, double total)
 }
 
 /* (H(a) + H(b)) / H(a, b); 0 if the boxes hardly overlap. */
-static double measure(struct match *m, const double p[6], double least)
+static double measure(struct match *match, const double p[6], double least)
 {
 	double joint[BINS * BINS] = { 0 }, a[BINS] = { 0 }, b[BINS] = { 0 }, total = 0,
 			    affine[3][4], inv[3][4];
 	struct vt_err ignored = VT_ERR_INIT;
-	struct vt_geometry moved = m->moving.grid;
-	moved_affine(affine, &m->moving.grid, m->center, p);
+	struct vt_geometry moved = match->moving.grid;
+	moved_affine(affine, &match->moving.grid, match->center, p);
 	memcpy(moved.affine, affine, sizeof(affine));
 	if (vt_geometry_invert(&moved, inv, &ignored))
 		return 0;
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++) {
-			const double(*f)[4] = (const double(*)[4])m->fixed.grid.affine;
-			m->map[i][j] = inv[i][0] * f[0][j] + inv[i][1] * f[1][j] +
+			const double(*f)[4] = (const double(*)[4])match->fixed.grid.affine;
+			match->map[i][j] = inv[i][0] * f[0][j] + inv[i][1] * f[1][j] +
 				inv[i][2] * f[2][j] + (j == 3 ? inv[i][3] : 0);
 		}
-	vt_parallel_for(PARTS, count_part, m);
+	vt_parallel_for(PARTS, count_part, match);
 	for (size_t part = 0; part < PARTS; part++)
 		for (size_t i = 0; i < BINS * BINS; i++)
-			joint[i] += m->count[part][i];
+			joint[i] += match->count[part][i];
 	for (size_t i = 0; i < BINS * BINS; i++) {
 		a[i / BINS] += joint[i];
 		b[i % BINS] += joint[i];
@@ -172,13 +174,13 @@ static double measure(struct match *m, const double p[6], double least)
 }
 
 /* Each parameter up and down from p; what helps is kept.  Returns the best measure. */
-static double explore(struct match *m, double p[6], double best, double turn, double shift,
+static double explore(struct match *match, double p[6], double best, double turn, double shift,
 	double least)
 {
 	for (int i = 0; i < 12; i++) {
 		double old = p[i / 2];
 		p[i / 2] += (i & 1 ? -1 : 1) * (i / 2 < 3 ? turn : shift);
-		double v = measure(m, p, least);
+		double v = measure(match, p, least);
 		if (v > best)
 			best = v;
 		else
@@ -189,13 +191,14 @@ static double explore(struct match *m, double p[6], double best, double turn, do
 
 /* Hooke and Jeeves: explore, then try the same move again from there; the step halves when
  * nothing helps. */
-static double search(struct match *m, double p[6], double turn, double shift, double finest)
+static double search(struct match *match, double p[6], double turn, double shift, double finest)
 {
-	double least = 0.1 * (double)vt_geometry_count(&m->fixed.grid), best = measure(m, p, least);
+	double least = 0.1 * (double)vt_geometry_count(&match->fixed.grid),
+	       best = measure(match, p, least);
 	while (shift > finest) {
 		double q[6], before = best;
 		memcpy(q, p, sizeof(q));
-		best = explore(m, p, best, turn, shift, least);
+		best = explore(match, p, best, turn, shift, least);
 		if (best <= before) {
 			turn /= 2;
 			shift /= 2;
@@ -204,7 +207,7 @@ static double search(struct match *m, double p[6], double turn, double shift, do
 		double ahead[6];
 		for (int i = 0; i < 6; i++)
 			ahead[i] = 2 * p[i] - q[i];
-		double v = explore(m, ahead, measure(m, ahead, least), turn, shift, least);
+		double v = explore(match, ahead, measure(match, ahead, least), turn, shift, least);
 		if (v > best) {
 			best = v;
 			memcpy(p, ahead, sizeof(ahead));

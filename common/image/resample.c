@@ -226,14 +226,14 @@ int vt_labels_to_native(unsigned char *native, const struct vt_placement *placem
 
 /* --- grids --------------------------------------------------------------- */
 
-/* Affine with columns `column`, whose box center is that of g. */
-static void center_on(struct vt_geometry *out, const struct vt_geometry *g, const size_t dim[3],
-	const double column[3][3])
+/* Affine with columns `column`, whose box center is that of geometry. */
+static void center_on(struct vt_geometry *out, const struct vt_geometry *geometry,
+	const size_t dim[3], const double column[3][3])
 {
 	double affine[3][4],
-		middle[3] = { ((double)g->dim[0] - 1) / 2, ((double)g->dim[1] - 1) / 2,
-			((double)g->dim[2] - 1) / 2 };
-	vt_geometry_to_mm(g, middle, middle);
+		middle[3] = { ((double)geometry->dim[0] - 1) / 2,
+			((double)geometry->dim[1] - 1) / 2, ((double)geometry->dim[2] - 1) / 2 };
+	vt_geometry_to_mm(geometry, middle, middle);
 	for (int i = 0; i < 3; i++) {
 		affine[i][3] = middle[i];
 		for (int j = 0; j < 3; j++) {
@@ -241,7 +241,7 @@ static void center_on(struct vt_geometry *out, const struct vt_geometry *g, cons
 			affine[i][3] -= column[i][j] * ((double)dim[j] - 1) / 2;
 		}
 	}
-	*out = *g;
+	*out = *geometry;
 	memcpy(out->dim, dim, sizeof(out->dim));
 	vt_geometry_set_affine(out, (const double(*)[4])affine);
 }

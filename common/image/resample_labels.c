@@ -69,33 +69,34 @@ struct work {
 	struct candidates *slice; /* one a slice of the box */
 };
 
-static void add_candidate(struct candidates *c, struct candidate one)
+static void add_candidate(struct candidates *candidates, struct candidate one)
 {
-	if (c->n == c->cap) {
-		c->cap = c->cap ? 2 * c->cap : 256;
-		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
+	if (candidates->n == candidates->cap) {
+		candidates->cap = candidates->cap ? 2 * candidates->cap : 256;
+		candidates->v =
+			vt_xrealloc(candidates->v, candidates->cap * sizeof(*candidates->v));
 	}
-	c->v[c->n++] = one;
+	candidates->v[candidates->n++] = one;
 }
 
-static void add_share(struct shares *s, uint32_t key, double weight)
+static void add_share(struct shares *shares, uint32_t key, double weight)
 {
 	int i = 0;
 
-	while (i < s->n && s->v[i].key != key)
+	while (i < shares->n && shares->v[i].key != key)
 		i++;
 	if (i == MAX_SHARES)
 		return;
-	if (i == s->n)
-		s->v[s->n++] = (struct share){ key, 0 };
-	s->v[i].weight += weight;
+	if (i == shares->n)
+		shares->v[shares->n++] = (struct share){ key, 0 };
+	shares->v[i].weight += weight;
 }
 
 /* Trilinear weights of the eight input voxels round p, by piece, or by label within `piece`. */
-static void add_point(struct shares *s, const struct work *w, const double p[3], uint32_t piece,
-	double part)
+static void add_point(struct shares *shares, const struct work *work, const double p[3],
+	uint32_t piece, double part)
 {
-	const size_t *d = w->in_grid->dim;
+	const size_t *d = work->in_grid->dim;
 	size_t lo[3], hi[3];
 	double up[3];
 
@@ -115,45 +116,46 @@ static void add_point(struct shares *s, const struct work *w, const double p[3],
 		double weight = (c & 1 ? up[0] : 1 - up[0]) * (c & 2 ? up[1] : 1 - up[1]) *
 			(c & 4 ? up[2] : 1 - up[2]);
 
-		if (!w->piece[at] || !(weight > 0) || (piece && w->piece[at] != piece))
+		if (!work->piece[at] || !(weight > 0) || (piece && work->piece[at] != piece))
 			continue;
-		add_share(s, piece ? (uint32_t)w->dense[w->in[at]] : w->piece[at], weight * part);
+		add_share(shares, piece ? (uint32_t)work->dense[work->in[at]] : work->piece[at],
+			weight * part);
 	}
 }
 
 /* Shares of output voxel (x, y, z): of pieces, or of the labels of one piece. */
-static void weigh(struct shares *s, const struct work *w, size_t x, size_t y, size_t z,
+static void weigh(struct shares *shares, const struct work *work, size_t x, size_t y, size_t z,
 	uint32_t piece)
 {
-	double part = 1.0 / (w->sub[0] * w->sub[1] * w->sub[2]);
+	double part = 1.0 / (work->sub[0] * work->sub[1] * work->sub[2]);
 	int n[3];
 
-	s->n = 0;
-	for (n[2] = 0; n[2] < w->sub[2]; n[2]++)
-		for (n[1] = 0; n[1] < w->sub[1]; n[1]++)
-			for (n[0] = 0; n[0] < w->sub[0]; n[0]++) {
+	shares->n = 0;
+	for (n[2] = 0; n[2] < work->sub[2]; n[2]++)
+		for (n[1] = 0; n[1] < work->sub[1]; n[1]++)
+			for (n[0] = 0; n[0] < work->sub[0]; n[0]++) {
 				const size_t at[3] = { x, y, z };
 				double q[3], p[3];
 
 				for (int a = 0; a < 3; a++)
-					q[a] = (double)at[a] + (n[a] + 0.5) / w->sub[a] - 0.5;
+					q[a] = (double)at[a] + (n[a] + 0.5) / work->sub[a] - 0.5;
 				for (int i = 0; i < 3; i++)
-					p[i] = w->map[i][0] * q[0] + w->map[i][1] * q[1] +
-						w->map[i][2] * q[2] + w->map[i][3];
-				add_point(s, w, p, piece, part);
+					p[i] = work->map[i][0] * q[0] + work->map[i][1] * q[1] +
+						work->map[i][2] * q[2] + work->map[i][3];
+				add_point(shares, work, p, piece, part);
 			}
-	for (int i = 0; i < s->n; i++)
-		s->v[i].weight = floor(s->v[i].weight * 1e6 + 0.5) * 1e-6;
+	for (int i = 0; i < shares->n; i++)
+		shares->v[i].weight = floor(shares->v[i].weight * 1e6 + 0.5) * 1e-6;
 }
 
-static double squared_mm(const struct work *w, size_t x, size_t y, size_t z, uint32_t piece)
+static double squared_mm(const struct work *work, size_t x, size_t y, size_t z, uint32_t piece)
 {
 	const double index[3] = { (double)x, (double)y, (double)z };
 	double mm[3], sum = 0;
 
-	vt_geometry_to_mm(w->out_grid, index, mm);
+	vt_geometry_to_mm(work->out_grid, index, mm);
 	for (int a = 0; a < 3; a++)
-		sum += (mm[a] - w->center[piece][a]) * (mm[a] - w->center[piece][a]);
+		sum += (mm[a] - work->center[piece][a]) * (mm[a] - work->center[piece][a]);
 	/* Micrometres, so that voxels at one distance compare as equal on every grid. */
 	return floor(sum * 1e6 + 0.5) * 1e-6;
 }
@@ -199,32 +201,32 @@ static int by_rank(const void *a, const void *b)
 }
 
 /* Steps 2 and 3: which voxels each piece gets. */
-static void take_voxels(struct work *w)
+static void take_voxels(struct work *work)
 {
 	struct candidates open = { NULL, 0, 0 };
 	double carry = 0;
 
-	for (uint32_t c = 1; c <= w->n_pieces; c++) {
+	for (uint32_t c = 1; c <= work->n_pieces; c++) {
 		double own = 0, exact;
 
-		for (int l = 0; l < w->n_labels; l++)
-			own += (double)w->count[(size_t)c * (size_t)w->n_labels + (size_t)l] *
-				w->voxels_per;
+		for (int l = 0; l < work->n_labels; l++)
+			own += (double)work->count[(size_t)c * (size_t)work->n_labels + (size_t)l] *
+				work->voxels_per;
 		exact = own + carry;
-		w->wanted[c] = exact > 0.5 ? (uint32_t)floor(exact + 0.5) : 0;
-		if (!w->wanted[c] && own >= 1)
-			w->wanted[c] = 1;
-		carry = exact - (double)w->wanted[c];
+		work->wanted[c] = exact > 0.5 ? (uint32_t)floor(exact + 0.5) : 0;
+		if (!work->wanted[c] && own >= 1)
+			work->wanted[c] = 1;
+		carry = exact - (double)work->wanted[c];
 		/* A piece that the output's box cuts off entirely hands nothing on. */
 		carry = fmax(-0.5, fmin(0.5, carry));
 	}
-	for (size_t k = 0; k < w->size[2]; k++)
-		for (size_t i = 0; i < w->slice[k].n; i++) {
-			const struct candidate *c = &w->slice[k].v[i];
+	for (size_t k = 0; k < work->size[2]; k++)
+		for (size_t i = 0; i < work->slice[k].n; i++) {
+			const struct candidate *c = &work->slice[k].v[i];
 
-			if (c->weight > 1 - 1e-9 && w->wanted[c->key]) {
-				w->owner[c->at] = c->key;
-				w->wanted[c->key]--;
+			if (c->weight > 1 - 1e-9 && work->wanted[c->key]) {
+				work->owner[c->at] = c->key;
+				work->wanted[c->key]--;
 			} else {
 				add_candidate(&open, *c);
 			}
@@ -232,24 +234,24 @@ static void take_voxels(struct work *w)
 	if (open.n > 1)
 		qsort(open.v, open.n, sizeof(*open.v), by_rank);
 	for (size_t i = 0; i < open.n; i++)
-		if (w->wanted[open.v[i].key]) {
-			w->owner[open.v[i].at] = open.v[i].key;
-			w->wanted[open.v[i].key]--;
+		if (work->wanted[open.v[i].key]) {
+			work->owner[open.v[i].at] = open.v[i].key;
+			work->wanted[open.v[i].key]--;
 		}
 	free(open.v);
 }
 
 /* Whole numbers that add up to `voxels`, as near to the labels' volumes as they can be. */
-static void share_out(uint32_t *quota, const struct work *w, uint32_t piece, size_t voxels,
+static void share_out(uint32_t *quota, const struct work *work, uint32_t piece, size_t voxels,
 	double *carry)
 {
-	const uint32_t *count = w->count + (size_t)piece * (size_t)w->n_labels;
+	const uint32_t *count = work->count + (size_t)piece * (size_t)work->n_labels;
 	double want[256], all = 0;
 	size_t sum = 0;
 
-	for (int l = 0; l < w->n_labels; l++)
+	for (int l = 0; l < work->n_labels; l++)
 		all += count[l];
-	for (int l = 0; l < w->n_labels; l++) {
+	for (int l = 0; l < work->n_labels; l++) {
 		want[l] = count[l] ? (double)count[l] * (double)voxels / all + carry[l] : -1e9;
 		quota[l] = want[l] > 0 ? (uint32_t)floor(want[l]) : 0;
 		sum += quota[l];
@@ -258,7 +260,7 @@ static void share_out(uint32_t *quota, const struct work *w, uint32_t piece, siz
 		bool more = sum < voxels;
 		int best = -1;
 
-		for (int l = 0; l < w->n_labels; l++) {
+		for (int l = 0; l < work->n_labels; l++) {
 			double gap = want[l] - (double)quota[l];
 
 			if (!count[l] || (!more && !quota[l]))
@@ -270,30 +272,31 @@ static void share_out(uint32_t *quota, const struct work *w, uint32_t piece, siz
 		}
 		quota[best] += more ? 1 : (uint32_t)-1;
 	}
-	for (int l = 0; l < w->n_labels; l++)
+	for (int l = 0; l < work->n_labels; l++)
 		if (count[l])
 			carry[l] = fmax(-1, fmin(1, want[l] - (double)quota[l]));
 }
 
 /* Step 4 for one piece, whose voxels are at[0 .. n). */
-static void label_piece(struct work *w, uint32_t piece, const size_t *at, size_t n, double *carry)
+static void label_piece(struct work *work, uint32_t piece, const size_t *at, size_t n,
+	double *carry)
 {
-	const size_t *d = w->out_grid->dim;
+	const size_t *d = work->out_grid->dim;
 	struct candidates open = { NULL, 0, 0 };
 	uint32_t quota[256];
 	struct shares s;
 
-	share_out(quota, w, piece, n, carry);
+	share_out(quota, work, piece, n, carry);
 	for (size_t i = 0; i < n; i++) {
 		int best = 0;
 
-		weigh(&s, w, at[i] % d[0], at[i] / d[0] % d[1], at[i] / d[0] / d[1], piece);
+		weigh(&s, work, at[i] % d[0], at[i] / d[0] % d[1], at[i] / d[0] / d[1], piece);
 		for (int k = 1; k < s.n; k++)
 			if (s.v[k].weight > s.v[best].weight ||
 				(s.v[k].weight == s.v[best].weight && s.v[k].key > s.v[best].key))
 				best = k;
 		/* What it would be by itself, should no label have voxels left to give. */
-		w->out[at[i]] = w->label[s.v[best].key];
+		work->out[at[i]] = work->label[s.v[best].key];
 		if (s.n == 1 && quota[s.v[0].key]) {
 			quota[s.v[0].key]--;
 			continue;
@@ -305,68 +308,68 @@ static void label_piece(struct work *w, uint32_t piece, const size_t *at, size_t
 	if (open.n > 1)
 		qsort(open.v, open.n, sizeof(*open.v), by_rank);
 	for (size_t i = 0; i < open.n; i++)
-		if (w->owner[open.v[i].at] && quota[open.v[i].key]) {
-			w->out[open.v[i].at] = w->label[open.v[i].key];
-			w->owner[open.v[i].at] = 0;
+		if (work->owner[open.v[i].at] && quota[open.v[i].key]) {
+			work->out[open.v[i].at] = work->label[open.v[i].key];
+			work->owner[open.v[i].at] = 0;
 			quota[open.v[i].key]--;
 		}
 	free(open.v);
 }
 
 /* Step 4: the voxels by piece, in the order of memory. */
-static void label_voxels(struct work *w)
+static void label_voxels(struct work *work)
 {
-	size_t n = vt_geometry_count(w->out_grid), *begin, *at, used = 0;
+	size_t n = vt_geometry_count(work->out_grid), *begin, *at, used = 0;
 	double carry[256] = { 0 };
 
-	if (w->n_labels == 1) {
+	if (work->n_labels == 1) {
 		for (size_t i = 0; i < n; i++)
-			if (w->owner[i])
-				w->out[i] = w->label[0];
+			if (work->owner[i])
+				work->out[i] = work->label[0];
 		return;
 	}
-	begin = vt_xcalloc((size_t)w->n_pieces + 2, sizeof(*begin));
+	begin = vt_xcalloc((size_t)work->n_pieces + 2, sizeof(*begin));
 	for (size_t i = 0; i < n; i++) {
-		begin[w->owner[i] + (size_t)1] += w->owner[i] != 0;
-		used += w->owner[i] != 0;
+		begin[work->owner[i] + (size_t)1] += work->owner[i] != 0;
+		used += work->owner[i] != 0;
 	}
-	for (size_t c = 1; c <= (size_t)w->n_pieces + 1; c++)
+	for (size_t c = 1; c <= (size_t)work->n_pieces + 1; c++)
 		begin[c] += begin[c - 1];
 	at = vt_xmalloc((used + 1) * sizeof(*at));
 	for (size_t i = 0; i < n; i++)
-		if (w->owner[i])
-			at[begin[w->owner[i]]++] = i;
-	for (uint32_t c = 1; c <= w->n_pieces; c++)
-		label_piece(w, c, at + begin[c - 1], begin[c] - begin[c - 1], carry);
+		if (work->owner[i])
+			at[begin[work->owner[i]]++] = i;
+	for (uint32_t c = 1; c <= work->n_pieces; c++)
+		label_piece(work, c, at + begin[c - 1], begin[c] - begin[c - 1], carry);
 	free(at);
 	free(begin);
 }
 
 /* Labels that occur, and each piece's volume and center. */
-static int measure_pieces(struct work *w, struct vt_err *err)
+static int measure_pieces(struct work *work, struct vt_err *err)
 {
-	const size_t *d = w->in_grid->dim;
-	size_t n = vt_geometry_count(w->in_grid), i = 0, cells;
+	const size_t *d = work->in_grid->dim;
+	size_t n = vt_geometry_count(work->in_grid), i = 0, cells;
 	double back[3][4], *total;
 	bool seen[256] = { false };
 
 	for (size_t k = 0; k < n; k++)
-		seen[w->in[k]] = true;
+		seen[work->in[k]] = true;
 	for (int v = 1; v < 256; v++)
 		if (seen[v]) {
-			w->dense[v] = w->n_labels;
-			w->label[w->n_labels++] = (unsigned char)v;
+			work->dense[v] = work->n_labels;
+			work->label[work->n_labels++] = (unsigned char)v;
 		}
-	cells = ((size_t)w->n_pieces + 1) * (size_t)(w->n_labels ? w->n_labels : 1);
-	w->count = calloc(cells, sizeof(*w->count));
-	w->center = calloc((size_t)w->n_pieces + 1, sizeof(*w->center));
-	w->wanted = calloc((size_t)w->n_pieces + 1, sizeof(*w->wanted));
-	total = calloc((size_t)w->n_pieces + 1, sizeof(*total));
-	if (!w->count || !w->center || !w->wanted || !total) {
+	cells = ((size_t)work->n_pieces + 1) * (size_t)(work->n_labels ? work->n_labels : 1);
+	work->count = calloc(cells, sizeof(*work->count));
+	work->center = calloc((size_t)work->n_pieces + 1, sizeof(*work->center));
+	work->wanted = calloc((size_t)work->n_pieces + 1, sizeof(*work->wanted));
+	total = calloc((size_t)work->n_pieces + 1, sizeof(*total));
+	if (!work->count || !work->center || !work->wanted || !total) {
 		free(total);
-		return vt_err_nomem(err, cells * sizeof(*w->count));
+		return vt_err_nomem(err, cells * sizeof(*work->count));
 	}
-	if (vt_index_map(back, w->in_grid, w->out_grid, err)) {
+	if (vt_index_map(back, work->in_grid, work->out_grid, err)) {
 		free(total);
 		return err->code;
 	}
@@ -374,41 +377,41 @@ static int measure_pieces(struct work *w, struct vt_err *err)
 		for (size_t y = 0; y < d[1]; y++)
 			for (size_t x = 0; x < d[0]; x++, i++) {
 				const double index[3] = { (double)x, (double)y, (double)z };
-				uint32_t c = w->piece[i];
+				uint32_t c = work->piece[i];
 				double mm[3];
 				bool inside = true;
 
 				if (!c)
 					continue;
-				vt_geometry_to_mm(w->in_grid, index, mm);
+				vt_geometry_to_mm(work->in_grid, index, mm);
 				for (int a = 0; a < 3; a++) {
 					double q = back[a][0] * index[0] + back[a][1] * index[1] +
 						back[a][2] * index[2] + back[a][3];
 
-					w->center[c][a] += mm[a];
+					work->center[c][a] += mm[a];
 					inside = inside && q >= -0.5 &&
-						q < (double)w->out_grid->dim[a] - 0.5;
+						q < (double)work->out_grid->dim[a] - 0.5;
 				}
 				total[c]++;
-				w->count[(size_t)c * (size_t)w->n_labels +
-					(size_t)w->dense[w->in[i]]] += inside;
+				work->count[(size_t)c * (size_t)work->n_labels +
+					(size_t)work->dense[work->in[i]]] += inside;
 			}
-	for (uint32_t c = 1; c <= w->n_pieces; c++)
+	for (uint32_t c = 1; c <= work->n_pieces; c++)
 		for (int a = 0; a < 3; a++)
-			w->center[c][a] /= total[c];
+			work->center[c][a] /= total[c];
 	free(total);
 	return 0;
 }
 
 /* The output voxels that the input's foreground can touch. */
-static int find_box(struct work *w, struct vt_err *err)
+static int find_box(struct work *work, struct vt_err *err)
 {
 	size_t lo[3], size[3];
 	double back[3][4], low[3], high[3];
 
-	if (vt_index_map(back, w->in_grid, w->out_grid, err))
+	if (vt_index_map(back, work->in_grid, work->out_grid, err))
 		return err->code;
-	vt_mask_box(lo, size, w->in, w->in_grid->dim);
+	vt_mask_box(lo, size, work->in, work->in_grid->dim);
 	for (int a = 0; a < 3; a++) {
 		low[a] = INFINITY;
 		high[a] = -INFINITY;
@@ -422,57 +425,59 @@ static int find_box(struct work *w, struct vt_err *err)
 			high[a] = fmax(high[a], q);
 		}
 		low[a] = fmax(0, floor(low[a]) - 1);
-		high[a] = fmin((double)w->out_grid->dim[a] - 1, ceil(high[a]) + 1);
-		w->lo[a] = (size_t)low[a];
-		w->size[a] = high[a] >= low[a] ? (size_t)(high[a] - low[a]) + 1 : 0;
+		high[a] = fmin((double)work->out_grid->dim[a] - 1, ceil(high[a]) + 1);
+		work->lo[a] = (size_t)low[a];
+		work->size[a] = high[a] >= low[a] ? (size_t)(high[a] - low[a]) + 1 : 0;
 	}
 	return 0;
 }
 
-static int prepare(struct work *w, struct vt_err *err)
+static int prepare(struct work *work, struct vt_err *err)
 {
-	size_t n = vt_geometry_count(w->in_grid);
+	size_t n = vt_geometry_count(work->in_grid);
 
-	if (vt_index_map(w->map, w->out_grid, w->in_grid, err) || find_box(w, err))
+	if (vt_index_map(work->map, work->out_grid, work->in_grid, err) || find_box(work, err))
 		return err->code;
 	for (int a = 0; a < 3; a++) {
-		double length = sqrt(w->map[0][a] * w->map[0][a] + w->map[1][a] * w->map[1][a] +
-			w->map[2][a] * w->map[2][a]);
+		double length = sqrt(work->map[0][a] * work->map[0][a] +
+			work->map[1][a] * work->map[1][a] + work->map[2][a] * work->map[2][a]);
 
-		w->sub[a] = (int)ceil(fmin(length, MAX_SUB) - 0.01);
-		w->sub[a] = w->sub[a] < 1 ? 1 : w->sub[a];
+		work->sub[a] = (int)ceil(fmin(length, MAX_SUB) - 0.01);
+		work->sub[a] = work->sub[a] < 1 ? 1 : work->sub[a];
 	}
-	w->voxels_per = vt_geometry_voxel_ml(w->in_grid) / vt_geometry_voxel_ml(w->out_grid);
-	w->piece = malloc((n + 1) * sizeof(*w->piece));
-	w->owner = calloc(vt_geometry_count(w->out_grid) + 1, sizeof(*w->owner));
-	w->slice = vt_xcalloc(w->size[2] + 1, sizeof(*w->slice));
-	if (!w->piece || !w->owner)
-		return vt_err_nomem(err, n * sizeof(*w->piece));
-	if (vt_components(w->piece, &w->n_pieces, NULL, w->in, w->in_grid->dim, VT_CONNECT_26, err))
+	work->voxels_per =
+		vt_geometry_voxel_ml(work->in_grid) / vt_geometry_voxel_ml(work->out_grid);
+	work->piece = malloc((n + 1) * sizeof(*work->piece));
+	work->owner = calloc(vt_geometry_count(work->out_grid) + 1, sizeof(*work->owner));
+	work->slice = vt_xcalloc(work->size[2] + 1, sizeof(*work->slice));
+	if (!work->piece || !work->owner)
+		return vt_err_nomem(err, n * sizeof(*work->piece));
+	if (vt_components(work->piece, &work->n_pieces, NULL, work->in, work->in_grid->dim,
+		    VT_CONNECT_26, err))
 		return err->code;
-	return measure_pieces(w, err);
+	return measure_pieces(work, err);
 }
 
-static void release(struct work *w)
+static void release(struct work *work)
 {
-	for (size_t k = 0; w->slice && k < w->size[2]; k++)
-		free(w->slice[k].v);
-	free(w->slice);
-	free(w->piece);
-	free(w->owner);
-	free(w->count);
-	free(w->center);
-	free(w->wanted);
+	for (size_t k = 0; work->slice && k < work->size[2]; k++)
+		free(work->slice[k].v);
+	free(work->slice);
+	free(work->piece);
+	free(work->owner);
+	free(work->count);
+	free(work->center);
+	free(work->wanted);
 }
 
 /* Grids whose voxels coincide: a copy. */
-static bool is_copy(const struct work *w)
+static bool is_copy(const struct work *work)
 {
-	bool same = !memcmp(w->in_grid->dim, w->out_grid->dim, sizeof(w->in_grid->dim));
+	bool same = !memcmp(work->in_grid->dim, work->out_grid->dim, sizeof(work->in_grid->dim));
 
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 4; j++)
-			same = same && w->map[i][j] == (i == j ? 1.0 : 0.0);
+			same = same && work->map[i][j] == (i == j ? 1.0 : 0.0);
 	return same;
 }
 
@@ -508,9 +513,9 @@ struct losing {
 };
 
 /* Marks the pieces of the label that an output voxel of it touches. */
-static void mark_kept(struct losing *l, const double map[3][4], unsigned char label)
+static void mark_kept(struct losing *losing, const double map[3][4], unsigned char label)
 {
-	const size_t *o = l->out_grid->dim, *d = l->in_grid->dim;
+	const size_t *o = losing->out_grid->dim, *d = losing->in_grid->dim;
 	double reach[3];
 	size_t i = 0;
 
@@ -521,7 +526,7 @@ static void mark_kept(struct losing *l, const double map[3][4], unsigned char la
 			for (size_t x = 0; x < o[0]; x++, i++) {
 				size_t lo[3], hi[3];
 
-				if (l->out[i] != label)
+				if (losing->out[i] != label)
 					continue;
 				for (int a = 0; a < 3; a++) {
 					double p = map[a][0] * (double)x + map[a][1] * (double)y +
@@ -534,29 +539,30 @@ static void mark_kept(struct losing *l, const double map[3][4], unsigned char la
 				for (size_t k = lo[2]; k < hi[2]; k++)
 					for (size_t j = lo[1]; j < hi[1]; j++)
 						for (size_t h = lo[0]; h < hi[0]; h++)
-							l->kept[l->piece[(k * d[1] + j) * d[0] +
+							losing->kept[losing->piece[(k * d[1] + j) *
+									d[0] +
 								h]] = 1;
 			}
 }
 
-static void note_lost(struct losing *l, unsigned char label, const size_t *sizes, uint32_t n)
+static void note_lost(struct losing *losing, unsigned char label, const size_t *sizes, uint32_t n)
 {
-	const size_t *d = l->in_grid->dim;
-	double mm3 = 1000 * vt_geometry_voxel_ml(l->in_grid);
-	size_t voxels = vt_geometry_count(l->in_grid);
+	const size_t *d = losing->in_grid->dim;
+	double mm3 = 1000 * vt_geometry_voxel_ml(losing->in_grid);
+	size_t voxels = vt_geometry_count(losing->in_grid);
 
 	for (size_t i = 0; n && i < voxels; i++) {
-		uint32_t c = l->piece[i];
+		uint32_t c = losing->piece[i];
 
-		if (!c || l->kept[c])
+		if (!c || losing->kept[c])
 			continue;
-		l->kept[c] = 1;
-		if (l->loss->n < VT_LABEL_LOSSES)
-			l->loss->first[l->loss->n] =
+		losing->kept[c] = 1;
+		if (losing->loss->n < VT_LABEL_LOSSES)
+			losing->loss->first[losing->loss->n] =
 				(struct vt_lost_label){ label, mm3 * (double)sizes[c],
 					{ i % d[0], i / d[0] % d[1], i / d[0] / d[1] } };
-		l->loss->n++;
-		l->loss->mm3 += mm3 * (double)sizes[c];
+		losing->loss->n++;
+		losing->loss->mm3 += mm3 * (double)sizes[c];
 	}
 }
 

@@ -38,14 +38,14 @@ static const double step_mm = 1.5;
 /* inside[i] = sample i differs from the first one.  By type, so that -0.0 equals 0.0. */
 #define DIFFERS(type)                                                                              \
 	do {                                                                                       \
-		const type *r = v->raw;                                                            \
-		for (size_t i = 0; i < v->n; i++)                                                  \
+		const type *r = volume->raw;                                                       \
+		for (size_t i = 0; i < volume->n; i++)                                             \
 			inside[i] = r[i] != r[0];                                                  \
 	} while (0)
 
-static void differs(unsigned char *inside, const struct vt_volume *v)
+static void differs(unsigned char *inside, const struct vt_volume *volume)
 {
-	switch (v->dtype) {
+	switch (volume->dtype) {
 	case VT_U8:
 	case VT_I8: DIFFERS(uint8_t); break;
 	case VT_U16:
@@ -97,65 +97,66 @@ struct coarse {
 	double *depth;
 };
 
-static void thin_out(struct coarse *c, const struct vt_volume *v, const unsigned char *mask)
+static void thin_out(struct coarse *coarse, const struct vt_volume *volume,
+	const unsigned char *mask)
 {
-	const struct vt_geometry *g = &v->geometry;
+	const struct vt_geometry *g = &volume->geometry;
 	size_t step[3], i = 0;
-	c->g = *g;
+	coarse->g = *g;
 	for (int a = 0; a < 3; a++) {
 		step[a] = g->spacing[a] < COARSE_MM / 2.0
 			? (size_t)(COARSE_MM / g->spacing[a] + 0.5)
 			: 1;
-		c->g.dim[a] = (g->dim[a] + step[a] - 1) / step[a];
-		c->g.spacing[a] = g->spacing[a] * (double)step[a];
+		coarse->g.dim[a] = (g->dim[a] + step[a] - 1) / step[a];
+		coarse->g.spacing[a] = g->spacing[a] * (double)step[a];
 	}
-	c->value = vt_xmalloc(vt_geometry_count(&c->g) * sizeof(float));
-	c->inside = vt_xmalloc(vt_geometry_count(&c->g));
+	coarse->value = vt_xmalloc(vt_geometry_count(&coarse->g) * sizeof(float));
+	coarse->inside = vt_xmalloc(vt_geometry_count(&coarse->g));
 	for (size_t z = 0; z < g->dim[2]; z += step[2])
 		for (size_t y = 0; y < g->dim[1]; y += step[1])
 			for (size_t x = 0; x < g->dim[0]; x += step[0], i++) {
 				size_t at = (z * g->dim[1] + y) * g->dim[0] + x;
-				c->inside[i] = mask[at];
-				c->value[i] = (float)vt_volume_value(v, at);
+				coarse->inside[i] = mask[at];
+				coarse->value[i] = (float)vt_volume_value(volume, at);
 			}
 }
 
-static int prepare(struct coarse *c, const struct vt_volume *v, const unsigned char *mask,
+static int prepare(struct coarse *coarse, const struct vt_volume *volume, const unsigned char *mask,
 	struct vt_err *err)
 {
 	static const double q[3] = { 2, 98, 75 };
 	double range[3];
-	thin_out(c, v, mask);
-	size_t n = vt_geometry_count(&c->g);
+	thin_out(coarse, volume, mask);
+	size_t n = vt_geometry_count(&coarse->g);
 	unsigned char *outside = vt_xmalloc(n);
-	c->depth = vt_xmalloc(n * sizeof(*c->depth));
+	coarse->depth = vt_xmalloc(n * sizeof(*coarse->depth));
 	for (size_t i = 0; i < n; i++)
-		outside[i] = !c->inside[i];
-	vt_distance_squared(c->depth, outside, &c->g.grid);
+		outside[i] = !coarse->inside[i];
+	vt_distance_squared(coarse->depth, outside, &coarse->g.grid);
 	free(outside);
-	if (!vt_mask_count(c->inside, n))
+	if (!vt_mask_count(coarse->inside, n))
 		return 0;
-	if (vt_percentiles(range, q, 3, c->value, c->inside, n, err))
+	if (vt_percentiles(range, q, 3, coarse->value, coarse->inside, n, err))
 		return err->code;
 	/* Nothing is as dark as the background, unless that was put far below everything. */
-	double background = vt_volume_value(v, 0);
+	double background = vt_volume_value(volume, 0);
 	if (background < range[0] && range[0] - background <= range[1] - range[0])
 		range[0] = background;
 	range[1] = fmin(range[1], range[0] + bright_most * (range[2] - range[0]));
 	for (size_t i = 0; i < n; i++) {
-		c->depth[i] = sqrt(c->depth[i]);
-		c->value[i] = c->inside[i] && range[1] > range[0]
-			? (float)(((double)c->value[i] - range[0]) / (range[1] - range[0]))
+		coarse->depth[i] = sqrt(coarse->depth[i]);
+		coarse->value[i] = coarse->inside[i] && range[1] > range[0]
+			? (float)(((double)coarse->value[i] - range[0]) / (range[1] - range[0]))
 			: 0;
-		c->value[i] = fminf(fmaxf(c->value[i], 0), 1);
+		coarse->value[i] = fminf(fmaxf(coarse->value[i], 0), 1);
 	}
 	return 0;
 }
 
 /* Trilinear value at a point in voxels; 0 outside the grid. */
-static double value_at(const struct coarse *c, const double p[3])
+static double value_at(const struct coarse *coarse, const double p[3])
 {
-	const size_t *d = c->g.dim;
+	const size_t *d = coarse->g.dim;
 	double sum = 0, low[3];
 	for (int a = 0; a < 3; a++) {
 		if (!(p[a] >= 0 && p[a] <= (double)d[a] - 1))
@@ -171,21 +172,21 @@ static double value_at(const struct coarse *c, const double p[3])
 			at[a] = (size_t)low[a] + (size_t)(k >> a & 1);
 			at[a] = at[a] < d[a] ? at[a] : d[a] - 1;
 		}
-		sum += weight * (double)c->value[(at[2] * d[1] + at[1]) * d[0] + at[0]];
+		sum += weight * (double)coarse->value[(at[2] * d[1] + at[1]) * d[0] + at[0]];
 	}
 	return sum;
 }
 
 /* Whether the ray from p along the direction (voxels a mm) falls to less than half of what is
  * brightest before and behind. */
-static bool meets_bone(const struct coarse *c, const double p[3], const double direction[3])
+static bool meets_bone(const struct coarse *coarse, const double p[3], const double direction[3])
 {
 	double profile[STEPS], inner[STEPS + 1], outer = 0;
 	for (int s = 0; s < STEPS; s++) {
 		double q[3];
 		for (int a = 0; a < 3; a++)
 			q[a] = p[a] + direction[a] * step_mm * s;
-		profile[s] = value_at(c, q);
+		profile[s] = value_at(coarse, q);
 	}
 	inner[STEPS] = 0;
 	for (int s = STEPS - 1; s >= 0; s--)
@@ -200,62 +201,63 @@ static bool meets_bone(const struct coarse *c, const double p[3], const double d
 }
 
 /* Unit normal into the inside at voxel i, in voxels a mm; false if there is none. */
-static bool normal_at(double out[3], const struct coarse *c, const size_t at[3], size_t i)
+static bool normal_at(double out[3], const struct coarse *coarse, const size_t at[3], size_t i)
 {
-	const size_t stride[3] = { 1, c->g.dim[0], c->g.dim[0] * c->g.dim[1] };
+	const size_t stride[3] = { 1, coarse->g.dim[0], coarse->g.dim[0] * coarse->g.dim[1] };
 	double length = 0;
 	for (int a = 0; a < 3; a++) {
 		size_t before = at[a] ? i - stride[a] : i,
-		       behind = at[a] + 1 < c->g.dim[a] ? i + stride[a] : i;
+		       behind = at[a] + 1 < coarse->g.dim[a] ? i + stride[a] : i;
 		double steps = (double)(behind - before) / (double)stride[a];
-		out[a] = steps > 0
-			? (c->depth[behind] - c->depth[before]) / (steps * c->g.spacing[a])
-			: 0;
+		out[a] = steps > 0 ? (coarse->depth[behind] - coarse->depth[before]) /
+				(steps * coarse->g.spacing[a])
+				   : 0;
 		length += out[a] * out[a];
 	}
 	for (int a = 0; a < 3; a++)
-		out[a] /= sqrt(length) * c->g.spacing[a];
+		out[a] /= sqrt(length) * coarse->g.spacing[a];
 	return length > 1e-6;
 }
 
 /* rays + 3 dark. */
-static double head_likeness(const struct coarse *c)
+static double head_likeness(const struct coarse *coarse)
 {
-	const size_t *d = c->g.dim;
+	const size_t *d = coarse->g.dim;
 	size_t rays = 0, bone = 0, inside = 0, dark = 0, i = 0;
-	double rim = 1.01 * fmax(c->g.spacing[0], fmax(c->g.spacing[1], c->g.spacing[2]));
+	double rim =
+		1.01 * fmax(coarse->g.spacing[0], fmax(coarse->g.spacing[1], coarse->g.spacing[2]));
 	for (size_t z = 0; z < d[2]; z++)
 		for (size_t y = 0; y < d[1]; y++)
 			for (size_t x = 0; x < d[0]; x++, i++) {
 				const size_t at[3] = { x, y, z };
 				const double p[3] = { (double)x, (double)y, (double)z };
 				double direction[3];
-				if (!c->inside[i])
+				if (!coarse->inside[i])
 					continue;
 				inside++;
-				dark += c->value[i] < 0.15f;
-				if (c->depth[i] > rim || !normal_at(direction, c, at, i))
+				dark += coarse->value[i] < 0.15f;
+				if (coarse->depth[i] > rim || !normal_at(direction, coarse, at, i))
 					continue;
 				rays++;
-				bone += meets_bone(c, p, direction);
+				bone += meets_bone(coarse, p, direction);
 			}
 	return inside && rays ? (double)bone / (double)rays + 3 * (double)dark / (double)inside : 0;
 }
 
 /* Share of the variance that is noise: neighbors differ as much as any two voxels do. */
-static double noise_share(const struct coarse *c)
+static double noise_share(const struct coarse *coarse)
 {
-	size_t n = vt_geometry_count(&c->g), inside = 0, pairs = 0;
+	size_t n = vt_geometry_count(&coarse->g), inside = 0, pairs = 0;
 	double sum = 0, squares = 0, gaps = 0;
 	for (size_t i = 0; i < n; i++) {
-		double v = (double)c->value[i];
-		if (!c->inside[i])
+		double v = (double)coarse->value[i];
+		if (!coarse->inside[i])
 			continue;
 		inside++;
 		sum += v;
 		squares += v * v;
-		if (i % c->g.dim[0] + 1 < c->g.dim[0] && c->inside[i + 1]) {
-			double gap = v - (double)c->value[i + 1];
+		if (i % coarse->g.dim[0] + 1 < coarse->g.dim[0] && coarse->inside[i + 1]) {
+			double gap = v - (double)coarse->value[i + 1];
 			gaps += gap * gap;
 			pairs++;
 		}
@@ -266,11 +268,11 @@ static double noise_share(const struct coarse *c)
 	return variance > 0 ? gaps / (2 * (double)pairs * variance) : 1;
 }
 
-static bool is_head(double *likeness, const struct vt_volume *v, const unsigned char *mask,
+static bool is_head(double *likeness, const struct vt_volume *volume, const unsigned char *mask,
 	struct vt_err *err)
 {
 	struct coarse c = { .value = NULL };
-	int rc = prepare(&c, v, mask, err);
+	int rc = prepare(&c, volume, mask, err);
 	/* Where there is nothing but noise, there is no bone in it. */
 	*likeness = rc || noise_share(&c) > noise_most ? 0 : head_likeness(&c);
 	free(c.value);

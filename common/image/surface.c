@@ -16,7 +16,7 @@ static void unit(double v[3])
 		v[i] = l > 0 ? v[i] / l : 0;
 }
 
-static void icosahedron(struct vt_surface *s)
+static void icosahedron(struct vt_surface *surface)
 {
 	static const unsigned faces[20][3] = { { 0, 11, 5 }, { 0, 5, 1 }, { 0, 1, 7 }, { 0, 7, 10 },
 		{ 0, 10, 11 }, { 1, 5, 9 }, { 5, 11, 4 }, { 11, 10, 2 }, { 10, 7, 6 }, { 7, 1, 8 },
@@ -26,17 +26,17 @@ static void icosahedron(struct vt_surface *s)
 	const double v[12][3] = { { -1, t, 0 }, { 1, t, 0 }, { -1, -t, 0 }, { 1, -t, 0 },
 		{ 0, -1, t }, { 0, 1, t }, { 0, -1, -t }, { 0, 1, -t }, { t, 0, -1 }, { t, 0, 1 },
 		{ -t, 0, -1 }, { -t, 0, 1 } };
-	memcpy(s->at, v, sizeof(v));
-	memcpy(s->face, faces, sizeof(faces));
-	s->n_vertices = 12;
-	s->n_faces = 20;
+	memcpy(surface->at, v, sizeof(v));
+	memcpy(surface->face, faces, sizeof(faces));
+	surface->n_vertices = 12;
+	surface->n_faces = 20;
 	for (size_t i = 0; i < 12; i++)
-		unit(s->at[i]);
+		unit(surface->at[i]);
 }
 
 /* Vertex in the middle of edge (a, b), made once. seen is indexed by the smaller end: up to 6
  * (larger end, vertex). */
-static unsigned midpoint(struct vt_surface *s, unsigned a, unsigned b, unsigned (*seen)[12])
+static unsigned midpoint(struct vt_surface *surface, unsigned a, unsigned b, unsigned (*seen)[12])
 {
 	unsigned lo = a < b ? a : b, hi = a < b ? b : a, *slot = seen[lo];
 	int i = 0;
@@ -46,39 +46,39 @@ static unsigned midpoint(struct vt_surface *s, unsigned a, unsigned b, unsigned 
 		i += 2;
 	}
 	assert(i < 12); /* a vertex of the icosphere has six edges at most */
-	unsigned v = (unsigned)s->n_vertices++;
+	unsigned v = (unsigned)surface->n_vertices++;
 	for (int c = 0; c < 3; c++)
-		s->at[v][c] = s->at[a][c] + s->at[b][c];
-	unit(s->at[v]);
+		surface->at[v][c] = surface->at[a][c] + surface->at[b][c];
+	unit(surface->at[v]);
 	slot[i] = hi;
 	slot[i + 1] = v;
 	return v;
 }
 
-static void subdivide(struct vt_surface *s, unsigned (*seen)[12], unsigned (*old)[3])
+static void subdivide(struct vt_surface *surface, unsigned (*seen)[12], unsigned (*old)[3])
 {
-	size_t n_old = s->n_faces;
-	memcpy(old, s->face, n_old * sizeof(*old));
-	memset(seen, 0xff, s->n_vertices * sizeof(*seen));
-	s->n_faces = 0;
+	size_t n_old = surface->n_faces;
+	memcpy(old, surface->face, n_old * sizeof(*old));
+	memset(seen, 0xff, surface->n_vertices * sizeof(*seen));
+	surface->n_faces = 0;
 	for (size_t f = 0; f < n_old; f++) {
 		unsigned a = old[f][0], b = old[f][1], c = old[f][2];
-		unsigned ab = midpoint(s, a, b, seen), bc = midpoint(s, b, c, seen),
-			 ca = midpoint(s, c, a, seen);
+		unsigned ab = midpoint(surface, a, b, seen), bc = midpoint(surface, b, c, seen),
+			 ca = midpoint(surface, c, a, seen);
 		const unsigned add[4][3] = { { a, ab, ca }, { b, bc, ab }, { c, ca, bc },
 			{ ab, bc, ca } };
-		memcpy(s->face[s->n_faces], add, sizeof(add));
-		s->n_faces += 4;
+		memcpy(surface->face[surface->n_faces], add, sizeof(add));
+		surface->n_faces += 4;
 	}
 }
 
 /* Neighbor that follows `from` in the ring around v: the third corner of the face (v, from,
  * third). */
-static unsigned next_around(const struct vt_surface *s, const unsigned (*faces_of)[6],
+static unsigned next_around(const struct vt_surface *surface, const unsigned (*faces_of)[6],
 	const unsigned char *n_faces_of, size_t v, unsigned from)
 {
 	for (int i = 0; i < n_faces_of[v]; i++) {
-		const unsigned *f = s->face[faces_of[v][i]];
+		const unsigned *f = surface->face[faces_of[v][i]];
 		for (int c = 0; c < 3; c++)
 			if (f[c] == v && f[(c + 1) % 3] == from)
 				return f[(c + 2) % 3];
@@ -86,17 +86,17 @@ static unsigned next_around(const struct vt_surface *s, const unsigned (*faces_o
 	return from;
 }
 
-static void rings(struct vt_surface *s, unsigned (*faces_of)[6], unsigned char *n_faces_of)
+static void rings(struct vt_surface *surface, unsigned (*faces_of)[6], unsigned char *n_faces_of)
 {
-	memset(n_faces_of, 0, s->n_vertices);
-	for (size_t f = 0; f < s->n_faces; f++)
+	memset(n_faces_of, 0, surface->n_vertices);
+	for (size_t f = 0; f < surface->n_faces; f++)
 		for (int c = 0; c < 3; c++) {
-			unsigned v = s->face[f][c];
-			assert(v < s->n_vertices && n_faces_of[v] < 6);
+			unsigned v = surface->face[f][c];
+			assert(v < surface->n_vertices && n_faces_of[v] < 6);
 			faces_of[v][n_faces_of[v]++] = (unsigned)f;
 		}
-	for (size_t v = 0; v < s->n_vertices; v++) {
-		const unsigned *f = s->face[faces_of[v][0]];
+	for (size_t v = 0; v < surface->n_vertices; v++) {
+		const unsigned *f = surface->face[faces_of[v][0]];
 		int c;
 
 		if (f[0] == v)
@@ -105,11 +105,11 @@ static void rings(struct vt_surface *s, unsigned (*faces_of)[6], unsigned char *
 			c = 1;
 		else
 			c = 2;
-		s->n_around[v] = n_faces_of[v];
-		s->around[v][0] = f[(c + 1) % 3];
-		for (int i = 1; i < s->n_around[v]; i++)
-			s->around[v][i] = next_around(s, (const unsigned(*)[6])faces_of, n_faces_of,
-				v, s->around[v][i - 1]);
+		surface->n_around[v] = n_faces_of[v];
+		surface->around[v][0] = f[(c + 1) % 3];
+		for (int i = 1; i < surface->n_around[v]; i++)
+			surface->around[v][i] = next_around(surface, (const unsigned(*)[6])faces_of,
+				n_faces_of, v, surface->around[v][i - 1]);
 	}
 }
 

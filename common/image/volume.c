@@ -35,39 +35,40 @@ static void swap_samples(void *raw, size_t n, size_t size)
 		c[i] = __builtin_bswap64(c[i]);
 }
 
-/* The voxel bytes of the mapped file -> v->storage, v->raw.  Nothing is allocated before the
+/* The voxel bytes of the mapped file -> volume->storage, volume->raw.  Nothing is allocated before the
  * file is known to be able to hold what the header claims. */
-static int read_samples(struct vt_volume *v, const struct vt_nifti_header *h,
-	const struct vt_map *m, struct vt_err *err)
+static int read_samples(struct vt_volume *volume, const struct vt_nifti_header *header,
+	const struct vt_map *map, struct vt_err *err)
 {
-	size_t size = vt_dtype_size(h->dtype), offset = (size_t)h->vox_offset, nbytes = h->n * size;
-	bool gz = vt_gzip_is(m->data, m->size);
-	size_t most = gz ? vt_gzip_bound(m->size) : m->size;
+	size_t size = vt_dtype_size(header->dtype), offset = (size_t)header->vox_offset,
+	       nbytes = header->n * size;
+	bool gz = vt_gzip_is(map->data, map->size);
+	size_t most = gz ? vt_gzip_bound(map->size) : map->size;
 	if (offset > most || nbytes > most - offset)
 		return vt_err_set(err, VT_EDATA,
 			"%lld x %lld x %lld x %zu %s voxels from byte %zu on need %zu bytes, "
 			"the file %s %zu",
-			(long long)h->dim[1], (long long)h->dim[2], (long long)h->dim[3],
-			h->n_frames, vt_dtype_name(h->dtype), offset, offset + nbytes,
-			gz ? "can hold at most" : "has", most);
+			(long long)header->dim[1], (long long)header->dim[2],
+			(long long)header->dim[3], header->n_frames, vt_dtype_name(header->dtype),
+			offset, offset + nbytes, gz ? "can hold at most" : "has", most);
 	size_t need = gz ? offset + nbytes : nbytes;
-	v->storage = vt_voxels_alloc(need);
-	if (!v->storage)
+	volume->storage = vt_voxels_alloc(need);
+	if (!volume->storage)
 		return vt_err_nomem(err, need);
-	v->raw = v->storage;
+	volume->raw = volume->storage;
 	if (!gz) {
-		memcpy(v->raw, m->data + offset, nbytes);
+		memcpy(volume->raw, map->data + offset, nbytes);
 	} else {
-		if (vt_gzip_inflate(v->storage, need, m->data, m->size, err))
+		if (vt_gzip_inflate(volume->storage, need, map->data, map->size, err))
 			return err->code;
-		v->raw = (char *)v->storage + offset;
+		volume->raw = (char *)volume->storage + offset;
 		if (offset % size) {
-			memmove(v->storage, v->raw, nbytes);
-			v->raw = v->storage;
+			memmove(volume->storage, volume->raw, nbytes);
+			volume->raw = volume->storage;
 		}
 	}
-	if (h->swapped)
-		swap_samples(v->raw, h->n, size);
+	if (header->swapped)
+		swap_samples(volume->raw, header->n, size);
 	return 0;
 }
 
@@ -109,21 +110,22 @@ static char *header_path(const char *path)
 	return found;
 }
 
-static int header_from_map(struct vt_nifti_header *h, const struct vt_map *m, struct vt_err *err)
+static int header_from_map(struct vt_nifti_header *header, const struct vt_map *map,
+	struct vt_err *err)
 {
 	unsigned char head[VT_NIFTI_HEAD];
-	size_t got = m->size < sizeof(head) ? m->size : sizeof(head);
-	if (vt_gzip_is(m->data, m->size)) {
-		if (vt_gzip_head(head, sizeof(head), &got, m->data, m->size, err))
+	size_t got = map->size < sizeof(head) ? map->size : sizeof(head);
+	if (vt_gzip_is(map->data, map->size)) {
+		if (vt_gzip_head(head, sizeof(head), &got, map->data, map->size, err))
 			return err->code;
 	} else if (got) {
-		memcpy(head, m->data, got);
+		memcpy(head, map->data, got);
 	}
-	return vt_nifti_parse(h, head, got, err);
+	return vt_nifti_parse(header, head, got, err);
 }
 
-static int read_pair(struct vt_volume *v, const struct vt_nifti_header *h, const char *path,
-	struct vt_err *err)
+static int read_pair(struct vt_volume *volume, const struct vt_nifti_header *header,
+	const char *path, struct vt_err *err)
 {
 	struct vt_map m = { 0 };
 	if (!is_pair_name(path))
@@ -137,34 +139,34 @@ static int read_pair(struct vt_volume *v, const struct vt_nifti_header *h, const
 			"its voxels are missing: there is no .img or .img.gz beside it");
 	int rc = vt_fs_map(&m, img, err);
 	if (!rc)
-		rc = read_samples(v, h, &m, err);
+		rc = read_samples(volume, header, &m, err);
 	vt_fs_unmap(&m);
 	free(img);
 	return rc;
 }
 
-static int read_mapped(struct vt_volume *v, const char *path, const struct vt_map *m,
+static int read_mapped(struct vt_volume *volume, const char *path, const struct vt_map *map,
 	unsigned flags, struct vt_err *err)
 {
 	struct vt_nifti_header h;
-	if (header_from_map(&h, m, err) || vt_nifti_geometry(&v->geometry, &h, err))
+	if (header_from_map(&h, map, err) || vt_nifti_geometry(&volume->geometry, &h, err))
 		return err->code;
 	if (h.n_frames > 1 && !(flags & VT_VOLUME_FRAMES))
 		return vt_err_set(err, VT_EDATA,
 			"it has %zu frames (dim[4..7]), want one volume: split it first",
 			h.n_frames);
-	v->n = h.n;
-	v->n_frames = h.n_frames;
-	v->dtype = h.dtype;
-	v->slope = h.slope;
-	v->inter = h.inter;
+	volume->n = h.n;
+	volume->n_frames = h.n_frames;
+	volume->dtype = h.dtype;
+	volume->slope = h.slope;
+	volume->inter = h.inter;
 	if (flags & VT_VOLUME_HEADER)
 		return 0;
-	if (h.pair ? read_pair(v, &h, path, err) : read_samples(v, &h, m, err))
+	if (h.pair ? read_pair(volume, &h, path, err) : read_samples(volume, &h, map, err))
 		return err->code;
-	if ((flags & VT_VOLUME_FINITE) && vt_volume_check_finite(v, err))
+	if ((flags & VT_VOLUME_FINITE) && vt_volume_check_finite(volume, err))
 		return err->code;
-	return flags & VT_VOLUME_RAW ? 0 : vt_volume_convert(v, err);
+	return flags & VT_VOLUME_RAW ? 0 : vt_volume_convert(volume, err);
 }
 
 int vt_volume_read(struct vt_volume *out, const char *path, unsigned flags, struct vt_err *err)

@@ -38,9 +38,9 @@ void *vt_voxels_alloc(size_t nbytes)
 	return p;
 }
 
-static bool known(enum vt_dtype t)
+static bool known(enum vt_dtype dtype)
 {
-	return t >= VT_U8 && t <= VT_F64;
+	return dtype >= VT_U8 && dtype <= VT_F64;
 }
 
 const char *vt_dtype_name(enum vt_dtype dtype)
@@ -53,9 +53,9 @@ size_t vt_dtype_size(enum vt_dtype dtype)
 	return known(dtype) ? types[dtype].size : 0;
 }
 
-static double raw_value(const void *raw, enum vt_dtype t, size_t i)
+static double raw_value(const void *raw, enum vt_dtype dtype, size_t i)
 {
-	switch (t) {
+	switch (dtype) {
 	case VT_U8: return ((const uint8_t *)raw)[i];
 	case VT_I8: return ((const int8_t *)raw)[i];
 	case VT_U16: return ((const uint16_t *)raw)[i];
@@ -155,10 +155,10 @@ int vt_volume_check_finite(const struct vt_volume *volume, struct vt_err *err)
 		first / d[0] % d[1], first / d[0] / d[1]);
 }
 
-static int not_a_label(const struct vt_volume *v, size_t i, double value, int low, int high,
+static int not_a_label(const struct vt_volume *volume, size_t i, double value, int low, int high,
 	struct vt_err *err)
 {
-	const size_t *d = v->geometry.dim;
+	const size_t *d = volume->geometry.dim;
 	return vt_err_set(err, VT_EDATA,
 		"voxel (%zu, %zu, %zu) is %.9g, want a whole label from %d to %d", i % d[0],
 		i / d[0] % d[1], i / d[0] / d[1], value, low, high);

@@ -34,27 +34,27 @@ static int by_id(const void *x, const void *y, void *ctx)
 	return strcmp(a->v[*(const size_t *)x].id, a->v[*(const size_t *)y].id);
 }
 
-static void sort_ids(struct loading *l)
+static void sort_ids(struct loading *loading)
 {
-	l->by_id = vt_xcalloc(l->a->n + 1, sizeof(*l->by_id));
-	for (size_t i = 0; i < l->a->n; i++)
-		l->by_id[i] = i;
-	qsort_r(l->by_id, l->a->n, sizeof(*l->by_id), by_id, l->a);
+	loading->by_id = vt_xcalloc(loading->a->n + 1, sizeof(*loading->by_id));
+	for (size_t i = 0; i < loading->a->n; i++)
+		loading->by_id[i] = i;
+	qsort_r(loading->by_id, loading->a->n, sizeof(*loading->by_id), by_id, loading->a);
 }
 
-static size_t find(const struct loading *l, const char *id)
+static size_t find(const struct loading *loading, const char *id)
 {
-	size_t lo = 0, hi = l->a->n;
+	size_t lo = 0, hi = loading->a->n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (strcmp(l->a->v[l->by_id[mid]].id, id) < 0)
+		if (strcmp(loading->a->v[loading->by_id[mid]].id, id) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return l->by_id[lo];
+	return loading->by_id[lo];
 }
 
 static int add_edge(void *ctx, const char *child, const char *parent)
@@ -67,16 +67,17 @@ static int add_edge(void *ctx, const char *child, const char *parent)
 	return 0;
 }
 
-static void add_raw_file(struct vt_execution *e, const char *port, const struct vt_strs *results,
-	const struct vt_json *file)
+static void add_raw_file(struct vt_execution *execution, const char *port,
+	const struct vt_strs *results, const struct vt_json *file)
 {
 	const char *path = vt_json_text(vt_json_get(file, "path"), "");
 
-	e->raw = vt_xrealloc(e->raw, (e->n_raw + 1) * sizeof(*e->raw));
-	e->raw[e->n_raw++] = (struct vt_raw_file){ .port = port,
+	execution->raw =
+		vt_xrealloc(execution->raw, (execution->n_raw + 1) * sizeof(*execution->raw));
+	execution->raw[execution->n_raw++] = (struct vt_raw_file){ .port = port,
 		.path = path,
 		.sha256 = vt_json_text(vt_json_get(file, "sha256"), ""),
-		.subject = vt_record_subject(e->record, results, path),
+		.subject = vt_record_subject(execution->record, results, path),
 		.size = (uint64_t)vt_json_integer(vt_json_get(file, "size"), 0) };
 }
 
@@ -89,9 +90,10 @@ struct digests {
 };
 
 /* Every path of the port that has one of them. */
-static void take_raw(struct digests *d)
+static void take_raw(struct digests *digests)
 {
-	struct vt_execution *e = d->v.n ? &d->l->a->v[find(d->l, d->id)] : NULL;
+	struct vt_execution *e =
+		digests->v.n ? &digests->l->a->v[find(digests->l, digests->id)] : NULL;
 	const struct vt_json *inputs = e ? vt_json_get(e->record, "inputs") : NULL;
 
 	for (size_t i = 0; inputs && i < inputs->n; i++) {
@@ -99,20 +101,20 @@ static void take_raw(struct digests *d)
 		const char *port = vt_json_text(vt_json_get(inputs->item[i], "port"), "");
 		struct vt_strs results = VT_STRS_INIT;
 
-		if (!strcmp(port, d->port))
+		if (!strcmp(port, digests->port))
 			vt_record_port_results(&results, inputs->item[i]);
-		for (size_t k = 0; files && !strcmp(port, d->port) && k < files->n; k++) {
+		for (size_t k = 0; files && !strcmp(port, digests->port) && k < files->n; k++) {
 			const char *sha256 =
 				vt_json_text(vt_json_get(files->item[k], "sha256"), "");
 
-			if (vt_strs_hold(&d->v, sha256))
+			if (vt_strs_hold(&digests->v, sha256))
 				add_raw_file(e, port, &results, files->item[k]);
 		}
 		vt_strs_release(&results);
 	}
-	vt_strs_release(&d->v);
-	free(d->port);
-	d->port = NULL;
+	vt_strs_release(&digests->v);
+	free(digests->port);
+	digests->port = NULL;
 }
 
 static int add_raw(void *ctx, const char *id, const char *port, const char *sha256)
@@ -130,28 +132,28 @@ static int add_raw(void *ctx, const char *id, const char *port, const char *sha2
 
 /* From the order of ids, roots first, to breadth first: what led to an execution stands before
  * it. */
-static void order(struct vt_ancestry *a)
+static void order(struct vt_ancestry *ancestry)
 {
-	struct vt_execution *v = vt_xcalloc(a->n + 1, sizeof(*v));
-	size_t *queue = vt_xcalloc(a->n + 1, sizeof(*queue)),
-	       *place = vt_xcalloc(a->n + 1, sizeof(*place)), n = 0;
+	struct vt_execution *v = vt_xcalloc(ancestry->n + 1, sizeof(*v));
+	size_t *queue = vt_xcalloc(ancestry->n + 1, sizeof(*queue)),
+	       *place = vt_xcalloc(ancestry->n + 1, sizeof(*place)), n = 0;
 
-	for (; n < a->n_roots; n++)
+	for (; n < ancestry->n_roots; n++)
 		place[queue[n] = n] = n + 1;
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < a->v[queue[i]].n_from; k++)
-			if (!place[a->v[queue[i]].from[k]]) {
-				queue[n] = a->v[queue[i]].from[k];
+		for (size_t k = 0; k < ancestry->v[queue[i]].n_from; k++)
+			if (!place[ancestry->v[queue[i]].from[k]]) {
+				queue[n] = ancestry->v[queue[i]].from[k];
 				place[queue[n]] = n + 1;
 				n++;
 			}
 	for (size_t i = 0; i < n; i++) {
-		v[i] = a->v[queue[i]];
+		v[i] = ancestry->v[queue[i]];
 		for (size_t k = 0; k < v[i].n_from; k++)
 			v[i].from[k] = place[v[i].from[k]] - 1;
 	}
-	free(a->v);
-	a->v = v;
+	free(ancestry->v);
+	ancestry->v = v;
 	free(queue);
 	free(place);
 }

@@ -13,14 +13,14 @@
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
 
-static const char *text(const struct vt_json *j, const char *key)
+static const char *text(const struct vt_json *json, const char *key)
 {
-	return vt_json_text(vt_json_get(j, key), "");
+	return vt_json_text(vt_json_get(json, key), "");
 }
 
-static void add_content(struct vt_consent *c)
+static void add_content(struct vt_consent *consent)
 {
-	const struct vt_json *list = vt_json_get(c->j, "withdrawn");
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn");
 
 	for (size_t i = 0; list && i < list->n; i++) {
 		const struct vt_json *content = vt_json_get(list->item[i], "content");
@@ -28,7 +28,7 @@ static void add_content(struct vt_consent *c)
 
 		for (size_t k = 0; content && k < content->n; k++)
 			if (vt_digest_parse(&d, vt_json_text(content->item[k], "")))
-				vt_digest_set_add(&c->content, &d);
+				vt_digest_set_add(&consent->content, &d);
 	}
 }
 
@@ -120,7 +120,7 @@ static struct vt_json *changed(const struct vt_json *list, const char *without,
 }
 
 /* Takes the lists; NULL keeps the one that is there. */
-static int write_file(const struct vt_consent *c, const char *path, struct vt_json *withdrawn,
+static int write_file(const struct vt_consent *consent, const char *path, struct vt_json *withdrawn,
 	struct vt_json *decisions, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -129,9 +129,9 @@ static int write_file(const struct vt_consent *c, const char *path, struct vt_js
 
 	vt_json_put_int(j, "format", 1);
 	vt_json_put(j, "withdrawn",
-		withdrawn ? withdrawn : changed(vt_json_get(c->j, "withdrawn"), NULL, NULL));
+		withdrawn ? withdrawn : changed(vt_json_get(consent->j, "withdrawn"), NULL, NULL));
 	vt_json_put(j, "decisions",
-		decisions ? decisions : changed(vt_json_get(c->j, "decisions"), NULL, NULL));
+		decisions ? decisions : changed(vt_json_get(consent->j, "decisions"), NULL, NULL));
 	rc = vt_json_canonical(&out, j, err);
 	if (!rc)
 		rc = vt_fs_write(path, out.data, out.len, 0644, err);
@@ -149,22 +149,22 @@ struct changing {
 };
 
 /* What the event says: the entry, but of the content only how much it is and its digest. */
-static int tell(struct vt_store *s, const struct changing *g, const struct vt_json *e,
+static int tell(struct vt_store *store, const struct changing *changing, const struct vt_json *json,
 	struct vt_err *err)
 {
 	static const char *const events[] = { "consent-withdrawn", "consent-restored",
 		"consent-decided" };
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
-	const struct vt_json *content = vt_json_get(e, "content");
+	const struct vt_json *content = vt_json_get(json, "content");
 	struct vt_buf list = VT_BUF_INIT;
 	char hex[VT_HEX];
 	int rc = 0;
 
-	vt_json_put_text(detail, "subject", g->subject);
-	vt_json_put_text(detail, "reason", g->reason);
-	if (g->record) {
-		vt_json_put_text(detail, "record", g->record);
-		vt_json_put_text(detail, "decision", g->decision);
+	vt_json_put_text(detail, "subject", changing->subject);
+	vt_json_put_text(detail, "reason", changing->reason);
+	if (changing->record) {
+		vt_json_put_text(detail, "record", changing->record);
+		vt_json_put_text(detail, "decision", changing->decision);
 	}
 	if (content)
 		rc = vt_json_canonical(&list, content, err);
@@ -178,41 +178,42 @@ static int tell(struct vt_store *s, const struct changing *g, const struct vt_js
 	vt_buf_release(&list);
 	if (rc)
 		vt_json_free(detail);
-	return rc ? rc : vt_history_append(s, events[g->what], detail, err);
+	return rc ? rc : vt_history_append(store, events[changing->what], detail, err);
 }
 
-static int change_locked(struct vt_store *s, const struct changing *g, struct vt_err *err)
+static int change_locked(struct vt_store *store, const struct changing *changing,
+	struct vt_err *err)
 {
-	char *path = vt_consent_path(s);
+	char *path = vt_consent_path(store);
 	struct vt_consent c = { .j = NULL };
-	struct vt_json *e = entry(g->subject, g->reason), *list = NULL;
+	struct vt_json *e = entry(changing->subject, changing->reason), *list = NULL;
 	int rc = vt_consent_read(&c, path, err);
-	bool there = !rc && vt_consent_withdrawn(&c, g->subject);
+	bool there = !rc && vt_consent_withdrawn(&c, changing->subject);
 
-	if (!rc && g->what == RESTORE && !there)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s: has not withdrawn", g->subject);
-	if (g->record) {
-		vt_json_put_text(e, "record", g->record);
-		vt_json_put_text(e, "decision", g->decision);
+	if (!rc && changing->what == RESTORE && !there)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: has not withdrawn", changing->subject);
+	if (changing->record) {
+		vt_json_put_text(e, "record", changing->record);
+		vt_json_put_text(e, "decision", changing->decision);
 	}
-	for (size_t i = 0; g->content && i < g->content->n; i++) {
+	for (size_t i = 0; changing->content && i < changing->content->n; i++) {
 		if (!list)
 			list = vt_json_new(VT_JSON_ARRAY);
-		vt_json_push(list, vt_json_new_text(g->content->v[i]));
+		vt_json_push(list, vt_json_new_text(changing->content->v[i]));
 	}
 	vt_json_put(e, "content", list);
-	if (rc || (g->what == WITHDRAW && there))
+	if (rc || (changing->what == WITHDRAW && there))
 		goto out;
 	/* the decision stands in the history before it holds */
-	rc = tell(s, g, e, err);
+	rc = tell(store, changing, e, err);
 	if (!rc)
-		rc = g->what == DECIDE
+		rc = changing->what == DECIDE
 			? write_file(&c, path, NULL,
 				  changed(vt_json_get(c.j, "decisions"), NULL, vt_json_copy(e)),
 				  err)
 			: write_file(&c, path,
-				  changed(vt_json_get(c.j, "withdrawn"), g->subject,
-					  g->what == WITHDRAW ? vt_json_copy(e) : NULL),
+				  changed(vt_json_get(c.j, "withdrawn"), changing->subject,
+					  changing->what == WITHDRAW ? vt_json_copy(e) : NULL),
 				  NULL, err);
 out:
 	vt_consent_release(&c);
@@ -221,14 +222,14 @@ out:
 	return rc;
 }
 
-static int change(struct vt_store *s, const struct changing *g, struct vt_err *err)
+static int change(struct vt_store *store, const struct changing *changing, struct vt_err *err)
 {
-	int rc = vt_store_lock(s, err);
+	int rc = vt_store_lock(store, err);
 
 	if (rc)
 		return rc;
-	rc = change_locked(s, g, err);
-	vt_store_unlock(s);
+	rc = change_locked(store, changing, err);
+	vt_store_unlock(store);
 	return rc;
 }
 

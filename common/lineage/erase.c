@@ -28,16 +28,16 @@ struct planning {
 	struct vt_err *err;
 };
 
-static void add_blob(struct planning *p, const struct vt_digest *d, const char *path, uint64_t size,
-	bool derived)
+static void add_blob(struct planning *planning, const struct vt_digest *digest, const char *path,
+	uint64_t size, bool derived)
 {
-	struct vt_erasure *e = p->e;
+	struct vt_erasure *e = planning->e;
 
 	if (e->n_blobs == e->cap) {
 		e->cap = e->cap ? 2 * e->cap : 64;
 		e->blob = vt_xrealloc(e->blob, e->cap * sizeof(*e->blob));
 	}
-	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *d,
+	e->blob[e->n_blobs++] = (struct vt_erased_blob){ .digest = *digest,
 		.size = size,
 		.path = vt_xstrdup(path),
 		.derived = derived };
@@ -60,24 +60,24 @@ static int sort_execution(void *ctx, const struct vt_lineage_step *step)
 	return rc;
 }
 
-static int sort_executions(struct planning *p)
+static int sort_executions(struct planning *planning)
 {
 	struct vt_lineage *t = NULL;
 	struct vt_err none = VT_ERR_INIT;
-	int rc = vt_lineage_open_subject(&t, p->s, p->e->subject, &none);
+	int rc = vt_lineage_open_subject(&t, planning->s, planning->e->subject, &none);
 
 	if (rc == VT_ENOINPUT)
 		return 0;
 	if (rc)
-		*p->err = none;
+		*planning->err = none;
 	else
-		rc = vt_lineage_descendants(t, sort_execution, p, p->err);
+		rc = vt_lineage_descendants(t, sort_execution, planning, planning->err);
 	vt_lineage_close(t);
 	return rc;
 }
 
 /* The files of one record: the subject's, or somebody else's. */
-static void take_files(struct planning *p, const struct vt_json *record,
+static void take_files(struct planning *planning, const struct vt_json *record,
 	const struct vt_json *ports, bool alone, bool output, bool believed)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
@@ -93,34 +93,36 @@ static void take_files(struct planning *p, const struct vt_json *record,
 			if (!vt_digest_parse(&d,
 				    vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
 				;
-			else if (vt_unicode_equal(whose, p->e->subject) || (alone && output))
-				add_blob(p, &d, path,
+			else if (vt_unicode_equal(whose, planning->e->subject) || (alone && output))
+				add_blob(planning, &d, path,
 					(uint64_t)vt_json_integer(vt_json_get(files->item[k],
 									  "size"),
 						0),
 					output);
 			else
-				vt_digest_set_add(believed ? &p->theirs : &p->claimed, &d);
+				vt_digest_set_add(believed ? &planning->theirs : &planning->claimed,
+					&d);
 			free(whose);
 		}
 		vt_strs_release(&results);
 	}
 }
 
-static int take_record(struct planning *p, const char *id)
+static int take_record(struct planning *planning, const char *id)
 {
 	struct vt_json *j = NULL;
 	struct vt_digest d;
-	bool known = vt_digest_parse(&d, id), alone = known && vt_digest_set_has(&p->alone, &d),
-	     believed = known && vt_digest_set_has(&p->believed, &d);
+	bool known = vt_digest_parse(&d, id),
+	     alone = known && vt_digest_set_has(&planning->alone, &d),
+	     believed = known && vt_digest_set_has(&planning->believed, &d);
 	int rc;
 
-	if (known && vt_digest_set_has(&p->rejected, &d))
+	if (known && vt_digest_set_has(&planning->rejected, &d))
 		return 0;
-	rc = vt_store_get_record(p->s, &j, id, p->err);
+	rc = vt_store_get_record(planning->s, &j, id, planning->err);
 	if (!rc) {
-		take_files(p, j, vt_json_get(j, "inputs"), alone, false, believed);
-		take_files(p, j, vt_json_get(j, "outputs"), alone, true, believed);
+		take_files(planning, j, vt_json_get(j, "inputs"), alone, false, believed);
+		take_files(planning, j, vt_json_get(j, "outputs"), alone, true, believed);
 	}
 	vt_json_free(j);
 	return rc;
@@ -137,30 +139,29 @@ static int add_id(void *ctx, int n, const char *const *column)
 }
 
 /* Executions made from the subject hold its files; others may hold the same bytes. */
-static int take_records(struct planning *p)
+static int take_records(struct planning *planning)
 {
 	struct vt_strs all = VT_STRS_INIT;
-	int rc = vt_store_records(p->s, "", &all, p->err);
+	int rc = vt_store_records(planning->s, "", &all, planning->err);
 
 	if (!rc)
-		rc = vt_record_index_read(p->s->db, p->err,
+		rc = vt_record_index_read(planning->s->db, planning->err,
 			"SELECT id FROM record "
 			"WHERE trusted = 1",
-			0, NULL, add_id, &p->believed);
+			0, NULL, add_id, &planning->believed);
 	if (!rc)
-		rc = vt_record_index_read(p->s->db, p->err,
+		rc = vt_record_index_read(planning->s->db, planning->err,
 			"SELECT id FROM record "
 			"WHERE trusted < 0",
-			0, NULL, add_id, &p->rejected);
+			0, NULL, add_id, &planning->rejected);
 	for (size_t i = 0; !rc && i < all.n; i++)
-		rc = take_record(p, all.v[i]);
+		rc = take_record(planning, all.v[i]);
 	vt_strs_release(&all);
 	return rc;
 }
 
 /* --- what commits hold --------------------------------------------------- */
-
-static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
+static int take_commit(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	struct planning *p = ctx;
 	struct vt_tree *t = NULL;
@@ -168,8 +169,8 @@ static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	struct vt_digest d;
 
 	/* one commit that cannot be read must not stop the erasure of all others */
-	if (vt_digest_parse(&d, c->tree) && vt_store_get_tree(p->s, &t, &d, &why)) {
-		char *sentence = vt_asprintf("commit %.16s: %s", c->id, why.text);
+	if (vt_digest_parse(&d, commit->tree) && vt_store_get_tree(p->s, &t, &d, &why)) {
+		char *sentence = vt_asprintf("commit %.16s: %s", commit->id, why.text);
 
 		vt_strs_add(&p->e->unreadable, sentence);
 		free(sentence);
@@ -179,7 +180,7 @@ static int take_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	for (size_t i = 0; t && i < t->n_files; i++)
 		if (vt_record_names(t->file[i].path, p->e->subject))
 			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size,
-				*c->provenance != '\0');
+				*commit->provenance != '\0');
 		else
 			vt_digest_set_add(&p->theirs, &t->file[i].digest);
 	vt_tree_free(t);
@@ -201,21 +202,21 @@ static int by_digest(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-static void look(struct planning *p, struct vt_erased_blob *b)
+static void look(struct planning *planning, struct vt_erased_blob *blob)
 {
-	char *path = vt_store_path(p->s, "objects", &b->digest);
+	char *path = vt_store_path(planning->s, "objects", &blob->digest);
 	struct stat st;
 
-	b->gone = lstat(path, &st) != 0;
-	b->linked = !b->gone && st.st_nlink > 1;
-	b->shared = vt_digest_set_has(&p->theirs, &b->digest);
-	b->claimed = !b->shared && vt_digest_set_has(&p->claimed, &b->digest);
+	blob->gone = lstat(path, &st) != 0;
+	blob->linked = !blob->gone && st.st_nlink > 1;
+	blob->shared = vt_digest_set_has(&planning->theirs, &blob->digest);
+	blob->claimed = !blob->shared && vt_digest_set_has(&planning->claimed, &blob->digest);
 	free(path);
 }
 
-static void once_each(struct planning *p)
+static void once_each(struct planning *planning)
 {
-	struct vt_erasure *e = p->e;
+	struct vt_erasure *e = planning->e;
 	size_t n = 0;
 
 	if (e->n_blobs > 1)
@@ -227,14 +228,14 @@ static void once_each(struct planning *p)
 			e->blob[n++] = e->blob[i];
 	e->n_blobs = n;
 	for (size_t i = 0; i < n; i++)
-		look(p, &e->blob[i]);
+		look(planning, &e->blob[i]);
 }
 
-int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject,
+int vt_erase_plan(struct vt_erasure *out, struct vt_store *store, const char *subject,
 	struct vt_err *err)
 {
 	struct planning p = { .e = out,
-		.s = s,
+		.s = store,
 		.alone = VT_DIGEST_SET_INIT,
 		.theirs = VT_DIGEST_SET_INIT,
 		.err = err };
@@ -245,14 +246,14 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
 	if (!rc)
 		rc = take_records(&p);
 	if (!rc)
-		rc = vt_repo_each_commit(s, take_commit, &p, err);
+		rc = vt_repo_each_commit(store, take_commit, &p, err);
 	if (!rc)
 		once_each(&p);
 	if (!rc && !out->n_blobs)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: no file of this subject is known to %s",
-			subject, vt_store_dir(s));
+			subject, vt_store_dir(store));
 	if (!rc)
-		rc = vt_erase_outside(out, s, err);
+		rc = vt_erase_outside(out, store, err);
 	vt_digest_set_release(&p.alone);
 	vt_digest_set_release(&p.theirs);
 	vt_digest_set_release(&p.claimed);
@@ -264,42 +265,42 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
 	return rc;
 }
 
-void vt_erasure_release(struct vt_erasure *e)
+void vt_erasure_release(struct vt_erasure *erasure)
 {
-	for (size_t i = 0; i < e->n_blobs; i++)
-		free(e->blob[i].path);
-	free(e->blob);
-	free(e->subject);
-	vt_strs_release(&e->mixed);
-	vt_strs_release(&e->unreadable);
-	vt_strs_release(&e->left);
-	vt_strs_release(&e->outside);
-	*e = (struct vt_erasure){ .subject = NULL };
+	for (size_t i = 0; i < erasure->n_blobs; i++)
+		free(erasure->blob[i].path);
+	free(erasure->blob);
+	free(erasure->subject);
+	vt_strs_release(&erasure->mixed);
+	vt_strs_release(&erasure->unreadable);
+	vt_strs_release(&erasure->left);
+	vt_strs_release(&erasure->outside);
+	*erasure = (struct vt_erasure){ .subject = NULL };
 }
 
 /* --- doing it ------------------------------------------------------------ */
-
-void vt_erasure_content(const struct vt_erasure *e, struct vt_strs *out)
+void vt_erasure_content(const struct vt_erasure *erasure, struct vt_strs *out)
 {
 	char hex[VT_HEX];
 
-	for (size_t i = 0; i < e->n_blobs; i++) {
-		vt_digest_hex(hex, &e->blob[i].digest);
-		if (!e->blob[i].shared && e->blob[i].size)
+	for (size_t i = 0; i < erasure->n_blobs; i++) {
+		vt_digest_hex(hex, &erasure->blob[i].digest);
+		if (!erasure->blob[i].shared && erasure->blob[i].size)
 			vt_strs_add(out, hex);
 	}
 }
 
-static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+static int remove_bytes(const struct vt_erasure *erasure, struct vt_store *store,
+	struct vt_err *err)
 {
-	for (size_t i = 0; i < e->n_blobs; i++) {
-		char *path = vt_store_path(s, "objects", &e->blob[i].digest),
+	for (size_t i = 0; i < erasure->n_blobs; i++) {
+		char *path = vt_store_path(store, "objects", &erasure->blob[i].digest),
 		     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 		int rc = 0;
 
-		if (!e->blob[i].shared && unlink(path) && errno != ENOENT)
+		if (!erasure->blob[i].shared && unlink(path) && errno != ENOENT)
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot be removed", path);
-		if (!rc && !e->blob[i].shared && vt_fs_is_dir(dir))
+		if (!rc && !erasure->blob[i].shared && vt_fs_is_dir(dir))
 			rc = vt_fs_sync_dir(dir, err);
 		free(dir);
 		free(path);
@@ -312,17 +313,17 @@ static int remove_bytes(const struct vt_erasure *e, struct vt_store *s, struct v
 enum { PER_EVENT = 8000 }; /* digests in one line of the history */
 
 /* The event names every blob, so that a tombstone nobody decided about can be told. */
-static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reason,
+static int tell(const struct vt_erasure *erasure, struct vt_store *store, const char *reason,
 	struct vt_err *err)
 {
 	struct vt_strs content = VT_STRS_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; i < e->n_blobs; i++) {
+	for (size_t i = 0; i < erasure->n_blobs; i++) {
 		char hex[VT_HEX];
 
-		vt_digest_hex(hex, &e->blob[i].digest);
-		if (!e->blob[i].shared)
+		vt_digest_hex(hex, &erasure->blob[i].digest);
+		if (!erasure->blob[i].shared)
 			vt_strs_add(&content, hex);
 	}
 	for (size_t from = 0; !rc && (!from || from < content.n); from += PER_EVENT) {
@@ -331,61 +332,62 @@ static int tell(const struct vt_erasure *e, struct vt_store *s, const char *reas
 
 		for (size_t i = from; i < content.n && i < from + PER_EVENT; i++)
 			vt_json_push(list, vt_json_new_text(content.v[i]));
-		vt_json_put_text(detail, "subject", e->subject);
+		vt_json_put_text(detail, "subject", erasure->subject);
 		vt_json_put_text(detail, "reason", reason);
 		vt_json_put(detail, "blobs", list);
-		vt_json_put_int(detail, "mixed", (int64_t)e->mixed.n);
-		rc = vt_history_append(s, "erase", detail, err);
+		vt_json_put_int(detail, "mixed", (int64_t)erasure->mixed.n);
+		rc = vt_history_append(store, "erase", detail, err);
 	}
 	vt_strs_release(&content);
 	return rc;
 }
 
-static int check_claims(const struct vt_erasure *e, struct vt_err *err)
+static int check_claims(const struct vt_erasure *erasure, struct vt_err *err)
 {
-	for (size_t i = 0; i < e->n_blobs; i++)
-		if (e->blob[i].claimed && !e->blob[i].gone)
+	for (size_t i = 0; i < erasure->n_blobs; i++)
+		if (erasure->blob[i].claimed && !erasure->blob[i].gone)
 			return vt_err_set(err, VT_ECLAIM,
 				"%s: a record that nobody vouches for says that others have the "
 				"same "
 				"bytes; nothing was erased: vouch for it or reject it (`voxtrail "
 				"trust`), or --claims-too erases them",
-				e->blob[i].path);
+				erasure->blob[i].path);
 	return 0;
 }
 
-static int erase_locked(const struct vt_erasure *e, struct vt_store *s, const char *reason,
-	struct vt_err *err)
+static int erase_locked(const struct vt_erasure *erasure, struct vt_store *store,
+	const char *reason, struct vt_err *err)
 {
-	int rc = tell(e, s, reason, err);
+	int rc = tell(erasure, store, reason, err);
 
-	for (size_t i = 0; !rc && i < e->n_blobs; i++)
-		if (!e->blob[i].shared)
-			rc = vt_erased_put(s, &e->blob[i].digest, e->blob[i].size, reason, err);
-	return rc ? rc : remove_bytes(e, s, err);
+	for (size_t i = 0; !rc && i < erasure->n_blobs; i++)
+		if (!erasure->blob[i].shared)
+			rc = vt_erased_put(store, &erasure->blob[i].digest, erasure->blob[i].size,
+				reason, err);
+	return rc ? rc : remove_bytes(erasure, store, err);
 }
 
-int vt_erase_do(struct vt_erasure *e, struct vt_store *s, const char *reason, bool claims_too,
-	struct vt_err *err)
+int vt_erase_do(struct vt_erasure *erasure, struct vt_store *store, const char *reason,
+	bool claims_too, struct vt_err *err)
 {
 	struct vt_strs content = VT_STRS_INIT;
-	int rc = claims_too ? 0 : check_claims(e, err);
+	int rc = claims_too ? 0 : check_claims(erasure, err);
 
-	vt_erasure_content(e, &content);
+	vt_erasure_content(erasure, &content);
 	if (!rc)
-		rc = vt_consent_withdraw(s, e->subject, &content, reason, err);
+		rc = vt_consent_withdraw(store, erasure->subject, &content, reason, err);
 	vt_strs_release(&content);
 	if (!rc)
-		rc = vt_store_lock(s, err);
+		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
-	rc = erase_locked(e, s, reason, err);
-	vt_store_unlock(s);
+	rc = erase_locked(erasure, store, reason, err);
+	vt_store_unlock(store);
 	if (!rc)
-		rc = vt_erase_leftovers(e, s, err);
-	if (!rc && e->unreadable.n)
+		rc = vt_erase_leftovers(erasure, store, err);
+	if (!rc && erasure->unreadable.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"%zu commits cannot be read, so they may hold more of %s: %s",
-			e->unreadable.n, e->subject, e->unreadable.v[0]);
+			erasure->unreadable.n, erasure->subject, erasure->unreadable.v[0]);
 	return rc;
 }

@@ -42,7 +42,7 @@ struct vt_erasure {
 };
 
 /* VT_ENOINPUT when nothing of the subject is known. */
-int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subject,
+int vt_erase_plan(struct vt_erasure *out, struct vt_store *store, const char *subject,
 	struct vt_err *err);
 
 /* Notes the withdrawal, then the erasure, then each tombstone, removes the bytes, and sweeps what
@@ -50,11 +50,11 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *s, const char *subjec
  * VT_ECLAIM, with nothing done, if a claim alone says that others have some of the bytes;
  * claims_too: they go all the same.  VT_EINTEGRITY, with everything done that could be, if commits
  * could not be read. */
-int vt_erase_do(struct vt_erasure *e, struct vt_store *s, const char *reason, bool claims_too,
-	struct vt_err *err);
+int vt_erase_do(struct vt_erasure *erasure, struct vt_store *store, const char *reason,
+	bool claims_too, struct vt_err *err);
 
 /* The digests that are the subject's alone, in hex. */
-void vt_erasure_content(const struct vt_erasure *e, struct vt_strs *out);
-void vt_erasure_release(struct vt_erasure *e);
+void vt_erasure_content(const struct vt_erasure *erasure, struct vt_strs *out);
+void vt_erasure_release(struct vt_erasure *erasure);
 
 #endif

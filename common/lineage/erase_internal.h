@@ -8,10 +8,10 @@
  * something of the subject. */
 int vt_erase_leftovers(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err);
 
-/* e->outside gets a sentence for each place that the store knows of and cannot reach. */
-int vt_erase_outside(struct vt_erasure *e, struct vt_store *s, struct vt_err *err);
+/* erasure->outside gets a sentence for each place that the store knows of and cannot reach. */
+int vt_erase_outside(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err);
 
 /* Is there a file below `path` that names the subject or has the bytes of one of its files? */
-bool vt_erase_holds_subject(const struct vt_erasure *e, const char *path);
+bool vt_erase_holds_subject(const struct vt_erasure *erasure, const char *path);
 
 #endif

@@ -22,9 +22,9 @@
 
 enum { WAIT_SECONDS = 10 };
 
-static void leave(struct vt_erasure *e, char *sentence)
+static void leave(struct vt_erasure *erasure, char *sentence)
 {
-	vt_strs_add(&e->left, sentence);
+	vt_strs_add(&erasure->left, sentence);
 	free(sentence);
 }
 
@@ -54,14 +54,14 @@ static int look_at(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-bool vt_erase_holds_subject(const struct vt_erasure *e, const char *path)
+bool vt_erase_holds_subject(const struct vt_erasure *erasure, const char *path)
 {
-	struct looking l = { .e = e, .base = path, .theirs = VT_DIGEST_SET_INIT };
+	struct looking l = { .e = erasure, .base = path, .theirs = VT_DIGEST_SET_INIT };
 	struct vt_err none = VT_ERR_INIT;
 
-	for (size_t i = 0; i < e->n_blobs; i++)
-		if (!e->blob[i].shared)
-			vt_digest_set_add(&l.theirs, &e->blob[i].digest);
+	for (size_t i = 0; i < erasure->n_blobs; i++)
+		if (!erasure->blob[i].shared)
+			vt_digest_set_add(&l.theirs, &erasure->blob[i].digest);
 	if (vt_fs_is_dir(path))
 		vt_fs_walk(path, look_at, &l, &none);
 	vt_digest_set_release(&l.theirs);
@@ -78,17 +78,17 @@ static bool is_free(const char *path)
 	return free;
 }
 
-static int sweep_scratch(struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+static int sweep_scratch(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err)
 {
-	char *base = vt_path_join(s->dir, "scratch");
+	char *base = vt_path_join(store->dir, "scratch");
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_is_dir(base) ? vt_fs_list(&names, base, err) : 0;
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *path = vt_path_join(base, names.v[i]);
 
-		if (!vt_erase_holds_subject(e, path))
-			leave(e,
+		if (!vt_erase_holds_subject(erasure, path))
+			leave(erasure,
 				vt_asprintf("%s: what a killed stage would resume from; it may "
 					    "rest "
 					    "on the subject: `voxtrail gc --scratch --sweep` "
@@ -97,7 +97,7 @@ static int sweep_scratch(struct vt_erasure *e, struct vt_store *s, struct vt_err
 		else if (is_free(path))
 			rc = vt_fs_remove_tree(path, err);
 		else
-			leave(e,
+			leave(erasure,
 				vt_asprintf("%s: in use by a living stage that reads the subject",
 					path));
 		free(path);
@@ -108,17 +108,18 @@ static int sweep_scratch(struct vt_erasure *e, struct vt_store *s, struct vt_err
 }
 
 /* Places of datums; the runner holds its lock while it has any. */
-static int sweep_work(struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+static int sweep_work(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err)
 {
-	char *work = vt_path_join(s->dir, "runner/work"),
-	     *lock = vt_path_join(s->dir, "runner/lock");
+	char *work = vt_path_join(store->dir, "runner/work"),
+	     *lock = vt_path_join(store->dir, "runner/lock");
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = 0, fd = open(lock, O_RDWR | O_CLOEXEC);
 
 	if (vt_fs_is_dir(work))
 		rc = vt_fs_list(&names, work, err);
 	if (!rc && names.n && (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))) {
-		leave(e, vt_asprintf("%s: in use by a run; erase again when it is done", work));
+		leave(erasure,
+			vt_asprintf("%s: in use by a run; erase again when it is done", work));
 		vt_strs_release(&names);
 	}
 	for (size_t i = 0; !rc && i < names.n; i++) {
@@ -157,10 +158,10 @@ static int name_log(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-static int name_logs(struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+static int name_logs(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err)
 {
-	char *base = vt_path_join(s->dir, "runner/logs");
-	struct logs l = { e, base };
+	char *base = vt_path_join(store->dir, "runner/logs");
+	struct logs l = { erasure, base };
 	int rc = vt_fs_is_dir(base) ? vt_fs_walk(base, name_log, &l, err) : 0;
 
 	free(base);

@@ -16,29 +16,29 @@ struct outside {
 	struct vt_digest_set theirs; /* the subject's bytes */
 };
 
-static void name(struct vt_erasure *e, char *sentence)
+static void name(struct vt_erasure *erasure, char *sentence)
 {
 	bool known = false;
 
-	for (size_t i = 0; !known && i < e->outside.n; i++)
-		known = !strcmp(e->outside.v[i], sentence);
+	for (size_t i = 0; !known && i < erasure->outside.n; i++)
+		known = !strcmp(erasure->outside.v[i], sentence);
 	if (!known)
-		vt_strs_add(&e->outside, sentence);
+		vt_strs_add(&erasure->outside, sentence);
 	free(sentence);
 }
 
 /* How many of the subject's files of this tree are at their places below `path`. */
-static size_t count(const struct outside *o, const struct vt_tree *t, const char *path)
+static size_t count(const struct outside *outside, const struct vt_tree *tree, const char *path)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < t->n_files; i++) {
+	for (size_t i = 0; i < tree->n_files; i++) {
 		char *file;
 
-		if (!vt_record_names(t->file[i].path, o->e->subject) &&
-			!vt_digest_set_has(&o->theirs, &t->file[i].digest))
+		if (!vt_record_names(tree->file[i].path, outside->e->subject) &&
+			!vt_digest_set_has(&outside->theirs, &tree->file[i].digest))
 			continue;
-		file = vt_path_join(path, t->file[i].path);
+		file = vt_path_join(path, tree->file[i].path);
 		n += vt_fs_exists(file);
 		free(file);
 	}
@@ -80,10 +80,10 @@ static bool is_page(const char *path)
 }
 
 /* Pages that an execution made of the subject and of others: they stay with its output. */
-static int look_at_mixed(struct outside *o, const char *id, struct vt_err *err)
+static int look_at_mixed(struct outside *outside, const char *id, struct vt_err *err)
 {
 	struct vt_json *j = NULL;
-	int rc = vt_store_get_record(o->s, &j, id, err);
+	int rc = vt_store_get_record(outside->s, &j, id, err);
 	const struct vt_json *ports = rc ? NULL : vt_json_get(j, "outputs");
 
 	for (size_t i = 0; ports && i < ports->n; i++) {
@@ -93,7 +93,7 @@ static int look_at_mixed(struct outside *o, const char *id, struct vt_err *err)
 			const char *path = vt_json_text(vt_json_get(files->item[k], "path"), "");
 
 			if (is_page(path))
-				name(o->e,
+				name(outside->e,
 					vt_asprintf("%.16s: its %s was made of the subject too and "
 						    "may show it",
 						id, path));
@@ -103,23 +103,23 @@ static int look_at_mixed(struct outside *o, const char *id, struct vt_err *err)
 	return rc;
 }
 
-int vt_erase_outside(struct vt_erasure *e, struct vt_store *s, struct vt_err *err)
+int vt_erase_outside(struct vt_erasure *erasure, struct vt_store *store, struct vt_err *err)
 {
-	struct outside o = { .e = e, .s = s, .theirs = VT_DIGEST_SET_INIT };
+	struct outside o = { .e = erasure, .s = store, .theirs = VT_DIGEST_SET_INIT };
 	bool forgotten = false;
 	int rc = 0;
 
-	for (size_t i = 0; i < e->n_blobs; i++)
-		if (!e->blob[i].shared)
-			vt_digest_set_add(&o.theirs, &e->blob[i].digest);
-	for (size_t i = 0; !rc && i < e->mixed.n; i++)
-		rc = look_at_mixed(&o, e->mixed.v[i], err);
+	for (size_t i = 0; i < erasure->n_blobs; i++)
+		if (!erasure->blob[i].shared)
+			vt_digest_set_add(&o.theirs, &erasure->blob[i].digest);
+	for (size_t i = 0; !rc && i < erasure->mixed.n; i++)
+		rc = look_at_mixed(&o, erasure->mixed.v[i], err);
 	if (!rc)
-		rc = vt_checkouts_each(s, look_into, &o, &forgotten, err);
+		rc = vt_checkouts_each(store, look_into, &o, &forgotten, err);
 	if (forgotten)
-		name(e,
+		name(erasure,
 			vt_asprintf("%s: more checkouts were made than are remembered",
-				vt_store_dir(s)));
+				vt_store_dir(store)));
 	vt_digest_set_release(&o.theirs);
 	return rc;
 }

@@ -16,37 +16,37 @@ struct texts {
 	size_t n;
 };
 
-static struct texts texts_of(const struct vt_record_dir *c)
+static struct texts texts_of(const struct vt_record_dir *dir)
 {
-	struct texts t = { vt_xcalloc(c->n + 1, sizeof(*t.v)), vt_xcalloc(c->n + 1, sizeof(bool)),
-		c->n };
+	struct texts t = { vt_xcalloc(dir->n + 1, sizeof(*t.v)),
+		vt_xcalloc(dir->n + 1, sizeof(bool)), dir->n };
 
-	for (size_t i = 0; i < c->n; i++) {
-		t.v[i] = (struct vt_record_text){ c->v[i].text, c->v[i].len, c->v[i].record };
+	for (size_t i = 0; i < dir->n; i++) {
+		t.v[i] = (struct vt_record_text){ dir->v[i].text, dir->v[i].len, dir->v[i].record };
 		t.keep[i] = true;
 	}
 	return t;
 }
 
-static void texts_release(struct texts *t)
+static void texts_release(struct texts *texts)
 {
-	free(t->v);
-	free(t->keep);
+	free(texts->v);
+	free(texts->keep);
 }
 
-static int put_kept(struct vt_store *s, struct texts *t, size_t *n, struct vt_err *err)
+static int put_kept(struct vt_store *store, struct texts *texts, size_t *n, struct vt_err *err)
 {
 	*n = 0;
-	for (size_t i = 0; i < t->n; i++)
-		if (t->keep[i])
-			t->v[(*n)++] = t->v[i];
-	return vt_store_put_records(s, t->v, *n, err);
+	for (size_t i = 0; i < texts->n; i++)
+		if (texts->keep[i])
+			texts->v[(*n)++] = texts->v[i];
+	return vt_store_put_records(store, texts->v, *n, err);
 }
 
-static bool is_here(const struct vt_store *s, const char *id)
+static bool is_here(const struct vt_store *store, const char *id)
 {
 	struct vt_digest d;
-	char *path = vt_digest_parse(&d, id) ? vt_store_path(s, "records", &d) : NULL;
+	char *path = vt_digest_parse(&d, id) ? vt_store_path(store, "records", &d) : NULL;
 	bool here = path && vt_fs_exists(path);
 
 	free(path);
@@ -54,13 +54,13 @@ static bool is_here(const struct vt_store *s, const char *id)
 }
 
 /* What contradicts the store is left out, and said. */
-static int import_records(struct vt_store *s, const struct vt_record_dir *c, const char *dir,
+static int import_records(struct vt_store *store, const struct vt_record_dir *c, const char *dir,
 	size_t *n, struct vt_err *err)
 {
 	struct texts t = texts_of(c);
 	struct vt_err why = VT_ERR_INIT;
 	size_t refused = 0;
-	int rc = vt_trust_sift(s, t.v, t.n, t.keep, &refused, &why, err);
+	int rc = vt_trust_sift(store, t.v, t.n, t.keep, &refused, &why, err);
 
 	if (refused)
 		vt_log(VT_LOG_WARN, "contradiction",
@@ -70,12 +70,12 @@ static int import_records(struct vt_store *s, const struct vt_record_dir *c, con
 			"same\"",
 			dir, refused, why.text);
 	if (!rc)
-		rc = put_kept(s, &t, n, err);
+		rc = put_kept(store, &t, n, err);
 	texts_release(&t);
 	return rc;
 }
 
-int vt_store_import_records(struct vt_store *s, const struct vt_strs *texts, const char *origin,
+int vt_store_import_records(struct vt_store *store, const struct vt_strs *texts, const char *origin,
 	struct vt_err *err)
 {
 	struct vt_record_dir c = { vt_xcalloc(texts->n + 1, sizeof(*c.v)), 0, texts->n };
@@ -90,14 +90,14 @@ int vt_store_import_records(struct vt_store *s, const struct vt_strs *texts, con
 		rc = vt_record_parse(&r->record, r->text, r->len, origin, err);
 	}
 	if (!rc && c.n)
-		rc = import_records(s, &c, origin, &n, err);
+		rc = import_records(store, &c, origin, &n, err);
 	for (size_t i = 0; i < c.n; i++)
 		vt_json_free(c.v[i].record);
 	free(c.v);
 	return rc;
 }
 
-int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err)
+int vt_store_import_made(struct vt_store *store, const struct vt_strs *dirs, struct vt_err *err)
 {
 	struct vt_record_dir *c = vt_xcalloc(dirs->n + 1, sizeof(*c)), all = { NULL, 0, 0 };
 	struct vt_strs made = VT_STRS_INIT;
@@ -116,9 +116,9 @@ int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct 
 	}
 	/* believed first: what was executed here contradicts claims, not the other way round */
 	if (!rc && made.n)
-		rc = vt_trust_note(s, VT_TRUST_MADE, &made, NULL, err);
+		rc = vt_trust_note(store, VT_TRUST_MADE, &made, NULL, err);
 	if (!rc && all.n)
-		rc = import_records(s, &all, "a datum's output", &n, err);
+		rc = import_records(store, &all, "a datum's output", &n, err);
 	for (size_t i = 0; i < read; i++)
 		vt_record_dir_release(&c[i]);
 	vt_strs_release(&made);
@@ -129,7 +129,7 @@ int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct 
 
 /* The tree of one output as its record states it; a merged directory and one that lost its
  * permissions have another. */
-static int put_stated_tree(struct vt_store *s, const struct vt_json *output,
+static int put_stated_tree(struct vt_store *store, const struct vt_json *output,
 	const struct vt_tree *whole, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
@@ -137,37 +137,37 @@ static int put_stated_tree(struct vt_store *s, const struct vt_json *output,
 	bool there = true;
 
 	for (size_t i = 0; !rc && there && i < t->n_files; i++) {
-		char *path = vt_store_path(s, "objects", &t->file[i].digest);
+		char *path = vt_store_path(store, "objects", &t->file[i].digest);
 
 		there = vt_fs_exists(path);
 		free(path);
 	}
 	if (!rc && there && !vt_digest_equal(&t->id, &whole->id))
-		rc = vt_store_put_tree(s, t, err);
+		rc = vt_store_put_tree(store, t, err);
 	vt_tree_free(t);
 	return rc;
 }
 
-static int put_stated_trees(struct vt_store *s, const struct vt_record_dir *c,
+static int put_stated_trees(struct vt_store *store, const struct vt_record_dir *dir,
 	const struct vt_tree *whole, struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < c->n; i++) {
+	for (size_t i = 0; !rc && i < dir->n; i++) {
 		const struct vt_json *outputs =
-			c->v[i].own ? vt_json_get(c->v[i].record, "outputs") : NULL;
+			dir->v[i].own ? vt_json_get(dir->v[i].record, "outputs") : NULL;
 
 		for (size_t k = 0; !rc && outputs && k < outputs->n; k++)
-			rc = put_stated_tree(s, outputs->item[k], whole, err);
+			rc = put_stated_tree(store, outputs->item[k], whole, err);
 	}
 	return rc;
 }
 
 /* Everything that can be refused is refused here, before the store is touched. */
-static int check(const struct vt_record_dir *c, const struct vt_tree *t, const char *dir,
+static int check(const struct vt_record_dir *c, const struct vt_tree *tree, const char *dir,
 	const struct vt_import_opts *opts, struct vt_import *out, struct vt_err *err)
 {
-	int rc = vt_record_dir_check(c, t, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE,
+	int rc = vt_record_dir_check(c, tree, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE,
 		&out->unvouched, NULL, err);
 
 	if (rc)
@@ -181,26 +181,26 @@ static int check(const struct vt_record_dir *c, const struct vt_tree *t, const c
 	return 0;
 }
 
-static bool is_new(const struct vt_store *s, const struct vt_record_dir *c)
+static bool is_new(const struct vt_store *store, const struct vt_record_dir *dir)
 {
 	bool all = true;
 
-	for (size_t i = 0; all && i < c->n; i++)
-		all = is_here(s, c->v[i].id);
+	for (size_t i = 0; all && i < dir->n; i++)
+		all = is_here(store, dir->v[i].id);
 	return !all;
 }
 
 /* Claims: may they be taken in?  Who vouches for them makes it so. */
-static int check_claims(struct vt_store *s, const struct vt_record_dir *c,
+static int check_claims(struct vt_store *store, const struct vt_record_dir *c,
 	const struct vt_import_opts *opts, const char *dir, struct vt_err *err)
 {
 	struct texts t = texts_of(c);
 	struct vt_err why = VT_ERR_INIT;
 	size_t refused = 0;
-	int rc = opts->vouch ? 0 : vt_trust_sift(s, t.v, t.n, t.keep, &refused, &why, err);
+	int rc = opts->vouch ? 0 : vt_trust_sift(store, t.v, t.n, t.keep, &refused, &why, err);
 
 	for (size_t i = 0; !rc && opts->believed && !opts->vouch && i < c->n; i++)
-		if (!vt_trust_has(s, c->v[i].id))
+		if (!vt_trust_has(store, c->v[i].id))
 			rc = vt_err_set(err, VT_ECLAIM,
 				"%s: nobody vouches for the record %.16s (%s), and believed ones "
 				"alone "
@@ -213,25 +213,25 @@ static int check_claims(struct vt_store *s, const struct vt_record_dir *c,
 	return rc;
 }
 
-static int vouch(struct vt_store *s, const struct vt_record_dir *c,
+static int vouch(struct vt_store *store, const struct vt_record_dir *dir,
 	const struct vt_import_opts *opts, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; i < c->n; i++)
-		vt_strs_add(&ids, c->v[i].id);
+	for (size_t i = 0; i < dir->n; i++)
+		vt_strs_add(&ids, dir->v[i].id);
 	if (opts->vouch && ids.n)
-		rc = vt_trust_note(s, VT_TRUST_VOUCHED, &ids, opts->vouch, err);
+		rc = vt_trust_note(store, VT_TRUST_VOUCHED, &ids, opts->vouch, err);
 	vt_strs_release(&ids);
 	return rc;
 }
 
-static int put_records(struct vt_store *s, const struct vt_record_dir *c, struct vt_err *err)
+static int put_records(struct vt_store *store, const struct vt_record_dir *dir, struct vt_err *err)
 {
-	struct texts t = texts_of(c);
+	struct texts t = texts_of(dir);
 	size_t n;
-	int rc = put_kept(s, &t, &n, err);
+	int rc = put_kept(store, &t, &n, err);
 
 	texts_release(&t);
 	return rc;
@@ -239,20 +239,20 @@ static int put_records(struct vt_store *s, const struct vt_record_dir *c, struct
 
 /* An event names the tree and, of the records, the first and how many there are: each names the
  * rest. */
-static int tell(struct vt_store *s, const struct vt_record_dir *c, const struct vt_tree *t,
+static int tell(struct vt_store *store, const struct vt_record_dir *dir, const struct vt_tree *tree,
 	struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, &t->id);
+	vt_digest_hex(hex, &tree->id);
 	vt_json_put_text(detail, "tree", hex);
-	vt_json_put_text(detail, "record", c->v[0].id);
-	vt_json_put_int(detail, "records", (int64_t)c->n);
-	return vt_history_append(s, "import", detail, err);
+	vt_json_put_text(detail, "record", dir->v[0].id);
+	vt_json_put_int(detail, "records", (int64_t)dir->n);
+	return vt_history_append(store, "import", detail, err);
 }
 
-int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts,
+int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt_import_opts *opts,
 	struct vt_import *out, struct vt_err *err)
 {
 	struct vt_record_dir c = { NULL, 0, 0 };
@@ -263,27 +263,27 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 	*out = (struct vt_import){ .tree = NULL };
 	rc = vt_record_dir_read(&c, dir, err);
 	if (!rc && c.n) {
-		rc = vt_store_hash_dir(s, &checked, dir, err);
+		rc = vt_store_hash_dir(store, &checked, dir, err);
 		if (!rc)
 			rc = check(&c, checked, dir, opts, out, err);
 		if (!rc)
-			rc = check_claims(s, &c, opts, dir, err);
+			rc = check_claims(store, &c, opts, dir, err);
 	}
 	if (!rc)
-		rc = vt_store_take(s, &out->tree, dir,
+		rc = vt_store_take(store, &out->tree, dir,
 			&(struct vt_take){ .copy = opts->copy, .follow = opts->follow }, err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO,
 			"%s: a file in it changed while it was read; import it again", dir);
 	if (!rc)
-		rc = put_stated_trees(s, &c, out->tree, err);
-	news = !rc && is_new(s, &c);
+		rc = put_stated_trees(store, &c, out->tree, err);
+	news = !rc && is_new(store, &c);
 	if (!rc)
-		rc = vouch(s, &c, opts, err);
+		rc = vouch(store, &c, opts, err);
 	if (!rc)
-		rc = put_records(s, &c, err);
+		rc = put_records(store, &c, err);
 	if (!rc && news)
-		rc = tell(s, &c, out->tree, err);
+		rc = tell(store, &c, out->tree, err);
 	vt_tree_free(checked);
 	vt_record_dir_release(&c);
 	if (rc)
@@ -291,9 +291,9 @@ int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_imp
 	return rc;
 }
 
-void vt_import_release(struct vt_import *i)
+void vt_import_release(struct vt_import *import)
 {
-	vt_tree_free(i->tree);
-	vt_strs_release(&i->unvouched);
-	*i = (struct vt_import){ .tree = NULL };
+	vt_tree_free(import->tree);
+	vt_strs_release(&import->unvouched);
+	*import = (struct vt_import){ .tree = NULL };
 }

@@ -32,18 +32,18 @@ struct vt_import {
 	struct vt_strs unvouched;  /* files that no record lists */
 };
 
-int vt_store_import_dir(struct vt_store *s, const char *dir, const struct vt_import_opts *opts,
+int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt_import_opts *opts,
 	struct vt_import *out, struct vt_err *err);
-void vt_import_release(struct vt_import *i);
+void vt_import_release(struct vt_import *import);
 
 /* Takes in records alone, by their texts, without looking at any files.  What contradicts the store
  * (store/trust.h) is left out and logged; origin: where they came from, for messages. */
-int vt_store_import_records(struct vt_store *s, const struct vt_strs *texts, const char *origin,
+int vt_store_import_records(struct vt_store *store, const struct vt_strs *texts, const char *origin,
 	struct vt_err *err);
 
 /* Takes in the records beside outputs that were executed here, published together: own records are
  * believed as made here, also those that were claims until now.  None may be a copy of an
  * input's. */
-int vt_store_import_made(struct vt_store *s, const struct vt_strs *dirs, struct vt_err *err);
+int vt_store_import_made(struct vt_store *store, const struct vt_strs *dirs, struct vt_err *err);
 
 #endif

@@ -8,15 +8,16 @@
 #include "common/record/record.h"
 #include "common/content/tree.h"
 
-static void add_volume(struct vt_side *s, const char *sha256, const char *subject, const char *path)
+static void add_volume(struct vt_side *side, const char *sha256, const char *subject,
+	const char *path)
 {
-	if (s->n == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 64;
-		s->v = vt_xrealloc(s->v, s->cap * sizeof(*s->v));
+	if (side->n == side->cap) {
+		side->cap = side->cap ? 2 * side->cap : 64;
+		side->v = vt_xrealloc(side->v, side->cap * sizeof(*side->v));
 	}
-	s->v[s->n] =
+	side->v[side->n] =
 		(struct vt_side_volume){ .subject = vt_xstrdup(subject), .path = vt_xstrdup(path) };
-	snprintf(s->v[s->n++].sha256, VT_HEX, "%s", sha256);
+	snprintf(side->v[side->n++].sha256, VT_HEX, "%s", sha256);
 }
 
 static int by_digest(const void *a, const void *b)
@@ -27,20 +28,20 @@ static int by_digest(const void *a, const void *b)
 	return c ? c : strcmp(x->path, y->path);
 }
 
-static void sort_volumes(struct vt_side *s)
+static void sort_volumes(struct vt_side *side)
 {
 	size_t n = 0;
 
-	if (s->n > 1)
-		qsort(s->v, s->n, sizeof(*s->v), by_digest);
-	for (size_t i = 0; i < s->n; i++)
-		if (n && !by_digest(&s->v[n - 1], &s->v[i])) {
-			free(s->v[i].subject);
-			free(s->v[i].path);
+	if (side->n > 1)
+		qsort(side->v, side->n, sizeof(*side->v), by_digest);
+	for (size_t i = 0; i < side->n; i++)
+		if (n && !by_digest(&side->v[n - 1], &side->v[i])) {
+			free(side->v[i].subject);
+			free(side->v[i].path);
 		} else {
-			s->v[n++] = s->v[i];
+			side->v[n++] = side->v[i];
 		}
-	s->n = n;
+	side->n = n;
 }
 
 static void add_names(struct vt_strs *to, const struct vt_json *names)
@@ -62,7 +63,7 @@ static bool is_image(const char *path)
 }
 
 /* What the preparations note: what each channel shows, and whose the subjects are. */
-static void take_notes(struct vt_side *s, const struct vt_json *record)
+static void take_notes(struct vt_side *side, const struct vt_json *record)
 {
 	const struct vt_json *subjects = vt_json_pointer(record, "/notes/subjects"),
 			     *patients = vt_json_pointer(record, "/notes/patients");
@@ -70,70 +71,73 @@ static void take_notes(struct vt_side *s, const struct vt_json *record)
 	for (size_t i = 0; subjects && subjects->type == VT_JSON_OBJECT && i < subjects->n; i++) {
 		const struct vt_json *content = vt_json_get(subjects->item[i], "content");
 
-		if (!vt_json_members(content) || !vt_strs_hold(&s->subjects, subjects->key[i]))
+		if (!vt_json_members(content) || !vt_strs_hold(&side->subjects, subjects->key[i]))
 			continue;
-		vt_strs_add(&s->decoded, subjects->key[i]);
+		vt_strs_add(&side->decoded, subjects->key[i]);
 		for (size_t k = 0; k < content->n; k++) {
 			char *path = vt_asprintf("%s (%s)", subjects->key[i], content->key[k]);
 
-			add_volume(s, vt_json_text(content->item[k], ""), subjects->key[i], path);
+			add_volume(side, vt_json_text(content->item[k], ""), subjects->key[i],
+				path);
 			free(path);
 		}
 	}
 	for (size_t i = 0; patients && patients->type == VT_JSON_OBJECT && i < patients->n; i++) {
-		if (!s->patients)
-			s->patients = vt_json_new(VT_JSON_OBJECT);
-		vt_json_put(s->patients, patients->key[i], vt_json_copy(patients->item[i]));
+		if (!side->patients)
+			side->patients = vt_json_new(VT_JSON_OBJECT);
+		vt_json_put(side->patients, patients->key[i], vt_json_copy(patients->item[i]));
 	}
 }
 
 /* The volumes of the side's subjects: what they show, or their raw bytes where nobody says. */
-static void take_volumes(struct vt_side *s, const struct vt_ancestry *a)
+static void take_volumes(struct vt_side *side, const struct vt_ancestry *ancestry)
 {
-	for (size_t i = 0; i < a->n; i++)
-		take_notes(s, a->v[i].record);
-	vt_strs_unique(&s->decoded);
-	for (size_t i = 0; i < a->n; i++)
-		for (size_t k = 0; k < a->v[i].n_raw; k++) {
-			const struct vt_raw_file *f = &a->v[i].raw[k];
+	for (size_t i = 0; i < ancestry->n; i++)
+		take_notes(side, ancestry->v[i].record);
+	vt_strs_unique(&side->decoded);
+	for (size_t i = 0; i < ancestry->n; i++)
+		for (size_t k = 0; k < ancestry->v[i].n_raw; k++) {
+			const struct vt_raw_file *f = &ancestry->v[i].raw[k];
 
 			if (strcmp(f->port, "labels") && *f->subject && is_image(f->path) &&
-				vt_strs_hold(&s->subjects, f->subject) &&
-				!vt_strs_hold(&s->decoded, f->subject))
-				add_volume(s, f->sha256, f->subject, f->path);
+				vt_strs_hold(&side->subjects, f->subject) &&
+				!vt_strs_hold(&side->decoded, f->subject))
+				add_volume(side, f->sha256, f->subject, f->path);
 		}
-	sort_volumes(s);
+	sort_volumes(side);
 }
 
-void vt_side_trained(struct vt_side *s, const struct vt_ancestry *a, bool choosing)
+void vt_side_trained(struct vt_side *side, const struct vt_ancestry *ancestry, bool choosing)
 {
 	bool noted = false;
 
-	for (size_t i = 0; i < a->n; i++) {
-		const struct vt_json *split = vt_json_pointer(a->v[i].record, "/notes/split");
+	for (size_t i = 0; i < ancestry->n; i++) {
+		const struct vt_json *split =
+			vt_json_pointer(ancestry->v[i].record, "/notes/split");
 
 		noted = noted || split;
-		add_names(&s->subjects, vt_json_get(split, "train"));
+		add_names(&side->subjects, vt_json_get(split, "train"));
 		if (choosing)
-			add_names(&s->subjects, vt_json_get(split, "validation"));
+			add_names(&side->subjects, vt_json_get(split, "validation"));
 	}
 	if (!noted)
-		vt_ancestry_subjects(&s->subjects, a);
-	vt_strs_unique(&s->subjects);
-	take_volumes(s, a);
+		vt_ancestry_subjects(&side->subjects, ancestry);
+	vt_strs_unique(&side->subjects);
+	take_volumes(side, ancestry);
 }
 
-void vt_side_evaluated(struct vt_side *s, const struct vt_ancestry *a)
+void vt_side_evaluated(struct vt_side *side, const struct vt_ancestry *ancestry)
 {
-	for (size_t i = 0; i < a->n_roots; i++)
-		add_names(&s->subjects, vt_json_pointer(a->v[i].record, "/notes/subjects"));
-	if (!s->subjects.n)
-		vt_ancestry_subjects(&s->subjects, a);
-	vt_strs_unique(&s->subjects);
-	take_volumes(s, a);
+	for (size_t i = 0; i < ancestry->n_roots; i++)
+		add_names(&side->subjects,
+			vt_json_pointer(ancestry->v[i].record, "/notes/subjects"));
+	if (!side->subjects.n)
+		vt_ancestry_subjects(&side->subjects, ancestry);
+	vt_strs_unique(&side->subjects);
+	take_volumes(side, ancestry);
 }
 
-int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err)
+int vt_side_directory(struct vt_side *side, const char *dir, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
 	int rc = vt_tree_hash_dir(&t, dir, err);
@@ -143,72 +147,72 @@ int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err)
 
 		vt_digest_hex(hex, &t->file[i].digest);
 		if (*subject)
-			vt_strs_add(&s->subjects, subject);
+			vt_strs_add(&side->subjects, subject);
 		if (is_image(t->file[i].path))
-			add_volume(s, hex, subject, t->file[i].path);
+			add_volume(side, hex, subject, t->file[i].path);
 		free(subject);
 	}
-	vt_strs_unique(&s->subjects);
-	sort_volumes(s);
+	vt_strs_unique(&side->subjects);
+	sort_volumes(side);
 	vt_tree_free(t);
 	return rc;
 }
 
-void vt_side_decode(struct vt_side *s, const char *dir,
+void vt_side_decode(struct vt_side *side, const char *dir,
 	bool (*digest)(struct vt_strs *hex, const char *path))
 {
 	struct vt_side out = VT_SIDE_INIT;
 
-	for (size_t i = 0; i < s->n; i++) {
-		char *path = vt_path_join(dir, s->v[i].path);
+	for (size_t i = 0; i < side->n; i++) {
+		char *path = vt_path_join(dir, side->v[i].path);
 		struct vt_strs hex = VT_STRS_INIT;
 
 		if (!digest(&hex, path))
-			vt_strs_add(&hex, s->v[i].sha256);
+			vt_strs_add(&hex, side->v[i].sha256);
 		for (size_t k = 0; k < hex.n; k++)
-			add_volume(&out, hex.v[k], s->v[i].subject, s->v[i].path);
+			add_volume(&out, hex.v[k], side->v[i].subject, side->v[i].path);
 		vt_strs_release(&hex);
 		free(path);
-		free(s->v[i].subject);
-		free(s->v[i].path);
+		free(side->v[i].subject);
+		free(side->v[i].path);
 	}
-	free(s->v);
-	s->v = out.v;
-	s->n = out.n;
-	s->cap = out.cap;
-	sort_volumes(s);
+	free(side->v);
+	side->v = out.v;
+	side->n = out.n;
+	side->cap = out.cap;
+	sort_volumes(side);
 }
 
-void vt_side_release(struct vt_side *s)
+void vt_side_release(struct vt_side *side)
 {
-	vt_strs_release(&s->decoded);
-	vt_json_free(s->patients);
-	for (size_t i = 0; i < s->n; i++) {
-		free(s->v[i].subject);
-		free(s->v[i].path);
+	vt_strs_release(&side->decoded);
+	vt_json_free(side->patients);
+	for (size_t i = 0; i < side->n; i++) {
+		free(side->v[i].subject);
+		free(side->v[i].path);
 	}
-	free(s->v);
-	vt_strs_release(&s->subjects);
-	*s = (struct vt_side)VT_SIDE_INIT;
+	free(side->v);
+	vt_strs_release(&side->subjects);
+	*side = (struct vt_side)VT_SIDE_INIT;
 }
 
-static void add_pair(struct vt_leak *l, const struct vt_side_volume *a,
+static void add_pair(struct vt_leak *leak, const struct vt_side_volume *a,
 	const struct vt_side_volume *b)
 {
 	/* a volume of a shared subject says nothing new */
-	if (!strcmp(a->subject, b->subject) && vt_strs_hold(&l->subjects, a->subject))
+	if (!strcmp(a->subject, b->subject) && vt_strs_hold(&leak->subjects, a->subject))
 		return;
-	if (l->n_volumes == l->cap) {
-		l->cap = l->cap ? 2 * l->cap : 16;
-		l->volume = vt_xrealloc(l->volume, l->cap * sizeof(*l->volume));
+	if (leak->n_volumes == leak->cap) {
+		leak->cap = leak->cap ? 2 * leak->cap : 16;
+		leak->volume = vt_xrealloc(leak->volume, leak->cap * sizeof(*leak->volume));
 	}
-	l->volume[l->n_volumes++] = (struct vt_leak_pair){ a, b };
+	leak->volume[leak->n_volumes++] = (struct vt_leak_pair){ a, b };
 }
 
-static const char *patient_of(const struct vt_side *s, const struct vt_side *other,
+static const char *patient_of(const struct vt_side *side, const struct vt_side *other,
 	const char *subject)
 {
-	const char *said = vt_json_text(vt_json_get(s->patients, subject), NULL);
+	const char *said = vt_json_text(vt_json_get(side->patients, subject), NULL);
 
 	return said ? said : vt_json_text(vt_json_get(other->patients, subject), subject);
 }
@@ -276,10 +280,10 @@ void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 	}
 }
 
-void vt_leak_release(struct vt_leak *l)
+void vt_leak_release(struct vt_leak *leak)
 {
-	vt_strs_release(&l->subjects);
-	free(l->volume);
-	free(l->patient);
-	*l = (struct vt_leak){ .volume = NULL };
+	vt_strs_release(&leak->subjects);
+	free(leak->volume);
+	free(leak->patient);
+	*leak = (struct vt_leak){ .volume = NULL };
 }

@@ -40,19 +40,19 @@ struct vt_side {
 /* Trained on: what the trainings in the ancestry note (/notes/split/train), through every
  * fine-tuning; where none of them notes anything, everybody. choosing: those that chose the
  * weights (/notes/split/validation) too. */
-void vt_side_trained(struct vt_side *s, const struct vt_ancestry *a, bool choosing);
+void vt_side_trained(struct vt_side *side, const struct vt_ancestry *ancestry, bool choosing);
 
 /* Evaluated on: what the executions that made it note (/notes/subjects), else everybody in the
  * ancestry. */
-void vt_side_evaluated(struct vt_side *s, const struct vt_ancestry *a);
+void vt_side_evaluated(struct vt_side *side, const struct vt_ancestry *ancestry);
 
 /* Files that no execution made: a test set on disk, the first element of a path its subject. */
-int vt_side_directory(struct vt_side *s, const char *dir, struct vt_err *err);
+int vt_side_directory(struct vt_side *side, const char *dir, struct vt_err *err);
 /* Gives each volume of a directory's side what digest() says of it instead of its bytes' digest:
  * any number of them, none for what shows nothing.  It returns false for what it cannot read. */
 void vt_side_decode(struct vt_side *s, const char *dir,
 	bool (*digest)(struct vt_strs *hex, const char *path));
-void vt_side_release(struct vt_side *s);
+void vt_side_release(struct vt_side *side);
 
 struct vt_leak_pair {
 	const struct vt_side_volume *training, *evaluation;
@@ -76,6 +76,6 @@ struct vt_leak {
 /* Borrows from both sides. */
 void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 	const struct vt_side *evaluation);
-void vt_leak_release(struct vt_leak *l);
+void vt_leak_release(struct vt_leak *leak);
 
 #endif

@@ -59,16 +59,17 @@ static int call_raw(void *ctx, int n, const char *const *column)
 	return c->raw(c->ctx, column[0], column[1], column[2]);
 }
 
-static int ask(struct vt_lineage *t, const char *sql, vt_record_index_row row, void *ctx,
+static int ask(struct vt_lineage *lineage, const char *sql, vt_record_index_row row, void *ctx,
 	struct vt_err *err)
 {
-	return vt_record_index_read(t->db, err, sql, 1, (const char *const[]){ t->roots_json }, row,
-		ctx);
+	return vt_record_index_read(lineage->db, err, sql, 1,
+		(const char *const[]){ lineage->roots_json }, row, ctx);
 }
 
-int vt_lineage_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
+	struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		UP STEP "up "
 			"CROSS JOIN record r ON r.n = up.n "
 			"ORDER BY up.n NOT IN "
@@ -77,10 +78,10 @@ int vt_lineage_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, stru
 		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
-int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx,
+int vt_lineage_named_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
 	struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		"WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n "
 		"FROM up "
 		"CROSS JOIN parent p ON p.record = up.n "
@@ -90,17 +91,18 @@ int vt_lineage_named_ancestors(struct vt_lineage *t, vt_lineage_fn fn, void *ctx
 		call_step, &(struct calling){ .step = fn, .ctx = ctx }, err);
 }
 
-int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_descendants(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
+	struct vt_err *err)
 {
 	struct calling c = { .step = fn, .ctx = ctx };
 
-	if (t->raw)
-		return ask(t,
+	if (lineage->raw)
+		return ask(lineage,
 			DOWN STEP "down "
 				  "CROSS JOIN record r ON r.n = down.n "
 				  "ORDER BY r.id",
 			call_step, &c, err);
-	return ask(t,
+	return ask(lineage,
 		DOWN STEP "down "
 			  "CROSS JOIN record r ON r.n = down.n "
 			  "WHERE down.n NOT IN "
@@ -109,9 +111,10 @@ int vt_lineage_descendants(struct vt_lineage *t, vt_lineage_fn fn, void *ctx, st
 		call_step, &c, err);
 }
 
-int vt_lineage_edges(struct vt_lineage *t, vt_lineage_pair_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_edges(struct vt_lineage *lineage, vt_lineage_pair_fn fn, void *ctx,
+	struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		UP "SELECT c.id, p.id "
 		   "FROM up "
 		   "CROSS JOIN edge e ON e.child = up.n "
@@ -121,9 +124,9 @@ int vt_lineage_edges(struct vt_lineage *t, vt_lineage_pair_fn fn, void *ctx, str
 		call_pair, &(struct calling){ .pair = fn, .ctx = ctx }, err);
 }
 
-int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct vt_err *err)
+int vt_lineage_raw(struct vt_lineage *lineage, vt_lineage_raw_fn fn, void *ctx, struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		UP "SELECT DISTINCT r.id, i.port, a.digest "
 		   "FROM up "
 		   "CROSS JOIN file_in i ON i.record = up.n "
@@ -135,9 +138,9 @@ int vt_lineage_raw(struct vt_lineage *t, vt_lineage_raw_fn fn, void *ctx, struct
 		call_raw, &(struct calling){ .raw = fn, .ctx = ctx }, err);
 }
 
-int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
+int vt_lineage_subjects(struct vt_lineage *lineage, struct vt_strs *out, struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		UP "SELECT DISTINCT s.name "
 		   "FROM up "
 		   "CROSS JOIN file_in i ON i.record = up.n "
@@ -148,9 +151,9 @@ int vt_lineage_subjects(struct vt_lineage *t, struct vt_strs *out, struct vt_err
 		vt_record_index_add_text, out, err);
 }
 
-int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
+int vt_lineage_missing(struct vt_lineage *lineage, struct vt_strs *out, struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		UP "SELECT DISTINCT p.id "
 		   "FROM up "
 		   "CROSS JOIN parent p ON p.record = up.n "
@@ -161,10 +164,10 @@ int vt_lineage_missing(struct vt_lineage *t, struct vt_strs *out, struct vt_err 
 		vt_record_index_add_text, out, err);
 }
 
-int vt_lineage_claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_strs *out,
+int vt_lineage_claims(struct vt_lineage *lineage, enum vt_lineage_side side, struct vt_strs *out,
 	struct vt_err *err)
 {
-	return ask(t,
+	return ask(lineage,
 		side == VT_LINEAGE_ANCESTORS ? UP "SELECT r.id FROM up "
 						  "CROSS JOIN record r ON r.n = up.n "
 						  "WHERE r.trusted <> 1 "
@@ -215,10 +218,10 @@ static int dispute_in_store(void *ctx, int n, const char *const *column)
 		2, column + 1, add_dispute, &d);
 }
 
-int vt_lineage_disputes(struct vt_lineage *t, struct vt_strs *out, struct vt_err *err)
+int vt_lineage_disputes(struct vt_lineage *lineage, struct vt_strs *out, struct vt_err *err)
 {
-	struct disputing d = { t, out, err, NULL, NULL };
-	int rc = ask(t,
+	struct disputing d = { lineage, out, err, NULL, NULL };
+	int rc = ask(lineage,
 		UP
 		"SELECT r.id, o.id, r.derivation "
 		"FROM up "
@@ -231,8 +234,8 @@ int vt_lineage_disputes(struct vt_lineage *t, struct vt_strs *out, struct vt_err
 		"ORDER BY 1, 2",
 		add_dispute, &d, err);
 
-	if (!rc && t->s && t->db != t->s->db)
-		rc = ask(t,
+	if (!rc && lineage->s && lineage->db != lineage->s->db)
+		rc = ask(lineage,
 			UP "SELECT r.id, r.derivation, r.result "
 			   "FROM up "
 			   "CROSS JOIN record r ON r.n = up.n "

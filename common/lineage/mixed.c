@@ -79,24 +79,24 @@ static int is_alone(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-static int joins(struct sorting *w, const struct execution *e, bool *yes)
+static int joins(struct sorting *sorting, const struct execution *execution, bool *yes)
 {
-	struct joining j = { &w->alone, false };
+	struct joining j = { &sorting->alone, false };
 	int rc;
 
-	*yes = !strcmp(e->stage, "train");
+	*yes = !strcmp(execution->stage, "train");
 	if (*yes)
 		return 0;
-	rc = vt_record_index_read(w->s->db, w->err,
+	rc = vt_record_index_read(sorting->s->db, sorting->err,
 		"SELECT 1 FROM record r CROSS JOIN file_in i ON i.record = r.n AND i.open = 1 "
 		"CROSS JOIN subject s ON s.n = i.subject WHERE r.id = unhex(?1) AND "
 		"same_text(s.name, ?2) = 1 AND " VT_INDEX_NOT_MADE " LIMIT 1",
-		2, (const char *const[]){ e->id, w->subject }, one_more, yes);
+		2, (const char *const[]){ execution->id, sorting->subject }, one_more, yes);
 	if (!rc && !*yes) {
-		rc = vt_record_index_read(w->s->db, w->err,
+		rc = vt_record_index_read(sorting->s->db, sorting->err,
 			"SELECT p.id FROM record r CROSS JOIN edge e ON e.child = r.n CROSS JOIN "
 			"record p ON p.n = e.parent WHERE r.id = unhex(?1)",
-			1, (const char *const[]){ e->id }, is_alone, &j);
+			1, (const char *const[]){ execution->id }, is_alone, &j);
 		*yes = j.yes;
 	}
 	return rc;

@@ -17,11 +17,11 @@ struct lines {
 	struct vt_err *err;
 };
 
-static int canonical_text(struct vt_buf *out, struct vt_store *s, const char *id, char **result,
+static int canonical_text(struct vt_buf *out, struct vt_store *store, const char *id, char **result,
 	struct vt_err *err)
 {
 	struct vt_json *j = NULL;
-	int rc = vt_store_get_record(s, &j, id, err);
+	int rc = vt_store_get_record(store, &j, id, err);
 
 	if (!rc)
 		rc = vt_json_canonical(out, j, err);
@@ -47,13 +47,14 @@ static int add_ancestor(void *ctx, const struct vt_lineage_step *step)
 	return rc;
 }
 
-static int write_parents(struct vt_store *s, const char *id, const char *base, struct vt_err *err)
+static int write_parents(struct vt_store *store, const char *id, const char *base,
+	struct vt_err *err)
 {
-	struct lines l = { .s = s, .own = id, .err = err };
+	struct lines l = { .s = store, .own = id, .err = err };
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_lineage *t = NULL;
 	char *path = vt_path_join(base, "parents.jsonl");
-	int rc = vt_lineage_open(&t, s, id, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, store, id, VT_TRAIL_MADE, err);
 
 	if (!rc)
 		rc = vt_lineage_named_ancestors(t, add_ancestor, &l, err);
@@ -69,12 +70,12 @@ static int write_parents(struct vt_store *s, const char *id, const char *base, s
 	return rc;
 }
 
-static int write_signatures(struct vt_store *s, const char *id, const char *base,
+static int write_signatures(struct vt_store *store, const char *id, const char *base,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_path_join(base, "attestations.jsonl");
-	int rc = vt_signatures_read(s, &text, id, err);
+	int rc = vt_signatures_read(store, &text, id, err);
 
 	if (!rc && text.len)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
@@ -146,12 +147,12 @@ static void find_places(struct vt_strs *out, const struct vt_json *record,
 }
 
 /* place: a directory of dir, or "". */
-static int write_at(struct vt_store *s, const char *id, const char *dir, const char *place,
+static int write_at(struct vt_store *store, const char *id, const char *dir, const char *place,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char *result = NULL, *base = NULL, *path = NULL;
-	int rc = canonical_text(&text, s, id, &result, err);
+	int rc = canonical_text(&text, store, id, &result, err);
 
 	if (!rc) {
 		base = vt_asprintf("%s/%s%s.lineage/%s", dir, place, *place ? "/" : "", result);
@@ -159,11 +160,11 @@ static int write_at(struct vt_store *s, const char *id, const char *dir, const c
 		rc = vt_fs_mkdirs(base, err);
 	}
 	if (!rc)
-		rc = write_parents(s, id, base, err);
+		rc = write_parents(store, id, base, err);
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
 	if (!rc)
-		rc = write_signatures(s, id, base, err);
+		rc = write_signatures(store, id, base, err);
 	vt_buf_release(&text);
 	free(result);
 	free(path);
@@ -171,28 +172,28 @@ static int write_at(struct vt_store *s, const char *id, const char *dir, const c
 	return rc;
 }
 
-static int write_one(struct vt_store *s, const char *id, const struct vt_tree *tree,
+static int write_one(struct vt_store *store, const char *id, const struct vt_tree *tree,
 	const char *dir, struct vt_err *err)
 {
 	struct vt_strs places = VT_STRS_INIT;
 	struct vt_json *record = NULL;
-	int rc = vt_store_get_record(s, &record, id, err);
+	int rc = vt_store_get_record(store, &record, id, err);
 
 	if (!rc)
 		find_places(&places, record, tree);
 	for (size_t i = 0; !rc && i < places.n; i++)
-		rc = write_at(s, id, dir, places.v[i], err);
+		rc = write_at(store, id, dir, places.v[i], err);
 	vt_json_free(record);
 	vt_strs_release(&places);
 	return rc;
 }
 
-int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const struct vt_tree *tree,
-	const char *dir, struct vt_err *err)
+int vt_record_dir_write(struct vt_store *store, const struct vt_strs *ids,
+	const struct vt_tree *tree, const char *dir, struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ids->n; i++)
-		rc = write_one(s, ids->v[i], tree, dir, err);
+		rc = write_one(store, ids->v[i], tree, dir, err);
 	return rc;
 }

@@ -6,7 +6,7 @@
 
 #include "common/base/unicode.h"
 
-static struct vt_json *pairs_of(const struct vt_record_port *p, size_t n)
+static struct vt_json *pairs_of(const struct vt_record_port *port, size_t n)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
@@ -14,26 +14,26 @@ static struct vt_json *pairs_of(const struct vt_record_port *p, size_t n)
 		struct vt_json *pair;
 		char hex[VT_HEX];
 
-		if (!p[i].tree)
+		if (!port[i].tree)
 			continue;
 		pair = vt_json_new(VT_JSON_ARRAY);
-		vt_digest_hex(hex, &p[i].tree->id);
-		vt_json_push(pair, vt_json_new_text(p[i].port));
+		vt_digest_hex(hex, &port[i].tree->id);
+		vt_json_push(pair, vt_json_new_text(port[i].port));
 		vt_json_push(pair, vt_json_new_text(hex));
 		vt_json_push(list, pair);
 	}
 	return list;
 }
 
-static int digest_of(struct vt_digest *out, struct vt_json *j, struct vt_err *err)
+static int digest_of(struct vt_digest *out, struct vt_json *json, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
-	int rc = vt_json_canonical(&b, j, err);
+	int rc = vt_json_canonical(&b, json, err);
 
 	if (!rc)
 		*out = vt_digest_bytes(b.data, b.len);
 	vt_buf_release(&b);
-	vt_json_free(j);
+	vt_json_free(json);
 	return rc;
 }
 
@@ -50,14 +50,14 @@ static struct vt_json *derivation_json(const char *stage, const char *version, c
 	return j;
 }
 
-int vt_record_derivation(struct vt_digest *out, const struct vt_record *r, struct vt_err *err)
+int vt_record_derivation(struct vt_digest *out, const struct vt_record *record, struct vt_err *err)
 {
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, &r->binary);
+	vt_digest_hex(hex, &record->binary);
 	return digest_of(out,
-		derivation_json(r->stage, r->version, hex, r->params,
-			pairs_of(r->input, r->n_inputs)),
+		derivation_json(record->stage, record->version, hex, record->params,
+			pairs_of(record->input, record->n_inputs)),
 		err);
 }
 
@@ -70,25 +70,27 @@ static struct vt_json *result_json(const char *derivation, struct vt_json *outpu
 	return j;
 }
 
-int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt_err *err)
+int vt_record_result(struct vt_digest *out, const struct vt_record *record, struct vt_err *err)
 {
 	struct vt_digest d;
 	char hex[VT_HEX];
-	int rc = vt_record_derivation(&d, r, err);
+	int rc = vt_record_derivation(&d, record, err);
 
 	vt_digest_hex(hex, &d);
-	return rc ? rc : digest_of(out, result_json(hex, pairs_of(r->output, r->n_outputs)), err);
+	return rc ? rc
+		  : digest_of(out, result_json(hex, pairs_of(record->output, record->n_outputs)),
+			    err);
 }
 
-static struct vt_json *port_json(const struct vt_record_port *p)
+static struct vt_json *port_json(const struct vt_record_port *port)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *files = vt_json_new(VT_JSON_ARRAY),
 		       *parents;
 
-	vt_json_put_text(j, "port", p->port);
-	vt_json_put_digest(j, "tree", &p->tree->id);
-	for (size_t i = 0; i < p->tree->n_files; i++) {
-		const struct vt_tree_file *f = &p->tree->file[i];
+	vt_json_put_text(j, "port", port->port);
+	vt_json_put_digest(j, "tree", &port->tree->id);
+	for (size_t i = 0; i < port->tree->n_files; i++) {
+		const struct vt_tree_file *f = &port->tree->file[i];
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
 		vt_json_put_text(o, "path", f->path);
@@ -99,52 +101,52 @@ static struct vt_json *port_json(const struct vt_record_port *p)
 		vt_json_push(files, o);
 	}
 	vt_json_put(j, "files", files);
-	if (p->parents) {
+	if (port->parents) {
 		parents = vt_json_new(VT_JSON_ARRAY);
-		for (size_t i = 0; i < p->parents->n; i++)
-			vt_json_push(parents, vt_json_new_text(p->parents->v[i]));
+		for (size_t i = 0; i < port->parents->n; i++)
+			vt_json_push(parents, vt_json_new_text(port->parents->v[i]));
 		vt_json_put(j, "parents", parents);
 	}
 	return j;
 }
 
-static struct vt_json *ports_json(const struct vt_record_port *p, size_t n)
+static struct vt_json *ports_json(const struct vt_record_port *port, size_t n)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < n; i++)
-		if (p[i].tree)
-			vt_json_push(list, port_json(&p[i]));
+		if (port[i].tree)
+			vt_json_push(list, port_json(&port[i]));
 	return list;
 }
 
-int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r,
+int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *record,
 	struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *code = vt_json_new(VT_JSON_OBJECT);
 	struct vt_digest derivation, result;
 	size_t begun = out->len;
-	int rc = vt_record_derivation(&derivation, r, err);
+	int rc = vt_record_derivation(&derivation, record, err);
 
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "stage", r->stage);
-	vt_json_put_text(j, "version", r->version);
-	vt_json_put_digest(j, "binary", &r->binary);
-	vt_json_put_text(code, "commit", r->commit);
-	vt_json_put_bool(code, "dirty", r->dirty);
+	vt_json_put_text(j, "stage", record->stage);
+	vt_json_put_text(j, "version", record->version);
+	vt_json_put_digest(j, "binary", &record->binary);
+	vt_json_put_text(code, "commit", record->commit);
+	vt_json_put_bool(code, "dirty", record->dirty);
 	vt_json_put(j, "code", code);
-	vt_json_put(j, "params", vt_json_copy(r->params));
-	vt_json_put(j, "inputs", ports_json(r->input, r->n_inputs));
-	vt_json_put_text(j, "status", r->failure ? "failed" : "ok");
-	if (r->failure)
-		vt_json_put_text(j, "failure", r->failure);
-	if (r->notes)
-		vt_json_put(j, "notes", vt_json_copy(r->notes));
+	vt_json_put(j, "params", vt_json_copy(record->params));
+	vt_json_put(j, "inputs", ports_json(record->input, record->n_inputs));
+	vt_json_put_text(j, "status", record->failure ? "failed" : "ok");
+	if (record->failure)
+		vt_json_put_text(j, "failure", record->failure);
+	if (record->notes)
+		vt_json_put(j, "notes", vt_json_copy(record->notes));
 	if (!rc)
 		vt_json_put_digest(j, "derivation", &derivation);
-	if (!rc && !r->failure) {
-		vt_json_put(j, "outputs", ports_json(r->output, r->n_outputs));
-		rc = vt_record_result(&result, r, err);
+	if (!rc && !record->failure) {
+		vt_json_put(j, "outputs", ports_json(record->output, record->n_outputs));
+		rc = vt_record_result(&result, record, err);
 		if (!rc)
 			vt_json_put_digest(j, "result", &result);
 	}
@@ -213,18 +215,18 @@ static bool is_word(const char *text)
 	return true;
 }
 
-static int check_words(const struct vt_json *j, const char *origin, struct vt_err *err)
+static int check_words(const struct vt_json *json, const char *origin, struct vt_err *err)
 {
 	static const char *const fields[] = { "/stage", "/version", "/binary", "/code/commit" };
-	const struct vt_json *params = vt_json_get(j, "params");
+	const struct vt_json *params = vt_json_get(json, "params");
 	bool good = true;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		good = good && is_word(vt_json_text(vt_json_pointer(j, fields[i]), ""));
+		good = good && is_word(vt_json_text(vt_json_pointer(json, fields[i]), ""));
 	for (size_t i = 0; params && params->type == VT_JSON_OBJECT && i < params->n; i++)
 		good = good && is_word(params->key[i]);
 	for (int way = 0; way < 2; way++) {
-		const struct vt_json *ports = vt_json_get(j, way ? "outputs" : "inputs");
+		const struct vt_json *ports = vt_json_get(json, way ? "outputs" : "inputs");
 
 		for (size_t i = 0; ports && i < ports->n; i++)
 			good = good &&
@@ -259,11 +261,11 @@ static int check_trees(const struct vt_json *ports, const char *origin, struct v
 }
 
 /* The id is a digest of the bytes, so one content must have one form. */
-static int check_form(const struct vt_json *j, const char *text, size_t n, const char *origin,
+static int check_form(const struct vt_json *json, const char *text, size_t n, const char *origin,
 	struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
-	int rc = vt_json_canonical(&b, j, err);
+	int rc = vt_json_canonical(&b, json, err);
 
 	if (!rc && (b.len != n || memcmp(b.data, text, n)))
 		rc = vt_err_set(err, VT_EINTEGRITY,
@@ -272,20 +274,20 @@ static int check_form(const struct vt_json *j, const char *text, size_t n, const
 	return rc;
 }
 
-static int check_ids(const struct vt_json *j, const char *origin, struct vt_err *err)
+static int check_ids(const struct vt_json *json, const char *origin, struct vt_err *err)
 {
 	struct vt_digest d;
 	char hex[VT_HEX];
-	const char *stated = vt_json_text(vt_json_get(j, "derivation"), ""),
-		   *result = vt_json_text(vt_json_get(j, "result"), NULL);
-	const struct vt_json *params = vt_json_get(j, "params");
+	const char *stated = vt_json_text(vt_json_get(json, "derivation"), ""),
+		   *result = vt_json_text(vt_json_get(json, "result"), NULL);
+	const struct vt_json *params = vt_json_get(json, "params");
 
 	if (!params || params->type != VT_JSON_OBJECT ||
 		digest_of(&d,
-			derivation_json(vt_json_text(vt_json_get(j, "stage"), ""),
-				vt_json_text(vt_json_get(j, "version"), ""),
-				vt_json_text(vt_json_get(j, "binary"), ""), params,
-				pairs_from_json(vt_json_get(j, "inputs"))),
+			derivation_json(vt_json_text(vt_json_get(json, "stage"), ""),
+				vt_json_text(vt_json_get(json, "version"), ""),
+				vt_json_text(vt_json_get(json, "binary"), ""), params,
+				pairs_from_json(vt_json_get(json, "inputs"))),
 			err))
 		return vt_err_set(err, VT_EDATA,
 			"%s: not a record: params are missing or not canonical", origin);
@@ -293,14 +295,14 @@ static int check_ids(const struct vt_json *j, const char *origin, struct vt_err 
 	if (strcmp(hex, stated))
 		return vt_err_set(err, VT_EINTEGRITY,
 			"%s: its derivation id does not follow from its contents", origin);
-	if ((result != NULL) != !strcmp(vt_json_text(vt_json_get(j, "status"), ""), "ok"))
+	if ((result != NULL) != !strcmp(vt_json_text(vt_json_get(json, "status"), ""), "ok"))
 		return vt_err_set(err, VT_EDATA,
 			"%s: a record has a result exactly when its status is ok", origin);
 	if (!result)
-		return vt_json_get(j, "outputs")
+		return vt_json_get(json, "outputs")
 			? vt_err_set(err, VT_EDATA, "%s: a failed execution has no outputs", origin)
 			: 0;
-	if (digest_of(&d, result_json(stated, pairs_from_json(vt_json_get(j, "outputs"))), err))
+	if (digest_of(&d, result_json(stated, pairs_from_json(vt_json_get(json, "outputs"))), err))
 		return err->code;
 	vt_digest_hex(hex, &d);
 	if (strcmp(hex, result))

@@ -34,11 +34,11 @@ struct vt_record {
 	const char *failure; /* NULL: it succeeded */
 };
 
-int vt_record_derivation(struct vt_digest *out, const struct vt_record *r, struct vt_err *err);
-int vt_record_result(struct vt_digest *out, const struct vt_record *r, struct vt_err *err);
+int vt_record_derivation(struct vt_digest *out, const struct vt_record *record, struct vt_err *err);
+int vt_record_result(struct vt_digest *out, const struct vt_record *record, struct vt_err *err);
 
 /* Appends the canonical bytes; *id is their digest. */
-int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *r,
+int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_record *record,
 	struct vt_err *err);
 
 /* A record in both its forms. */

@@ -20,7 +20,7 @@
 enum { MAX_DEPTH = 8 };
 
 /* at: where an own record lies; NULL: an ancestor. */
-static int add(struct vt_record_dir *c, const char *text, size_t n, const char *origin,
+static int add(struct vt_record_dir *dir, const char *text, size_t n, const char *origin,
 	const char *at, struct vt_err *err)
 {
 	struct vt_digest d = vt_digest_bytes(text, n);
@@ -30,11 +30,11 @@ static int add(struct vt_record_dir *c, const char *text, size_t n, const char *
 
 	if (rc)
 		return rc;
-	if (c->n == c->cap) {
-		c->cap = c->cap ? 2 * c->cap : 16;
-		c->v = vt_xrealloc(c->v, c->cap * sizeof(*c->v));
+	if (dir->n == dir->cap) {
+		dir->cap = dir->cap ? 2 * dir->cap : 16;
+		dir->v = vt_xrealloc(dir->v, dir->cap * sizeof(*dir->v));
 	}
-	r = &c->v[c->n++];
+	r = &dir->v[dir->n++];
 	*r = (struct vt_record_dir_record){ .record = j,
 		.text = vt_xstrndup(text, n),
 		.len = n,
@@ -47,7 +47,7 @@ static int add(struct vt_record_dir *c, const char *text, size_t n, const char *
 	return 0;
 }
 
-static int add_lines(struct vt_record_dir *c, const char *path, struct vt_err *err)
+static int add_lines(struct vt_record_dir *dir, const char *path, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_read(&text, path, 1u << 30, err);
@@ -58,7 +58,7 @@ static int add_lines(struct vt_record_dir *c, const char *path, struct vt_err *e
 		char *origin = vt_asprintf("%s:%u", path, number);
 
 		if (n)
-			rc = add(c, line, n, origin, NULL, err);
+			rc = add(dir, line, n, origin, NULL, err);
 		line += n + 1;
 		free(origin);
 	}
@@ -109,31 +109,31 @@ static int by_id(const void *a, const void *b)
 	return c ? c : (int)y->own - (int)x->own;
 }
 
-static void release_record(struct vt_record_dir_record *r)
+static void release_record(struct vt_record_dir_record *record)
 {
-	vt_json_free(r->record);
-	vt_strs_release(&r->at);
-	free(r->text);
-	free(r->origin);
+	vt_json_free(record->record);
+	vt_strs_release(&record->at);
+	free(record->text);
+	free(record->origin);
 }
 
-static void drop_repeats(struct vt_record_dir *c)
+static void drop_repeats(struct vt_record_dir *dir)
 {
 	size_t n = 0;
 
-	if (c->n > 1)
-		qsort(c->v, c->n, sizeof(*c->v), by_id);
-	for (size_t i = 0; i < c->n; i++)
-		if (n && !strcmp(c->v[n - 1].id, c->v[i].id)) {
-			for (size_t k = 0; k < c->v[i].at.n; k++)
-				vt_strs_add(&c->v[n - 1].at, c->v[i].at.v[k]);
-			release_record(&c->v[i]);
+	if (dir->n > 1)
+		qsort(dir->v, dir->n, sizeof(*dir->v), by_id);
+	for (size_t i = 0; i < dir->n; i++)
+		if (n && !strcmp(dir->v[n - 1].id, dir->v[i].id)) {
+			for (size_t k = 0; k < dir->v[i].at.n; k++)
+				vt_strs_add(&dir->v[n - 1].at, dir->v[i].at.v[k]);
+			release_record(&dir->v[i]);
 		} else {
-			c->v[n++] = c->v[i];
+			dir->v[n++] = dir->v[i];
 		}
-	c->n = n;
+	dir->n = n;
 	for (size_t i = 0; i < n; i++)
-		vt_strs_unique(&c->v[i].at);
+		vt_strs_unique(&dir->v[i].at);
 }
 
 static char *below(const char *at, const char *path)
@@ -141,13 +141,13 @@ static char *below(const char *at, const char *path)
 	return *at ? vt_path_join(at, path) : vt_xstrdup(path);
 }
 
-static bool is_real_dir(int dir_fd, const struct dirent *e)
+static bool is_real_dir(int dir_fd, const struct dirent *entry)
 {
 	struct stat st;
 
-	if (e->d_type != DT_UNKNOWN)
-		return e->d_type == DT_DIR;
-	return !fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return !fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
 }
 
 /* The directories in d, but no links to some, which may lead anywhere. */
@@ -173,8 +173,8 @@ struct search {
 
 /* name: of `at` in its parent.  Of a store in a directory nothing is the directory's
  * (fileset.h). */
-static int find_carriers(const struct search *s, int parent_fd, const char *name, const char *at,
-	int depth, struct vt_err *err)
+static int find_carriers(const struct search *search, int parent_fd, const char *name,
+	const char *at, int depth, struct vt_err *err)
 {
 	int fd = openat(parent_fd, name,
 		O_RDONLY | O_DIRECTORY | O_CLOEXEC | (*at ? O_NOFOLLOW : 0));
@@ -185,15 +185,15 @@ static int find_carriers(const struct search *s, int parent_fd, const char *name
 
 	if (!d || list_dirs(&names, &carries, d))
 		rc = vt_err_errno(err, errno == EIO ? VT_EIO : VT_ENOINPUT, "%s%s%s: cannot list",
-			s->root, *at ? "/" : "", at);
+			search->root, *at ? "/" : "", at);
 	if (!rc && carries)
-		vt_strs_add(s->carriers, at);
+		vt_strs_add(search->carriers, at);
 	vt_strs_sort(&names);
 	for (size_t i = 0; !rc && depth && i < names.n; i++) {
 		char *next = below(at, names.v[i]);
 
 		if (!vt_fileset_is_store(fd, names.v[i]))
-			rc = find_carriers(s, fd, names.v[i], next, depth - 1, err);
+			rc = find_carriers(search, fd, names.v[i], next, depth - 1, err);
 		free(next);
 	}
 	vt_strs_release(&names);
@@ -232,11 +232,11 @@ static int read_at(struct vt_record_dir *c, const char *dir, const char *at, str
 	return rc;
 }
 
-static int settle(struct vt_record_dir *c, int rc)
+static int settle(struct vt_record_dir *dir, int rc)
 {
-	drop_repeats(c);
+	drop_repeats(dir);
 	if (rc)
-		vt_record_dir_release(c);
+		vt_record_dir_release(dir);
 	return rc;
 }
 
@@ -266,19 +266,19 @@ void vt_record_dir_release(struct vt_record_dir *dir)
 	*dir = (struct vt_record_dir){ NULL, 0, 0 };
 }
 
-static size_t index_of(const struct vt_record_dir *c, const char *id)
+static size_t index_of(const struct vt_record_dir *dir, const char *id)
 {
-	size_t lo = 0, hi = c->n;
+	size_t lo = 0, hi = dir->n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (strcmp(c->v[mid].id, id) < 0)
+		if (strcmp(dir->v[mid].id, id) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < c->n && !strcmp(c->v[lo].id, id) ? lo : c->n;
+	return lo < dir->n && !strcmp(dir->v[lo].id, id) ? lo : dir->n;
 }
 
 const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *dir,
@@ -290,12 +290,11 @@ const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir
 }
 
 /* --- do they tell the truth? --------------------------------------------- */
-
-static size_t file_index(const struct vt_tree *t, const char *path)
+static size_t file_index(const struct vt_tree *tree, const char *path)
 {
-	const struct vt_tree_file *f = vt_tree_find(t, path);
+	const struct vt_tree_file *f = vt_tree_find(tree, path);
 
-	return f ? (size_t)(f - t->file) : t->n_files;
+	return f ? (size_t)(f - tree->file) : tree->n_files;
 }
 
 struct checking {
@@ -307,37 +306,37 @@ struct checking {
 };
 
 /* path: of the file, from the directory on. */
-static int check_file(const struct checking *c, const struct vt_record_dir_record *r,
+static int check_file(const struct checking *checking, const struct vt_record_dir_record *record,
 	const char *path, const struct vt_json *file, struct vt_err *err)
 {
 	const char *stated = vt_json_text(vt_json_get(file, "sha256"), "");
-	size_t i = file_index(c->t, path);
+	size_t i = file_index(checking->t, path);
 	char hex[VT_HEX];
 
-	if (i == c->t->n_files && c->extent == VT_CARRIED_PART) {
-		if (c->absent)
-			vt_strs_add(c->absent, path);
+	if (i == checking->t->n_files && checking->extent == VT_CARRIED_PART) {
+		if (checking->absent)
+			vt_strs_add(checking->absent, path);
 		return 0;
 	}
-	if (i == c->t->n_files)
+	if (i == checking->t->n_files)
 		return vt_err_set(err, VT_EINTEGRITY,
 			"%s/%s: missing, but the record %.16s beside it (%s) lists it as "
 			"an output with digest %s",
-			c->dir, path, r->id, r->origin, stated);
-	vt_digest_hex(hex, &c->t->file[i].digest);
+			checking->dir, path, record->id, record->origin, stated);
+	vt_digest_hex(hex, &checking->t->file[i].digest);
 	if (strcmp(hex, stated))
 		return vt_err_set(err, VT_EINTEGRITY,
 			"%s/%s: its digest is %s, but the record %.16s beside it (%s) "
 			"says %s",
-			c->dir, path, hex, r->id, r->origin, stated);
-	c->vouched[i] = true;
+			checking->dir, path, hex, record->id, record->origin, stated);
+	checking->vouched[i] = true;
 	return 0;
 }
 
-static int check_outputs(const struct checking *c, const struct vt_record_dir_record *r,
+static int check_outputs(const struct checking *checking, const struct vt_record_dir_record *record,
 	const char *at, struct vt_err *err)
 {
-	const struct vt_json *outputs = vt_json_get(r->record, "outputs");
+	const struct vt_json *outputs = vt_json_get(record->record, "outputs");
 	int rc = 0;
 
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
@@ -347,7 +346,7 @@ static int check_outputs(const struct checking *c, const struct vt_record_dir_re
 			char *path =
 				below(at, vt_json_text(vt_json_get(files->item[k], "path"), ""));
 
-			rc = check_file(c, r, path, files->item[k], err);
+			rc = check_file(checking, record, path, files->item[k], err);
 			free(path);
 		}
 	}
@@ -355,22 +354,22 @@ static int check_outputs(const struct checking *c, const struct vt_record_dir_re
 }
 
 /* Marks what record i names as a parent and, through it, all that can be reached. */
-static void reach(const struct vt_record_dir *c, size_t from, bool *reached, size_t *stack)
+static void reach(const struct vt_record_dir *dir, size_t from, bool *reached, size_t *stack)
 {
 	size_t n = 0;
 
 	reached[from] = true;
 	stack[n++] = from;
 	while (n) {
-		const struct vt_json *inputs = vt_json_get(c->v[stack[--n]].record, "inputs");
+		const struct vt_json *inputs = vt_json_get(dir->v[stack[--n]].record, "inputs");
 
 		for (size_t i = 0; inputs && i < inputs->n; i++) {
 			const struct vt_json *parents = vt_json_get(inputs->item[i], "parents");
 
 			for (size_t k = 0; parents && k < parents->n; k++) {
-				size_t p = index_of(c, vt_json_text(parents->item[k], ""));
+				size_t p = index_of(dir, vt_json_text(parents->item[k], ""));
 
-				if (p < c->n && !reached[p]) {
+				if (p < dir->n && !reached[p]) {
 					reached[p] = true;
 					stack[n++] = p;
 				}
@@ -379,21 +378,21 @@ static void reach(const struct vt_record_dir *c, size_t from, bool *reached, siz
 	}
 }
 
-static int check_reached(const struct vt_record_dir *c, struct vt_err *err)
+static int check_reached(const struct vt_record_dir *dir, struct vt_err *err)
 {
-	bool *reached = vt_xcalloc(c->n + 1, sizeof(*reached));
-	size_t *stack = vt_xcalloc(c->n + 1, sizeof(*stack));
+	bool *reached = vt_xcalloc(dir->n + 1, sizeof(*reached));
+	size_t *stack = vt_xcalloc(dir->n + 1, sizeof(*stack));
 	int rc = 0;
 
-	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].own && !reached[i])
-			reach(c, i, reached, stack);
-	for (size_t i = 0; !rc && i < c->n; i++)
+	for (size_t i = 0; i < dir->n; i++)
+		if (dir->v[i].own && !reached[i])
+			reach(dir, i, reached, stack);
+	for (size_t i = 0; !rc && i < dir->n; i++)
 		if (!reached[i])
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: the record %.16s is no ancestor of any record beside "
 				"it",
-				c->v[i].origin, c->v[i].id);
+				dir->v[i].origin, dir->v[i].id);
 	free(stack);
 	free(reached);
 	return rc;
@@ -418,7 +417,7 @@ int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tre
 }
 
 /* False as soon as an output file is not there as stated. */
-static bool each_output(const struct vt_json *record, const struct vt_tree *t, bool *covered,
+static bool each_output(const struct vt_json *record, const struct vt_tree *tree, bool *covered,
 	bool mark)
 {
 	const struct vt_json *outputs = vt_json_get(record, "outputs");
@@ -427,13 +426,13 @@ static bool each_output(const struct vt_json *record, const struct vt_tree *t, b
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 
 		for (size_t k = 0; files && k < files->n; k++) {
-			size_t at = file_index(t,
+			size_t at = file_index(tree,
 				vt_json_text(vt_json_get(files->item[k], "path"), ""));
 			char hex[VT_HEX];
 
-			if (at == t->n_files)
+			if (at == tree->n_files)
 				return false;
-			vt_digest_hex(hex, &t->file[at].digest);
+			vt_digest_hex(hex, &tree->file[at].digest);
 			if (strcmp(hex, vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
 				return false;
 			if (mark)

@@ -67,7 +67,7 @@ bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *tree
  * that are known here, up to 64 MiB; of a result that lies deeper in tree, the tree of dir,
  * there. */
 struct vt_store;
-int vt_record_dir_write(struct vt_store *s, const struct vt_strs *ids, const struct vt_tree *tree,
-	const char *dir, struct vt_err *err);
+int vt_record_dir_write(struct vt_store *store, const struct vt_strs *ids,
+	const struct vt_tree *tree, const char *dir, struct vt_err *err);
 
 #endif

@@ -58,9 +58,9 @@ static const char schema[] =
 	"INTEGER NOT NULL, PRIMARY KEY (child, parent)) STRICT, WITHOUT ROWID;CREATE INDEX "
 	"edge_parent ON edge (parent, child);PRAGMA user_version = 6;";
 
-static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
+static int fail(struct vt_record_index *index, const char *what, struct vt_err *err)
 {
-	int code = sqlite3_extended_errcode(l->db);
+	int code = sqlite3_extended_errcode(index->db);
 	bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
 		(code & 0xff) == SQLITE_CANTOPEN;
 
@@ -68,9 +68,9 @@ static int fail(struct vt_record_index *l, const char *what, struct vt_err *err)
 		return vt_err_set(err, VT_EDEVICE,
 			"%s: another program has held it locked for %d s; try again when it is "
 			"done",
-			l->path, l->busy_seconds);
-	return vt_err_set(err, damaged ? VT_EINTEGRITY : VT_EIO, "%s: %s: %s%s", l->path, what,
-		sqlite3_errmsg(l->db),
+			index->path, index->busy_seconds);
+	return vt_err_set(err, damaged ? VT_EINTEGRITY : VT_EIO, "%s: %s: %s%s", index->path, what,
+		sqlite3_errmsg(index->db),
 		damaged ? "; it is only an index: run `voxtrail rebuild`" : "");
 }
 
@@ -89,40 +89,42 @@ static int on_busy(void *ctx, int tries)
 	return 1;
 }
 
-int vt_index_exec(struct vt_record_index *l, const char *sql, struct vt_err *err)
+int vt_index_exec(struct vt_record_index *index, const char *sql, struct vt_err *err)
 {
-	return sqlite3_exec(l->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(l, sql, err);
+	return sqlite3_exec(index->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
+									   : fail(index, sql, err);
 }
 
-int vt_index_finish(struct vt_record_index *l, int rc, struct vt_err *err)
+int vt_index_finish(struct vt_record_index *index, int rc, struct vt_err *err)
 {
 	if (!rc)
-		return vt_index_exec(l, "COMMIT", err);
-	sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
+		return vt_index_exec(index, "COMMIT", err);
+	sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
 	return rc;
 }
 
-static int prepare(struct vt_record_index *l, sqlite3_stmt **out, const char *sql,
+static int prepare(struct vt_record_index *index, sqlite3_stmt **out, const char *sql,
 	struct vt_err *err)
 {
-	for (int i = 0; i < l->n_statements; i++)
-		if (l->statement[i].sql == sql) {
-			*out = l->statement[i].st;
+	for (int i = 0; i < index->n_statements; i++)
+		if (index->statement[i].sql == sql) {
+			*out = index->statement[i].st;
 			return 0;
 		}
-	if (sqlite3_prepare_v3(l->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
-		return fail(l, sql, err);
-	if (l->n_statements == MAX_STATEMENTS)
-		sqlite3_finalize(l->statement[--l->n_statements].st);
-	l->statement[l->n_statements++] = (struct statement){ sql, *out };
+	if (sqlite3_prepare_v3(index->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) !=
+		SQLITE_OK)
+		return fail(index, sql, err);
+	if (index->n_statements == MAX_STATEMENTS)
+		sqlite3_finalize(index->statement[--index->n_statements].st);
+	index->statement[index->n_statements++] = (struct statement){ sql, *out };
 	return 0;
 }
 
-static void finalize_all(struct vt_record_index *l)
+static void finalize_all(struct vt_record_index *index)
 {
-	for (int i = 0; i < l->n_statements; i++)
-		sqlite3_finalize(l->statement[i].st);
-	l->n_statements = 0;
+	for (int i = 0; i < index->n_statements; i++)
+		sqlite3_finalize(index->statement[i].st);
+	index->n_statements = 0;
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -149,46 +151,48 @@ static void same_text(sqlite3_context *ctx, int n, sqlite3_value **v)
 }
 
 /* A database that is made anew beside records would answer as if there were none. */
-static int refuse_if_lost(struct vt_record_index *l, struct vt_err *err)
+static int refuse_if_lost(struct vt_record_index *index, struct vt_err *err)
 {
-	const char *slash = strrchr(l->path, '/');
+	const char *slash = strrchr(index->path, '/');
 	/* a table in memory has no neighbors */
-	char *records = !slash ? vt_xstrdup("")
-			       : vt_asprintf("%.*s/records", (int)(slash - l->path), l->path);
+	char *records = !slash
+		? vt_xstrdup("")
+		: vt_asprintf("%.*s/records", (int)(slash - index->path), index->path);
 	struct vt_strs names = VT_STRS_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	int rc = 0;
 
 	if (vt_fs_is_dir(records) && !vt_fs_list(&names, records, &none) && names.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
-			"%s: missing, though there are records; run `voxtrail rebuild`", l->path);
+			"%s: missing, though there are records; run `voxtrail rebuild`",
+			index->path);
 	vt_strs_release(&names);
 	free(records);
 	return rc;
 }
 
 /* Two processes may find it empty at once: the first in makes the tables. */
-static int make_tables(struct vt_record_index *l, struct vt_err *err)
+static int make_tables(struct vt_record_index *index, struct vt_err *err)
 {
-	int rc = vt_index_exec(l, "BEGIN IMMEDIATE", err);
+	int rc = vt_index_exec(index, "BEGIN IMMEDIATE", err);
 
 	if (rc)
 		return rc;
-	if (sqlite3_table_column_metadata(l->db, NULL, "record", NULL, NULL, NULL, NULL, NULL,
+	if (sqlite3_table_column_metadata(index->db, NULL, "record", NULL, NULL, NULL, NULL, NULL,
 		    NULL) != SQLITE_OK) {
-		rc = refuse_if_lost(l, err);
+		rc = refuse_if_lost(index, err);
 		if (!rc)
-			rc = vt_index_exec(l, schema, err);
+			rc = vt_index_exec(index, schema, err);
 	}
-	return vt_index_finish(l, rc, err);
+	return vt_index_finish(index, rc, err);
 }
 
-static int tables(struct vt_record_index *l, struct vt_err *err)
+static int tables(struct vt_record_index *index, struct vt_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	int version = -1, made = -1;
 
-	if (sqlite3_prepare_v2(l->db,
+	if (sqlite3_prepare_v2(index->db,
 		    "SELECT user_version, "
 		    "(SELECT count(*) "
 		    "FROM sqlite_schema) "
@@ -200,24 +204,24 @@ static int tables(struct vt_record_index *l, struct vt_err *err)
 	}
 	sqlite3_finalize(st);
 	if (version < 0)
-		return fail(l, "cannot read", err);
+		return fail(index, "cannot read", err);
 	if (version == TABLES)
 		return 0;
-	if (!made && !l->read_only)
-		return make_tables(l, err);
+	if (!made && !index->read_only)
+		return make_tables(index, err);
 	return vt_err_set(err, VT_EDATA,
 		"%s: tables of version %d, this program has version %d; run `voxtrail "
 		"rebuild`",
-		l->path, version, TABLES);
+		index->path, version, TABLES);
 }
 
 /* On read-only media, or for who may not write there, SQLite cannot make the files that go with a
  * database that is written to.  Nobody writes to it then: it is read as it is, unless a killed
  * process left a log beside it that would have to be merged first. */
-static int open_unwritable(struct vt_record_index *l, struct vt_err *err)
+static int open_unwritable(struct vt_record_index *index, struct vt_err *err)
 {
 	struct vt_buf uri = VT_BUF_INIT;
-	char *wal = vt_asprintf("%s-wal", l->path);
+	char *wal = vt_asprintf("%s-wal", index->path);
 	struct stat st;
 	int rc = 0;
 
@@ -226,18 +230,18 @@ static int open_unwritable(struct vt_record_index *l, struct vt_err *err)
 			"%s: what a killed process left in %s must be merged first; run any "
 			"voxtrail "
 			"command on a copy that may be written to",
-			l->path, wal);
+			index->path, wal);
 	vt_buf_str(&uri, "file:");
-	for (const char *p = l->path; *p; p++)
+	for (const char *p = index->path; *p; p++)
 		if (strchr("%?#", *p))
 			vt_buf_printf(&uri, "%%%02x", (unsigned)(unsigned char)*p);
 		else
 			vt_buf_char(&uri, *p);
 	vt_buf_str(&uri, "?immutable=1");
 	if (!rc &&
-		sqlite3_open_v2(uri.data, &l->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) !=
-			SQLITE_OK)
-		rc = fail(l, "cannot open", err);
+		sqlite3_open_v2(uri.data, &index->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+			NULL) != SQLITE_OK)
+		rc = fail(index, "cannot open", err);
 	vt_buf_release(&uri);
 	free(wal);
 	return rc;
@@ -254,35 +258,36 @@ static bool may_write_beside(const char *path)
 	return may;
 }
 
-static int connect(struct vt_record_index *l, struct vt_err *err)
+static int connect(struct vt_record_index *index, struct vt_err *err)
 {
-	int flags = l->read_only ? SQLITE_OPEN_READONLY
-				 : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	int flags = index->read_only ? SQLITE_OPEN_READONLY
+				     : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
 	    rc = 0;
 	struct stat st;
-	bool there = !stat(l->path, &st);
+	bool there = !stat(index->path, &st);
 
 	if (there && !S_ISREG(st.st_mode)) /* SQLite would wait for a FIFO */
-		return vt_err_set(err, VT_EIO, "%s: not a regular file", l->path);
-	if (!there && refuse_if_lost(l, err))
+		return vt_err_set(err, VT_EIO, "%s: not a regular file", index->path);
+	if (!there && refuse_if_lost(index, err))
 		return err->code;
-	if (l->read_only && !may_write_beside(l->path))
-		rc = open_unwritable(l, err);
-	else if (sqlite3_open_v2(l->path, &l->db, flags, NULL) != SQLITE_OK)
-		rc = fail(l, "cannot open", err);
+	if (index->read_only && !may_write_beside(index->path))
+		rc = open_unwritable(index, err);
+	else if (sqlite3_open_v2(index->path, &index->db, flags, NULL) != SQLITE_OK)
+		rc = fail(index, "cannot open", err);
 	if (rc)
 		return rc;
-	sqlite3_busy_handler(l->db, on_busy, l);
-	sqlite3_create_function(l->db, "unhex", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, unhex,
-		NULL, NULL);
-	sqlite3_create_function(l->db, "same_text", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+	sqlite3_busy_handler(index->db, on_busy, index);
+	sqlite3_create_function(index->db, "unhex", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+		unhex, NULL, NULL);
+	sqlite3_create_function(index->db, "same_text", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
 		same_text, NULL, NULL);
-	rc = vt_index_exec(l, "PRAGMA mmap_size = 1073741824;", err);
-	if (!rc && !l->read_only)
-		rc = vt_index_exec(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
+	rc = vt_index_exec(index, "PRAGMA mmap_size = 1073741824;", err);
+	if (!rc && !index->read_only)
+		rc = vt_index_exec(index, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+			err);
 	if (!rc)
-		rc = tables(l, err);
-	l->inode = stat(l->path, &st) ? 0 : st.st_ino;
+		rc = tables(index, err);
+	index->inode = stat(index->path, &st) ? 0 : st.st_ino;
 	return rc;
 }
 
@@ -315,29 +320,29 @@ int vt_record_index_open(struct vt_record_index **out, const char *path, bool re
 	return rc;
 }
 
-void vt_record_index_close(struct vt_record_index *l)
+void vt_record_index_close(struct vt_record_index *index)
 {
-	if (!l)
+	if (!index)
 		return;
-	finalize_all(l);
-	sqlite3_close(l->db);
-	free(l->path);
-	free(l);
+	finalize_all(index);
+	sqlite3_close(index->db);
+	free(index->path);
+	free(index);
 }
 
 /* A rebuild puts another file under the name: what is written must reach that one. */
-int vt_index_begin(struct vt_record_index *l, struct vt_err *err)
+int vt_index_begin(struct vt_record_index *index, struct vt_err *err)
 {
 	struct stat st;
 
-	if (!stat(l->path, &st) && st.st_ino != l->inode) {
-		finalize_all(l);
-		sqlite3_close(l->db);
-		l->db = NULL;
-		if (connect(l, err))
+	if (!stat(index->path, &st) && st.st_ino != index->inode) {
+		finalize_all(index);
+		sqlite3_close(index->db);
+		index->db = NULL;
+		if (connect(index, err))
 			return err->code;
 	}
-	return vt_index_exec(l, "BEGIN IMMEDIATE", err);
+	return vt_index_exec(index, "BEGIN IMMEDIATE", err);
 }
 
 /* --- texts in, texts out ------------------------------------------------- */
@@ -355,7 +360,7 @@ static const char *column_text(sqlite3_stmt *st, int i, struct vt_buf *hex)
 	return hex->data;
 }
 
-static int run(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,
+static int run(struct vt_record_index *index, struct vt_err *err, const char *sql, int n,
 	const char *const *args, vt_record_index_row row, void *ctx)
 {
 	struct vt_buf hex[16] = { VT_BUF_INIT };
@@ -363,15 +368,15 @@ static int run(struct vt_record_index *l, struct vt_err *err, const char *sql, i
 	sqlite3_stmt *st = NULL;
 	int rc = 0, step;
 
-	if (sqlite3_prepare_v2(l->db, sql, -1, &st, NULL) != SQLITE_OK)
-		return fail(l, sql, err);
+	if (sqlite3_prepare_v2(index->db, sql, -1, &st, NULL) != SQLITE_OK)
+		return fail(index, sql, err);
 	for (int i = 0; i < n; i++)
 		sqlite3_bind_text(st, i + 1, args[i], -1, SQLITE_STATIC);
 	while (!rc && (step = sqlite3_step(st)) != SQLITE_DONE) {
 		int columns = sqlite3_column_count(st);
 
 		if (step != SQLITE_ROW) {
-			rc = fail(l, "a statement failed", err);
+			rc = fail(index, "a statement failed", err);
 			break;
 		}
 		for (int i = 0; i < columns && i < 16; i++)
@@ -392,32 +397,32 @@ int vt_record_index_add_text(void *strs, int n, const char *const *column)
 	return 0;
 }
 
-int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,
+int vt_record_index_read(struct vt_record_index *index, struct vt_err *err, const char *sql, int n,
 	const char *const *args, vt_record_index_row row, void *ctx)
 {
-	return run(l, err, sql, n, args, row, ctx);
+	return run(index, err, sql, n, args, row, ctx);
 }
 
 /* --- statements with arguments -------------------------------------------- */
 
 /* Steps once; *got is the first column of a row, or unchanged if there is none. */
-int vt_index_step(struct vt_record_index *l, const char *sql, int n, const struct vt_index_value *v,
-	int64_t *got, struct vt_err *err)
+int vt_index_step(struct vt_record_index *index, const char *sql, int n,
+	const struct vt_index_value *index_value, int64_t *got, struct vt_err *err)
 {
 	sqlite3_stmt *st;
-	int rc = prepare(l, &st, sql, err), end;
+	int rc = prepare(index, &st, sql, err), end;
 
 	if (rc)
 		return rc;
 	for (int i = 0; i < n; i++)
-		switch (v[i].kind) {
-		case VT_INDEX_NUMBER: sqlite3_bind_int64(st, i + 1, v[i].number); break;
+		switch (index_value[i].kind) {
+		case VT_INDEX_NUMBER: sqlite3_bind_int64(st, i + 1, index_value[i].number); break;
 		case VT_INDEX_TEXT:
-			sqlite3_bind_text(st, i + 1, v[i].text, -1, SQLITE_STATIC);
+			sqlite3_bind_text(st, i + 1, index_value[i].text, -1, SQLITE_STATIC);
 			break;
 		case VT_INDEX_DIGEST:
-			sqlite3_bind_blob(st, i + 1, v[i].digest.b, sizeof(v[i].digest.b),
-				SQLITE_STATIC);
+			sqlite3_bind_blob(st, i + 1, index_value[i].digest.b,
+				sizeof(index_value[i].digest.b), SQLITE_STATIC);
 			break;
 		case VT_INDEX_NOTHING: sqlite3_bind_null(st, i + 1); break;
 		}
@@ -425,22 +430,22 @@ int vt_index_step(struct vt_record_index *l, const char *sql, int n, const struc
 	if (end == SQLITE_ROW && got)
 		*got = sqlite3_column_int64(st, 0);
 	if (end != SQLITE_ROW && end != SQLITE_DONE)
-		rc = fail(l, sql, err);
+		rc = fail(index, sql, err);
 	sqlite3_reset(st);
 	return rc;
 }
 
-int64_t vt_index_last_row(const struct vt_record_index *l)
+int64_t vt_index_last_row(const struct vt_record_index *index)
 {
-	return sqlite3_last_insert_rowid(l->db);
+	return sqlite3_last_insert_rowid(index->db);
 }
 
 /* The first column of every row of sql, whose ?1 is `row`. */
-int vt_index_list(struct vt_record_index *l, const char *sql, int64_t row,
+int vt_index_list(struct vt_record_index *index, const char *sql, int64_t row,
 	struct vt_index_rows *out, struct vt_err *err)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = prepare(l, &st, sql, err), end;
+	int rc = prepare(index, &st, sql, err), end;
 
 	if (rc)
 		return rc;
@@ -453,7 +458,7 @@ int vt_index_list(struct vt_record_index *l, const char *sql, int64_t row,
 		out->v[out->n++] = sqlite3_column_int64(st, 0);
 	}
 	if (end != SQLITE_DONE)
-		rc = fail(l, sql, err);
+		rc = fail(index, sql, err);
 	sqlite3_reset(st);
 	return rc;
 }

@@ -66,28 +66,29 @@ struct vt_record_index;
  * say how to rebuild. path ":memory:" is a table of its own. */
 int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only,
 	struct vt_err *err);
-void vt_record_index_close(struct vt_record_index *l);
+void vt_record_index_close(struct vt_record_index *index);
 
 /* Indexes records in one transaction; one that is there already is left alone. */
 struct vt_record_text;
-int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
-	struct vt_err *err);
+int vt_record_index_add_records(struct vt_record_index *index, const struct vt_record_text *texts,
+	size_t n, struct vt_err *err);
 
 /* The same for an index made from nothing: begin, add all, end.  Not durable before end. */
-int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err);
-int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
-	struct vt_err *err);
-int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err);
+int vt_record_index_fill_begin(struct vt_record_index *index, struct vt_err *err);
+int vt_record_index_fill(struct vt_record_index *index, const struct vt_record_text *texts,
+	size_t n, struct vt_err *err);
+int vt_record_index_fill_end(struct vt_record_index *index, struct vt_err *err);
 
 /* Belief (trust.h): notes for each id how it came to be believed, or lost; how "rejected" outweighs
  * all others and "made" and "vouched" lift it.  distrust forgets all that is noted as `how`. */
-int vt_record_index_trust(struct vt_record_index *l, const char *how, const struct vt_strs *ids,
+int vt_record_index_trust(struct vt_record_index *index, const char *how, const struct vt_strs *ids,
 	struct vt_err *err);
-int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct vt_err *err);
+int vt_record_index_distrust(struct vt_record_index *index, const char *how, struct vt_err *err);
 /* The same between fill_begin and the first fill. */
-int vt_record_index_fill_trust(struct vt_record_index *l, const char *how,
+int vt_record_index_fill_trust(struct vt_record_index *index, const char *how,
 	const struct vt_strs *ids, struct vt_err *err);
-int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, struct vt_err *err);
+int vt_record_index_fill_distrust(struct vt_record_index *index, const char *how,
+	struct vt_err *err);
 
 /* Calls row(ctx, columns) for every row; columns are texts ("" for NULL, lower-case hex for a
  * BLOB).  A non-zero return stops and is returned.  In sql, unhex(?1) turns the text of a digest
@@ -95,7 +96,7 @@ int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, st
 typedef int (*vt_record_index_row)(void *ctx, int n, const char *const *column);
 /* A row for statements of one column: adds it to ctx, a struct vt_strs. */
 int vt_record_index_add_text(void *strs, int n, const char *const *column);
-int vt_record_index_read(struct vt_record_index *l, struct vt_err *err, const char *sql, int n,
+int vt_record_index_read(struct vt_record_index *index, struct vt_err *err, const char *sql, int n,
 	const char *const *args, vt_record_index_row row, void *ctx);
 
 #endif

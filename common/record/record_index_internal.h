@@ -19,20 +19,20 @@ struct vt_index_rows {
 	size_t n, cap;
 };
 
-int vt_index_exec(struct vt_record_index *l, const char *sql, struct vt_err *err);
-int vt_index_begin(struct vt_record_index *l, struct vt_err *err);
+int vt_index_exec(struct vt_record_index *index, const char *sql, struct vt_err *err);
+int vt_index_begin(struct vt_record_index *index, struct vt_err *err);
 /* Commits, or rolls back where rc is not 0; gives rc or its own. */
-int vt_index_finish(struct vt_record_index *l, int rc, struct vt_err *err);
+int vt_index_finish(struct vt_record_index *index, int rc, struct vt_err *err);
 
 /* Statements are prepared once: sql is the address of a constant. */
 
 /* Steps once; *got is the first column of a row, or unchanged if there is none. */
-int vt_index_step(struct vt_record_index *l, const char *sql, int n, const struct vt_index_value *v,
-	int64_t *got, struct vt_err *err);
-int64_t vt_index_last_row(const struct vt_record_index *l);
+int vt_index_step(struct vt_record_index *index, const char *sql, int n,
+	const struct vt_index_value *index_value, int64_t *got, struct vt_err *err);
+int64_t vt_index_last_row(const struct vt_record_index *index);
 
 /* Appends the first column of every row of sql, whose ?1 is `row`. */
-int vt_index_list(struct vt_record_index *l, const char *sql, int64_t row,
+int vt_index_list(struct vt_record_index *index, const char *sql, int64_t row,
 	struct vt_index_rows *out, struct vt_err *err);
 
 #endif

@@ -36,39 +36,39 @@ static struct vt_index_value number(int64_t v)
 	return (struct vt_index_value){ .kind = VT_INDEX_NUMBER, .number = v };
 }
 
-static struct vt_index_value text(const struct vt_json *j)
+static struct vt_index_value text(const struct vt_json *json)
 {
-	return (struct vt_index_value){ .kind = VT_INDEX_TEXT, .text = vt_json_text(j, "") };
+	return (struct vt_index_value){ .kind = VT_INDEX_TEXT, .text = vt_json_text(json, "") };
 }
 
-static struct vt_index_value digest(const struct vt_json *j)
+static struct vt_index_value digest(const struct vt_json *json)
 {
 	struct vt_index_value v = { .kind = VT_INDEX_DIGEST };
 
-	if (!vt_digest_parse(&v.digest, vt_json_text(j, "")))
+	if (!vt_digest_parse(&v.digest, vt_json_text(json, "")))
 		v.kind = VT_INDEX_NOTHING;
 	return v;
 }
 
 /* The number of a digest or name in its table, given one if it is new. */
-static int intern(struct vt_record_index *l, const char *find, const char *insert,
-	struct vt_index_value v, int64_t *n, struct vt_err *err)
+static int intern(struct vt_record_index *index, const char *find, const char *insert,
+	struct vt_index_value index_value, int64_t *n, struct vt_err *err)
 {
 	*n = -1;
-	if (vt_index_step(l, find, 1, &v, n, err))
+	if (vt_index_step(index, find, 1, &index_value, n, err))
 		return err->code;
 	if (*n >= 0)
 		return 0;
-	if (vt_index_step(l, insert, 1, &v, NULL, err))
+	if (vt_index_step(index, insert, 1, &index_value, NULL, err))
 		return err->code;
-	*n = vt_index_last_row(l);
+	*n = vt_index_last_row(index);
 	return 0;
 }
 
-static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_t *n,
+static int artifact(struct vt_record_index *index, const struct vt_json *hex, int64_t *n,
 	struct vt_err *err)
 {
-	return intern(l,
+	return intern(index,
 		"SELECT n FROM artifact "
 		"WHERE digest = ?1",
 		"INSERT INTO artifact (digest) "
@@ -76,7 +76,7 @@ static int artifact(struct vt_record_index *l, const struct vt_json *hex, int64_
 		digest(hex), n, err);
 }
 
-static int subject(struct vt_record_index *l, const struct vt_json *record,
+static int subject(struct vt_record_index *index, const struct vt_json *record,
 	const struct vt_strs *results, const struct vt_json *path, int64_t *n, struct vt_err *err)
 {
 	char *name = vt_record_subject(record, results, vt_json_text(path, ""));
@@ -84,7 +84,7 @@ static int subject(struct vt_record_index *l, const struct vt_json *record,
 
 	*n = 0;
 	if (*name)
-		rc = intern(l,
+		rc = intern(index,
 			"SELECT n FROM subject "
 			"WHERE name = ?1",
 			"INSERT INTO subject (name) "
@@ -94,14 +94,14 @@ static int subject(struct vt_record_index *l, const struct vt_json *record,
 	return rc;
 }
 
-static int add_tree(struct vt_record_index *l, int64_t row, const char *way,
+static int add_tree(struct vt_record_index *index, int64_t row, const char *way,
 	const struct vt_json *port, struct vt_err *err)
 {
 	int64_t a;
 
-	if (artifact(l, vt_json_get(port, "tree"), &a, err))
+	if (artifact(index, vt_json_get(port, "tree"), &a, err))
 		return err->code;
-	return vt_index_step(l,
+	return vt_index_step(index,
 		"INSERT OR IGNORE INTO tree "
 		"VALUES (?1, ?2, ?3, ?4)",
 		4,
@@ -111,23 +111,23 @@ static int add_tree(struct vt_record_index *l, int64_t row, const char *way,
 		NULL, err);
 }
 
-static int add_output(struct vt_record_index *l, int64_t row, const struct vt_json *record,
+static int add_output(struct vt_record_index *index, int64_t row, const struct vt_json *record,
 	const struct vt_json *port, struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files");
 	struct vt_strs results = VT_STRS_INIT;
-	int rc = add_tree(l, row, "out", port, err);
+	int rc = add_tree(index, row, "out", port, err);
 
 	vt_record_port_results(&results, port);
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		int64_t a, s;
 
-		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
+		rc = artifact(index, vt_json_get(files->item[i], "sha256"), &a, err);
 		if (!rc)
-			rc = subject(l, record, &results, vt_json_get(files->item[i], "path"), &s,
-				err);
+			rc = subject(index, record, &results, vt_json_get(files->item[i], "path"),
+				&s, err);
 		if (!rc)
-			rc = vt_index_step(l,
+			rc = vt_index_step(index,
 				"INSERT OR IGNORE INTO file_out "
 				"VALUES (?1, ?2, ?3)",
 				3,
@@ -139,18 +139,18 @@ static int add_output(struct vt_record_index *l, int64_t row, const struct vt_js
 	return rc;
 }
 
-static int add_input(struct vt_record_index *l, int64_t row, const struct vt_json *record,
+static int add_input(struct vt_record_index *index, int64_t row, const struct vt_json *record,
 	const struct vt_json *port, struct vt_err *err)
 {
 	const struct vt_json *files = vt_json_get(port, "files"),
 			     *parents = vt_json_get(port, "parents");
 	struct vt_index_value name = text(vt_json_get(port, "port"));
 	struct vt_strs results = VT_STRS_INIT;
-	int rc = add_tree(l, row, "in", port, err);
+	int rc = add_tree(index, row, "in", port, err);
 
 	vt_record_port_results(&results, port);
 	for (size_t i = 0; !rc && parents && i < parents->n; i++)
-		rc = vt_index_step(l,
+		rc = vt_index_step(index,
 			"INSERT OR IGNORE INTO parent "
 			"VALUES (?1, ?2, ?3)",
 			3,
@@ -160,12 +160,12 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		int64_t a, s;
 
-		rc = artifact(l, vt_json_get(files->item[i], "sha256"), &a, err);
+		rc = artifact(index, vt_json_get(files->item[i], "sha256"), &a, err);
 		if (!rc)
-			rc = subject(l, record, &results, vt_json_get(files->item[i], "path"), &s,
-				err);
+			rc = subject(index, record, &results, vt_json_get(files->item[i], "path"),
+				&s, err);
 		if (!rc)
-			rc = vt_index_step(l,
+			rc = vt_index_step(index,
 				"INSERT OR IGNORE INTO file_in "
 				"VALUES (?1, ?2, ?3, ?4, 1, ?5)",
 				5,
@@ -178,15 +178,15 @@ static int add_input(struct vt_record_index *l, int64_t row, const struct vt_jso
 }
 
 /* *row: its number; 0 if the record was there already. */
-static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, int64_t *row,
+static int add_rows(struct vt_record_index *index, const struct vt_record_text *texts, int64_t *row,
 	struct vt_err *err)
 {
-	const struct vt_json *r = t->record, *outputs = vt_json_get(r, "outputs"),
+	const struct vt_json *r = texts->record, *outputs = vt_json_get(r, "outputs"),
 			     *inputs = vt_json_get(r, "inputs");
 	struct vt_index_value id = { .kind = VT_INDEX_DIGEST,
-		.digest = vt_digest_bytes(t->text, t->n) };
+		.digest = vt_digest_bytes(texts->text, texts->n) };
 	int64_t there = 0;
-	int rc = vt_index_step(l,
+	int rc = vt_index_step(index,
 		"SELECT n FROM record "
 		"WHERE id = ?1",
 		1, &id, &there, err);
@@ -194,7 +194,7 @@ static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, i
 	*row = 0;
 	if (rc || there)
 		return rc;
-	rc = vt_index_step(l,
+	rc = vt_index_step(index,
 		"INSERT INTO record (id, derivation, result, stage, status, tree, trusted) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, " TRUSTED ")",
 		6,
@@ -203,11 +203,11 @@ static int add_rows(struct vt_record_index *l, const struct vt_record_text *t, i
 			text(vt_json_get(r, "status")),
 			digest(vt_json_pointer(r, "/outputs/0/tree")) },
 		NULL, err);
-	*row = vt_index_last_row(l);
+	*row = vt_index_last_row(index);
 	for (size_t i = 0; !rc && outputs && i < outputs->n; i++)
-		rc = add_output(l, *row, r, outputs->item[i], err);
+		rc = add_output(index, *row, r, outputs->item[i], err);
 	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
-		rc = add_input(l, *row, r, inputs->item[i], err);
+		rc = add_input(index, *row, r, inputs->item[i], err);
 	return rc;
 }
 
@@ -268,20 +268,20 @@ static const char *const link_up[] = {
 						"i.artifact") "))",
 };
 
-static int link_to_parents(struct vt_record_index *l, int64_t row, struct vt_err *err)
+static int link_to_parents(struct vt_record_index *index, int64_t row, struct vt_err *err)
 {
 	struct vt_index_value v = number(row);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof(link_up) / sizeof(link_up[0]); i++)
-		rc = vt_index_step(l, link_up[i], 1, &v, NULL, err);
+		rc = vt_index_step(index, link_up[i], 1, &v, NULL, err);
 	return rc;
 }
 
 /* Those whose edges may change for a record that is new or is believed by now: who names it as a
  * parent; who reads its bytes without a parent that explains them; and, where it shows that bytes
  * are raw which claims say they made, all who read those. */
-static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_err *err)
+static int link_from_children(struct vt_record_index *index, int64_t row, struct vt_err *err)
 {
 	static const char sql[] =
 		"SELECT p.record "
@@ -310,31 +310,31 @@ static int link_from_children(struct vt_record_index *l, int64_t row, struct vt_
 		"WHERE o.artifact = i.artifact "
 		"AND m.trusted = 0)";
 	struct vt_index_rows found = { NULL, 0, 0 };
-	int rc = vt_index_list(l, sql, row, &found, err);
+	int rc = vt_index_list(index, sql, row, &found, err);
 
 	for (size_t i = 0; !rc && i < found.n; i++)
-		rc = link_to_parents(l, found.v[i], err);
+		rc = link_to_parents(index, found.v[i], err);
 	free(found.v);
 	return rc;
 }
 
-int vt_record_index_add_records(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
-	struct vt_err *err)
+int vt_record_index_add_records(struct vt_record_index *index, const struct vt_record_text *texts,
+	size_t n, struct vt_err *err)
 {
-	int rc = vt_index_begin(l, err);
+	int rc = vt_index_begin(index, err);
 
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < n; i++) {
 		int64_t row;
 
-		rc = add_rows(l, &v[i], &row, err);
+		rc = add_rows(index, &texts[i], &row, err);
 		if (!rc && row)
-			rc = link_to_parents(l, row, err);
+			rc = link_to_parents(index, row, err);
 		if (!rc && row)
-			rc = link_from_children(l, row, err);
+			rc = link_from_children(index, row, err);
 	}
-	return vt_index_finish(l, rc, err);
+	return vt_index_finish(index, rc, err);
 }
 
 /* --- belief -------------------------------------------------------------- */
@@ -349,23 +349,23 @@ static struct vt_index_value id_value(const char *hex)
 }
 
 /* The record's column follows from the table; *row: its number if that changed it, else 0. */
-static int settle_trust(struct vt_record_index *l, struct vt_index_value id, int64_t *row,
+static int settle_trust(struct vt_record_index *index, struct vt_index_value id, int64_t *row,
 	struct vt_err *err)
 {
 	*row = 0;
-	return vt_index_step(l,
+	return vt_index_step(index,
 		"UPDATE record "
 		"SET trusted = " TRUSTED " WHERE id = ?1 "
 		"AND trusted <> " TRUSTED " RETURNING n",
 		1, &id, row, err);
 }
 
-static int note_trust(struct vt_record_index *l, const char *how, struct vt_index_value id,
+static int note_trust(struct vt_record_index *index, const char *how, struct vt_index_value id,
 	struct vt_err *err)
 {
 	const struct vt_index_value v[] = { id, { .kind = VT_INDEX_TEXT, .text = how } };
 	bool lifts = !strcmp(how, "made") || !strcmp(how, "vouched");
-	int rc = lifts ? vt_index_step(l,
+	int rc = lifts ? vt_index_step(index,
 				 "DELETE FROM trust "
 				 "WHERE id = ?1 "
 				 "AND how = 'rejected'",
@@ -373,117 +373,117 @@ static int note_trust(struct vt_record_index *l, const char *how, struct vt_inde
 		       : 0;
 
 	return rc ? rc
-		  : vt_index_step(l,
+		  : vt_index_step(index,
 			    "INSERT OR IGNORE INTO trust (id, how) "
 			    "VALUES (?1, ?2)",
 			    2, v, NULL, err);
 }
 
-static int relink(struct vt_record_index *l, int64_t row, struct vt_err *err)
+static int relink(struct vt_record_index *index, int64_t row, struct vt_err *err)
 {
-	int rc = row ? link_to_parents(l, row, err) : 0;
+	int rc = row ? link_to_parents(index, row, err) : 0;
 
-	return rc || !row ? rc : link_from_children(l, row, err);
+	return rc || !row ? rc : link_from_children(index, row, err);
 }
 
-int vt_record_index_trust(struct vt_record_index *l, const char *how, const struct vt_strs *ids,
+int vt_record_index_trust(struct vt_record_index *index, const char *how, const struct vt_strs *ids,
 	struct vt_err *err)
 {
-	int rc = vt_index_begin(l, err);
+	int rc = vt_index_begin(index, err);
 
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < ids->n; i++) {
 		int64_t row = 0;
 
-		rc = note_trust(l, how, id_value(ids->v[i]), err);
+		rc = note_trust(index, how, id_value(ids->v[i]), err);
 		if (!rc)
-			rc = settle_trust(l, id_value(ids->v[i]), &row, err);
+			rc = settle_trust(index, id_value(ids->v[i]), &row, err);
 		if (!rc)
-			rc = relink(l, row, err);
+			rc = relink(index, row, err);
 	}
-	return vt_index_finish(l, rc, err);
+	return vt_index_finish(index, rc, err);
 }
 
-int vt_record_index_distrust(struct vt_record_index *l, const char *how, struct vt_err *err)
+int vt_record_index_distrust(struct vt_record_index *index, const char *how, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
-	int rc = vt_index_begin(l, err);
+	int rc = vt_index_begin(index, err);
 
 	if (rc)
 		return rc;
-	rc = vt_record_index_read(l, err,
+	rc = vt_record_index_read(index, err,
 		"SELECT id FROM trust "
 		"WHERE how = ?1",
 		1, &how, vt_record_index_add_text, &ids);
 	if (!rc)
-		rc = vt_record_index_fill_distrust(l, how, err);
+		rc = vt_record_index_fill_distrust(index, how, err);
 	for (size_t i = 0; !rc && i < ids.n; i++) {
 		int64_t row = 0;
 
-		rc = settle_trust(l, id_value(ids.v[i]), &row, err);
+		rc = settle_trust(index, id_value(ids.v[i]), &row, err);
 		if (!rc)
-			rc = relink(l, row, err);
+			rc = relink(index, row, err);
 	}
 	vt_strs_release(&ids);
-	return vt_index_finish(l, rc, err);
+	return vt_index_finish(index, rc, err);
 }
 
-int vt_record_index_fill_trust(struct vt_record_index *l, const char *how,
+int vt_record_index_fill_trust(struct vt_record_index *index, const char *how,
 	const struct vt_strs *ids, struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ids->n; i++)
-		rc = note_trust(l, how, id_value(ids->v[i]), err);
+		rc = note_trust(index, how, id_value(ids->v[i]), err);
 	return rc;
 }
 
-int vt_record_index_fill_distrust(struct vt_record_index *l, const char *how, struct vt_err *err)
+int vt_record_index_fill_distrust(struct vt_record_index *index, const char *how,
+	struct vt_err *err)
 {
 	const struct vt_index_value v = { .kind = VT_INDEX_TEXT, .text = how };
 
-	return vt_index_step(l,
+	return vt_index_step(index,
 		"DELETE FROM trust "
 		"WHERE how = ?1",
 		1, &v, NULL, err);
 }
 
 /* --- from nothing -------------------------------------------------------- */
-
-int vt_record_index_fill_begin(struct vt_record_index *l, struct vt_err *err)
+int vt_record_index_fill_begin(struct vt_record_index *index, struct vt_err *err)
 {
-	return vt_index_exec(l,
+	return vt_index_exec(index,
 		"PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
 		"cache_size = "
 		"-262144; BEGIN IMMEDIATE",
 		err);
 }
 
-int vt_record_index_fill(struct vt_record_index *l, const struct vt_record_text *v, size_t n,
-	struct vt_err *err)
+int vt_record_index_fill(struct vt_record_index *index, const struct vt_record_text *texts,
+	size_t n, struct vt_err *err)
 {
 	int64_t row;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = add_rows(l, &v[i], &row, err);
+		rc = add_rows(index, &texts[i], &row, err);
 	return rc;
 }
 
 /* All rows are there, so each record's edges follow from its own side alone. */
-int vt_record_index_fill_end(struct vt_record_index *l, struct vt_err *err)
+int vt_record_index_fill_end(struct vt_record_index *index, struct vt_err *err)
 {
 	int64_t last = 0;
-	int rc = vt_index_step(l,
+	int rc = vt_index_step(index,
 		"SELECT max(n) "
 		"FROM record",
 		0, NULL, &last, err);
 
 	for (int64_t row = 1; !rc && row <= last; row++)
-		rc = link_to_parents(l, row, err);
+		rc = link_to_parents(index, row, err);
 	return rc ? rc
-		  : vt_index_exec(l,
+		  : vt_index_exec(index,
 			    "COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
 			    "wal_checkpoint(TRUNCATE)",
 			    err);

@@ -34,16 +34,17 @@ struct placing {
 	int stage_fd; /* locked: this checkout is alive */
 };
 
-static const struct vt_object *object_of(const struct placing *p, const struct vt_digest *d)
+static const struct vt_object *object_of(const struct placing *placing,
+	const struct vt_digest *digest)
 {
-	size_t lo = 0, hi = p->n_objects;
+	size_t lo = 0, hi = placing->n_objects;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		int c = memcmp(p->object[mid].digest.b, d->b, sizeof(d->b));
+		int c = memcmp(placing->object[mid].digest.b, digest->b, sizeof(digest->b));
 
 		if (!c)
-			return &p->object[mid];
+			return &placing->object[mid];
 		if (c < 0)
 			lo = mid + 1;
 		else
@@ -52,10 +53,10 @@ static const struct vt_object *object_of(const struct placing *p, const struct v
 	return NULL;
 }
 
-static int examine(struct placing *p, struct vt_err *err)
+static int examine(struct placing *placing, struct vt_err *err)
 {
-	p->object = vt_objects_of(p->tree, &p->n_objects);
-	return vt_objects_need(p->s, p->object, p->n_objects, err);
+	placing->object = vt_objects_of(placing->tree, &placing->n_objects);
+	return vt_objects_need(placing->s, placing->object, placing->n_objects, err);
 }
 
 static int copy_bytes(int in, int out)
@@ -76,104 +77,105 @@ static int copy_bytes(int in, int out)
 	return n == 0 ? vt_fs_put_end(out) : -1;
 }
 
-static int copy_out(const struct placing *p, const struct vt_tree_file *f, const char *to,
+static int copy_out(const struct placing *placing, const struct vt_tree_file *file, const char *to,
 	struct vt_err *err)
 {
-	mode_t mode =
-		(mode_t)((p->how == VT_CHECKOUT_LINK ? 0444 : 0644) | (f->executable ? 0111 : 0));
+	mode_t mode = (mode_t)((placing->how == VT_CHECKOUT_LINK ? 0444 : 0644) |
+		(file->executable ? 0111 : 0));
 	char name[VT_STORE_NAME];
 	struct stat st = { .st_mode = 0 };
 	int in, out, rc = 0;
 
-	vt_store_name(name, &f->digest);
-	in = openat(p->s->objects_fd, name, O_RDONLY | O_CLOEXEC);
+	vt_store_name(name, &file->digest);
+	in = openat(placing->s->objects_fd, name, O_RDONLY | O_CLOEXEC);
 	out = in < 0 || fstat(in, &st)
 		? -1
-		: openat(p->stage_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+		: openat(placing->stage_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 			  vt_fs_no_wider(mode, st.st_mode));
 
 	if (out < 0)
-		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", p->stage, to);
-	else if (ioctl(out, FICLONE, in) && p->how == VT_CHECKOUT_REFLINK && f->size)
+		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", placing->stage, to);
+	else if (ioctl(out, FICLONE, in) && placing->how == VT_CHECKOUT_REFLINK && file->size)
 		rc = vt_err_errno(err, VT_ECANTCREAT,
 			"%s/%s: no reflink of the store's file can be made here (use "
 			"--writable)",
-			p->stage, to);
+			placing->stage, to);
 	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", placing->stage, to);
 	if (in >= 0)
 		close(in);
 	if (out >= 0 && close(out) && !rc)
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", p->stage, to);
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", placing->stage, to);
 	return rc;
 }
 
 /* A link shares its mode with the object, so it serves only where nobody may write to that and
  * the executable bit agrees. */
-static int place(const struct placing *p, const struct vt_tree_file *f, const char *to,
+static int place(const struct placing *placing, const struct vt_tree_file *file, const char *to,
 	struct vt_err *err)
 {
-	const struct vt_object *o = object_of(p, &f->digest);
+	const struct vt_object *o = object_of(placing, &file->digest);
 	char name[VT_STORE_NAME];
 
 	assert(o); /* examine() made one for each file of the tree */
-	vt_store_name(name, &f->digest);
-	if (p->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND &&
-		((o->mode & 0100) != 0) == f->executable) {
+	vt_store_name(name, &file->digest);
+	if (placing->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND &&
+		((o->mode & 0100) != 0) == file->executable) {
 		if (!vt_fault("checkout.link") &&
-			linkat(p->s->objects_fd, name, p->stage_fd, to, 0) == 0)
+			linkat(placing->s->objects_fd, name, placing->stage_fd, to, 0) == 0)
 			return 0;
 		if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EACCES &&
 			errno != EOPNOTSUPP)
-			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", p->stage, to);
+			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", placing->stage, to);
 	}
-	return copy_out(p, f, to, err);
+	return copy_out(placing, file, to, err);
 }
 
-static int fill(struct placing *p, struct vt_err *err)
+static int fill(struct placing *placing, struct vt_err *err)
 {
 	int rc = 0;
 
-	assert(p->tree->n_dirs > 0);
+	assert(placing->tree->n_dirs > 0);
 	/* children stand before parents, the root last */
-	for (size_t i = p->tree->n_dirs - 1; !rc && i-- > 0;)
-		if (vt_fault("checkout.mkdir") || mkdirat(p->stage_fd, p->tree->dir[i].path, 0755))
+	for (size_t i = placing->tree->n_dirs - 1; !rc && i-- > 0;)
+		if (vt_fault("checkout.mkdir") ||
+			mkdirat(placing->stage_fd, placing->tree->dir[i].path, 0755))
 			rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory",
-				p->stage, p->tree->dir[i].path);
-	for (size_t i = 0; !rc && i < p->tree->n_files; i++)
-		rc = place(p, &p->tree->file[i], p->tree->file[i].path, err);
+				placing->stage, placing->tree->dir[i].path);
+	for (size_t i = 0; !rc && i < placing->tree->n_files; i++)
+		rc = place(placing, &placing->tree->file[i], placing->tree->file[i].path, err);
 	return rc;
 }
 
 /* Makes the staging folder, or takes over that of a checkout that was killed. */
-static int open_stage(struct placing *p, struct vt_err *err)
+static int open_stage(struct placing *placing, struct vt_err *err)
 {
-	if (vt_fs_is_dir(p->stage)) {
-		int fd = open(p->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (vt_fs_is_dir(placing->stage)) {
+		int fd = open(placing->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		bool busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB);
 
 		if (fd >= 0)
 			close(fd);
 		if (busy)
 			return vt_err_set(err, VT_ECANTCREAT,
-				"%s: another checkout is writing there", p->stage);
-		if (vt_fs_remove_tree(p->stage, err))
+				"%s: another checkout is writing there", placing->stage);
+		if (vt_fs_remove_tree(placing->stage, err))
 			return err->code;
 	}
-	if (vt_fs_mkdirs(p->stage, err))
+	if (vt_fs_mkdirs(placing->stage, err))
 		return err->code;
-	p->stage_fd = open(p->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (p->stage_fd < 0 || flock(p->stage_fd, LOCK_EX | LOCK_NB))
-		return vt_err_errno(err, VT_ECANTCREAT, "%s: cannot open", p->stage);
+	placing->stage_fd = open(placing->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (placing->stage_fd < 0 || flock(placing->stage_fd, LOCK_EX | LOCK_NB))
+		return vt_err_errno(err, VT_ECANTCREAT, "%s: cannot open", placing->stage);
 	return 0;
 }
 
 /* An existing dest must be empty; one with a staging folder in it was left by a killed checkout,
  * and all of it is cleared. */
-static int prepare_existing(const struct placing *p, const char *dest, struct vt_err *err)
+static int prepare_existing(const struct placing *placing, const char *dest, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	bool ours = vt_fs_is_dir(p->stage);
+	bool ours = vt_fs_is_dir(placing->stage);
 	int rc = vt_fs_list(&names, dest, err);
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
@@ -193,28 +195,29 @@ static int prepare_existing(const struct placing *p, const char *dest, struct vt
 	return rc;
 }
 
-static int move_entries(const struct placing *p, const char *dest, struct vt_err *err)
+static int move_entries(const struct placing *placing, const char *dest, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_list(&names, p->stage, err);
+	int rc = vt_fs_list(&names, placing->stage, err);
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *to = vt_path_join(dest, names.v[i]);
 
-		if (vt_fault("checkout.rename") || renameat(p->stage_fd, names.v[i], AT_FDCWD, to))
+		if (vt_fault("checkout.rename") ||
+			renameat(placing->stage_fd, names.v[i], AT_FDCWD, to))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot move it into place", to);
 		free(to);
 	}
 	vt_strs_release(&names);
-	if (!rc && rmdir(p->stage))
-		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", p->stage);
+	if (!rc && rmdir(placing->stage))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", placing->stage);
 	return rc;
 }
 
 /* rename(2) of a directory takes the place of nothing but an empty one. */
-static int move_whole(const struct placing *p, const char *dest, struct vt_err *err)
+static int move_whole(const struct placing *placing, const char *dest, struct vt_err *err)
 {
-	if (vt_fault("checkout.rename") || rename(p->stage, dest))
+	if (vt_fault("checkout.rename") || rename(placing->stage, dest))
 		return vt_err_errno(err,
 			errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT
 										  : VT_EIO,
@@ -231,10 +234,10 @@ static char *without_slash(const char *path)
 	return vt_xstrndup(path, n);
 }
 
-int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const char *dest,
+int vt_store_checkout_with(struct vt_store *store, const struct vt_tree *tree, const char *dest,
 	enum vt_checkout how, vt_checkout_more more, void *ctx, struct vt_err *err)
 {
-	struct placing p = { .s = s, .tree = t, .how = how, .stage_fd = -1 };
+	struct placing p = { .s = store, .tree = tree, .how = how, .stage_fd = -1 };
 	char *to = without_slash(dest);
 	bool there = vt_fs_is_dir(to);
 	struct vt_err ignored = VT_ERR_INIT;
@@ -247,7 +250,7 @@ int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const ch
 	if (!rc)
 		rc = examine(&p, err);
 	if (!rc)
-		vt_store_save_cache(s);
+		vt_store_save_cache(store);
 	if (!rc && there)
 		rc = prepare_existing(&p, to, err);
 	if (!rc)
@@ -269,23 +272,23 @@ int vt_store_checkout_with(struct vt_store *s, const struct vt_tree *t, const ch
 	return rc;
 }
 
-int vt_store_checkout(struct vt_store *s, const struct vt_tree *t, const char *dest,
+int vt_store_checkout(struct vt_store *store, const struct vt_tree *tree, const char *dest,
 	enum vt_checkout how, struct vt_err *err)
 {
-	return vt_store_checkout_with(s, t, dest, how, NULL, NULL, err);
+	return vt_store_checkout_with(store, tree, dest, how, NULL, NULL, err);
 }
 
 /* --- file by file -------------------------------------------------------- */
 
 /* The directories above `to`, below the stage. */
-static int make_above(const struct placing *p, const char *to, struct vt_err *err)
+static int make_above(const struct placing *placing, const char *to, struct vt_err *err)
 {
 	for (const char *slash = strchr(to, '/'); slash; slash = strchr(slash + 1, '/')) {
 		char *dir = vt_xstrndup(to, (size_t)(slash - to));
 
-		if (mkdirat(p->stage_fd, dir, 0755) && errno != EEXIST)
+		if (mkdirat(placing->stage_fd, dir, 0755) && errno != EEXIST)
 			vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory",
-				p->stage, dir);
+				placing->stage, dir);
 		free(dir);
 		if (err->code)
 			return err->code;
@@ -293,16 +296,16 @@ static int make_above(const struct placing *p, const char *to, struct vt_err *er
 	return 0;
 }
 
-static bool is_placed(const struct placing *p, const char *to)
+static bool is_placed(const struct placing *placing, const char *to)
 {
-	return faccessat(p->stage_fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(placing->stage_fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int vt_store_place(struct vt_store *s, const char *dir, const struct vt_place *v, size_t n,
+int vt_store_place(struct vt_store *store, const char *dir, const struct vt_place *v, size_t n,
 	struct vt_err *err)
 {
 	struct vt_tree files = { .file = vt_xcalloc(n + 1, sizeof(*files.file)), .n_files = n };
-	struct placing p = { .s = s, .tree = &files, .how = VT_CHECKOUT_LINK, .stage_fd = -1 };
+	struct placing p = { .s = store, .tree = &files, .how = VT_CHECKOUT_LINK, .stage_fd = -1 };
 	int rc;
 
 	p.stage = vt_xstrdup(dir);
@@ -324,7 +327,7 @@ int vt_store_place(struct vt_store *s, const char *dir, const struct vt_place *v
 	return rc;
 }
 
-int vt_store_touched(struct vt_store *s, const struct vt_tree_file *file, size_t n,
+int vt_store_touched(struct vt_store *store, const struct vt_tree_file *file, size_t n,
 	const struct vt_tree_file **out, struct vt_err *err)
 {
 	*out = NULL;
@@ -333,7 +336,7 @@ int vt_store_touched(struct vt_store *s, const struct vt_tree_file *file, size_t
 			.size = file[i].size,
 			.path = file[i].path };
 		bool touched;
-		int rc = vt_objects_touched(s, &o, &touched, err);
+		int rc = vt_objects_touched(store, &o, &touched, err);
 
 		free(o.fault);
 		if (rc)

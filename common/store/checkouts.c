@@ -74,10 +74,10 @@ struct list {
 	bool forgotten;
 };
 
-static bool has(const struct list *l, const char *path, const struct vt_digest *tree)
+static bool has(const struct list *list, const char *path, const struct vt_digest *tree)
 {
-	for (size_t i = 0; i < l->path.n; i++)
-		if (!strcmp(l->path.v[i], path) && vt_digest_equal(&l->tree[i], tree))
+	for (size_t i = 0; i < list->path.n; i++)
+		if (!strcmp(list->path.v[i], path) && vt_digest_equal(&list->tree[i], tree))
 			return true;
 	return false;
 }
@@ -98,57 +98,57 @@ static char *place_of(const char *path)
 }
 
 /* as_noted: the path is kept as it was noted, if anything is there. */
-static void take_line(struct list *l, char *line, bool as_noted)
+static void take_line(struct list *list, char *line, bool as_noted)
 {
 	struct vt_digest tree;
 	const char *path;
 	char *place;
 
-	l->forgotten = l->forgotten || !strcmp(line, forgotten_line);
+	list->forgotten = list->forgotten || !strcmp(line, forgotten_line);
 	path = read_line(line, &tree);
 	place = path ? place_of(path) : NULL;
 	if (!place)
 		return;
 	if (!as_noted)
 		path = place;
-	if (!has(l, path, &tree)) {
-		l->tree = vt_xrealloc(l->tree, (l->path.n + 1) * sizeof(*l->tree));
-		l->tree[l->path.n] = tree;
-		vt_strs_add(&l->path, path);
+	if (!has(list, path, &tree)) {
+		list->tree = vt_xrealloc(list->tree, (list->path.n + 1) * sizeof(*list->tree));
+		list->tree[list->path.n] = tree;
+		vt_strs_add(&list->path, path);
 	}
 	free(place);
 }
 
-static void release(struct list *l)
+static void release(struct list *list)
 {
-	vt_strs_release(&l->path);
-	free(l->tree);
+	vt_strs_release(&list->path);
+	free(list->tree);
 }
 
-static int read_list(struct list *l, const char *file, bool as_noted, struct vt_err *err)
+static int read_list(struct list *list, const char *file, bool as_noted, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_exists(file) ? vt_fs_read(&text, file, LIMIT, err) : 0;
 	char *line, *end = text.data ? text.data + text.len : NULL;
 
-	*l = (struct list){ .path = VT_STRS_INIT };
+	*list = (struct list){ .path = VT_STRS_INIT };
 	for (line = text.data; !rc && line && line < end;) {
 		char *next = memchr(line, '\n', (size_t)(end - line));
 
 		if (!next)
 			break; /* torn */
 		*next = '\0';
-		take_line(l, line, as_noted);
+		take_line(list, line, as_noted);
 		line = next + 1;
 	}
 	vt_buf_release(&text);
 	return rc;
 }
 
-int vt_checkouts_each(struct vt_store *s, vt_checkouts_fn fn, void *ctx, bool *forgotten,
+int vt_checkouts_each(struct vt_store *store, vt_checkouts_fn fn, void *ctx, bool *forgotten,
 	struct vt_err *err)
 {
-	char *file = vt_path_join(s->dir, "checkouts");
+	char *file = vt_path_join(store->dir, "checkouts");
 	struct list l;
 	int rc = read_list(&l, file, false, err);
 
@@ -163,13 +163,13 @@ int vt_checkouts_each(struct vt_store *s, vt_checkouts_fn fn, void *ctx, bool *f
 /* --- noting -------------------------------------------------------------- */
 
 /* The file, locked; -1 and errno. */
-static int open_locked(const struct vt_store *s)
+static int open_locked(const struct vt_store *store)
 {
 	struct stat ours, named;
 	int fd;
 
 	for (;;) {
-		fd = openat(s->dir_fd, "checkouts",
+		fd = openat(store->dir_fd, "checkouts",
 			O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return -1;
@@ -177,7 +177,7 @@ static int open_locked(const struct vt_store *s)
 			close(fd);
 			return -1;
 		}
-		if (!fstatat(s->dir_fd, "checkouts", &named, AT_SYMLINK_NOFOLLOW) &&
+		if (!fstatat(store->dir_fd, "checkouts", &named, AT_SYMLINK_NOFOLLOW) &&
 			named.st_ino == ours.st_ino && named.st_dev == ours.st_dev)
 			return fd;
 		close(fd);
@@ -185,9 +185,9 @@ static int open_locked(const struct vt_store *s)
 }
 
 /* Half of the bound is kept at most, so that this is rare. */
-static int shorten(const struct vt_store *s, struct vt_err *err)
+static int shorten(const struct vt_store *store, struct vt_err *err)
 {
-	char *file = vt_path_join(s->dir, "checkouts");
+	char *file = vt_path_join(store->dir, "checkouts");
 	struct vt_buf text = VT_BUF_INIT, line = VT_BUF_INIT;
 	struct list l;
 	size_t sum = 0, first;
@@ -226,17 +226,17 @@ static char *absolute(const char *path)
 }
 
 /* Shortened first, for what is noted now is not there yet. */
-static int append(struct vt_store *s, const struct vt_buf *line, struct vt_err *err)
+static int append(struct vt_store *store, const struct vt_buf *line, struct vt_err *err)
 {
 	struct stat st;
-	int fd = open_locked(s), rc = 0;
+	int fd = open_locked(store), rc = 0;
 
 	if (fd >= 0 && !fstat(fd, &st) && st.st_size > BOUND) {
-		rc = shorten(s, err);
+		rc = shorten(store, err);
 		close(fd);
 		if (rc)
 			return rc;
-		fd = open_locked(s);
+		fd = open_locked(store);
 	}
 	if (fd < 0)
 		return vt_err_errno(err, VT_ECANTCREAT, "cannot open");
@@ -246,20 +246,20 @@ static int append(struct vt_store *s, const struct vt_buf *line, struct vt_err *
 	return rc;
 }
 
-void vt_checkouts_note(struct vt_store *s, const char *dest, const struct vt_digest *tree)
+void vt_checkouts_note(struct vt_store *store, const char *dest, const struct vt_digest *tree)
 {
 	struct vt_buf line = VT_BUF_INIT;
 	struct vt_err err = VT_ERR_INIT;
-	char *path = s->read_only ? NULL : absolute(dest);
+	char *path = store->read_only ? NULL : absolute(dest);
 	size_t n = path ? strlen(path) : 0;
 
 	while (n > 1 && path[n - 1] == '/')
 		path[--n] = '\0';
 	if (path) {
 		write_line(&line, tree, path);
-		if (append(s, &line, &err))
+		if (append(store, &line, &err))
 			vt_log(VT_LOG_WARN, "checkout-not-noted",
-				"store=\"%s\" path=\"%s\" why=\"%s\"", s->dir, dest, err.text);
+				"store=\"%s\" path=\"%s\" why=\"%s\"", store->dir, dest, err.text);
 	}
 	vt_buf_release(&line);
 	free(path);

@@ -12,13 +12,13 @@
 
 /* Notes that the files of this tree, or some of them, go to `dest`.  A store that cannot be
  * written to, or has no room, notes nothing, and the second is logged: reading goes on. */
-void vt_checkouts_note(struct vt_store *s, const char *dest, const struct vt_digest *tree);
+void vt_checkouts_note(struct vt_store *store, const char *dest, const struct vt_digest *tree);
 
 /* Each checkout that is there, oldest first; the path is real, and each pair comes once.
  * *forgotten: there were more. */
 typedef int (*vt_checkouts_fn)(void *ctx, const char *path, const struct vt_digest *tree,
 	struct vt_err *err);
-int vt_checkouts_each(struct vt_store *s, vt_checkouts_fn fn, void *ctx, bool *forgotten,
+int vt_checkouts_each(struct vt_store *store, vt_checkouts_fn fn, void *ctx, bool *forgotten,
 	struct vt_err *err);
 
 #endif

@@ -20,7 +20,7 @@ void vt_commit_release(struct vt_commit *commit)
 	*commit = (struct vt_commit){ .id = "" };
 }
 
-static int add_object(struct vt_json *j, const char *key, const char *text, struct vt_err *err)
+static int add_object(struct vt_json *json, const char *key, const char *text, struct vt_err *err)
 {
 	struct vt_json *p = NULL;
 
@@ -32,7 +32,7 @@ static int add_object(struct vt_json *j, const char *key, const char *text, stru
 		vt_json_free(p);
 		return vt_err_set(err, VT_EUSAGE, "%s: must be a JSON object", key);
 	}
-	vt_json_put(j, key, p);
+	vt_json_put(json, key, p);
 	return 0;
 }
 
@@ -72,48 +72,48 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err 
 	return rc;
 }
 
-static int take_id(char to[VT_HEX], const struct vt_json *j, const char *what, const char *origin,
-	struct vt_err *err)
+static int take_id(char to[VT_HEX], const struct vt_json *json, const char *what,
+	const char *origin, struct vt_err *err)
 {
 	struct vt_digest d;
 
-	if (!vt_digest_parse(&d, vt_json_text(j, "")))
+	if (!vt_digest_parse(&d, vt_json_text(json, "")))
 		return vt_err_set(err, VT_EDATA, "%s: %s is no id of 64 digits", origin, what);
 	vt_digest_hex(to, &d);
 	return 0;
 }
 
-static int take_object(char **to, const struct vt_json *j, struct vt_err *err)
+static int take_object(char **to, const struct vt_json *json, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = j ? vt_json_canonical(&text, j, err) : 0;
+	int rc = json ? vt_json_canonical(&text, json, err) : 0;
 
 	*to = vt_buf_detach(&text);
 	return rc;
 }
 
-static int take_fields(struct vt_commit *c, const struct vt_json *j, const char *origin,
+static int take_fields(struct vt_commit *commit, const struct vt_json *json, const char *origin,
 	struct vt_err *err)
 {
-	const struct vt_json *parents = vt_json_get(j, "parents");
+	const struct vt_json *parents = vt_json_get(json, "parents");
 	char id[VT_HEX];
-	int rc = take_id(c->tree, vt_json_get(j, "tree"), "tree", origin, err);
+	int rc = take_id(commit->tree, vt_json_get(json, "tree"), "tree", origin, err);
 
-	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+	if (vt_json_integer(vt_json_get(json, "format"), 0) != 1)
 		return vt_err_set(err, VT_EDATA,
 			"%s: a commit of format %lld; this version reads format 1", origin,
-			(long long)vt_json_integer(vt_json_get(j, "format"), 0));
+			(long long)vt_json_integer(vt_json_get(json, "format"), 0));
 	for (size_t i = 0; !rc && parents && i < parents->n; i++) {
 		rc = take_id(id, parents->item[i], "a parent", origin, err);
-		vt_strs_add(&c->parents, id);
+		vt_strs_add(&commit->parents, id);
 	}
-	c->message = vt_xstrdup(vt_json_text(vt_json_get(j, "message"), ""));
-	c->author = vt_xstrdup(vt_json_text(vt_json_get(j, "author"), ""));
-	c->time = vt_json_integer(vt_json_get(j, "time"), 0);
+	commit->message = vt_xstrdup(vt_json_text(vt_json_get(json, "message"), ""));
+	commit->author = vt_xstrdup(vt_json_text(vt_json_get(json, "author"), ""));
+	commit->time = vt_json_integer(vt_json_get(json, "time"), 0);
 	if (!rc)
-		rc = take_object(&c->provenance, vt_json_get(j, "provenance"), err);
+		rc = take_object(&commit->provenance, vt_json_get(json, "provenance"), err);
 	if (!rc)
-		rc = take_object(&c->source, vt_json_get(j, "source"), err);
+		rc = take_object(&commit->source, vt_json_get(json, "source"), err);
 	return rc;
 }
 

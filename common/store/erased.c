@@ -13,19 +13,19 @@
 #include "common/store/history.h"
 #include "common/store/store_internal.h"
 
-static bool has(const struct vt_store *s, const char *kind, const struct vt_digest *d)
+static bool has(const struct vt_store *store, const char *kind, const struct vt_digest *digest)
 {
-	char *path = vt_store_path(s, kind, d);
+	char *path = vt_store_path(store, kind, digest);
 	bool there = vt_fs_exists(path);
 
 	free(path);
 	return there;
 }
 
-static struct vt_json *read_one(const struct vt_store *s, const char *kind,
-	const struct vt_digest *d)
+static struct vt_json *read_one(const struct vt_store *store, const char *kind,
+	const struct vt_digest *digest)
 {
-	char *path = vt_store_path(s, kind, d);
+	char *path = vt_store_path(store, kind, digest);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 
@@ -36,10 +36,10 @@ static struct vt_json *read_one(const struct vt_store *s, const char *kind,
 }
 
 /* from: NULL for a decision of ours */
-static int put_one(struct vt_store *s, const char *kind, const struct vt_digest *d, uint64_t size,
-	const char *reason, const char *from, struct vt_err *err)
+static int put_one(struct vt_store *store, const char *kind, const struct vt_digest *digest,
+	uint64_t size, const char *reason, const char *from, struct vt_err *err)
 {
-	char *path = vt_store_path(s, kind, d),
+	char *path = vt_store_path(store, kind, digest),
 	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path)),
 	     *by = vt_history_actor();
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -68,10 +68,10 @@ static int put_one(struct vt_store *s, const char *kind, const struct vt_digest 
 	return rc;
 }
 
-static int remove_one(const struct vt_store *s, const char *kind, const struct vt_digest *d,
-	struct vt_err *err)
+static int remove_one(const struct vt_store *store, const char *kind,
+	const struct vt_digest *digest, struct vt_err *err)
 {
-	char *path = vt_store_path(s, kind, d),
+	char *path = vt_store_path(store, kind, digest),
 	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	int rc = 0;
 
@@ -101,20 +101,19 @@ int vt_erased_put(struct vt_store *store, const struct vt_digest *digest, uint64
 }
 
 /* --- what others propose ------------------------------------------------- */
-
-static int tell(struct vt_store *s, const char *event, const struct vt_digest *d,
+static int tell(struct vt_store *store, const char *event, const struct vt_digest *digest,
 	const char *reason, const char *from, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT), *blobs = vt_json_new(VT_JSON_ARRAY);
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, d);
+	vt_digest_hex(hex, digest);
 	vt_json_push(blobs, vt_json_new_text(hex));
 	vt_json_put(detail, "blobs", blobs);
 	vt_json_put_text(detail, "reason", reason);
 	if (from)
 		vt_json_put_text(detail, "from", from);
-	return vt_history_append(s, event, detail, err);
+	return vt_history_append(store, event, detail, err);
 }
 
 bool vt_erased_proposed(const struct vt_store *store, const struct vt_digest *digest)
@@ -143,20 +142,20 @@ int vt_erased_propose(struct vt_store *store, const struct vt_digest *digest, ui
 	return rc;
 }
 
-static int accept_locked(struct vt_store *s, const struct vt_digest *d, const char *reason,
+static int accept_locked(struct vt_store *store, const struct vt_digest *digest, const char *reason,
 	struct vt_err *err)
 {
-	struct vt_json *j = vt_erased_proposal(s, d);
-	int rc = j ? tell(s, "erase", d, reason, NULL, err)
+	struct vt_json *j = vt_erased_proposal(store, digest);
+	int rc = j ? tell(store, "erase", digest, reason, NULL, err)
 		   : vt_err_set(err, VT_ENOINPUT, "nobody proposed to erase this");
 
 	if (!rc)
-		rc = vt_erased_put(s, d, (uint64_t)vt_json_integer(vt_json_get(j, "size"), 0),
-			reason, err);
+		rc = vt_erased_put(store, digest,
+			(uint64_t)vt_json_integer(vt_json_get(j, "size"), 0), reason, err);
 	if (!rc)
-		rc = remove_one(s, "objects", d, err);
+		rc = remove_one(store, "objects", digest, err);
 	if (!rc)
-		rc = remove_one(s, "proposed", d, err);
+		rc = remove_one(store, "proposed", digest, err);
 	vt_json_free(j);
 	return rc;
 }
@@ -236,13 +235,13 @@ static int call_one(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-static int walk(struct walking *w, const char *kind, size_t *n, struct vt_err *err)
+static int walk(struct walking *walking, const char *kind, size_t *n, struct vt_err *err)
 {
-	char *base = vt_path_join(w->s->dir, kind);
-	int rc = vt_fs_is_dir(base) ? vt_fs_walk(base, call_one, w, err) : 0;
+	char *base = vt_path_join(walking->s->dir, kind);
+	int rc = vt_fs_is_dir(base) ? vt_fs_walk(base, call_one, walking, err) : 0;
 
 	free(base);
-	*n = w->n;
+	*n = walking->n;
 	return rc;
 }
 

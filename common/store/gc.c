@@ -72,15 +72,15 @@ static int mark_any(struct gc *g, const struct vt_digest *id, struct vt_err *err
 	return tree ? mark_tree(g, id, err) : 0;
 }
 
-static int mark_json(struct gc *g, const struct vt_json *j, struct vt_err *err)
+static int mark_json(struct gc *g, const struct vt_json *json, struct vt_err *err)
 {
 	struct vt_digest d;
 	int rc = 0;
 
-	if (j && j->type == VT_JSON_STRING && vt_digest_parse(&d, j->string))
+	if (json && json->type == VT_JSON_STRING && vt_digest_parse(&d, json->string))
 		rc = mark_any(g, &d, err);
-	for (size_t i = 0; !rc && j && i < j->n; i++)
-		rc = mark_json(g, j->item[i], err);
+	for (size_t i = 0; !rc && json && i < json->n; i++)
+		rc = mark_json(g, json->item[i], err);
 	return rc;
 }
 
@@ -100,20 +100,21 @@ static int mark_record(void *ctx, const char *rel, char type, struct vt_err *err
 	return rc;
 }
 
-static int mark_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
+static int mark_commit(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	struct gc *g = ctx;
 	struct vt_digest id, tree;
 	struct vt_json *j = NULL;
 	int rc = 0;
 
-	if (!vt_digest_parse(&id, c->id) || !vt_digest_parse(&tree, c->tree))
-		return vt_err_set(err, VT_EINTEGRITY, "commit %s names no tree", c->id);
+	if (!vt_digest_parse(&id, commit->id) || !vt_digest_parse(&tree, commit->tree))
+		return vt_err_set(err, VT_EINTEGRITY, "commit %s names no tree", commit->id);
 	if (!vt_digest_set_add(&g->commits, &id))
 		return 0;
 	rc = mark_tree(g, &tree, err);
-	if (!rc && *c->provenance)
-		rc = vt_json_parse(&j, c->provenance, strlen(c->provenance), c->id, err);
+	if (!rc && *commit->provenance)
+		rc = vt_json_parse(&j, commit->provenance, strlen(commit->provenance), commit->id,
+			err);
 	if (!rc)
 		rc = mark_json(g, j, err);
 	vt_json_free(j);
@@ -121,7 +122,7 @@ static int mark_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 }
 
 /* Commits that no ref reaches, while they are young. */
-static int mark_young(void *ctx, const struct vt_commit *c, struct vt_err *err)
+static int mark_young(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	struct gc *g = ctx;
 	struct vt_strs tip = VT_STRS_INIT;
@@ -130,10 +131,10 @@ static int mark_young(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	char *path;
 	int rc = 0;
 
-	if (!vt_digest_parse(&id, c->id) || vt_digest_set_has(&g->commits, &id))
+	if (!vt_digest_parse(&id, commit->id) || vt_digest_set_has(&g->commits, &id))
 		return 0;
 	path = vt_store_path(g->s, "commits", &id);
-	vt_strs_add(&tip, c->id);
+	vt_strs_add(&tip, commit->id);
 	if (!stat(path, &st) && st.st_mtime > g->now - g->opts->keep_days * 86400)
 		rc = vt_repo_walk(g->s, &tip, mark_commit, g, err);
 	vt_strs_release(&tip);
@@ -202,29 +203,30 @@ static int list_needed(struct gc *g, struct vt_err *err)
 	return rc;
 }
 
-static bool is_old(const struct gc *g, const struct vt_result *r)
+static bool is_old(const struct gc *g, const struct vt_result *result)
 {
-	return g->opts->result_days > 0 && !vt_digest_set_has(&g->listed, &r->key) &&
-		r->written / 1000000000 < g->now - g->opts->result_days * 86400;
+	return g->opts->result_days > 0 && !vt_digest_set_has(&g->listed, &result->key) &&
+		result->written / 1000000000 < g->now - g->opts->result_days * 86400;
 }
 
 /* A result is kept for the work it saves: one that cannot be followed saves none, and goes. */
-static int mark_result(void *ctx, const struct vt_result *r, struct vt_err *err)
+static int mark_result(void *ctx, const struct vt_result *result, struct vt_err *err)
 {
 	struct gc *g = ctx;
 	struct vt_err why = VT_ERR_INIT;
 	char name[VT_STORE_NAME];
 
 	(void)err;
-	if (is_old(g, r)) {
-		vt_store_name(name, &r->key);
+	if (is_old(g, result)) {
+		vt_store_name(name, &result->key);
 		vt_strs_add(&g->old_results, name);
 		return 0;
 	}
-	if (r->has_transform)
-		vt_digest_set_add(&g->blobs, &r->transform);
-	if (mark_tree(g, &r->tree, &why) || (r->has_lineage && mark_tree(g, &r->lineage, &why))) {
-		vt_store_name(name, &r->key);
+	if (result->has_transform)
+		vt_digest_set_add(&g->blobs, &result->transform);
+	if (mark_tree(g, &result->tree, &why) ||
+		(result->has_lineage && mark_tree(g, &result->lineage, &why))) {
+		vt_store_name(name, &result->key);
 		vt_strs_add(&g->lost_results, name);
 	}
 	return 0;
@@ -394,9 +396,9 @@ static int sweep_folder(struct gc *g, const char *folder, enum leftover what, st
 	return rc;
 }
 
-static bool keep_entry(void *ctx, const struct vt_digest *d)
+static bool keep_entry(void *ctx, const struct vt_digest *digest)
 {
-	return vt_digest_set_has(&((struct gc *)ctx)->blobs, d);
+	return vt_digest_set_has(&((struct gc *)ctx)->blobs, digest);
 }
 
 static int sweep(struct gc *g, struct vt_err *err)
@@ -439,77 +441,77 @@ static int sweep(struct gc *g, struct vt_err *err)
 }
 
 /* Alone with the store; with patience. */
-static int take_alone(struct vt_store *s, int seconds, struct vt_err *err)
+static int take_alone(struct vt_store *store, int seconds, struct vt_err *err)
 {
 	const struct timespec pause = { 0, 50000000 };
 	bool busy = true;
 
-	if (s->read_only)
-		return vt_store_lock(s, err);
-	if (s->use_fd < 0)
-		s->use_fd = openat(s->dir_fd, "in-use", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (s->use_fd < 0)
-		return vt_err_errno(err, VT_ECANTCREAT, "%s/in-use: cannot create", s->dir);
+	if (store->read_only)
+		return vt_store_lock(store, err);
+	if (store->use_fd < 0)
+		store->use_fd = openat(store->dir_fd, "in-use", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (store->use_fd < 0)
+		return vt_err_errno(err, VT_ECANTCREAT, "%s/in-use: cannot create", store->dir);
 	for (int i = 0; busy && i <= seconds * 20; i++) {
 		if (i)
 			nanosleep(&pause, NULL);
-		busy = flock(s->use_fd, LOCK_EX | LOCK_NB) != 0;
+		busy = flock(store->use_fd, LOCK_EX | LOCK_NB) != 0;
 		if (busy && errno != EWOULDBLOCK && errno != EINTR)
-			return vt_err_errno(err, VT_EIO, "%s/in-use: cannot lock", s->dir);
+			return vt_err_errno(err, VT_EIO, "%s/in-use: cannot lock", store->dir);
 	}
 	return busy ? vt_err_set(err, VT_EDEVICE,
 			      "%s: another process has been publishing to this store for %d s; try "
 			      "again when it is done",
-			      s->dir, seconds)
+			      store->dir, seconds)
 		    : 0;
 }
 
-static void end_alone(struct vt_store *s)
+static void end_alone(struct vt_store *store)
 {
-	assert(s->use_fd >= 0 && !s->lock_depth); /* the lock goes first */
-	flock(s->use_fd, LOCK_UN);
-	close(s->use_fd);
-	s->use_fd = -1;
+	assert(store->use_fd >= 0 && !store->lock_depth); /* the lock goes first */
+	flock(store->use_fd, LOCK_UN);
+	close(store->use_fd);
+	store->use_fd = -1;
 }
 
-int vt_gc_tmp(struct vt_store *s, int wait_seconds, struct vt_err *err)
+int vt_gc_tmp(struct vt_store *store, int wait_seconds, struct vt_err *err)
 {
 	const struct vt_gc_opts opts = { .sweep = true };
 	struct vt_gc_result out = { 0 };
-	struct gc g = { .s = s, .opts = &opts, .out = &out };
-	int rc = take_alone(s, wait_seconds, err);
+	struct gc g = { .s = store, .opts = &opts, .out = &out };
+	int rc = take_alone(store, wait_seconds, err);
 
 	if (!rc)
-		rc = vt_store_lock(s, err);
+		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
 	/* what a killed process had named and not synced is durable before its mark goes */
-	if (syncfs(s->dir_fd))
-		rc = vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", s->dir);
+	if (syncfs(store->dir_fd))
+		rc = vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", store->dir);
 	if (!rc)
 		rc = sweep_folder(&g, "tmp", EVERYTHING, err);
-	vt_store_unlock(s);
-	end_alone(s);
+	vt_store_unlock(store);
+	end_alone(store);
 	return rc;
 }
 
-static int tell(struct vt_store *s, const struct vt_gc_result *r, struct vt_err *err)
+static int tell(struct vt_store *store, const struct vt_gc_result *gc_result, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_int(detail, "commits", (int64_t)r->commits);
-	vt_json_put_int(detail, "trees", (int64_t)r->trees);
-	vt_json_put_int(detail, "blobs", (int64_t)r->blobs);
-	if (r->results)
-		vt_json_put_int(detail, "results", (int64_t)r->results);
-	vt_json_put_int(detail, "bytes", (int64_t)r->bytes);
-	return vt_history_append(s, "gc", detail, err);
+	vt_json_put_int(detail, "commits", (int64_t)gc_result->commits);
+	vt_json_put_int(detail, "trees", (int64_t)gc_result->trees);
+	vt_json_put_int(detail, "blobs", (int64_t)gc_result->blobs);
+	if (gc_result->results)
+		vt_json_put_int(detail, "results", (int64_t)gc_result->results);
+	vt_json_put_int(detail, "bytes", (int64_t)gc_result->bytes);
+	return vt_history_append(store, "gc", detail, err);
 }
 
-int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out,
+int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt_gc_result *out,
 	struct vt_err *err)
 {
-	struct gc g = { .s = s,
+	struct gc g = { .s = store,
 		.opts = opts,
 		.out = out,
 		.commits = VT_DIGEST_SET_INIT,
@@ -520,13 +522,13 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	int rc;
 
 	*out = (struct vt_gc_result){ 0 };
-	if (s->read_only && !opts->sweep) {
+	if (store->read_only && !opts->sweep) {
 		/* what others write meanwhile is seen or not, and nothing is removed */
-		rc = vt_store_use(s, err);
+		rc = vt_store_use(store, err);
 	} else {
-		rc = take_alone(s, opts->wait_seconds, err);
+		rc = take_alone(store, opts->wait_seconds, err);
 		if (!rc)
-			rc = vt_store_lock(s, err);
+			rc = vt_store_lock(store, err);
 	}
 	if (rc)
 		return rc;
@@ -534,10 +536,10 @@ int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_
 	if (!rc)
 		rc = sweep(&g, err);
 	if (!rc && opts->sweep && out->commits + out->trees + out->blobs + out->results)
-		rc = tell(s, out, err);
-	if (s->lock_depth) {
-		vt_store_unlock(s);
-		end_alone(s);
+		rc = tell(store, out, err);
+	if (store->lock_depth) {
+		vt_store_unlock(store);
+		end_alone(store);
 	}
 	vt_digest_set_release(&g.commits);
 	vt_digest_set_release(&g.trees);

@@ -42,9 +42,9 @@ struct vt_gc_result {
 
 /* Removes what killed processes left in tmp/, as soon as nobody publishes; VT_EDEVICE if somebody
  * still does after so many seconds. */
-int vt_gc_tmp(struct vt_store *s, int wait_seconds, struct vt_err *err);
+int vt_gc_tmp(struct vt_store *store, int wait_seconds, struct vt_err *err);
 
-int vt_store_gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_gc_result *out,
+int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt_gc_result *out,
 	struct vt_err *err);
 
 #endif

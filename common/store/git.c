@@ -36,15 +36,14 @@ static void begin(void)
 }
 
 /* --- capture ------------------------------------------------------------- */
-
-static int put_head(struct vt_json *j, git_repository *repo, git_tree **tree, struct vt_err *err)
+static int put_head(struct vt_json *json, git_repository *repo, git_tree **tree, struct vt_err *err)
 {
 	git_object *head = NULL;
 	char oid[VT_GIT_OID];
 	int rc = git_revparse_single(&head, repo, "HEAD^{commit}");
 
 	if (rc == GIT_ENOTFOUND) {
-		vt_json_put_text(j, "commit", "");
+		vt_json_put_text(json, "commit", "");
 		return 0;
 	}
 	if (rc || git_commit_tree(tree, (git_commit *)head)) {
@@ -52,12 +51,12 @@ static int put_head(struct vt_json *j, git_repository *repo, git_tree **tree, st
 		return fail("HEAD", err);
 	}
 	git_oid_tostr(oid, sizeof(oid), git_object_id(head));
-	vt_json_put_text(j, "commit", oid);
+	vt_json_put_text(json, "commit", oid);
 	git_object_free(head);
 	return 0;
 }
 
-static int put_diff(struct vt_json *j, git_repository *repo, git_tree *tree, struct vt_err *err)
+static int put_diff(struct vt_json *json, git_repository *repo, git_tree *tree, struct vt_err *err)
 {
 	git_diff_options o;
 	git_diff *diff = NULL;
@@ -71,7 +70,7 @@ static int put_diff(struct vt_json *j, git_repository *repo, git_tree *tree, str
 	o.new_prefix = "b";
 	if (git_diff_tree_to_workdir_with_index(&diff, repo, tree, &o))
 		return fail("diff against HEAD", err);
-	vt_json_put_bool(j, "dirty", git_diff_num_deltas(diff) > 0);
+	vt_json_put_bool(json, "dirty", git_diff_num_deltas(diff) > 0);
 	if (git_diff_num_deltas(diff)) {
 		struct vt_digest d;
 		char hex[VT_HEX];
@@ -81,7 +80,7 @@ static int put_diff(struct vt_json *j, git_repository *repo, git_tree *tree, str
 		} else {
 			d = vt_digest_bytes(text.ptr, text.size);
 			vt_digest_hex(hex, &d);
-			vt_json_put_text(j, "diff", hex);
+			vt_json_put_text(json, "diff", hex);
 		}
 	}
 	git_buf_dispose(&text);
@@ -89,7 +88,7 @@ static int put_diff(struct vt_json *j, git_repository *repo, git_tree *tree, str
 	return rc;
 }
 
-static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, const char *real,
+static int put_file(struct vt_json *json, git_repository *repo, git_tree *tree, const char *real,
 	struct vt_err *err)
 {
 	const char *root = git_repository_workdir(repo), *inside;
@@ -100,13 +99,13 @@ static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, con
 	if (!root || strncmp(real, root, strlen(root)) || vt_fs_is_dir(real))
 		return 0;
 	inside = real + strlen(root);
-	vt_json_put_text(j, "path", inside);
+	vt_json_put_text(json, "path", inside);
 	if (!tree || git_tree_entry_bypath(&entry, tree, inside))
-		vt_json_put_text(j, "file", "untracked");
+		vt_json_put_text(json, "file", "untracked");
 	else if (git_repository_hashfile(&now, repo, real, GIT_OBJECT_BLOB, NULL))
 		rc = fail(inside, err);
 	else
-		vt_json_put_text(j, "file",
+		vt_json_put_text(json, "file",
 			git_oid_equal(&now, git_tree_entry_id(entry)) ? "committed" : "modified");
 	git_tree_entry_free(entry);
 	return rc;
@@ -115,7 +114,7 @@ static int put_file(struct vt_json *j, git_repository *repo, git_tree *tree, con
 /* scheme://user:password@host/... without what stands before the @.  Read from the
  * configuration: looking the remote up would match every entry against patterns, and libgit2 1.5
  * loses 20 KiB for each. */
-static void put_remote(struct vt_json *j, git_repository *repo)
+static void put_remote(struct vt_json *json, git_repository *repo)
 {
 	git_config *config = NULL;
 	const char *url = NULL, *scheme, *at;
@@ -127,7 +126,7 @@ static void put_remote(struct vt_json *j, git_repository *repo)
 		at = scheme ? memchr(scheme + 3, '@', strcspn(scheme + 3, "/")) : NULL;
 		clean = at ? vt_asprintf("%.*s%s", (int)(scheme + 3 - url), url, at + 1)
 			   : vt_xstrdup(url);
-		vt_json_put_text(j, "remote", clean);
+		vt_json_put_text(json, "remote", clean);
 		free(clean);
 	}
 	git_config_free(config);
@@ -224,12 +223,12 @@ void vt_git_close(struct vt_git *git)
 	free(git);
 }
 
-static int write_object(struct vt_git *g, char out[VT_GIT_OID], const void *bytes, size_t n,
+static int write_object(struct vt_git *git, char out[VT_GIT_OID], const void *bytes, size_t n,
 	git_object_t type, struct vt_err *err)
 {
 	git_odb *odb = NULL;
 	git_oid oid;
-	int rc = git_repository_odb(&odb, g->repo) || git_odb_write(&oid, odb, bytes, n, type)
+	int rc = git_repository_odb(&odb, git->repo) || git_odb_write(&oid, odb, bytes, n, type)
 		? fail("cannot write an object", err)
 		: 0;
 

@@ -43,21 +43,21 @@ struct mirror {
 	bool learned;
 };
 
-static void map_add(struct map *m, const char *ours, const char *git)
+static void map_add(struct map *map, const char *ours, const char *git)
 {
-	if (m->n == m->cap) {
-		m->cap = m->cap ? 2 * m->cap : 64;
-		m->v = vt_xrealloc(m->v, m->cap * sizeof(*m->v));
+	if (map->n == map->cap) {
+		map->cap = map->cap ? 2 * map->cap : 64;
+		map->v = vt_xrealloc(map->v, map->cap * sizeof(*map->v));
 	}
-	memcpy(m->v[m->n].ours, ours, VT_HEX);
-	memcpy(m->v[m->n++].git, git, VT_GIT_OID);
+	memcpy(map->v[map->n].ours, ours, VT_HEX);
+	memcpy(map->v[map->n++].git, git, VT_GIT_OID);
 }
 
-static const char *map_find(const struct map *m, const char *ours)
+static const char *map_find(const struct map *map, const char *ours)
 {
-	for (size_t i = m->n; i-- > 0;)
-		if (!strcmp(m->v[i].ours, ours))
-			return m->v[i].git;
+	for (size_t i = map->n; i-- > 0;)
+		if (!strcmp(map->v[i].ours, ours))
+			return map->v[i].git;
 	return NULL;
 }
 
@@ -77,16 +77,17 @@ static bool trailer_of(const struct vt_buf *text, char ours[VT_HEX])
 }
 
 /* Adds what a git commit stands for; its parents go to *next unless that is NULL. */
-static int learn_one(struct mirror *m, const char *oid, struct vt_strs *next, struct vt_err *err)
+static int learn_one(struct mirror *mirror, const char *oid, struct vt_strs *next,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char ours[VT_HEX];
-	int rc = vt_git_read_commit(m->git, &text, oid, err);
+	int rc = vt_git_read_commit(mirror->git, &text, oid, err);
 
 	if (!rc && !trailer_of(&text, ours))
 		rc = vt_err_set(err, VT_EDATA, "git: commit %s was not made here", oid);
-	if (!rc && !map_find(&m->map, ours))
-		map_add(&m->map, ours, oid);
+	if (!rc && !map_find(&mirror->map, ours))
+		map_add(&mirror->map, ours, oid);
 	for (const char *p = rc || !next ? NULL : strchr(text.data, '\n');
 		p && !strncmp(p, "\nparent ", 8); p = strchr(p + 1, '\n')) {
 		char *parent = vt_xstrndup(p + 8, VT_GIT_OID - 1);
@@ -100,27 +101,27 @@ static int learn_one(struct mirror *m, const char *oid, struct vt_strs *next, st
 
 /* Takes in the tips of the mirrored refs or, where a commit is wanted that is no child of one,
  * all of their history. */
-static int learn(struct mirror *m, bool whole, struct vt_err *err)
+static int learn(struct mirror *mirror, bool whole, struct vt_err *err)
 {
 	struct vt_strs todo = VT_STRS_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < m->refs.n; i++) {
-		char *name = vt_asprintf("refs/%s", m->refs.v[i].name), oid[VT_GIT_OID];
+	for (size_t i = 0; !rc && i < mirror->refs.n; i++) {
+		char *name = vt_asprintf("refs/%s", mirror->refs.v[i].name), oid[VT_GIT_OID];
 
-		rc = vt_git_ref(m->git, oid, name, err);
+		rc = vt_git_ref(mirror->git, oid, name, err);
 		if (!rc && *oid)
 			vt_strs_add(&todo, oid);
 		free(name);
 	}
 	for (size_t i = 0; !rc && i < todo.n; i++)
-		rc = learn_one(m, todo.v[i], whole ? &todo : NULL, err);
-	m->learned = whole;
+		rc = learn_one(mirror, todo.v[i], whole ? &todo : NULL, err);
+	mirror->learned = whole;
 	vt_strs_release(&todo);
 	return rc;
 }
 
-static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tree_hex,
+static int write_manifest(struct mirror *mirror, char out[VT_GIT_OID], const char *tree_hex,
 	struct vt_err *err)
 {
 	struct vt_git_entry v[2] = { { "EXECUTABLE", "" }, { "MANIFEST", "" } };
@@ -128,7 +129,7 @@ static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tr
 	struct vt_tree *t = NULL;
 	struct vt_digest d;
 	int rc = vt_digest_parse(&d, tree_hex)
-		? vt_store_get_tree(m->s, &t, &d, err)
+		? vt_store_get_tree(mirror->s, &t, &d, err)
 		: vt_err_set(err, VT_EDATA, "\"%s\" is no tree id", tree_hex);
 
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
@@ -140,12 +141,13 @@ static int write_manifest(struct mirror *m, char out[VT_GIT_OID], const char *tr
 			vt_buf_printf(&executable, "%s\n", t->file[i].path);
 	}
 	if (!rc)
-		rc = vt_git_write_blob(m->git, v[1].blob, manifest.data ? manifest.data : "",
+		rc = vt_git_write_blob(mirror->git, v[1].blob, manifest.data ? manifest.data : "",
 			manifest.len, err);
 	if (!rc && executable.len)
-		rc = vt_git_write_blob(m->git, v[0].blob, executable.data, executable.len, err);
+		rc = vt_git_write_blob(mirror->git, v[0].blob, executable.data, executable.len,
+			err);
 	if (!rc)
-		rc = vt_git_write_tree(m->git, out, executable.len ? v : v + 1,
+		rc = vt_git_write_tree(mirror->git, out, executable.len ? v : v + 1,
 			executable.len ? 2 : 1, err);
 	vt_tree_free(t);
 	vt_buf_release(&manifest);
@@ -171,39 +173,40 @@ static void person(struct vt_buf *out, const char *author)
 }
 
 /* The parents are in the map. */
-static int write_commit(struct mirror *m, const struct vt_commit *c, struct vt_err *err)
+static int write_commit(struct mirror *mirror, const struct vt_commit *commit, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char tree[VT_GIT_OID], oid[VT_GIT_OID];
-	int rc = write_manifest(m, tree, c->tree, err);
+	int rc = write_manifest(mirror, tree, commit->tree, err);
 
 	if (rc)
 		return rc;
 	vt_buf_printf(&text, "tree %s\n", tree);
-	for (size_t i = 0; i < c->parents.n; i++) {
-		const char *parent = map_find(&m->map, c->parents.v[i]);
+	for (size_t i = 0; i < commit->parents.n; i++) {
+		const char *parent = map_find(&mirror->map, commit->parents.v[i]);
 
 		assert(parent);
 		vt_buf_printf(&text, "parent %s\n", parent);
 	}
 	vt_buf_str(&text, "author ");
-	person(&text, c->author);
+	person(&text, commit->author);
 	vt_buf_printf(&text, " %lld +0000\ncommitter voxtrail <> %lld +0000\n\n",
-		(long long)c->time, (long long)c->time);
-	if (*c->message)
-		vt_buf_str(&text, c->message);
+		(long long)commit->time, (long long)commit->time);
+	if (*commit->message)
+		vt_buf_str(&text, commit->message);
 	else
-		vt_buf_printf(&text, "Tree %.16s", c->tree);
-	vt_buf_printf(&text, "\n\nVoxtrail-Commit: %s\nVoxtrail-Tree: %s\n", c->id, c->tree);
-	rc = vt_git_write_commit(m->git, oid, text.data, text.len, err);
+		vt_buf_printf(&text, "Tree %.16s", commit->tree);
+	vt_buf_printf(&text, "\n\nVoxtrail-Commit: %s\nVoxtrail-Tree: %s\n", commit->id,
+		commit->tree);
+	rc = vt_git_write_commit(mirror->git, oid, text.data, text.len, err);
 	if (!rc)
-		map_add(&m->map, c->id, oid);
+		map_add(&mirror->map, commit->id, oid);
 	vt_buf_release(&text);
 	return rc;
 }
 
 /* Writes the commit and what of its history is not mirrored yet, oldest first. */
-static int ensure(struct mirror *m, const char *id, struct vt_err *err)
+static int ensure(struct mirror *mirror, const char *id, struct vt_err *err)
 {
 	struct vt_strs stack = VT_STRS_INIT;
 	int rc = 0;
@@ -213,15 +216,16 @@ static int ensure(struct mirror *m, const char *id, struct vt_err *err)
 		struct vt_commit c = { .id = "" };
 		size_t before = stack.n;
 
-		if (!map_find(&m->map, stack.v[stack.n - 1])) {
-			rc = vt_commit_read(m->s, &c, stack.v[stack.n - 1], err);
-			if (!rc && c.parents.n && !m->learned && !map_find(&m->map, c.parents.v[0]))
-				rc = learn(m, true, err);
+		if (!map_find(&mirror->map, stack.v[stack.n - 1])) {
+			rc = vt_commit_read(mirror->s, &c, stack.v[stack.n - 1], err);
+			if (!rc && c.parents.n && !mirror->learned &&
+				!map_find(&mirror->map, c.parents.v[0]))
+				rc = learn(mirror, true, err);
 			for (size_t i = 0; !rc && i < c.parents.n; i++)
-				if (!map_find(&m->map, c.parents.v[i]))
+				if (!map_find(&mirror->map, c.parents.v[i]))
 					vt_strs_add(&stack, c.parents.v[i]);
 			if (!rc && stack.n == before)
-				rc = write_commit(m, &c, err);
+				rc = write_commit(mirror, &c, err);
 			vt_commit_release(&c);
 		}
 		if (stack.n == before)
@@ -231,40 +235,40 @@ static int ensure(struct mirror *m, const char *id, struct vt_err *err)
 	return rc;
 }
 
-static int mirror_ref(struct mirror *m, const struct vt_ref *r, struct vt_err *err)
+static int mirror_ref(struct mirror *mirror, const struct vt_ref *ref, struct vt_err *err)
 {
-	char *name = vt_asprintf("refs/%s", r->name), oid[VT_GIT_OID];
+	char *name = vt_asprintf("refs/%s", ref->name), oid[VT_GIT_OID];
 	const char *wanted = NULL;
-	int rc = vt_git_ref(m->git, oid, name, err);
+	int rc = vt_git_ref(mirror->git, oid, name, err);
 
 	if (!rc)
-		rc = ensure(m, r->commit, err);
+		rc = ensure(mirror, ref->commit, err);
 	if (!rc)
-		wanted = map_find(&m->map, r->commit);
+		wanted = map_find(&mirror->map, ref->commit);
 	assert(rc || wanted);
 	if (!rc && strcmp(wanted, oid))
-		rc = vt_git_set_ref(m->git, name, wanted, err);
+		rc = vt_git_set_ref(mirror->git, name, wanted, err);
 	free(name);
 	return rc;
 }
 
-static int drop_others(struct mirror *m, struct vt_err *err)
+static int drop_others(struct mirror *mirror, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_git_refs(m->git, &names, err);
+	int rc = vt_git_refs(mirror->git, &names, err);
 
 	for (size_t i = 0; !rc && i < names.n; i++)
-		if (strncmp(names.v[i], "refs/", 5) || !vt_refs_find(&m->refs, names.v[i] + 5))
-			rc = vt_git_remove_ref(m->git, names.v[i], err);
+		if (strncmp(names.v[i], "refs/", 5) || !vt_refs_find(&mirror->refs, names.v[i] + 5))
+			rc = vt_git_remove_ref(mirror->git, names.v[i], err);
 	vt_strs_release(&names);
 	return rc;
 }
 
-static int bring_up_to_date(struct vt_store *s, const char *repo, const char *dir,
+static int bring_up_to_date(struct vt_store *store, const char *repo, const char *dir,
 	struct vt_err *err)
 {
-	struct mirror m = { .s = s };
-	int rc = vt_refs_list(&m.refs, s, repo, err);
+	struct mirror m = { .s = store };
+	int rc = vt_refs_list(&m.refs, store, repo, err);
 
 	if (!rc)
 		rc = vt_git_open_bare(&m.git, dir, err);
@@ -282,12 +286,12 @@ static int bring_up_to_date(struct vt_store *s, const char *repo, const char *di
 
 /* libgit2 gives its files what the umask leaves, and a mirror is no wider than the store.  Other
  * threads may see the narrower umask meanwhile, never a wider one. */
-static mode_t narrow_umask(const struct vt_store *s)
+static mode_t narrow_umask(const struct vt_store *store)
 {
 	struct stat st;
 	mode_t old = umask(077);
 
-	umask(old | 02 | (fstat(s->dir_fd, &st) ? 077 : 077 & ~st.st_mode));
+	umask(old | 02 | (fstat(store->dir_fd, &st) ? 077 : 077 & ~st.st_mode));
 	return old;
 }
 

@@ -47,7 +47,7 @@ struct tail {
 };
 
 /* The last whole line, from the end of the file. */
-static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *err)
+static int read_tail(struct tail *tail, int fd, const char *path, struct vt_err *err)
 {
 	struct stat st;
 	char *bytes = vt_xmalloc(TAIL), *line;
@@ -57,8 +57,8 @@ static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *er
 	off_t from;
 	int rc = 0;
 
-	*t = (struct tail){ .digest = "" };
-	memset(t->digest, '0', VT_HEX - 1);
+	*tail = (struct tail){ .digest = "" };
+	memset(tail->digest, '0', VT_HEX - 1);
 	if (fstat(fd, &st) ||
 		(from = st.st_size > TAIL ? st.st_size - TAIL : 0,
 			n = pread(fd, bytes, TAIL, from)) < 0) {
@@ -67,16 +67,16 @@ static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *er
 	}
 	while (n > 0 && bytes[n - 1] != '\n')
 		n--;
-	t->end = from + n;
+	tail->end = from + n;
 	if (n) {
 		for (line = bytes + n - 1; line > bytes && line[-1] != '\n'; line--)
 			;
 		n -= line - bytes + 1;
 		rc = vt_json_parse(&j, line, (size_t)n, path, err);
 		d = vt_digest_bytes(line, (size_t)n);
-		vt_digest_hex(t->digest, &d);
-		t->n = vt_json_integer(vt_json_get(j, "n"), 0);
-		if (!rc && t->n < 1)
+		vt_digest_hex(tail->digest, &d);
+		tail->n = vt_json_integer(vt_json_get(j, "n"), 0);
+		if (!rc && tail->n < 1)
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: its last line is no event; run `voxtrail history "
 				"--check`",
@@ -87,15 +87,16 @@ static int read_tail(struct tail *t, int fd, const char *path, struct vt_err *er
 	return rc;
 }
 
-static int write_line(int fd, const struct tail *t, const struct vt_buf *line, const char *path,
+static int write_line(int fd, const struct tail *tail, const struct vt_buf *line, const char *path,
 	struct vt_err *err)
 {
 	size_t done = 0;
 
-	if (ftruncate(fd, t->end))
+	if (ftruncate(fd, tail->end))
 		return vt_err_errno(err, VT_EIO, "%s", path);
 	while (done < line->len) {
-		ssize_t n = pwrite(fd, line->data + done, line->len - done, t->end + (off_t)done);
+		ssize_t n =
+			pwrite(fd, line->data + done, line->len - done, tail->end + (off_t)done);
 
 		if (n < 0 && errno != EINTR)
 			return vt_err_errno(err, VT_EIO, "%s", path);
@@ -114,20 +115,20 @@ static int put_store(struct vt_json *first_line, struct vt_err *err)
 	return rc;
 }
 
-static int compose(struct vt_buf *line, const struct tail *t, const char *event,
+static int compose(struct vt_buf *line, const struct tail *tail, const char *event,
 	const struct vt_json *detail, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	char *by = vt_history_actor();
 	int rc;
 
-	vt_json_put_int(j, "n", t->n + 1);
-	vt_json_put_text(j, "prev", t->digest);
+	vt_json_put_int(j, "n", tail->n + 1);
+	vt_json_put_text(j, "prev", tail->digest);
 	vt_json_put_text(j, "event", event);
 	vt_json_put_text(j, "by", by);
 	vt_json_put_int(j, "time", vt_history_now());
 	vt_json_put(j, "detail", vt_json_copy(detail));
-	rc = t->n ? 0 : put_store(j, err);
+	rc = tail->n ? 0 : put_store(j, err);
 	if (!rc)
 		rc = vt_json_canonical(line, j, err);
 	vt_buf_char(line, '\n');
@@ -170,19 +171,18 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 }
 
 /* --- read ---------------------------------------------------------------- */
-
-static int check_line(const struct vt_json *j, const char *text, size_t n, int64_t number,
+static int check_line(const struct vt_json *json, const char *text, size_t n, int64_t number,
 	const char *prev, const char *path, struct vt_err *err)
 {
 	struct vt_buf again = VT_BUF_INIT;
 	const char *wrong = NULL;
 	struct vt_err none = VT_ERR_INIT;
 
-	if (vt_json_canonical(&again, j, &none) || again.len != n || memcmp(again.data, text, n))
+	if (vt_json_canonical(&again, json, &none) || again.len != n || memcmp(again.data, text, n))
 		wrong = "is not in canonical form";
-	else if (vt_json_integer(vt_json_get(j, "n"), 0) != number)
+	else if (vt_json_integer(vt_json_get(json, "n"), 0) != number)
 		wrong = "has another number";
-	else if (strcmp(vt_json_text(vt_json_get(j, "prev"), ""), prev))
+	else if (strcmp(vt_json_text(vt_json_get(json, "prev"), ""), prev))
 		wrong = "does not hold the digest of the line before it: one of the two was "
 			"changed, or lines were "
 			"taken out";

@@ -31,23 +31,23 @@ struct check {
 	bool digests; /* every event of an erasure names its files */
 };
 
-static void add(struct facts *f, char *key, const char *value, size_t order)
+static void add(struct facts *facts, char *key, const char *value, size_t order)
 {
-	if (f->n == f->cap) {
-		f->cap = f->cap ? 2 * f->cap : 256;
-		f->v = vt_xrealloc(f->v, f->cap * sizeof(*f->v));
+	if (facts->n == facts->cap) {
+		facts->cap = facts->cap ? 2 * facts->cap : 256;
+		facts->v = vt_xrealloc(facts->v, facts->cap * sizeof(*facts->v));
 	}
-	f->v[f->n++] = (struct fact){ key, vt_xstrdup(value), NULL, order };
+	facts->v[facts->n++] = (struct fact){ key, vt_xstrdup(value), NULL, order };
 }
 
-static void facts_release(struct facts *f)
+static void facts_release(struct facts *facts)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		free(f->v[i].key);
-		free(f->v[i].value);
-		free(f->v[i].before);
+	for (size_t i = 0; i < facts->n; i++) {
+		free(facts->v[i].key);
+		free(facts->v[i].value);
+		free(facts->v[i].before);
 	}
-	free(f->v);
+	free(facts->v);
 }
 
 static int by_key(const void *a, const void *b)
@@ -63,42 +63,42 @@ static int by_key(const void *a, const void *b)
 }
 
 /* One entry a key: its last value, and what the last line of the history changed. */
-static void settle(struct facts *f, size_t last)
+static void settle(struct facts *facts, size_t last)
 {
 	size_t n = 0;
 
-	if (f->n > 1)
-		qsort(f->v, f->n, sizeof(*f->v), by_key);
-	for (size_t i = 0; i < f->n; i++) {
-		struct fact *one = &f->v[i];
+	if (facts->n > 1)
+		qsort(facts->v, facts->n, sizeof(*facts->v), by_key);
+	for (size_t i = 0; i < facts->n; i++) {
+		struct fact *one = &facts->v[i];
 
 		if (one->order == last)
-			one->before = vt_xstrdup(
-				n && !strcmp(f->v[n - 1].key, one->key) ? f->v[n - 1].value : "");
-		if (n && !strcmp(f->v[n - 1].key, one->key)) {
+			one->before = vt_xstrdup(n && !strcmp(facts->v[n - 1].key, one->key)
+					? facts->v[n - 1].value
+					: "");
+		if (n && !strcmp(facts->v[n - 1].key, one->key)) {
 			n--;
-			free(f->v[n].key);
-			free(f->v[n].value);
-			free(f->v[n].before);
+			free(facts->v[n].key);
+			free(facts->v[n].value);
+			free(facts->v[n].before);
 		}
-		f->v[n++] = *one;
+		facts->v[n++] = *one;
 	}
-	f->n = n;
+	facts->n = n;
 }
 
-static const char *text(const struct vt_json *j, const char *key)
+static const char *text(const struct vt_json *json, const char *key)
 {
-	return vt_json_text(vt_json_get(j, key), "");
+	return vt_json_text(vt_json_get(json, key), "");
 }
 
 /* --- what the history says ----------------------------------------------- */
-
-static void say_list(struct check *c, const char *kind, const struct vt_json *list,
+static void say_list(struct check *check, const char *kind, const struct vt_json *list,
 	const char *value)
 {
 	for (size_t i = 0; list && list->type == VT_JSON_ARRAY && i < list->n; i++)
-		add(&c->said, vt_asprintf("%s %s", kind, vt_json_text(list->item[i], "")), value,
-			c->lines);
+		add(&check->said, vt_asprintf("%s %s", kind, vt_json_text(list->item[i], "")),
+			value, check->lines);
 }
 
 static char *subject_key(const char *subject)
@@ -109,7 +109,7 @@ static char *subject_key(const char *subject)
 	return key;
 }
 
-static void say_trust(struct check *c, const char *event, const struct vt_json *detail)
+static void say_trust(struct check *check, const char *event, const struct vt_json *detail)
 {
 	const struct vt_json *records = vt_json_get(detail, "records");
 	const char *how = strcmp(event, "signed") ? event : text(detail, "key");
@@ -117,21 +117,21 @@ static void say_trust(struct check *c, const char *event, const struct vt_json *
 	for (size_t i = 0; records && i < records->n; i++) {
 		const char *id = vt_json_text(records->item[i], "");
 
-		add(&c->said, vt_asprintf("trust %s %s", id, how), "1", c->lines);
+		add(&check->said, vt_asprintf("trust %s %s", id, how), "1", check->lines);
 		if (!strcmp(event, "made") || !strcmp(event, "vouched"))
-			add(&c->said, vt_asprintf("trust %s rejected", id), "", c->lines);
+			add(&check->said, vt_asprintf("trust %s rejected", id), "", check->lines);
 	}
 }
 
 /* All that was believed for the key alone is not any more. */
-static void say_revoked(struct check *c, const char *key)
+static void say_revoked(struct check *check, const char *key)
 {
-	for (size_t i = 0, n = c->said.n; i < n; i++) {
-		const char *had = c->said.v[i].key;
+	for (size_t i = 0, n = check->said.n; i < n; i++) {
+		const char *had = check->said.v[i].key;
 		size_t len = strlen(had);
 
 		if (!strncmp(had, "trust ", 6) && len > 64 && !strcmp(had + len - 64, key))
-			add(&c->said, vt_xstrdup(had), "", c->lines);
+			add(&check->said, vt_xstrdup(had), "", check->lines);
 	}
 }
 
@@ -180,20 +180,19 @@ static int read_line(void *ctx, const struct vt_json *line, const char *digest_h
 }
 
 /* --- what is there ------------------------------------------------------- */
-
-static int look_at_refs(struct check *c, struct vt_err *err)
+static int look_at_refs(struct check *check, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
-	int rc = vt_refs_list(&refs, c->s, NULL, err);
+	int rc = vt_refs_list(&refs, check->s, NULL, err);
 
 	for (size_t i = 0; !rc && i < refs.n; i++)
-		add(&c->there, vt_asprintf("ref %s %s", refs.v[i].repo, refs.v[i].name),
+		add(&check->there, vt_asprintf("ref %s %s", refs.v[i].repo, refs.v[i].name),
 			refs.v[i].commit, 0);
 	vt_refs_release(&refs);
 	return rc;
 }
 
-static int look_at_withdrawn(struct check *c, const struct vt_json *list, struct vt_err *err)
+static int look_at_withdrawn(struct check *check, const struct vt_json *list, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -207,24 +206,24 @@ static int look_at_withdrawn(struct check *c, const struct vt_json *list, struct
 
 			vt_digest_hex(hex, &d);
 		}
-		add(&c->there, subject_key(text(list->item[i], "subject")), hex, 0);
+		add(&check->there, subject_key(text(list->item[i], "subject")), hex, 0);
 		vt_buf_release(&b);
 	}
 	return rc;
 }
 
-static int look_at_consent(struct check *c, struct vt_err *err)
+static int look_at_consent(struct check *check, struct vt_err *err)
 {
-	char *path = vt_path_join(c->s->dir, "consent.json");
+	char *path = vt_path_join(check->s->dir, "consent.json");
 	struct vt_json *j = NULL;
 	const struct vt_json *decisions;
 	int rc = vt_fs_exists(path) ? vt_json_read(&j, path, err) : 0;
 
 	if (!rc)
-		rc = look_at_withdrawn(c, vt_json_get(j, "withdrawn"), err);
+		rc = look_at_withdrawn(check, vt_json_get(j, "withdrawn"), err);
 	decisions = vt_json_get(j, "decisions");
 	for (size_t i = 0; !rc && decisions && i < decisions->n; i++)
-		add(&c->there,
+		add(&check->there,
 			vt_asprintf("decision %s %s", text(decisions->item[i], "record"),
 				text(decisions->item[i], "subject")),
 			text(decisions->item[i], "decision"), i + 1);
@@ -233,41 +232,41 @@ static int look_at_consent(struct check *c, struct vt_err *err)
 	return rc;
 }
 
-static int look_at_policy(struct check *c, struct vt_err *err)
+static int look_at_policy(struct check *check, struct vt_err *err)
 {
-	char *path = vt_path_join(c->s->dir, "policy.json"), hex[VT_HEX];
+	char *path = vt_path_join(check->s->dir, "policy.json"), hex[VT_HEX];
 	struct vt_digest d;
 	uint64_t size;
 	int rc = vt_fs_exists(path) ? vt_digest_file(&d, &size, path, err) : 0;
 
 	if (!rc && vt_fs_exists(path)) {
 		vt_digest_hex(hex, &d);
-		add(&c->there, vt_xstrdup("policy"), hex, 0);
+		add(&check->there, vt_xstrdup("policy"), hex, 0);
 	}
 	free(path);
 	return rc;
 }
 
 /* Of pins made before they were events nothing is said: no fault. */
-static bool is_said(const struct check *c, const char *key)
+static bool is_said(const struct check *check, const char *key)
 {
-	for (size_t i = 0; i < c->said.n; i++)
-		if (!strcmp(c->said.v[i].key, key))
+	for (size_t i = 0; i < check->said.n; i++)
+		if (!strcmp(check->said.v[i].key, key))
 			return true;
 	return false;
 }
 
-static int look_at_pins(struct check *c, struct vt_err *err)
+static int look_at_pins(struct check *check, struct vt_err *err)
 {
 	struct vt_pins pins;
-	int rc = vt_pin_list(&pins, c->s, err);
+	int rc = vt_pin_list(&pins, check->s, err);
 
 	for (size_t i = 0; !rc && i < pins.n; i++) {
 		const struct vt_pin *p = &pins.v[i];
 		char *key = vt_asprintf("pin %s", p->id);
 
-		if (is_said(c, key))
-			add(&c->there, key, *p->until ? p->until : "for good", 0);
+		if (is_said(check, key))
+			add(&check->there, key, *p->until ? p->until : "for good", 0);
 		else
 			free(key);
 	}
@@ -294,38 +293,38 @@ static int see_trust(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-static int look(struct check *c, struct vt_err *err)
+static int look(struct check *check, struct vt_err *err)
 {
 	size_t n;
-	int rc = look_at_refs(c, err);
+	int rc = look_at_refs(check, err);
 
 	if (!rc)
-		rc = look_at_consent(c, err);
+		rc = look_at_consent(check, err);
 	if (!rc)
-		rc = look_at_policy(c, err);
+		rc = look_at_policy(check, err);
 	if (!rc)
-		rc = look_at_pins(c, err);
+		rc = look_at_pins(check, err);
 	if (!rc)
-		rc = vt_erased_each(c->s, see_tombstone, c, &n, err);
+		rc = vt_erased_each(check->s, see_tombstone, check, &n, err);
 	if (!rc)
-		rc = vt_erased_each_proposal(c->s, see_proposal, c, &n, err);
+		rc = vt_erased_each_proposal(check->s, see_proposal, check, &n, err);
 	return rc ? rc
-		  : vt_record_index_read(c->s->db, err,
+		  : vt_record_index_read(check->s->db, err,
 			    "SELECT id, how "
 			    "FROM trust",
-			    0, NULL, see_trust, c);
+			    0, NULL, see_trust, check);
 }
 
 /* --- the difference ------------------------------------------------------ */
-
-static void compare_one(struct check *c, const char *key, const struct fact *said, const char *is)
+static void compare_one(struct check *check, const char *key, const struct fact *said,
+	const char *is)
 {
 	const char *was = said ? said->value : "";
 	char *sentence;
 
-	c->n++;
+	check->n++;
 	if (!strcmp(was, is) || (said && said->before && !strcmp(said->before, is)) ||
-		(!c->digests && !strncmp(key, "tombstone ", 10)))
+		(!check->digests && !strncmp(key, "tombstone ", 10)))
 		return;
 	/* only the index: it follows from the history, and rebuild makes it so */
 	sentence = !strncmp(key, "trust ", 6)
@@ -334,17 +333,17 @@ static void compare_one(struct check *c, const char *key, const struct fact *sai
 			  key, *is ? "there" : "missing")
 		: vt_asprintf("%s: %s%.16s, but the history says %s%.16s", key,
 			  *is ? "is " : "is not there", is, *was ? "" : "nothing of it", was);
-	c->found(c->ctx, sentence);
+	check->found(check->ctx, sentence);
 	free(sentence);
 }
 
-static void compare(struct check *c)
+static void compare(struct check *check)
 {
 	size_t i = 0, k = 0;
 
-	while (i < c->said.n || k < c->there.n) {
-		const struct fact *a = i < c->said.n ? &c->said.v[i] : NULL,
-				  *b = k < c->there.n ? &c->there.v[k] : NULL;
+	while (i < check->said.n || k < check->there.n) {
+		const struct fact *a = i < check->said.n ? &check->said.v[i] : NULL,
+				  *b = k < check->there.n ? &check->there.v[k] : NULL;
 		int order;
 
 		if (!a)
@@ -354,18 +353,18 @@ static void compare(struct check *c)
 		else
 			order = strcmp(a->key, b->key);
 
-		compare_one(c, order <= 0 ? a->key : b->key, order <= 0 ? a : NULL,
+		compare_one(check, order <= 0 ? a->key : b->key, order <= 0 ? a : NULL,
 			order >= 0 ? b->value : "");
 		i += order <= 0;
 		k += order >= 0;
 	}
 }
 
-int vt_history_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
-	size_t *n, struct vt_err *err)
+int vt_history_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
+	void *ctx, size_t *n, struct vt_err *err)
 {
-	struct check c = { .s = s, .found = found, .ctx = ctx, .digests = true };
-	int rc = vt_history_read(s, read_line, &c, err);
+	struct check c = { .s = store, .found = found, .ctx = ctx, .digests = true };
+	int rc = vt_history_read(store, read_line, &c, err);
 
 	if (!rc)
 		rc = look(&c, err);

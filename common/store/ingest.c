@@ -40,32 +40,33 @@ struct intake {
 
 /* Hashed before and nothing about it moved; or it is the store's own object, whose change time
  * moves with every link. */
-static bool recognized(struct intake *in, struct vt_fileset_file *f)
+static bool recognized(struct intake *in, struct vt_fileset_file *file)
 {
 	const struct vt_stat_cache *c = vt_store_cache(in->s);
 	char name[VT_STORE_NAME];
 	struct stat st;
 
-	if (vt_stat_cache_find(c, &f->digest, &f->stamp, VT_STAT_EXACT))
+	if (vt_stat_cache_find(c, &file->digest, &file->stamp, VT_STAT_EXACT))
 		return true;
-	if ((f->mode & 0222) || !vt_stat_cache_find(c, &f->digest, &f->stamp, VT_STAT_SEALED))
+	if ((file->mode & 0222) ||
+		!vt_stat_cache_find(c, &file->digest, &file->stamp, VT_STAT_SEALED))
 		return false;
-	vt_store_name(name, &f->digest);
+	vt_store_name(name, &file->digest);
 	return !fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) &&
-		st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev;
+		st.st_ino == file->stamp.ino && st.st_dev == file->stamp.dev;
 }
 
-static bool must_copy(const struct intake *in, const struct vt_fileset_file *f)
+static bool must_copy(const struct intake *in, const struct vt_fileset_file *file)
 {
-	return in->how->copy || f->linked || f->stamp.dev != in->store_dev ||
-		(f->owner != geteuid() && geteuid() != 0);
+	return in->how->copy || file->linked || file->stamp.dev != in->store_dev ||
+		(file->owner != geteuid() && geteuid() != 0);
 }
 
-static bool is_stored(const struct intake *in, const struct vt_fileset_file *f)
+static bool is_stored(const struct intake *in, const struct vt_fileset_file *file)
 {
 	char name[VT_STORE_NAME];
 
-	vt_store_name(name, &f->digest);
+	vt_store_name(name, &file->digest);
 	return faccessat(in->s->objects_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -141,19 +142,19 @@ static mode_t sealed_mode(mode_t mode)
 
 /* Makes fd, which is the file that was hashed, an object.  Sets errno and returns -1 where it
  * cannot. */
-static int link_object(struct intake *in, const struct vt_object *o,
-	const struct vt_fileset_file *f, int fd)
+static int link_object(struct intake *in, const struct vt_object *object,
+	const struct vt_fileset_file *file, int fd)
 {
 	char proc[64], name[VT_STORE_NAME];
-	mode_t mode = sealed_mode(f->mode);
+	mode_t mode = sealed_mode(file->mode);
 
-	vt_store_name(name, &o->digest);
+	vt_store_name(name, &object->digest);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	if (vt_fault("adopt.chmod") || ((f->mode & 07777) != mode && fchmod(fd, mode)))
+	if (vt_fault("adopt.chmod") || ((file->mode & 07777) != mode && fchmod(fd, mode)))
 		return -1;
 	if (vt_fault("adopt.link"))
 		return -1;
-	if (o->state == VT_OBJECT_DAMAGED)
+	if (object->state == VT_OBJECT_DAMAGED)
 		return link_over(in, proc, name);
 	if (linkat(AT_FDCWD, proc, in->s->objects_fd, name, AT_SYMLINK_FOLLOW) == 0 ||
 		errno == EEXIST)
@@ -169,22 +170,22 @@ static bool copying_may_do(void)
 		errno == EOPNOTSUPP || errno == ENOSYS || errno == ENOENT;
 }
 
-static int open_source(const struct intake *in, const struct vt_fileset_file *f, struct stat *st,
+static int open_source(const struct intake *in, const struct vt_fileset_file *file, struct stat *st,
 	struct vt_err *err)
 {
-	int fd = openat(in->scan.root_fd, f->path,
+	int fd = openat(in->scan.root_fd, file->path,
 		O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct vt_stamp now;
 
 	if (fd < 0 || fstat(fd, st)) {
-		vt_err_errno(err, VT_EIO, "%s/%s: cannot open", in->scan.root, f->path);
+		vt_err_errno(err, VT_EIO, "%s/%s: cannot open", in->scan.root, file->path);
 	} else {
 		now = vt_stamp_of(st);
-		if (vt_stamp_same(&now, &f->stamp))
+		if (vt_stamp_same(&now, &file->stamp))
 			return fd;
 		vt_err_set(err, VT_EIO,
 			"%s/%s: changed while it was taken in; commit it when nothing writes to it",
-			in->scan.root, f->path);
+			in->scan.root, file->path);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -194,12 +195,12 @@ static int open_source(const struct intake *in, const struct vt_fileset_file *f,
 enum way { LINK = 1, COPIED };
 
 /* By which way an object gets its name in this round; 0 if not now. */
-static enum way way_of(const struct intake *in, const struct vt_object *o)
+static enum way way_of(const struct intake *in, const struct vt_object *object)
 {
-	const struct vt_fileset_file *f = &in->scan.file[o->first];
+	const struct vt_fileset_file *f = &in->scan.file[object->first];
 
-	assert(o->first < in->scan.n);
-	if (o->state != VT_OBJECT_ABSENT && o->state != VT_OBJECT_DAMAGED)
+	assert(object->first < in->scan.n);
+	if (object->state != VT_OBJECT_ABSENT && object->state != VT_OBJECT_DAMAGED)
 		return 0;
 	if (f->copied)
 		return COPIED;
@@ -208,16 +209,16 @@ static enum way way_of(const struct intake *in, const struct vt_object *o)
 	return LINK;
 }
 
-static int adopt_link(struct intake *in, struct vt_object *o, struct vt_err *err)
+static int adopt_link(struct intake *in, struct vt_object *object, struct vt_err *err)
 {
-	struct vt_fileset_file *f = &in->scan.file[o->first];
+	struct vt_fileset_file *f = &in->scan.file[object->first];
 	struct stat st;
 	int fd = open_source(in, f, &st, err), rc = 0;
 
 	if (fd < 0)
 		return err->code;
-	if (link_object(in, o, f, fd) == 0) {
-		o->state = VT_OBJECT_SOUND;
+	if (link_object(in, object, f, fd) == 0) {
+		object->state = VT_OBJECT_SOUND;
 		in->n_linked++;
 		f->moved = true;
 		if (fstat(fd, &st) == 0)
@@ -232,13 +233,13 @@ static int adopt_link(struct intake *in, struct vt_object *o, struct vt_err *err
 	return rc;
 }
 
-static int adopt_copy(struct intake *in, struct vt_object *o, struct vt_err *err)
+static int adopt_copy(struct intake *in, struct vt_object *object, struct vt_err *err)
 {
-	struct vt_fileset_file *f = &in->scan.file[o->first];
+	struct vt_fileset_file *f = &in->scan.file[object->first];
 	char name[VT_STORE_NAME];
 	struct stat st;
 
-	vt_store_name(name, &o->digest);
+	vt_store_name(name, &object->digest);
 	if (vt_fault("adopt.rename") ||
 		fchmodat(in->s->tmp_fd, f->copied, sealed_mode(f->mode), 0) ||
 		renameat(in->s->tmp_fd, f->copied, in->s->objects_fd, name))
@@ -246,13 +247,13 @@ static int adopt_copy(struct intake *in, struct vt_object *o, struct vt_err *err
 			in->s->dir, name);
 	free(f->copied);
 	f->copied = NULL;
-	o->state = VT_OBJECT_SOUND;
+	object->state = VT_OBJECT_SOUND;
 	in->n_copied++;
 	if (fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		struct vt_stamp stamp = vt_stamp_of(&st);
 
 		/* nobody else ever had it open, so however young it is, it is what was written */
-		vt_stat_cache_add(vt_store_cache(in->s), &stamp, &o->digest, INT64_MAX);
+		vt_stat_cache_add(vt_store_cache(in->s), &stamp, &object->digest, INT64_MAX);
 	}
 	return 0;
 }
@@ -374,24 +375,24 @@ static int store_objects(struct intake *in, struct vt_err *err)
 
 /* A committed file that its owner wrote to in place took the store's object with it: that cannot
  * be undone, but must be said. */
-static void tell_overwritten(const struct intake *in, const struct vt_fileset_file *f)
+static void tell_overwritten(const struct intake *in, const struct vt_fileset_file *file)
 {
 	char name[VT_STORE_NAME];
 	struct vt_digest old;
 	struct stat st;
 
-	if (!vt_stat_cache_was(vt_store_cache(in->s), &old, &f->stamp) ||
-		vt_digest_equal(&old, &f->digest))
+	if (!vt_stat_cache_was(vt_store_cache(in->s), &old, &file->stamp) ||
+		vt_digest_equal(&old, &file->digest))
 		return;
 	vt_store_name(name, &old);
 	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) &&
-		st.st_ino == f->stamp.ino && st.st_dev == f->stamp.dev)
+		st.st_ino == file->stamp.ino && st.st_dev == file->stamp.dev)
 		vt_log(VT_LOG_WARN, "overwritten",
 			"file=\"%s/%s\" object=%s note=\"this file was committed before and "
 			"then written to in place: commits "
 			"that hold its old content are damaged; commit with --copy what will be "
 			"edited\"",
-			in->scan.root, f->path, name);
+			in->scan.root, file->path, name);
 }
 
 /* Where one output after the other is taken in the cache is written when the store is closed: it
@@ -411,7 +412,8 @@ static void remember(struct intake *in)
 }
 
 /* A file is a directory of one. */
-static int scan_file(struct vt_fileset *s, const char *from, const char *name, struct vt_err *err)
+static int scan_file(struct vt_fileset *fileset, const char *from, const char *name,
+	struct vt_err *err)
 {
 	char *real = vt_fs_realpath(from, err), *slash = real ? strrchr(real, '/') : NULL;
 	struct stat st;
@@ -423,10 +425,10 @@ static int scan_file(struct vt_fileset *s, const char *from, const char *name, s
 		rc = vt_tree_check_name(NULL, name, err);
 	if (!rc) {
 		*slash = '\0';
-		rc = vt_fileset_open(s, slash == real ? "/" : real, err);
+		rc = vt_fileset_open(fileset, slash == real ? "/" : real, err);
 	}
 	if (!rc)
-		vt_fileset_add(s, slash + 1, &st);
+		vt_fileset_add(fileset, slash + 1, &st);
 	free(real);
 	return rc;
 }
@@ -485,18 +487,18 @@ static int take_in(struct intake *in, const char *from, struct vt_err *err)
 	return rc;
 }
 
-int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from,
+int vt_store_take(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err)
 {
 	static const struct vt_take as_output;
-	struct intake in = { .s = s, .how = how ? how : &as_output };
+	struct intake in = { .s = store, .how = how ? how : &as_output };
 	int rc;
 
 	vt_fileset_begin(&in.scan);
 	rc = take_in(&in, from, err);
 	for (size_t i = 0; i < in.scan.n; i++)
 		if (in.scan.file[i].copied)
-			unlinkat(s->tmp_fd, in.scan.file[i].copied, 0);
+			unlinkat(store->tmp_fd, in.scan.file[i].copied, 0);
 	if (!rc)
 		vt_log(VT_LOG_DEBUG, "adopted", "linked=%zu copied=%zu known=%zu", in.n_linked,
 			in.n_copied, in.n_known);
@@ -509,10 +511,10 @@ int vt_store_take(struct vt_store *s, struct vt_tree **out, const char *from,
 	return rc;
 }
 
-int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
+int vt_store_hash(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err)
 {
-	struct intake in = { .s = s, .how = how, .begun = vt_stat_clock() };
+	struct intake in = { .s = store, .how = how, .begun = vt_stat_clock() };
 	int rc;
 
 	vt_fileset_begin(&in.scan);
@@ -533,9 +535,10 @@ int vt_store_hash(struct vt_store *s, struct vt_tree **out, const char *from,
 	return rc;
 }
 
-int vt_store_hash_dir(struct vt_store *s, struct vt_tree **out, const char *dir, struct vt_err *err)
+int vt_store_hash_dir(struct vt_store *store, struct vt_tree **out, const char *dir,
+	struct vt_err *err)
 {
 	static const struct vt_take as_output;
 
-	return vt_store_hash(s, out, dir, &as_output, err);
+	return vt_store_hash(store, out, dir, &as_output, err);
 }

@@ -49,54 +49,56 @@ void vt_objects_free(struct vt_object *object, size_t n)
 	free(object);
 }
 
-static void damaged(const struct vt_store *s, struct vt_object *o, const char *why)
+static void damaged(const struct vt_store *store, struct vt_object *object, const char *why)
 {
 	char name[VT_STORE_NAME];
 
-	vt_store_name(name, &o->digest);
-	o->state = VT_OBJECT_DAMAGED;
-	o->fault = vt_asprintf("%s/objects/%s: %s since it was taken in; commit the original of %s "
-			       "again, or fetch it "
-			       "from another store",
-		s->dir, name, why, o->path);
+	vt_store_name(name, &object->digest);
+	object->state = VT_OBJECT_DAMAGED;
+	object->fault =
+		vt_asprintf("%s/objects/%s: %s since it was taken in; commit the original of %s "
+			    "again, or fetch it "
+			    "from another store",
+			store->dir, name, why, object->path);
 }
 
 /* Looks without reading; true if its bytes must be read. */
-static bool look(struct vt_store *s, struct vt_object *o)
+static bool look(struct vt_store *store, struct vt_object *object)
 {
 	char name[VT_STORE_NAME];
 	struct vt_digest d;
 	struct stat st;
 
-	vt_store_name(name, &o->digest);
-	if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
-		o->state = VT_OBJECT_ABSENT;
+	vt_store_name(name, &object->digest);
+	if (fstatat(store->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		object->state = VT_OBJECT_ABSENT;
 		return false;
 	}
-	o->mode = st.st_mode;
-	o->stamp = vt_stamp_of(&st);
-	if (!S_ISREG(st.st_mode) || o->stamp.size != o->size) {
-		damaged(s, o, "its size has changed");
+	object->mode = st.st_mode;
+	object->stamp = vt_stamp_of(&st);
+	if (!S_ISREG(st.st_mode) || object->stamp.size != object->size) {
+		damaged(store, object, "its size has changed");
 		return false;
 	}
-	o->state = VT_OBJECT_SOUND;
+	object->state = VT_OBJECT_SOUND;
 	return (st.st_mode & 0222) ||
-		!vt_stat_cache_find(vt_store_cache(s), &d, &o->stamp, VT_STAT_SEALED) ||
-		!vt_digest_equal(&d, &o->digest);
+		!vt_stat_cache_find(vt_store_cache(store), &d, &object->stamp, VT_STAT_SEALED) ||
+		!vt_digest_equal(&d, &object->digest);
 }
 
 /* Puts the copy, whose bytes were found right, in the place of a file that somebody may write
  * to. */
-static bool replace(struct vt_store *s, struct vt_object *o, struct vt_fileset_file *f)
+static bool replace(struct vt_store *store, struct vt_object *object, struct vt_fileset_file *file)
 {
 	char name[VT_STORE_NAME];
 	struct stat st;
-	int fd = openat(s->tmp_fd, f->copied, O_RDONLY | O_CLOEXEC);
+	int fd = openat(store->tmp_fd, file->copied, O_RDONLY | O_CLOEXEC);
 	bool done;
 
-	vt_store_name(name, &o->digest);
-	done = fd >= 0 && !fchmod(fd, o->mode & 0555) && !fsync(fd) && !vt_fault("heal.rename") &&
-		!renameat(s->tmp_fd, f->copied, s->objects_fd, name) && !fstat(fd, &st);
+	vt_store_name(name, &object->digest);
+	done = fd >= 0 && !fchmod(fd, object->mode & 0555) && !fsync(fd) &&
+		!vt_fault("heal.rename") &&
+		!renameat(store->tmp_fd, file->copied, store->objects_fd, name) && !fstat(fd, &st);
 	if (fd >= 0)
 		close(fd);
 	if (!done) {
@@ -111,49 +113,51 @@ static bool replace(struct vt_store *s, struct vt_object *o, struct vt_fileset_f
 		"now, "
 		"the owner keeps the file\"",
 		name);
-	o->mode = st.st_mode;
-	o->stamp = vt_stamp_of(&st);
-	free(f->copied);
-	f->copied = NULL;
+	object->mode = st.st_mode;
+	object->stamp = vt_stamp_of(&st);
+	free(file->copied);
+	file->copied = NULL;
 	return true;
 }
 
-static void judge(struct vt_store *s, struct vt_object *o, struct vt_fileset_file *f, int64_t begun)
+static void judge(struct vt_store *store, struct vt_object *object, struct vt_fileset_file *file,
+	int64_t begun)
 {
 	char hex[VT_HEX], *why;
 
-	if (f->code) {
-		o->state = VT_OBJECT_DAMAGED;
-		o->fault = vt_xstrdup(f->fault);
+	if (file->code) {
+		object->state = VT_OBJECT_DAMAGED;
+		object->fault = vt_xstrdup(file->fault);
 		return;
 	}
-	if (!vt_digest_equal(&f->digest, &o->digest)) {
-		vt_digest_hex(hex, &f->digest);
+	if (!vt_digest_equal(&file->digest, &object->digest)) {
+		vt_digest_hex(hex, &file->digest);
 		why = vt_asprintf("its bytes have changed (SHA-256 %s)", hex);
-		damaged(s, o, why);
+		damaged(store, object, why);
 		free(why);
 		return;
 	}
-	o->state = !(o->mode & 0222) || (f->copied && replace(s, o, f)) ? VT_OBJECT_SOUND
-									: VT_OBJECT_OPEN;
-	if (o->state == VT_OBJECT_SOUND)
-		vt_stat_cache_add(vt_store_cache(s), &o->stamp, &o->digest, begun);
+	object->state = !(object->mode & 0222) || (file->copied && replace(store, object, file))
+		? VT_OBJECT_SOUND
+		: VT_OBJECT_OPEN;
+	if (object->state == VT_OBJECT_SOUND)
+		vt_stat_cache_add(vt_store_cache(store), &object->stamp, &object->digest, begun);
 }
 
 /* Reads again the n objects of `which` and judges them. */
-static int reread(struct vt_store *s, struct vt_object *o, const size_t *which, size_t n,
+static int reread(struct vt_store *store, struct vt_object *o, const size_t *which, size_t n,
 	struct vt_err *err)
 {
 	struct vt_fileset scan;
-	char *prefix = s->read_only ? NULL : vt_store_tmp_name(s), name[VT_STORE_NAME];
+	char *prefix = store->read_only ? NULL : vt_store_tmp_name(store), name[VT_STORE_NAME];
 	int64_t begun = vt_stat_clock();
 	int rc;
 
 	vt_fileset_begin(&scan);
-	rc = vt_fileset_open(&scan, s->dir, err);
+	rc = vt_fileset_open(&scan, store->dir, err);
 	if (!rc) {
 		close(scan.root_fd);
-		scan.root_fd = dup(s->objects_fd);
+		scan.root_fd = dup(store->objects_fd);
 	}
 	for (size_t k = 0; !rc && k < n; k++) {
 		struct vt_object *object = &o[which[k]];
@@ -162,16 +166,16 @@ static int reread(struct vt_store *s, struct vt_object *o, const size_t *which, 
 		vt_store_name(name, &object->digest);
 		f = vt_fileset_add_stamp(&scan, name, &object->stamp, object->mode);
 		f->wanted = true;
-		f->copy =
-			(object->mode & 0222) && !s->read_only ? VT_FILESET_COPY : VT_FILESET_HASH;
+		f->copy = (object->mode & 0222) && !store->read_only ? VT_FILESET_COPY
+								     : VT_FILESET_HASH;
 	}
 	if (!rc)
-		rc = vt_fileset_hash(&scan, s->tmp_fd, prefix, VT_FILESET_ALL, err);
+		rc = vt_fileset_hash(&scan, store->tmp_fd, prefix, VT_FILESET_ALL, err);
 	for (size_t k = 0; !rc && k < scan.n; k++)
-		judge(s, &o[which[k]], &scan.file[k], begun);
+		judge(store, &o[which[k]], &scan.file[k], begun);
 	for (size_t k = 0; k < scan.n; k++)
 		if (scan.file[k].copied)
-			unlinkat(s->tmp_fd, scan.file[k].copied, 0);
+			unlinkat(store->tmp_fd, scan.file[k].copied, 0);
 	vt_fileset_release(&scan);
 	free(prefix);
 	return rc;

@@ -14,10 +14,10 @@
 static const char *const kinds[][2] = { { "commit", "commits" }, { "record", "records" },
 	{ "tree", "trees" }, { "blob", "objects" } };
 
-static const char *kind_of(const struct vt_store *s, const struct vt_digest *id)
+static const char *kind_of(const struct vt_store *store, const struct vt_digest *id)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		char *path = vt_store_path(s, kinds[i][1], id);
+		char *path = vt_store_path(store, kinds[i][1], id);
 		bool there = vt_fs_exists(path);
 
 		free(path);
@@ -58,16 +58,16 @@ bool vt_pin_is_over(const struct vt_pin *pin)
 	return *pin->until && strcmp(pin->until, now) < 0;
 }
 
-static char *path_of(const struct vt_store *s, const char *id_hex)
+static char *path_of(const struct vt_store *store, const char *id_hex)
 {
-	return vt_asprintf("%s/pins/%s.json", s->dir, id_hex);
+	return vt_asprintf("%s/pins/%s.json", store->dir, id_hex);
 }
 
-static void release(struct vt_pin *p)
+static void release(struct vt_pin *pin)
 {
-	free(p->reason);
-	free(p->until);
-	*p = (struct vt_pin){ .kind = "" };
+	free(pin->reason);
+	free(pin->until);
+	*pin = (struct vt_pin){ .kind = "" };
 }
 
 static int read_pin(struct vt_pin *out, const char *path, struct vt_err *err)
@@ -98,12 +98,12 @@ static int read_pin(struct vt_pin *out, const char *path, struct vt_err *err)
 	return rc;
 }
 
-static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, const char *reason,
-	const char *until, struct vt_err *err)
+static int write_pin(struct vt_store *store, const char *id_hex, const char *kind,
+	const char *reason, const char *until, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf text = VT_BUF_INIT;
-	char *path = path_of(s, id_hex), *dir = vt_path_join(s->dir, "pins");
+	char *path = path_of(store, id_hex), *dir = vt_path_join(store->dir, "pins");
 	int rc;
 
 	vt_json_put_int(j, "format", 1);
@@ -120,7 +120,7 @@ static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, c
 	if (!rc)
 		rc = vt_fs_write(path, text.data, text.len, 0644, err);
 	if (!rc)
-		rc = vt_fs_sync_dir(s->dir, err);
+		rc = vt_fs_sync_dir(store->dir, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	free(dir);
@@ -129,7 +129,7 @@ static int write_pin(struct vt_store *s, const char *id_hex, const char *kind, c
 }
 
 /* The event is there before the pin comes or goes. */
-static int tell(struct vt_store *s, const char *event, const char *id_hex, const char *reason,
+static int tell(struct vt_store *store, const char *event, const char *id_hex, const char *reason,
 	const char *until, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
@@ -137,7 +137,7 @@ static int tell(struct vt_store *s, const char *event, const char *id_hex, const
 	vt_json_put_text(detail, "id", id_hex);
 	vt_json_put_text(detail, "reason", reason);
 	vt_json_put_text(detail, "until", until);
-	return vt_history_append(s, event, detail, err);
+	return vt_history_append(store, event, detail, err);
 }
 
 int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, const char *until,

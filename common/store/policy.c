@@ -24,9 +24,9 @@ static const struct {
 	{ "made", words_made } };
 enum { N_LISTS = sizeof(lists) / sizeof(lists[0]), MACHINE = 0, NAMED = 1, OWN = 2 };
 
-static const char *text(const struct vt_json *j, const char *key)
+static const char *text(const struct vt_json *json, const char *key)
 {
-	return vt_json_text(vt_json_get(j, key), "");
+	return vt_json_text(vt_json_get(json, key), "");
 }
 
 /* --- reading ------------------------------------------------------------- */
@@ -83,24 +83,24 @@ static int check_keys(const struct vt_json *keys, const char *list, const char *
 	return 0;
 }
 
-static int check(const struct vt_json *j, const char *path, struct vt_err *err)
+static int check(const struct vt_json *json, const char *path, struct vt_err *err)
 {
 	int rc = 0;
 
-	if (j->type != VT_JSON_OBJECT || vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+	if (json->type != VT_JSON_OBJECT || vt_json_integer(vt_json_get(json, "format"), 0) != 1)
 		return vt_err_set(err, VT_ECONFIG, "%s: not a policy of format 1", path);
-	for (size_t i = 0; !rc && i < j->n; i++) {
+	for (size_t i = 0; !rc && i < json->n; i++) {
 		size_t k = 0;
 
-		while (k < N_LISTS && strcmp(lists[k].name, j->key[i]))
+		while (k < N_LISTS && strcmp(lists[k].name, json->key[i]))
 			k++;
 		if (k < N_LISTS)
-			rc = check_words(j->item[i], lists[k].name, lists[k].word, path, err);
-		else if (!strcmp(j->key[i], "keys") || !strcmp(j->key[i], "approvers"))
-			rc = check_keys(j->item[i], j->key[i], path, err);
-		else if (strcmp(j->key[i], "format"))
+			rc = check_words(json->item[i], lists[k].name, lists[k].word, path, err);
+		else if (!strcmp(json->key[i], "keys") || !strcmp(json->key[i], "approvers"))
+			rc = check_keys(json->item[i], json->key[i], path, err);
+		else if (strcmp(json->key[i], "format"))
 			rc = vt_err_set(err, VT_ECONFIG, "%s: \"%s\" is not known", path,
-				j->key[i]);
+				json->key[i]);
 	}
 	return rc;
 }
@@ -176,23 +176,23 @@ bool vt_policy_any(const struct vt_policy *policy, const char *list)
 }
 
 /* The keys of a list that count, by file: one person alone must not bring keys of their own. */
-static const struct vt_json *keys_in(const struct vt_policy *p, const char *list, size_t file)
+static const struct vt_json *keys_in(const struct vt_policy *policy, const char *list, size_t file)
 {
-	const struct vt_json *first = vt_json_get(p->file[MACHINE], list);
+	const struct vt_json *first = vt_json_get(policy->file[MACHINE], list);
 	bool counts = true;
 
 	if (!strcmp(list, "approvers"))
 		counts = file == MACHINE || (file == OWN && !(first && first->n));
 	else if (file == NAMED)
-		counts = !file_has(p, MACHINE, "approved", "trust") &&
-			!file_has(p, OWN, "approved", "trust");
-	return counts ? vt_json_get(p->file[file], list) : NULL;
+		counts = !file_has(policy, MACHINE, "approved", "trust") &&
+			!file_has(policy, OWN, "approved", "trust");
+	return counts ? vt_json_get(policy->file[file], list) : NULL;
 }
 
-static const struct vt_json *nth_of(const struct vt_policy *p, const char *list, size_t n)
+static const struct vt_json *nth_of(const struct vt_policy *policy, const char *list, size_t n)
 {
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = keys_in(p, list, i);
+		const struct vt_json *keys = keys_in(policy, list, i);
 
 		if (keys && n < keys->n)
 			return keys->item[n];
@@ -201,12 +201,12 @@ static const struct vt_json *nth_of(const struct vt_policy *p, const char *list,
 	return NULL;
 }
 
-static size_t n_of(const struct vt_policy *p, const char *list)
+static size_t n_of(const struct vt_policy *policy, const char *list)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = keys_in(p, list, i);
+		const struct vt_json *keys = keys_in(policy, list, i);
 
 		n += keys ? keys->n : 0;
 	}
@@ -214,12 +214,12 @@ static size_t n_of(const struct vt_policy *p, const char *list)
 }
 
 /* Why, by whichever file says so first; NULL if none does. */
-static const char *revoked_in(const struct vt_policy *p, const char *list, const char *id)
+static const char *revoked_in(const struct vt_policy *policy, const char *list, const char *id)
 {
 	const char *why = NULL;
 
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
-		const struct vt_json *keys = vt_json_get(p->file[i], list);
+		const struct vt_json *keys = vt_json_get(policy->file[i], list);
 
 		for (size_t k = 0; keys && k < keys->n && !why; k++)
 			if (!strcmp(text(keys->item[k], "id"), id))
@@ -228,9 +228,9 @@ static const char *revoked_in(const struct vt_policy *p, const char *list, const
 	return why;
 }
 
-static struct vt_policy_key key_of(const struct vt_policy *p, const char *list, size_t i)
+static struct vt_policy_key key_of(const struct vt_policy *policy, const char *list, size_t i)
 {
-	const struct vt_json *j = nth_of(p, list, i);
+	const struct vt_json *j = nth_of(policy, list, i);
 	struct vt_policy_key k = { .id = text(j, "id"),
 		.name = text(j, "name"),
 		.pem = text(j, "pem"),
@@ -238,7 +238,7 @@ static struct vt_policy_key key_of(const struct vt_policy *p, const char *list, 
 		.from = vt_json_integer(vt_json_get(j, "from"), 0),
 		.until = vt_json_integer(vt_json_get(j, "until"), 0) };
 
-	k.revoked = revoked_in(p, list, k.id);
+	k.revoked = revoked_in(policy, list, k.id);
 	return k;
 }
 
@@ -304,57 +304,57 @@ int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *re
 }
 
 /* --- changing the store's own -------------------------------------------- */
-
-static struct vt_json *own(const struct vt_policy *p)
+static struct vt_json *own(const struct vt_policy *policy)
 {
-	struct vt_json *j = p->file[OWN] ? vt_json_copy(p->file[OWN]) : vt_json_new(VT_JSON_OBJECT);
+	struct vt_json *j =
+		policy->file[OWN] ? vt_json_copy(policy->file[OWN]) : vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_int(j, "format", 1);
 	return j;
 }
 
-/* Takes j and what the event says. */
-static int write_own(struct vt_store *s, const struct vt_policy *p, struct vt_json *j,
+/* Takes json and what the event says. */
+static int write_own(struct vt_store *store, const struct vt_policy *policy, struct vt_json *json,
 	struct vt_json *detail, struct vt_err *err)
 {
 	struct vt_buf out = VT_BUF_INIT;
-	int rc = check(j, p->path[OWN], err);
+	int rc = check(json, policy->path[OWN], err);
 
 	if (!rc)
-		rc = vt_json_canonical(&out, j, err);
+		rc = vt_json_canonical(&out, json, err);
 	if (!rc) {
 		struct vt_digest d = vt_digest_bytes(out.data, out.len);
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &d);
 		vt_json_put_text(detail, "sha256", hex);
-		rc = vt_history_append(s, "policy", vt_json_copy(detail), err);
+		rc = vt_history_append(store, "policy", vt_json_copy(detail), err);
 	}
 	if (!rc)
-		rc = vt_fs_write(p->path[OWN], out.data, out.len, 0644, err);
+		rc = vt_fs_write(policy->path[OWN], out.data, out.len, 0644, err);
 	vt_buf_release(&out);
 	vt_json_free(detail);
-	vt_json_free(j);
+	vt_json_free(json);
 	return rc;
 }
 
 /* Calls change under the lock. */
-static int alter(struct vt_store *s,
-	int (*change)(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+static int alter(struct vt_store *store,
+	int (*change)(struct vt_store *store, const struct vt_policy *p, const void *ctx,
 		struct vt_err *err),
 	const void *ctx, struct vt_err *err)
 {
 	struct vt_policy p;
-	int rc = vt_store_lock(s, err);
+	int rc = vt_store_lock(store, err);
 
 	if (rc)
 		return rc;
-	rc = vt_policy_read(&p, s, err);
+	rc = vt_policy_read(&p, store, err);
 	if (!rc) {
-		rc = change(s, &p, ctx, err);
+		rc = change(store, &p, ctx, err);
 		vt_policy_release(&p);
 	}
-	vt_store_unlock(s);
+	vt_store_unlock(store);
 	return rc;
 }
 
@@ -369,39 +369,40 @@ static struct vt_json *list_without(const struct vt_json *list, const char *id)
 	return out;
 }
 
-static int put_key(struct vt_store *s, const struct vt_policy *p, const struct vt_policy_key *k,
-	const char *what, struct vt_err *err)
+static int put_key(struct vt_store *store, const struct vt_policy *policy,
+	const struct vt_policy_key *key, const char *what, struct vt_err *err)
 {
-	const char *list = *k->user ? "approvers" : "keys";
-	struct vt_json *j = own(p), *one = vt_json_new(VT_JSON_OBJECT),
+	const char *list = *key->user ? "approvers" : "keys";
+	struct vt_json *j = own(policy), *one = vt_json_new(VT_JSON_OBJECT),
 		       *detail = vt_json_new(VT_JSON_OBJECT),
-		       *keys = list_without(vt_json_get(j, list), k->id);
+		       *keys = list_without(vt_json_get(j, list), key->id);
 
-	vt_json_put_text(one, "id", k->id);
-	vt_json_put_text(one, "name", k->name);
-	vt_json_put_text(one, "pem", k->pem);
-	if (*k->user)
-		vt_json_put_text(one, "user", k->user);
-	if (k->from)
-		vt_json_put_int(one, "from", k->from);
-	if (k->until)
-		vt_json_put_int(one, "until", k->until);
-	if (k->revoked)
-		vt_json_put_text(one, "revoked", k->revoked);
+	vt_json_put_text(one, "id", key->id);
+	vt_json_put_text(one, "name", key->name);
+	vt_json_put_text(one, "pem", key->pem);
+	if (*key->user)
+		vt_json_put_text(one, "user", key->user);
+	if (key->from)
+		vt_json_put_int(one, "from", key->from);
+	if (key->until)
+		vt_json_put_int(one, "until", key->until);
+	if (key->revoked)
+		vt_json_put_text(one, "revoked", key->revoked);
 	vt_json_push(keys, one);
 	vt_json_put(j, list, keys);
 	vt_json_put_text(detail, "change", what);
-	vt_json_put_text(detail, "key", k->id);
-	vt_json_put_text(detail, "name", k->name);
-	return write_own(s, p, j, detail, err);
+	vt_json_put_text(detail, "key", key->id);
+	vt_json_put_text(detail, "name", key->name);
+	return write_own(store, policy, j, detail, err);
 }
 
-static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+static int add_key(struct vt_store *store, const struct vt_policy *policy, const void *ctx,
 	struct vt_err *err)
 {
 	const struct vt_policy_key *k = ctx;
-	const char *list = *k->user ? "approvers" : "keys", *revoked = revoked_in(p, list, k->id);
-	const struct vt_json *first = vt_json_get(p->file[MACHINE], list);
+	const char *list = *k->user ? "approvers" : "keys",
+		   *revoked = revoked_in(policy, list, k->id);
+	const struct vt_json *first = vt_json_get(policy->file[MACHINE], list);
 
 	if (revoked)
 		return vt_err_set(err, VT_EUSAGE, "key %.16s was revoked (%s): make a new one",
@@ -410,8 +411,8 @@ static int add_key(struct vt_store *s, const struct vt_policy *p, const void *ct
 		return vt_err_set(err, VT_EUSAGE,
 			"%s names the approvers of this machine, and only those count: add it "
 			"there",
-			p->path[MACHINE]);
-	return put_key(s, p, k, *k->user ? "approver-added" : "key-added", err);
+			policy->path[MACHINE]);
+	return put_key(store, policy, k, *k->user ? "approver-added" : "key-added", err);
 }
 
 int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, struct vt_err *err)
@@ -423,25 +424,25 @@ struct revoking {
 	const char *list, *id, *reason;
 };
 
-static int revoke_key(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+static int revoke_key(struct vt_store *store, const struct vt_policy *policy, const void *ctx,
 	struct vt_err *err)
 {
 	const struct revoking *r = ctx;
-	size_t n = n_of(p, r->list), i = 0;
+	size_t n = n_of(policy, r->list), i = 0;
 	struct vt_policy_key k;
 	int rc;
 
-	while (i < n && strncmp(key_of(p, r->list, i).id, r->id, strlen(r->id)))
+	while (i < n && strncmp(key_of(policy, r->list, i).id, r->id, strlen(r->id)))
 		i++;
 	if (strlen(r->id) < 8 || i == n)
 		return vt_err_set(err, VT_ENOINPUT,
 			"%s: no key of the policy has this id (8 digits or more)", r->id);
-	k = key_of(p, r->list, i);
+	k = key_of(policy, r->list, i);
 	k.revoked = r->reason;
 	if (*k.user)
-		return put_key(s, p, &k, "approver-revoked", err);
-	rc = put_key(s, p, &k, "key-revoked", err);
-	return rc ? rc : vt_trust_revoke_key(s, k.id, r->reason, err);
+		return put_key(store, policy, &k, "approver-revoked", err);
+	rc = put_key(store, policy, &k, "key-revoked", err);
+	return rc ? rc : vt_trust_revoke_key(store, k.id, r->reason, err);
 }
 
 int vt_policy_revoke_key(struct vt_store *store, const char *id, const char *reason,
@@ -462,13 +463,13 @@ struct demanding {
 };
 
 /* One person alone could not decide anything any more. */
-static int check_approvers(const struct vt_policy *p, struct vt_err *err)
+static int check_approvers(const struct vt_policy *policy, struct vt_err *err)
 {
 	struct vt_strs users = VT_STRS_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; i < n_of(p, "approvers"); i++) {
-		struct vt_policy_key k = vt_policy_approver(p, i);
+	for (size_t i = 0; i < n_of(policy, "approvers"); i++) {
+		struct vt_policy_key k = vt_policy_approver(policy, i);
 
 		if (!vt_policy_key_fault(&k, vt_history_now()))
 			vt_strs_add(&users, k.user);
@@ -482,11 +483,11 @@ static int check_approvers(const struct vt_policy *p, struct vt_err *err)
 	return rc;
 }
 
-static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx,
+static int demand(struct vt_store *store, const struct vt_policy *policy, const void *ctx,
 	struct vt_err *err)
 {
 	const struct demanding *d = ctx;
-	struct vt_json *j = own(p), *detail = vt_json_new(VT_JSON_OBJECT),
+	struct vt_json *j = own(policy), *detail = vt_json_new(VT_JSON_OBJECT),
 		       *words = vt_json_new(VT_JSON_ARRAY);
 	const struct vt_json *had = vt_json_get(j, d->list);
 	bool there = false;
@@ -498,10 +499,10 @@ static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx
 		else
 			there = true;
 	if (d->waive && !there)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s does not demand %s %s", p->path[OWN], d->list,
-			d->word);
+		rc = vt_err_set(err, VT_ENOINPUT, "%s does not demand %s %s", policy->path[OWN],
+			d->list, d->word);
 	else if (!d->waive && !strcmp(d->list, "approved"))
-		rc = check_approvers(p, err);
+		rc = check_approvers(policy, err);
 	if (!d->waive)
 		vt_json_push(words, vt_json_new_text(d->word));
 	vt_json_put(j, d->list, words);
@@ -512,7 +513,7 @@ static int demand(struct vt_store *s, const struct vt_policy *p, const void *ctx
 		vt_json_free(j);
 		return rc;
 	}
-	return write_own(s, p, j, detail, err);
+	return write_own(store, policy, j, detail, err);
 }
 
 int vt_policy_demand(struct vt_store *store, const char *list, const char *word, struct vt_err *err)

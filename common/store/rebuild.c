@@ -18,10 +18,10 @@ struct filling {
 	void *ctx;
 };
 
-static void refuse(struct filling *f, const char *sentence)
+static void refuse(struct filling *filling, const char *sentence)
 {
-	f->out->n_refused++;
-	f->refused(f->ctx, sentence);
+	filling->out->n_refused++;
+	filling->refused(filling->ctx, sentence);
 }
 
 /* rel: ab/cdef... */
@@ -76,21 +76,21 @@ static void remove_db(const char *path)
 	}
 }
 
-static int fill(struct filling *f, const char *made, struct vt_err *err)
+static int fill(struct filling *filling, const char *made, struct vt_err *err)
 {
 	struct vt_err why = VT_ERR_INIT;
-	int rc = vt_record_index_open(&f->to, made, false, err);
+	int rc = vt_record_index_open(&filling->to, made, false, err);
 
 	if (!rc)
-		rc = vt_record_index_fill_begin(f->to, err);
+		rc = vt_record_index_fill_begin(filling->to, err);
 	/* what a damaged history says up to the damage still holds */
-	if (!rc && vt_trust_replay(f->s, f->to, &why))
-		refuse(f, why.text);
+	if (!rc && vt_trust_replay(filling->s, filling->to, &why))
+		refuse(filling, why.text);
 	if (!rc)
-		rc = vt_fs_walk(f->base, fill_one, f, err);
+		rc = vt_fs_walk(filling->base, fill_one, filling, err);
 	if (!rc)
-		rc = vt_record_index_fill_end(f->to, err);
-	vt_record_index_close(f->to);
+		rc = vt_record_index_fill_end(filling->to, err);
+	vt_record_index_close(filling->to);
 	return rc;
 }
 

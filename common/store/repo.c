@@ -33,33 +33,34 @@ static int now(int64_t *out, struct vt_err *err)
 }
 
 /* The bytes of a commit on top of `head` ("" for none). */
-static int compose(struct vt_commit *c, struct vt_buf *text, const char *head,
+static int compose(struct vt_commit *commit, struct vt_buf *text, const char *head,
 	const struct vt_digest *tree, const struct vt_commit_note *note, struct vt_err *err)
 {
-	int rc = now(&c->time, err);
+	int rc = now(&commit->time, err);
 
-	vt_digest_hex(c->tree, tree);
+	vt_digest_hex(commit->tree, tree);
 	if (*head)
-		vt_strs_add(&c->parents, head);
-	c->message = vt_xstrdup(note->message ? note->message : "");
-	c->author = vt_xstrdup(note->author ? note->author : "");
-	c->provenance = vt_xstrdup(note->provenance ? note->provenance : "");
-	c->source = vt_xstrdup(note->source ? note->source : "");
-	return rc ? rc : vt_commit_write(text, c, err);
+		vt_strs_add(&commit->parents, head);
+	commit->message = vt_xstrdup(note->message ? note->message : "");
+	commit->author = vt_xstrdup(note->author ? note->author : "");
+	commit->provenance = vt_xstrdup(note->provenance ? note->provenance : "");
+	commit->source = vt_xstrdup(note->source ? note->source : "");
+	return rc ? rc : vt_commit_write(text, commit, err);
 }
 
-static bool same_work(const struct vt_commit *head, const struct vt_commit *c)
+static bool same_work(const struct vt_commit *head, const struct vt_commit *commit)
 {
-	return !strcmp(head->tree, c->tree) && !strcmp(head->provenance, c->provenance) &&
-		(!vt_commit_by_default(head) || vt_commit_by_default(c));
+	return !strcmp(head->tree, commit->tree) && !strcmp(head->provenance, commit->provenance) &&
+		(!vt_commit_by_default(head) || vt_commit_by_default(commit));
 }
 
 /* What a run made is made again by the next one: a commit by hand on top of it would be another
  * truth about the same branch until then. */
-static int refuse_over_output(const struct vt_commit *head, const struct vt_commit *c,
+static int refuse_over_output(const struct vt_commit *head, const struct vt_commit *commit,
 	const char *repo, const char *name, struct vt_err *err)
 {
-	if (!*head->id || !*head->provenance || *c->provenance || !strcmp(head->tree, c->tree))
+	if (!*head->id || !*head->provenance || *commit->provenance ||
+		!strcmp(head->tree, commit->tree))
 		return 0;
 	return vt_err_set(err, VT_EUSAGE,
 		"%s@%s is written by a pipeline, whose next run would replace this commit; "
@@ -67,19 +68,19 @@ static int refuse_over_output(const struct vt_commit *head, const struct vt_comm
 		repo, strchr(name, '/') + 1);
 }
 
-static int append(struct vt_store *s, struct vt_commit *out, bool *made, const char *repo,
+static int append(struct vt_store *store, struct vt_commit *out, bool *made, const char *repo,
 	const char *name, const struct vt_digest *tree, const struct vt_commit_note *note,
 	struct vt_err *err)
 {
 	struct vt_commit head = { .id = "" }, c = { .id = "" }, parsed = { .id = "" };
 	struct vt_buf text = VT_BUF_INIT;
 	char at[VT_HEX] = "";
-	int rc = vt_ref_read(s, at, repo, name, err);
+	int rc = vt_ref_read(store, at, repo, name, err);
 
 	if (rc == VT_ENOINPUT)
 		rc = 0;
 	if (!rc && *at)
-		rc = vt_commit_read(s, &head, at, err);
+		rc = vt_commit_read(store, &head, at, err);
 	if (!rc)
 		rc = compose(&c, &text, at, tree, note, err);
 	/* read back, so that provenance is compared and returned in its canonical form */
@@ -92,9 +93,9 @@ static int append(struct vt_store *s, struct vt_commit *out, bool *made, const c
 		rc = refuse_over_output(&head, &parsed, repo, name, err);
 	*made = !rc && (!*at || note->allow_empty || !same_work(&head, &parsed));
 	if (!rc && *made)
-		rc = vt_commit_put(s, &parsed, &text, err);
+		rc = vt_commit_put(store, &parsed, &text, err);
 	if (!rc && *made)
-		rc = vt_ref_write(s, repo, name, at, parsed.id, err);
+		rc = vt_ref_write(store, repo, name, at, parsed.id, err);
 	if (!rc) {
 		struct vt_commit *keep = *made ? &parsed : &head;
 
@@ -164,12 +165,11 @@ int vt_ref_move(struct vt_store *store, const char *repo, const char *name, cons
 }
 
 /* --- walks --------------------------------------------------------------- */
-
-static void queue(struct vt_digest_set *t, struct vt_strs *todo, const char *id)
+static void queue(struct vt_digest_set *set, struct vt_strs *todo, const char *id)
 {
 	struct vt_digest d;
 
-	if (vt_digest_parse(&d, id) && vt_digest_set_add(t, &d))
+	if (vt_digest_parse(&d, id) && vt_digest_set_add(set, &d))
 		vt_strs_add(todo, id);
 }
 
@@ -251,17 +251,17 @@ int vt_repo_each_commit(struct vt_store *store, vt_commit_fn fn, void *ctx, stru
 
 enum { FOUND = -1 };
 
-static int is_wanted(void *ctx, const struct vt_commit *c, struct vt_err *err)
+static int is_wanted(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	(void)err;
-	return strcmp(c->id, ctx) ? 0 : FOUND;
+	return strcmp(commit->id, ctx) ? 0 : FOUND;
 }
 
-static int reaches(struct vt_store *s, const struct vt_strs *tips, const char *id, bool *yes,
+static int reaches(struct vt_store *store, const struct vt_strs *tips, const char *id, bool *yes,
 	struct vt_err *err)
 {
 	char *wanted = vt_xstrdup(id);
-	int rc = vt_repo_walk(s, tips, is_wanted, wanted, err);
+	int rc = vt_repo_walk(store, tips, is_wanted, wanted, err);
 
 	free(wanted);
 	*yes = rc == FOUND;
@@ -299,20 +299,20 @@ struct meaning {
 	struct vt_strs id, said;
 };
 
-static void mean(struct meaning *m, const char *id, const char *repo, const char *word)
+static void mean(struct meaning *meaning, const char *id, const char *repo, const char *word)
 {
 	char *said;
 
-	for (size_t i = 0; i < m->id.n; i++)
-		if (!strcmp(m->id.v[i], id))
+	for (size_t i = 0; i < meaning->id.n; i++)
+		if (!strcmp(meaning->id.v[i], id))
 			return;
 	said = vt_asprintf("%s@%s", repo, word);
-	vt_strs_add(&m->id, id);
-	vt_strs_add(&m->said, said);
+	vt_strs_add(&meaning->id, id);
+	vt_strs_add(&meaning->said, said);
 	free(said);
 }
 
-static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_strs *tips,
+static int add_prefixed(struct meaning *meaning, struct vt_store *store, const struct vt_strs *tips,
 	const char *repo, const char *word, struct vt_err *err)
 {
 	char *dir;
@@ -322,16 +322,16 @@ static int add_prefixed(struct meaning *m, struct vt_store *s, const struct vt_s
 
 	if (n < 4 || n > 64 || strspn(word, "0123456789abcdef") != n)
 		return 0;
-	dir = vt_asprintf("%s/commits/%.2s", s->dir, word);
+	dir = vt_asprintf("%s/commits/%.2s", store->dir, word);
 	rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *id = vt_asprintf("%.2s%s", word, names.v[i]);
 		bool ours = false;
 
 		if (strlen(id) == 64 && !strncmp(id, word, n))
-			rc = reaches(s, tips, id, &ours, err);
+			rc = reaches(store, tips, id, &ours, err);
 		if (ours)
-			mean(m, id, repo, id);
+			mean(meaning, id, repo, id);
 		free(id);
 	}
 	vt_strs_release(&names);
@@ -345,42 +345,43 @@ struct by_job {
 };
 
 /* The newest comes first. */
-static int add_of_job(void *ctx, const struct vt_commit *c, struct vt_err *err)
+static int add_of_job(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	const struct by_job *b = ctx;
 	struct vt_json *j = NULL;
 	int rc = 0;
 
-	if (*c->provenance)
-		rc = vt_json_parse(&j, c->provenance, strlen(c->provenance), c->id, err);
+	if (*commit->provenance)
+		rc = vt_json_parse(&j, commit->provenance, strlen(commit->provenance), commit->id,
+			err);
 	if (!rc && !b->meaning->id.n && !strcmp(vt_json_text(vt_json_get(j, "job"), ""), b->job))
-		mean(b->meaning, c->id, b->repo, c->id);
+		mean(b->meaning, commit->id, b->repo, commit->id);
 	vt_json_free(j);
 	return rc;
 }
 
 /* A commit that a run made is known by its job as well, of which its stages were told when there
  * was no commit yet. */
-static int add_by_job(struct meaning *m, struct vt_store *s, const struct vt_strs *tips,
+static int add_by_job(struct meaning *meaning, struct vt_store *store, const struct vt_strs *tips,
 	const char *repo, const char *word, struct vt_err *err)
 {
-	struct by_job b = { m, repo, word };
+	struct by_job b = { meaning, repo, word };
 
 	if (strlen(word) != 32 || strspn(word, "0123456789abcdef") != 32)
 		return 0;
-	return vt_repo_walk(s, tips, add_of_job, &b, err);
+	return vt_repo_walk(store, tips, add_of_job, &b, err);
 }
 
-static int say_meanings(const struct meaning *m, const struct vt_refs *refs, const char *repo,
+static int say_meanings(const struct meaning *meaning, const struct vt_refs *refs, const char *repo,
 	const char *word, struct vt_err *err)
 {
 	struct vt_buf list = VT_BUF_INIT;
 
-	if (m->id.n) {
-		for (size_t i = 0; i < m->id.n && i < 8; i++)
-			vt_buf_printf(&list, "%s%s", i ? ", " : "", m->said.v[i]);
+	if (meaning->id.n) {
+		for (size_t i = 0; i < meaning->id.n && i < 8; i++)
+			vt_buf_printf(&list, "%s%s", i ? ", " : "", meaning->said.v[i]);
 		vt_err_set(err, VT_EUSAGE, "%s@%s can mean %zu commits; write one of %s", repo,
-			word, m->id.n, list.data);
+			word, meaning->id.n, list.data);
 	} else {
 		for (size_t i = 0; i < refs->n && i < 8; i++)
 			vt_buf_printf(&list, "%s%s", i ? ", " : "",
@@ -394,17 +395,18 @@ static int say_meanings(const struct meaning *m, const struct vt_refs *refs, con
 }
 
 /* The commit id of REPO@WORD. */
-static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, const char *word,
-	struct vt_err *err)
+static int resolve_word(struct vt_store *store, char out[VT_HEX], const char *repo,
+	const char *word, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_strs tips = VT_STRS_INIT;
 	struct meaning m = { VT_STRS_INIT, VT_STRS_INIT };
-	int rc = vt_refs_list(&refs, s, repo, err);
+	int rc = vt_refs_list(&refs, store, repo, err);
 
 	if (!rc && !refs.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
-			"%s: there is no such repo in %s; `voxtrail log` lists them", repo, s->dir);
+			"%s: there is no such repo in %s; `voxtrail log` lists them", repo,
+			store->dir);
 	for (size_t i = 0; i < refs.n; i++) {
 		const char *name = refs.v[i].name, *last = strchr(name, '/') + 1;
 
@@ -413,9 +415,9 @@ static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, 
 			mean(&m, refs.v[i].commit, repo, name);
 	}
 	if (!rc)
-		rc = add_prefixed(&m, s, &tips, repo, word, err);
+		rc = add_prefixed(&m, store, &tips, repo, word, err);
 	if (!rc && !m.id.n)
-		rc = add_by_job(&m, s, &tips, repo, word, err);
+		rc = add_by_job(&m, store, &tips, repo, word, err);
 	if (!rc && m.id.n != 1)
 		rc = say_meanings(&m, &refs, repo, word, err);
 	if (!rc)
@@ -428,19 +430,19 @@ static int resolve_word(struct vt_store *s, char out[VT_HEX], const char *repo, 
 }
 
 /* Follows n first parents. */
-static int go_back(struct vt_store *s, struct vt_commit *c, unsigned long n, const char *what,
-	struct vt_err *err)
+static int go_back(struct vt_store *store, struct vt_commit *commit, unsigned long n,
+	const char *what, struct vt_err *err)
 {
 	for (unsigned long i = 0; i < n; i++) {
 		struct vt_commit parent = { .id = "" };
 
-		if (!c->parents.n)
+		if (!commit->parents.n)
 			return vt_err_set(err, VT_ENOINPUT,
 				"%s: there are only %lu commits before it", what, i);
-		if (vt_commit_read(s, &parent, c->parents.v[0], err))
+		if (vt_commit_read(store, &parent, commit->parents.v[0], err))
 			return err->code;
-		vt_commit_release(c);
-		*c = parent;
+		vt_commit_release(commit);
+		*commit = parent;
 	}
 	return 0;
 }

@@ -118,7 +118,7 @@ bool vt_ref_name_is_good(const char *name); /* without heads/ or tags/ */
 /* --- walks: what gc keeps, what verify checks, what an index is rebuilt from --- */
 
 /* A non-zero return stops the walk and is returned. */
-typedef int (*vt_commit_fn)(void *ctx, const struct vt_commit *c, struct vt_err *err);
+typedef int (*vt_commit_fn)(void *ctx, const struct vt_commit *commit, struct vt_err *err);
 
 /* Every commit that can be reached from the given ids, once each, tips first. */
 int vt_repo_walk(struct vt_store *store, const struct vt_strs *tips, vt_commit_fn fn, void *ctx,

@@ -12,14 +12,14 @@ struct check {
 	size_t n, bad;
 };
 
-static void report(struct check *c, char *sentence)
+static void report(struct check *check, char *sentence)
 {
-	c->bad++;
-	c->found(c->ctx, sentence);
+	check->bad++;
+	check->found(check->ctx, sentence);
 	free(sentence);
 }
 
-static bool is_there(const struct vt_store *s, const char *kind, const char *id)
+static bool is_there(const struct vt_store *store, const char *kind, const char *id)
 {
 	struct vt_digest d;
 	char *path;
@@ -27,7 +27,7 @@ static bool is_there(const struct vt_store *s, const char *kind, const char *id)
 
 	if (!vt_digest_parse(&d, id))
 		return false;
-	path = vt_store_path(s, kind, &d);
+	path = vt_store_path(store, kind, &d);
 	there = vt_fs_exists(path);
 	free(path);
 	return there;
@@ -64,21 +64,21 @@ static int check_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	return 0;
 }
 
-static void check_ref(struct check *c, const char *repo, const char *kind, const char *name)
+static void check_ref(struct check *check, const char *repo, const char *kind, const char *name)
 {
 	struct vt_err why = VT_ERR_INIT;
 	char *full = vt_asprintf("%s/%s", kind, name), id[VT_HEX];
 	int rc = vt_ref_name_is_good(name) && vt_repo_name_is_good(repo)
-		? vt_ref_read(c->s, id, repo, full, &why)
+		? vt_ref_read(check->s, id, repo, full, &why)
 		: -1;
 
-	c->n++;
+	check->n++;
 	if (rc == -1)
-		report(c, vt_asprintf("refs/%s/%s: no ref can have this name", repo, full));
+		report(check, vt_asprintf("refs/%s/%s: no ref can have this name", repo, full));
 	else if (rc && rc != VT_ENOINPUT)
-		report(c, vt_xstrdup(why.text));
-	else if (!rc && !is_there(c->s, "commits", id))
-		report(c,
+		report(check, vt_xstrdup(why.text));
+	else if (!rc && !is_there(check->s, "commits", id))
+		report(check,
 			vt_asprintf("refs/%s/%s names commit %s, which is missing", repo, full,
 				id));
 	free(full);

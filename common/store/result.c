@@ -19,57 +19,57 @@ enum { FORMAT = 1, LIMIT = 1 << 16 };
 static const char *const state_names[] = { "", "success", "quarantined" };
 
 /* --- texts --------------------------------------------------------------- */
-
-static int write_text(struct vt_buf *out, const struct vt_result *r, struct vt_err *err)
+static int write_text(struct vt_buf *out, const struct vt_result *result, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	int rc;
 
-	if (r->brought)
+	if (result->brought)
 		vt_json_put_bool(j, "brought", true);
-	vt_json_put_digest(j, "data", &r->data);
-	vt_json_put_text(j, "datum", r->datum);
-	vt_json_put_int(j, "exit", r->exit_code);
+	vt_json_put_digest(j, "data", &result->data);
+	vt_json_put_text(j, "datum", result->datum);
+	vt_json_put_int(j, "exit", result->exit_code);
 	vt_json_put_int(j, "format", FORMAT);
-	vt_json_put(j, "inputs", r->inputs ? vt_json_copy(r->inputs) : NULL);
-	if (r->has_lineage)
-		vt_json_put_digest(j, "lineage", &r->lineage);
-	vt_json_put_int(j, "ms", r->wall_ms);
-	vt_json_put_text(j, "pipeline", r->pipeline);
-	vt_json_put_text(j, "state", state_names[r->state]);
-	if (r->has_transform)
-		vt_json_put_digest(j, "transform", &r->transform);
-	vt_json_put_digest(j, "tree", &r->tree);
-	vt_json_put_int(j, "tries", r->tries);
+	vt_json_put(j, "inputs", result->inputs ? vt_json_copy(result->inputs) : NULL);
+	if (result->has_lineage)
+		vt_json_put_digest(j, "lineage", &result->lineage);
+	vt_json_put_int(j, "ms", result->wall_ms);
+	vt_json_put_text(j, "pipeline", result->pipeline);
+	vt_json_put_text(j, "state", state_names[result->state]);
+	if (result->has_transform)
+		vt_json_put_digest(j, "transform", &result->transform);
+	vt_json_put_digest(j, "tree", &result->tree);
+	vt_json_put_int(j, "tries", result->tries);
 	rc = vt_json_canonical(out, j, err);
 	vt_json_free(j);
 	return rc;
 }
 
-static bool take_digest(struct vt_digest *out, const struct vt_json *j, const char *key)
+static bool take_digest(struct vt_digest *out, const struct vt_json *json, const char *key)
 {
-	return vt_digest_parse(out, vt_json_text(vt_json_get(j, key), ""));
+	return vt_digest_parse(out, vt_json_text(vt_json_get(json, key), ""));
 }
 
-static bool parse_text(struct vt_result *out, const struct vt_json *j)
+static bool parse_text(struct vt_result *out, const struct vt_json *json)
 {
-	const char *state = vt_json_text(vt_json_get(j, "state"), "");
+	const char *state = vt_json_text(vt_json_get(json, "state"), "");
 
 	out->state = !strcmp(state, state_names[VT_RESULT_SUCCESS]) ? VT_RESULT_SUCCESS
 								    : VT_RESULT_QUARANTINED;
-	out->exit_code = (int)vt_json_integer(vt_json_get(j, "exit"), 0);
-	out->tries = (int)vt_json_integer(vt_json_get(j, "tries"), 0);
-	out->wall_ms = vt_json_integer(vt_json_get(j, "ms"), 0);
-	out->has_lineage = vt_json_get(j, "lineage") != NULL;
-	out->has_transform = take_digest(&out->transform, j, "transform");
-	out->brought = vt_json_get(j, "brought") != NULL;
+	out->exit_code = (int)vt_json_integer(vt_json_get(json, "exit"), 0);
+	out->tries = (int)vt_json_integer(vt_json_get(json, "tries"), 0);
+	out->wall_ms = vt_json_integer(vt_json_get(json, "ms"), 0);
+	out->has_lineage = vt_json_get(json, "lineage") != NULL;
+	out->has_transform = take_digest(&out->transform, json, "transform");
+	out->brought = vt_json_get(json, "brought") != NULL;
 	snprintf(out->pipeline, sizeof(out->pipeline), "%s",
-		vt_json_text(vt_json_get(j, "pipeline"), ""));
-	snprintf(out->datum, sizeof(out->datum), "%s", vt_json_text(vt_json_get(j, "datum"), ""));
-	return vt_json_integer(vt_json_get(j, "format"), 0) == FORMAT &&
-		!strcmp(state, state_names[out->state]) && take_digest(&out->tree, j, "tree") &&
-		take_digest(&out->data, j, "data") &&
-		(!out->has_lineage || take_digest(&out->lineage, j, "lineage"));
+		vt_json_text(vt_json_get(json, "pipeline"), ""));
+	snprintf(out->datum, sizeof(out->datum), "%s",
+		vt_json_text(vt_json_get(json, "datum"), ""));
+	return vt_json_integer(vt_json_get(json, "format"), 0) == FORMAT &&
+		!strcmp(state, state_names[out->state]) && take_digest(&out->tree, json, "tree") &&
+		take_digest(&out->data, json, "data") &&
+		(!out->has_lineage || take_digest(&out->lineage, json, "lineage"));
 }
 
 bool vt_result_parse(struct vt_result *out, const char *text, size_t n)
@@ -105,29 +105,29 @@ int vt_result_mark_brought(const char *path, struct vt_err *err)
 }
 
 /* --- putting and getting ------------------------------------------------- */
-
-int vt_result_put(struct vt_store *s, const struct vt_result *v, size_t n, struct vt_err *err)
+int vt_result_put(struct vt_store *store, const struct vt_result *result, size_t n,
+	struct vt_err *err)
 {
 	struct vt_batch b = { .kind = "results", .replace = true };
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_store_use(s, err);
+	int rc = vt_store_use(store, err);
 
 	for (size_t i = 0; !rc && i < n; i++) {
 		vt_buf_clear(&text);
-		rc = write_text(&text, &v[i], err);
+		rc = write_text(&text, &result[i], err);
 		if (!rc)
-			rc = vt_batch_add(s, &b, &v[i].key, text.data, text.len, err);
+			rc = vt_batch_add(store, &b, &result[i].key, text.data, text.len, err);
 	}
 	if (!rc)
-		rc = vt_batch_publish(s, &b, err);
-	vt_batch_release(s, &b);
+		rc = vt_batch_publish(store, &b, err);
+	vt_batch_release(store, &b);
 	vt_buf_release(&text);
 	return rc;
 }
 
-static bool read_result(struct vt_store *s, struct vt_result *out, const struct vt_digest *key)
+static bool read_result(struct vt_store *store, struct vt_result *out, const struct vt_digest *key)
 {
-	char *path = vt_store_path(s, "results", key);
+	char *path = vt_store_path(store, "results", key);
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	struct stat st;
@@ -142,17 +142,17 @@ static bool read_result(struct vt_store *s, struct vt_result *out, const struct 
 	return good;
 }
 
-int vt_result_get(struct vt_store *s, struct vt_result *out, const struct vt_digest *key,
+int vt_result_get(struct vt_store *store, struct vt_result *out, const struct vt_digest *key,
 	struct vt_err *err)
 {
-	if (read_result(s, out, key))
+	if (read_result(store, out, key))
 		return 0;
 	return err->code = VT_ENOINPUT;
 }
 
-struct vt_json *vt_result_inputs(struct vt_store *s, const struct vt_digest *key)
+struct vt_json *vt_result_inputs(struct vt_store *store, const struct vt_digest *key)
 {
-	char *path = vt_store_path(s, "results", key);
+	char *path = vt_store_path(store, "results", key);
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL, *inputs = NULL;
@@ -187,10 +187,10 @@ static int each_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	return e->fn(e->ctx, &r, err);
 }
 
-int vt_result_each(struct vt_store *s, vt_result_fn fn, void *ctx, struct vt_err *err)
+int vt_result_each(struct vt_store *store, vt_result_fn fn, void *ctx, struct vt_err *err)
 {
-	struct each e = { s, fn, ctx };
-	char *dir = vt_path_join(s->dir, "results");
+	struct each e = { store, fn, ctx };
+	char *dir = vt_path_join(store->dir, "results");
 	int rc = vt_fs_is_dir(dir) ? vt_fs_walk(dir, each_file, &e, err) : 0;
 
 	free(dir);
@@ -205,10 +205,10 @@ static int by_digest(const void *a, const void *b)
 		((const struct vt_object *)b)->digest.b, sizeof(struct vt_digest));
 }
 
-static bool is_sound(const struct vt_object *o, size_t n, const struct vt_digest *d)
+static bool is_sound(const struct vt_object *object, size_t n, const struct vt_digest *digest)
 {
-	const struct vt_object wanted = { .digest = *d };
-	const struct vt_object *found = bsearch(&wanted, o, n, sizeof(*o), by_digest);
+	const struct vt_object wanted = { .digest = *digest };
+	const struct vt_object *found = bsearch(&wanted, object, n, sizeof(*object), by_digest);
 
 	return found && (found->state == VT_OBJECT_SOUND || found->state == VT_OBJECT_OPEN);
 }
@@ -227,12 +227,12 @@ static struct vt_tree join_files(struct vt_tree *const *t, size_t n)
 	return all;
 }
 
-bool vt_result_made(struct vt_store *s, const struct vt_result *r)
+bool vt_result_made(struct vt_store *store, const struct vt_result *result)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
 	size_t n = 0;
-	bool made = r->has_lineage && !vt_store_get_tree(s, &t, &r->lineage, &none);
+	bool made = result->has_lineage && !vt_store_get_tree(store, &t, &result->lineage, &none);
 
 	for (size_t i = 0; made && i < t->n_files; i++) {
 		const char *slash = strrchr(t->file[i].path, '/');
@@ -241,14 +241,14 @@ bool vt_result_made(struct vt_store *s, const struct vt_result *r)
 		if (strcmp(slash ? slash + 1 : t->file[i].path, "record.json"))
 			continue;
 		vt_digest_hex(id, &t->file[i].digest);
-		made = vt_trust_made(s, id);
+		made = vt_trust_made(store, id);
 		n++;
 	}
 	vt_tree_free(t);
 	return made && n;
 }
 
-int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bool *usable,
+int vt_result_usable(struct vt_store *store, const struct vt_result *result, size_t n, bool *usable,
 	struct vt_err *err)
 {
 	struct vt_tree **t = vt_xcalloc(n + 1, sizeof(*t)), all;
@@ -259,12 +259,12 @@ int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bo
 	for (size_t i = 0; i < n; i++) {
 		struct vt_err none = VT_ERR_INIT;
 
-		usable[i] = v[i].state == VT_RESULT_SUCCESS &&
-			!vt_store_get_tree(s, &t[i], &v[i].tree, &none);
+		usable[i] = result[i].state == VT_RESULT_SUCCESS &&
+			!vt_store_get_tree(store, &t[i], &result[i].tree, &none);
 	}
 	all = join_files(t, n);
 	o = vt_objects_of(&all, &n_objects);
-	rc = vt_objects_examine(s, o, n_objects, err);
+	rc = vt_objects_examine(store, o, n_objects, err);
 	for (size_t i = 0; !rc && i < n; i++)
 		for (size_t k = 0; usable[i] && k < t[i]->n_files; k++)
 			usable[i] = is_sound(o, n_objects, &t[i]->file[k].digest);
@@ -300,14 +300,14 @@ struct vt_digest vt_result_list_id(const struct vt_digest *key, size_t n)
 	return d;
 }
 
-int vt_result_list_put(struct vt_store *s, const struct vt_digest *key, size_t n,
+int vt_result_list_put(struct vt_store *store, const struct vt_digest *key, size_t n,
 	struct vt_digest *id, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc;
 
 	write_list(&text, key, n);
-	rc = vt_store_put_blob(s, text.data, text.len, id, err);
+	rc = vt_store_put_blob(store, text.data, text.len, id, err);
 	vt_buf_release(&text);
 	return rc;
 }
@@ -345,7 +345,7 @@ bool vt_result_list_named(struct vt_digest *out, const char *provenance)
 	return named;
 }
 
-int vt_result_list_get(struct vt_store *s, const char *provenance, struct vt_digest **out,
+int vt_result_list_get(struct vt_store *store, const char *provenance, struct vt_digest **out,
 	size_t *n, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
@@ -358,7 +358,7 @@ int vt_result_list_get(struct vt_store *s, const char *provenance, struct vt_dig
 	if (!vt_result_list_named(&id, provenance))
 		return 0;
 	vt_digest_hex(hex, &id);
-	rc = vt_store_get_blob(s, &text, &id, err);
+	rc = vt_store_get_blob(store, &text, &id, err);
 	if (!rc)
 		rc = vt_result_list_parse(out, n, &text, hex, err);
 	vt_buf_release(&text);

@@ -39,34 +39,35 @@ struct vt_result {
 };
 
 /* Durable when it returns; their trees must be. */
-int vt_result_put(struct vt_store *s, const struct vt_result *v, size_t n, struct vt_err *err);
+int vt_result_put(struct vt_store *store, const struct vt_result *result, size_t n,
+	struct vt_err *err);
 
 /* VT_ENOINPUT and no text where there is none; one that cannot be read is none either. */
-int vt_result_get(struct vt_store *s, struct vt_result *out, const struct vt_digest *key,
+int vt_result_get(struct vt_store *store, struct vt_result *out, const struct vt_digest *key,
 	struct vt_err *err);
 
 /* What vt_result_put was given as inputs: caller frees; NULL where there is none. */
-struct vt_json *vt_result_inputs(struct vt_store *s, const struct vt_digest *key);
+struct vt_json *vt_result_inputs(struct vt_store *store, const struct vt_digest *key);
 
 /* Every result, in order of the key; a non-zero return stops and is returned. */
-typedef int (*vt_result_fn)(void *ctx, const struct vt_result *r, struct vt_err *err);
-int vt_result_each(struct vt_store *s, vt_result_fn fn, void *ctx, struct vt_err *err);
+typedef int (*vt_result_fn)(void *ctx, const struct vt_result *result, struct vt_err *err);
+int vt_result_each(struct vt_store *store, vt_result_fn fn, void *ctx, struct vt_err *err);
 
 /* Is there a record with it, and was every one executed here?  What came from elsewhere was not. */
-bool vt_result_made(struct vt_store *s, const struct vt_result *r);
+bool vt_result_made(struct vt_store *store, const struct vt_result *result);
 
 /* Of n results, which may be used: bit i is set where the output tree and every file of it are
  * there and sound. */
-int vt_result_usable(struct vt_store *s, const struct vt_result *v, size_t n, bool *usable,
+int vt_result_usable(struct vt_store *store, const struct vt_result *result, size_t n, bool *usable,
 	struct vt_err *err);
 
 /* The list of keys that an output commit is the union of, kept as an object: its digest stands in
  * the commit's provenance as "datums". */
-int vt_result_list_put(struct vt_store *s, const struct vt_digest *key, size_t n,
+int vt_result_list_put(struct vt_store *store, const struct vt_digest *key, size_t n,
 	struct vt_digest *id, struct vt_err *err);
 /* *out has *n keys, caller frees; of a commit that no run made, none.  VT_ENOINPUT where the list
  * is not there: a pull leaves it behind. */
-int vt_result_list_get(struct vt_store *s, const char *provenance, struct vt_digest **out,
+int vt_result_list_get(struct vt_store *store, const char *provenance, struct vt_digest **out,
 	size_t *n, struct vt_err *err);
 
 /* Its parts: the digest of the list, false where there is none, and the reading of a list. */

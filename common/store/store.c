@@ -50,14 +50,14 @@ char *vt_store_path(const struct vt_store *store, const char *kind, const struct
 	return vt_asprintf("%s/%s/%.2s/%s", store->dir, kind, hex, hex + 2);
 }
 
-const char *vt_store_dir(const struct vt_store *s)
+const char *vt_store_dir(const struct vt_store *store)
 {
-	return s->dir;
+	return store->dir;
 }
 
-char *vt_store_object_path(const struct vt_store *s, const struct vt_digest *d)
+char *vt_store_object_path(const struct vt_store *store, const struct vt_digest *digest)
 {
-	return vt_store_path(s, "objects", d);
+	return vt_store_path(store, "objects", digest);
 }
 
 /* SQLite's locks and link(2) are not to be trusted there. */
@@ -93,16 +93,16 @@ bool vt_store_may_write(const char *dir)
 	return may;
 }
 
-bool vt_store_is_read_only(const struct vt_store *s)
+bool vt_store_is_read_only(const struct vt_store *store)
 {
-	return s->read_only;
+	return store->read_only;
 }
 
 /* Format 1 kept no results and its runner's own lists, which are of no use any more: it is read as
  * it is, and becomes format 2 with the first command that writes. */
-static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_err *err)
+static int check_format(struct vt_store *store, enum vt_store_mode mode, struct vt_err *err)
 {
-	char *path = vt_path_join(s->dir, "format");
+	char *path = vt_path_join(store->dir, "format");
 	struct vt_buf text = VT_BUF_INIT;
 	bool there = vt_fs_exists(path), former = false;
 	int rc = there ? vt_fs_read(&text, path, 4096, err) : 0;
@@ -111,27 +111,27 @@ static int check_format(struct vt_store *s, enum vt_store_mode mode, struct vt_e
 		former = !strcmp(text.data, former_line);
 		if (!former && strcmp(text.data, format_line))
 			rc = vt_err_set(err, VT_EDATA,
-				"%s: format \"%.*s\"; this version reads voxstore 1 and 2", s->dir,
-				(int)strcspn(text.data, "\n"), text.data);
+				"%s: format \"%.*s\"; this version reads voxstore 1 and 2",
+				store->dir, (int)strcspn(text.data, "\n"), text.data);
 	} else if (!rc && mode != VT_STORE_CREATE) {
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: not a store; `voxtrail commit` makes one",
-			s->dir);
+			store->dir);
 	}
-	if (!rc && (!there || (former && !s->read_only)))
+	if (!rc && (!there || (former && !store->read_only)))
 		rc = vt_fs_write(path, format_line, sizeof(format_line) - 1, 0644, err);
 	vt_buf_release(&text);
 	free(path);
 	return rc;
 }
 
-static int make_dirs(const struct vt_store *s, struct vt_err *err)
+static int make_dirs(const struct vt_store *store, struct vt_err *err)
 {
 	static const char *const name[] = { "objects", "trees", "records", "results", "commits",
 		"refs", "tmp", "scratch" };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < sizeof(name) / sizeof(name[0]); i++) {
-		char *path = vt_path_join(s->dir, name[i]);
+		char *path = vt_path_join(store->dir, name[i]);
 
 		rc = vt_fs_mkdirs(path, err);
 		free(path);
@@ -139,9 +139,9 @@ static int make_dirs(const struct vt_store *s, struct vt_err *err)
 	return rc;
 }
 
-static int open_folder(int *fd, const struct vt_store *s, const char *name, struct vt_err *err)
+static int open_folder(int *fd, const struct vt_store *store, const char *name, struct vt_err *err)
 {
-	char *path = vt_path_join(s->dir, name);
+	char *path = vt_path_join(store->dir, name);
 
 	*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0)
@@ -150,39 +150,40 @@ static int open_folder(int *fd, const struct vt_store *s, const char *name, stru
 	return err->code;
 }
 
-static int open_lock(int *fd, const struct vt_store *s, const char *name, struct vt_err *err)
+static int open_lock(int *fd, const struct vt_store *store, const char *name, struct vt_err *err)
 {
-	*fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	return *fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", s->dir, name) : 0;
+	*fd = openat(store->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	return *fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", store->dir, name)
+		       : 0;
 }
 
 /* Under the lock, lest two processes make the tables of a new index at once, or one opens what
  * `rebuild` is replacing. */
-static int open_index(struct vt_store *s, const char *path, struct vt_err *err)
+static int open_index(struct vt_store *store, const char *path, struct vt_err *err)
 {
-	int rc = s->read_only ? 0 : vt_store_lock(s, err);
+	int rc = store->read_only ? 0 : vt_store_lock(store, err);
 
 	if (rc)
 		return rc;
-	rc = vt_record_index_open(&s->db, path, s->read_only, err);
-	if (!s->read_only)
-		vt_store_unlock(s);
+	rc = vt_record_index_open(&store->db, path, store->read_only, err);
+	if (!store->read_only)
+		vt_store_unlock(store);
 	return rc;
 }
 
-static int open_parts(struct vt_store *s, enum vt_store_mode mode, struct vt_err *err)
+static int open_parts(struct vt_store *store, enum vt_store_mode mode, struct vt_err *err)
 {
-	char *db = vt_path_join(s->dir, "lineage.db");
-	int rc = open_folder(&s->dir_fd, s, ".", err);
+	char *db = vt_path_join(store->dir, "lineage.db");
+	int rc = open_folder(&store->dir_fd, store, ".", err);
 
 	if (!rc)
-		rc = open_folder(&s->objects_fd, s, "objects", err);
-	if (!rc && !s->read_only)
-		rc = open_folder(&s->tmp_fd, s, "tmp", err);
-	if (!rc && !s->read_only)
-		rc = open_lock(&s->lock_fd, s, "lock", err);
+		rc = open_folder(&store->objects_fd, store, "objects", err);
+	if (!rc && !store->read_only)
+		rc = open_folder(&store->tmp_fd, store, "tmp", err);
+	if (!rc && !store->read_only)
+		rc = open_lock(&store->lock_fd, store, "lock", err);
 	if (!rc && mode != VT_STORE_NO_INDEX)
-		rc = open_index(s, db, err);
+		rc = open_index(store, db, err);
 	free(db);
 	return rc;
 }
@@ -219,40 +220,41 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	return rc;
 }
 
-void vt_store_close(struct vt_store *s)
+void vt_store_close(struct vt_store *store)
 {
-	if (!s)
+	if (!store)
 		return;
-	const int fd[] = { s->lock_fd, s->use_fd, s->dir_fd, s->objects_fd, s->tmp_fd };
+	const int fd[] = { store->lock_fd, store->use_fd, store->dir_fd, store->objects_fd,
+		store->tmp_fd };
 
-	vt_store_save_cache(s);
-	vt_record_index_close(s->db);
-	vt_stat_cache_close(s->cache);
+	vt_store_save_cache(store);
+	vt_record_index_close(store->db);
+	vt_stat_cache_close(store->cache);
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
 		if (fd[i] >= 0)
 			close(fd[i]);
-	for (size_t i = 0; i < s->n_claims; i++)
-		close(s->claim_fd[i]);
-	free(s->claim_fd);
-	free(s->tmp_prefix);
-	free(s->dir);
-	free(s);
+	for (size_t i = 0; i < store->n_claims; i++)
+		close(store->claim_fd[i]);
+	free(store->claim_fd);
+	free(store->tmp_prefix);
+	free(store->dir);
+	free(store);
 }
 
-static int take(int fd, int how, const struct vt_store *s, const char *name, struct vt_err *err)
+static int take(int fd, int how, const struct vt_store *store, const char *name, struct vt_err *err)
 {
 	while (flock(fd, how))
 		if (errno != EINTR)
-			return vt_err_errno(err, VT_EIO, "%s/%s: cannot lock", s->dir, name);
+			return vt_err_errno(err, VT_EIO, "%s/%s: cannot lock", store->dir, name);
 	return 0;
 }
 
-static int refuse_writing(const struct vt_store *s, struct vt_err *err)
+static int refuse_writing(const struct vt_store *store, struct vt_err *err)
 {
 	return vt_err_set(err, VT_ECANTCREAT,
 		"%s: the store may only be read here; write to it where and as whom it may be "
 		"written to, or to a copy (`voxtrail pull`)",
-		s->dir);
+		store->dir);
 }
 
 int vt_store_lock(struct vt_store *store, struct vt_err *err)
@@ -272,35 +274,35 @@ void vt_store_unlock(struct vt_store *store)
 		flock(store->lock_fd, LOCK_UN);
 }
 
-int vt_store_use(struct vt_store *s, struct vt_err *err)
+int vt_store_use(struct vt_store *store, struct vt_err *err)
 {
 	int rc = 0;
 
-	if (s->use_fd >= 0)
+	if (store->use_fd >= 0)
 		return 0;
-	if (s->read_only) {
+	if (store->read_only) {
 		/* a lock for readers needs no right to write; where there is none, or it cannot be
 		 * seen, nobody has swept yet, or nobody can */
-		s->use_fd = openat(s->dir_fd, "in-use", O_RDONLY | O_CLOEXEC);
-		return s->use_fd < 0 ? 0 : take(s->use_fd, LOCK_SH, s, "in-use", err);
+		store->use_fd = openat(store->dir_fd, "in-use", O_RDONLY | O_CLOEXEC);
+		return store->use_fd < 0 ? 0 : take(store->use_fd, LOCK_SH, store, "in-use", err);
 	}
-	rc = open_lock(&s->use_fd, s, "in-use", err);
-	return rc ? rc : take(s->use_fd, LOCK_SH, s, "in-use", err);
+	rc = open_lock(&store->use_fd, store, "in-use", err);
+	return rc ? rc : take(store->use_fd, LOCK_SH, store, "in-use", err);
 }
 
-static void unuse(struct vt_store *s)
+static void unuse(struct vt_store *store)
 {
-	assert(s->use_fd >= 0);
-	close(s->use_fd);
-	s->use_fd = -1;
+	assert(store->use_fd >= 0);
+	close(store->use_fd);
+	store->use_fd = -1;
 }
 
 /* While it is made and locked nothing is swept; afterwards its own lock keeps it, for as long as
  * a stage may work in it. */
-int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err)
+int vt_store_claim(struct vt_store *store, const char *dir, struct vt_err *err)
 {
-	bool used = s->use_fd >= 0;
-	int rc = vt_store_use(s, err), fd = -1;
+	bool used = store->use_fd >= 0;
+	int rc = vt_store_use(store, err), fd = -1;
 
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, err);
@@ -309,15 +311,16 @@ int vt_store_claim(struct vt_store *s, const char *dir, struct vt_err *err)
 		if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot lock", dir);
 	}
-	if (!used && s->use_fd >= 0)
-		unuse(s);
+	if (!used && store->use_fd >= 0)
+		unuse(store);
 	if (rc) {
 		if (fd >= 0)
 			close(fd);
 		return rc;
 	}
-	s->claim_fd = vt_xrealloc(s->claim_fd, (s->n_claims + 1) * sizeof(*s->claim_fd));
-	s->claim_fd[s->n_claims++] = fd;
+	store->claim_fd =
+		vt_xrealloc(store->claim_fd, (store->n_claims + 1) * sizeof(*store->claim_fd));
+	store->claim_fd[store->n_claims++] = fd;
 	return 0;
 }
 

@@ -54,15 +54,16 @@ struct vt_published {
 /* begin takes the lock.  A process that was killed between naming and syncing leaves a mark, and
  * the next one syncs for it; so names that are found while the lock is held are durable ones.
  * end syncs the directories, unless rc, and gives rc or its own. */
-int vt_publish_begin(struct vt_store *s, struct vt_published *p, const char *kind,
+int vt_publish_begin(struct vt_store *store, struct vt_published *published, const char *kind,
 	struct vt_err *err);
-int vt_publish_end(struct vt_store *s, struct vt_published *p, int rc, struct vt_err *err);
+int vt_publish_end(struct vt_store *store, struct vt_published *published, int rc,
+	struct vt_err *err);
 
 /* Called before a name is made; makes the fan-out directory. */
-int vt_publish_fan_out(struct vt_store *s, struct vt_published *p, const struct vt_digest *d,
-	struct vt_err *err);
+int vt_publish_fan_out(struct vt_store *store, struct vt_published *published,
+	const struct vt_digest *digest, struct vt_err *err);
 
-char *vt_store_tmp_name(struct vt_store *s); /* relative to tmp/; caller frees */
+char *vt_store_tmp_name(struct vt_store *store); /* relative to tmp/; caller frees */
 
 /* Texts to be stored under their digests: written below tmp/ by add, given their names by
  * publish. */
@@ -75,10 +76,10 @@ struct vt_batch {
 	size_t cap;
 };
 
-int vt_batch_add(struct vt_store *s, struct vt_batch *b, const struct vt_digest *id,
+int vt_batch_add(struct vt_store *store, struct vt_batch *batch, const struct vt_digest *id,
 	const char *text, size_t n, struct vt_err *err);
-int vt_batch_publish(struct vt_store *s, struct vt_batch *b, struct vt_err *err);
-void vt_batch_release(struct vt_store *s, struct vt_batch *b);
+int vt_batch_publish(struct vt_store *store, struct vt_batch *batch, struct vt_err *err);
+void vt_batch_release(struct vt_store *store, struct vt_batch *batch);
 
 /* One line of a tree's text. */
 struct vt_tree_line {

@@ -36,11 +36,11 @@ static int add_found(void *ctx, int n, const char *const *column)
 }
 
 /* Of several records with one result always the same one, whatever order they came in. */
-int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, bool made_only,
+int vt_store_find_derivation(struct vt_store *store, const char *derivation_hex, bool made_only,
 	char **id, struct vt_err *err)
 {
 	struct found f = { VT_STRS_INIT, VT_STRS_INIT };
-	int rc = vt_record_index_read(s->db, err,
+	int rc = vt_record_index_read(store->db, err,
 		"SELECT id, result "
 		"FROM record "
 		"WHERE derivation = unhex(?1) "
@@ -61,7 +61,7 @@ int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, boo
 				"one lies, or the work is not reproducible; `voxtrail trust "
 				"reject` "
 				"takes one out",
-				s->dir, derivation_hex, f.ids.v[0], f.ids.v[i]);
+				store->dir, derivation_hex, f.ids.v[0], f.ids.v[i]);
 	if (!rc && f.ids.n)
 		*id = vt_xstrdup(f.ids.v[0]);
 	vt_strs_release(&f.ids);
@@ -79,10 +79,10 @@ int vt_store_find_derivation(struct vt_store *s, const char *derivation_hex, boo
 	"AND t.way = 'out' "                                                                       \
 	"CROSS JOIN record r ON r.n = t.record"
 
-int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
+int vt_store_producers(struct vt_store *store, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err)
 {
-	return vt_record_index_read(s->db, err,
+	return vt_record_index_read(store->db, err,
 		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) "
 		"AND NOT " VT_INDEX_COPIED(
 			"o") " AND " MADE_IT " UNION SELECT r.id FROM " TREES_OF
@@ -100,10 +100,10 @@ int vt_store_producers(struct vt_store *s, const char *digest_hex, struct vt_str
 		1, &digest_hex, vt_record_index_add_text, ids);
 }
 
-int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs *ids,
+int vt_store_copiers(struct vt_store *store, const char *digest_hex, struct vt_strs *ids,
 	struct vt_err *err)
 {
-	return vt_record_index_read(s->db, err,
+	return vt_record_index_read(store->db, err,
 		"SELECT r.id FROM " FILES_OF " WHERE a.digest = unhex(?1) "
 		"AND " VT_INDEX_COPIED("o") " UNION SELECT r.id FROM " TREES_OF
 					    " WHERE a.digest = unhex(?1) "
@@ -112,10 +112,10 @@ int vt_store_copiers(struct vt_store *s, const char *digest_hex, struct vt_strs 
 }
 
 /* Records that copied everything they wrote made none of it. */
-static int producers_of_list(struct vt_store *s, const struct vt_buf *list, struct vt_strs *ids,
+static int producers_of_list(struct vt_store *store, const struct vt_buf *list, struct vt_strs *ids,
 	struct vt_err *err)
 {
-	return vt_record_index_read(s->db, err,
+	return vt_record_index_read(store->db, err,
 		"SELECT DISTINCT r.id "
 		"FROM json_each(?1) j "
 		"CROSS JOIN artifact a ON a.digest = unhex(j.value) "
@@ -128,23 +128,23 @@ static int producers_of_list(struct vt_store *s, const struct vt_buf *list, stru
 		1, (const char *const[]){ list->data }, vt_record_index_add_text, ids);
 }
 
-int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, struct vt_strs *ids,
-	struct vt_err *err)
+int vt_store_producers_of_files(struct vt_store *store, const struct vt_tree *tree,
+	struct vt_strs *ids, struct vt_err *err)
 {
 	enum { AT_A_TIME = 1000 };
 	struct vt_buf list = VT_BUF_INIT;
 	struct vt_strs all = VT_STRS_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < t->n_files; i++) {
+	for (size_t i = 0; !rc && i < tree->n_files; i++) {
 		char hex[VT_HEX];
 
-		vt_digest_hex(hex, &t->file[i].digest);
+		vt_digest_hex(hex, &tree->file[i].digest);
 		vt_buf_printf(&list, "%c\"%s\"", list.len ? ',' : '[', hex);
-		if ((i + 1) % AT_A_TIME && i + 1 < t->n_files)
+		if ((i + 1) % AT_A_TIME && i + 1 < tree->n_files)
 			continue;
 		vt_buf_char(&list, ']');
-		rc = producers_of_list(s, &list, &all, err);
+		rc = producers_of_list(store, &list, &all, err);
 		vt_buf_clear(&list);
 	}
 	vt_strs_sort(&all);
@@ -156,7 +156,7 @@ int vt_store_producers_of_files(struct vt_store *s, const struct vt_tree *t, str
 	return rc;
 }
 
-int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids,
+int vt_store_records(struct vt_store *store, const char *prefix, struct vt_strs *ids,
 	struct vt_err *err)
 {
 	char first[VT_HEX], last[VT_HEX];
@@ -166,7 +166,7 @@ int vt_store_records(struct vt_store *s, const char *prefix, struct vt_strs *ids
 	first[VT_HEX - 1] = last[VT_HEX - 1] = '\0';
 	memcpy(first, prefix, strnlen(prefix, VT_HEX - 1));
 	memcpy(last, prefix, strnlen(prefix, VT_HEX - 1));
-	return vt_record_index_read(s->db, err,
+	return vt_record_index_read(store->db, err,
 		"SELECT id FROM record "
 		"WHERE id BETWEEN unhex(?1) AND unhex(?2) "
 		"ORDER BY id",

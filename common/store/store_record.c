@@ -7,28 +7,28 @@
 #include "common/record/record.h"
 #include "common/store/store_internal.h"
 
-int vt_store_put_records(struct vt_store *s, const struct vt_record_text *v, size_t n,
+int vt_store_put_records(struct vt_store *store, const struct vt_record_text *texts, size_t n,
 	struct vt_err *err)
 {
 	struct vt_batch b = { .kind = "records" };
-	int rc = vt_store_use(s, err);
+	int rc = vt_store_use(store, err);
 
 	for (size_t i = 0; !rc && i < n; i++) {
-		struct vt_digest id = vt_digest_bytes(v[i].text, v[i].n);
+		struct vt_digest id = vt_digest_bytes(texts[i].text, texts[i].n);
 
-		rc = vt_batch_add(s, &b, &id, v[i].text, v[i].n, err);
+		rc = vt_batch_add(store, &b, &id, texts[i].text, texts[i].n, err);
 	}
 	if (!rc)
-		rc = vt_batch_publish(s, &b, err);
+		rc = vt_batch_publish(store, &b, err);
 	if (!rc && vt_fault("record.index"))
-		rc = vt_err_errno(err, VT_EIO, "%s/lineage.db: cannot write", s->dir);
+		rc = vt_err_errno(err, VT_EIO, "%s/lineage.db: cannot write", store->dir);
 	if (!rc)
-		rc = vt_record_index_add_records(s->db, v, n, err);
-	vt_batch_release(s, &b);
+		rc = vt_record_index_add_records(store->db, texts, n, err);
+	vt_batch_release(store, &b);
 	return rc;
 }
 
-int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct vt_digest *id,
+int vt_store_put_record(struct vt_store *store, const char *text, size_t n, struct vt_digest *id,
 	struct vt_err *err)
 {
 	struct vt_record_text one = { text, n, NULL };
@@ -39,12 +39,12 @@ int vt_store_put_record(struct vt_store *s, const char *text, size_t n, struct v
 		return rc;
 	*id = vt_digest_bytes(text, n);
 	one.record = j;
-	rc = vt_store_put_records(s, &one, 1, err);
+	rc = vt_store_put_records(store, &one, 1, err);
 	vt_json_free(j);
 	return rc;
 }
 
-int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id_hex,
+int vt_store_get_record(struct vt_store *store, struct vt_json **out, const char *id_hex,
 	struct vt_err *err)
 {
 	struct vt_digest id, now;
@@ -54,7 +54,7 @@ int vt_store_get_record(struct vt_store *s, struct vt_json **out, const char *id
 
 	if (!vt_digest_parse(&id, id_hex))
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is not a record id", id_hex);
-	path = vt_store_path(s, "records", &id);
+	path = vt_store_path(store, "records", &id);
 	rc = vt_fs_read(&text, path, 1u << 30, err);
 	if (!rc) {
 		now = vt_digest_bytes(text.data, text.len);

@@ -8,41 +8,41 @@
 #include "common/store/store_internal.h"
 #include "common/store/tree_check.h"
 
-int vt_store_put_trees(struct vt_store *s, const struct vt_tree *const *t, size_t n,
+int vt_store_put_trees(struct vt_store *store, const struct vt_tree *const *t, size_t n,
 	struct vt_err *err)
 {
 	struct vt_batch b = { .kind = "trees" };
-	int rc = vt_store_use(s, err);
+	int rc = vt_store_use(store, err);
 
 	for (size_t k = 0; !rc && k < n; k++)
 		for (size_t i = 0; !rc && i < t[k]->n_dirs; i++)
-			rc = vt_batch_add(s, &b, &t[k]->dir[i].id, t[k]->dir[i].text,
+			rc = vt_batch_add(store, &b, &t[k]->dir[i].id, t[k]->dir[i].text,
 				strlen(t[k]->dir[i].text), err);
 	if (!rc)
-		rc = vt_batch_publish(s, &b, err);
-	vt_batch_release(s, &b);
+		rc = vt_batch_publish(store, &b, err);
+	vt_batch_release(store, &b);
 	return rc;
 }
 
-int vt_store_put_blob(struct vt_store *s, const void *bytes, size_t n, struct vt_digest *id,
+int vt_store_put_blob(struct vt_store *store, const void *bytes, size_t n, struct vt_digest *id,
 	struct vt_err *err)
 {
 	struct vt_batch b = { .kind = "objects" };
-	int rc = vt_store_use(s, err);
+	int rc = vt_store_use(store, err);
 
 	*id = vt_digest_bytes(bytes, n);
 	if (!rc)
-		rc = vt_batch_add(s, &b, id, bytes, n, err);
+		rc = vt_batch_add(store, &b, id, bytes, n, err);
 	if (!rc)
-		rc = vt_batch_publish(s, &b, err);
-	vt_batch_release(s, &b);
+		rc = vt_batch_publish(store, &b, err);
+	vt_batch_release(store, &b);
 	return rc;
 }
 
-int vt_store_get_blob(struct vt_store *s, struct vt_buf *out, const struct vt_digest *id,
+int vt_store_get_blob(struct vt_store *store, struct vt_buf *out, const struct vt_digest *id,
 	struct vt_err *err)
 {
-	char *path = vt_store_path(s, "objects", id);
+	char *path = vt_store_path(store, "objects", id);
 	size_t begun = out->len;
 	struct vt_digest now;
 	int rc = vt_fs_read(out, path, 1u << 30, err);
@@ -58,7 +58,7 @@ int vt_store_get_blob(struct vt_store *s, struct vt_buf *out, const struct vt_di
 }
 
 /* The objects that are missing, of another size or open to writing; only these are looked into. */
-static size_t suspects(struct vt_store *s, struct vt_object *o, size_t n)
+static size_t suspects(struct vt_store *store, struct vt_object *object, size_t n)
 {
 	size_t k = 0;
 
@@ -66,25 +66,25 @@ static size_t suspects(struct vt_store *s, struct vt_object *o, size_t n)
 		char name[VT_STORE_NAME];
 		struct stat st;
 
-		vt_store_name(name, &o[i].digest);
-		if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) || (st.st_mode & 0222) ||
-			(uint64_t)st.st_size != o[i].size)
-			o[k++] = o[i];
+		vt_store_name(name, &object[i].digest);
+		if (fstatat(store->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) ||
+			(st.st_mode & 0222) || (uint64_t)st.st_size != object[i].size)
+			object[k++] = object[i];
 	}
 	return k;
 }
 
-int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err *err)
+int vt_store_put_tree(struct vt_store *store, const struct vt_tree *tree, struct vt_err *err)
 {
 	struct vt_object *o;
 	size_t n;
-	int rc = vt_store_use(s, err);
+	int rc = vt_store_use(store, err);
 
 	if (rc)
 		return rc;
-	o = vt_objects_of(t, &n);
-	n = suspects(s, o, n);
-	rc = n ? vt_objects_examine(s, o, n, err) : 0;
+	o = vt_objects_of(tree, &n);
+	n = suspects(store, o, n);
+	rc = n ? vt_objects_examine(store, o, n, err) : 0;
 	for (size_t i = 0; !rc && i < n; i++)
 		if (o[i].state == VT_OBJECT_ABSENT)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s: its bytes are not in the store",
@@ -92,7 +92,7 @@ int vt_store_put_tree(struct vt_store *s, const struct vt_tree *t, struct vt_err
 		else if (o[i].state == VT_OBJECT_DAMAGED)
 			rc = vt_err_set(err, VT_EINTEGRITY, "%s", o[i].fault);
 	vt_objects_free(o, n);
-	return rc ? rc : vt_store_put_trees(s, &t, 1, err);
+	return rc ? rc : vt_store_put_trees(store, &tree, 1, err);
 }
 
 struct listing {
@@ -100,7 +100,7 @@ struct listing {
 	size_t n, cap;
 };
 
-static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id,
+static int read_tree(struct vt_store *store, struct listing *listing, const struct vt_digest *id,
 	const char *prefix, struct vt_err *err);
 
 int vt_tree_line_next(const char **at, struct vt_tree_line *out, struct vt_err *err)
@@ -151,52 +151,52 @@ int vt_store_tree_text(struct vt_store *store, struct vt_buf *text, const char *
 	return rc;
 }
 
-static int read_entry(struct vt_store *s, struct listing *l, const struct vt_tree_line *line,
-	const char *prefix, struct vt_err *err)
+static int read_entry(struct vt_store *store, struct listing *listing,
+	const struct vt_tree_line *line, const char *prefix, struct vt_err *err)
 {
 	char *path = vt_asprintf("%s%s%.*s", prefix, *prefix ? "/" : "", (int)line->name_len,
 		line->name);
 	int rc = 0;
 
-	if (strlen(path) > VT_TREE_PATH || l->n >= VT_TREE_FILES)
+	if (strlen(path) > VT_TREE_PATH || listing->n >= VT_TREE_FILES)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"%.80s...: a path of more than %d bytes, or more than %d files", path,
 			VT_TREE_PATH, VT_TREE_FILES);
 	if (rc || line->type == 'd') {
 		if (!rc)
-			rc = read_tree(s, l, &line->digest, path, err);
+			rc = read_tree(store, listing, &line->digest, path, err);
 		free(path);
 		return rc;
 	}
-	if (l->n == l->cap) {
-		l->cap = l->cap ? 2 * l->cap : 64;
-		l->file = vt_xrealloc(l->file, l->cap * sizeof(*l->file));
+	if (listing->n == listing->cap) {
+		listing->cap = listing->cap ? 2 * listing->cap : 64;
+		listing->file = vt_xrealloc(listing->file, listing->cap * sizeof(*listing->file));
 	}
-	l->file[l->n++] =
+	listing->file[listing->n++] =
 		(struct vt_tree_file){ path, line->digest, line->size, line->type == 'x' };
 	return 0;
 }
 
-static int read_tree(struct vt_store *s, struct listing *l, const struct vt_digest *id,
+static int read_tree(struct vt_store *store, struct listing *listing, const struct vt_digest *id,
 	const char *prefix, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_tree_line line;
 	const char *at = NULL;
-	int rc = vt_store_tree_text(s, &text, &at, id, err), more;
+	int rc = vt_store_tree_text(store, &text, &at, id, err), more;
 
 	while (!rc && (more = vt_tree_line_next(&at, &line, err)) != 0)
-		rc = more < 0 ? err->code : read_entry(s, l, &line, prefix, err);
+		rc = more < 0 ? err->code : read_entry(store, listing, &line, prefix, err);
 	vt_buf_release(&text);
 	return rc;
 }
 
-int vt_store_get_tree(struct vt_store *s, struct vt_tree **out, const struct vt_digest *id,
+int vt_store_get_tree(struct vt_store *store, struct vt_tree **out, const struct vt_digest *id,
 	struct vt_err *err)
 {
 	struct listing l = { NULL, 0, 0 };
 	struct vt_tree *t = NULL;
-	int rc = read_tree(s, &l, id, "", err);
+	int rc = read_tree(store, &l, id, "", err);
 
 	if (!rc)
 		rc = vt_tree_from_files(&t, l.file, l.n, err);

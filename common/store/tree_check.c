@@ -9,39 +9,38 @@
 static const char first_line[] = "voxtree 1\n";
 
 /* --- the map ------------------------------------------------------------- */
-
-static struct vt_tree_sum *slot_of(const struct vt_tree_sums *m, const struct vt_digest *id)
+static struct vt_tree_sum *slot_of(const struct vt_tree_sums *sums, const struct vt_digest *id)
 {
 	size_t at;
 
 	memcpy(&at, id->b, sizeof(at));
-	for (at &= m->cap - 1; m->slot[at].used; at = (at + 1) & (m->cap - 1))
-		if (vt_digest_equal(&m->slot[at].id, id))
+	for (at &= sums->cap - 1; sums->slot[at].used; at = (at + 1) & (sums->cap - 1))
+		if (vt_digest_equal(&sums->slot[at].id, id))
 			break;
-	return &m->slot[at];
+	return &sums->slot[at];
 }
 
-static const struct vt_tree_sum *find(const struct vt_tree_sums *m, const struct vt_digest *id)
+static const struct vt_tree_sum *find(const struct vt_tree_sums *sums, const struct vt_digest *id)
 {
-	const struct vt_tree_sum *s = m->cap ? slot_of(m, id) : NULL;
+	const struct vt_tree_sum *s = sums->cap ? slot_of(sums, id) : NULL;
 
 	return s && s->used ? s : NULL;
 }
 
-static void keep(struct vt_tree_sums *m, const struct vt_tree_sum *sum)
+static void keep(struct vt_tree_sums *sums, const struct vt_tree_sum *sum)
 {
-	struct vt_tree_sums old = *m;
+	struct vt_tree_sums old = *sums;
 
-	if (2 * (m->n + 1) > m->cap) {
-		m->cap = old.cap ? 2 * old.cap : 256;
-		m->slot = vt_xcalloc(m->cap, sizeof(*m->slot));
+	if (2 * (sums->n + 1) > sums->cap) {
+		sums->cap = old.cap ? 2 * old.cap : 256;
+		sums->slot = vt_xcalloc(sums->cap, sizeof(*sums->slot));
 		for (size_t i = 0; i < old.cap; i++)
 			if (old.slot[i].used)
-				*slot_of(m, &old.slot[i].id) = old.slot[i];
+				*slot_of(sums, &old.slot[i].id) = old.slot[i];
 		free(old.slot);
 	}
-	m->n += !slot_of(m, &sum->id)->used;
-	*slot_of(m, &sum->id) = *sum;
+	sums->n += !slot_of(sums, &sum->id)->used;
+	*slot_of(sums, &sum->id) = *sum;
 }
 
 void vt_tree_sums_release(struct vt_tree_sums *sums)
@@ -58,12 +57,12 @@ struct checking {
 	struct vt_err *err;
 };
 
-static int sum_up(struct checking *c, const struct vt_digest *id, struct vt_tree_sum *out,
+static int sum_up(struct checking *checking, const struct vt_digest *id, struct vt_tree_sum *out,
 	int depth);
 
-static int bad(struct checking *c, const struct vt_tree_line *line, const char *what)
+static int bad(struct checking *checking, const struct vt_tree_line *line, const char *what)
 {
-	return vt_err_set(c->err, VT_EINTEGRITY, "its entry \"%.*s\" %s",
+	return vt_err_set(checking->err, VT_EINTEGRITY, "its entry \"%.*s\" %s",
 		(int)(line->name_len < 80 ? line->name_len : 80), line->name, what);
 }
 
@@ -81,63 +80,63 @@ static bool is_canonical(const struct vt_tree_line *line, const char *from, cons
 	return same;
 }
 
-static int check_name(struct checking *c, const struct vt_tree_line *line,
+static int check_name(struct checking *checking, const struct vt_tree_line *line,
 	const struct vt_tree_line *before)
 {
 	char *name = vt_xstrndup(line->name, line->name_len);
 	size_t n = before->name_len < line->name_len ? before->name_len : line->name_len;
-	int rc = vt_tree_check_name(NULL, name, c->err), order;
+	int rc = vt_tree_check_name(NULL, name, checking->err), order;
 
 	free(name);
 	if (rc)
-		return c->err->code = VT_EINTEGRITY;
+		return checking->err->code = VT_EINTEGRITY;
 	if (!before->name)
 		return 0;
 	order = memcmp(before->name, line->name, n);
 	return order < 0 || (!order && before->name_len < line->name_len)
 		? 0
-		: bad(c, line, "is not in order, or there twice");
+		: bad(checking, line, "is not in order, or there twice");
 }
 
-static int check_file(struct checking *c, const struct vt_tree_line *line)
+static int check_file(struct checking *checking, const struct vt_tree_line *line)
 {
-	char *path = vt_store_path(c->s, "objects", &line->digest);
+	char *path = vt_store_path(checking->s, "objects", &line->digest);
 	struct stat st;
 	bool other = !stat(path, &st) && (uint64_t)st.st_size != line->size;
 
 	free(path);
-	return other ? bad(c, line, "states another size than its file has") : 0;
+	return other ? bad(checking, line, "states another size than its file has") : 0;
 }
 
-static int add_line(struct checking *c, const struct vt_tree_line *line, struct vt_tree_sum *out,
-	int depth)
+static int add_line(struct checking *checking, const struct vt_tree_line *line,
+	struct vt_tree_sum *out, int depth)
 {
 	struct vt_tree_sum below = { .files = 1 };
 	size_t path;
 
 	if (line->type == 'd') {
-		if (sum_up(c, &line->digest, &below, depth + 1))
-			return c->err->code;
+		if (sum_up(checking, &line->digest, &below, depth + 1))
+			return checking->err->code;
 		if (!below.files)
-			return bad(c, line, "is an empty directory");
+			return bad(checking, line, "is an empty directory");
 		if (below.size != line->size)
-			return bad(c, line, "states another size than its files have");
-	} else if (check_file(c, line)) {
-		return c->err->code;
+			return bad(checking, line, "states another size than its files have");
+	} else if (check_file(checking, line)) {
+		return checking->err->code;
 	}
 	path = line->name_len + (below.longest ? 1 + below.longest : 0);
 	if (path > VT_TREE_PATH)
-		return bad(c, line, "makes a path of more than 4096 bytes");
+		return bad(checking, line, "makes a path of more than 4096 bytes");
 	if (out->files + below.files > VT_TREE_FILES || out->size + line->size < out->size)
-		return bad(c, line, "makes a tree of more files than any could have");
+		return bad(checking, line, "makes a tree of more files than any could have");
 	out->files += below.files;
 	out->size += line->size;
 	out->longest = path > out->longest ? path : out->longest;
 	return 0;
 }
 
-static int read_lines(struct checking *c, const char *text, size_t n, struct vt_tree_sum *out,
-	int depth)
+static int read_lines(struct checking *checking, const char *text, size_t n,
+	struct vt_tree_sum *out, int depth)
 {
 	struct vt_tree_line line = { .name = NULL }, before = { .name = NULL };
 	const char *at = text + sizeof(first_line) - 1, *from = at;
@@ -145,27 +144,28 @@ static int read_lines(struct checking *c, const char *text, size_t n, struct vt_
 
 	if (n < sizeof(first_line) - 1 || memcmp(text, first_line, sizeof(first_line) - 1) ||
 		memchr(text, '\0', n))
-		return vt_err_set(c->err, VT_EINTEGRITY, "not the text of a tree");
-	while (!rc && (more = vt_tree_line_next(&at, &line, c->err)) > 0) {
-		rc = is_canonical(&line, from, at) ? check_name(c, &line, &before)
-						   : bad(c, &line, "is not in canonical form");
+		return vt_err_set(checking->err, VT_EINTEGRITY, "not the text of a tree");
+	while (!rc && (more = vt_tree_line_next(&at, &line, checking->err)) > 0) {
+		rc = is_canonical(&line, from, at)
+			? check_name(checking, &line, &before)
+			: bad(checking, &line, "is not in canonical form");
 		if (!rc)
-			rc = add_line(c, &line, out, depth);
+			rc = add_line(checking, &line, out, depth);
 		before = line;
 		from = at;
 	}
 	if (rc)
 		return rc;
 	if (more < 0)
-		return c->err->code;
+		return checking->err->code;
 	return 0;
 }
 
 /* Depth is bounded by the longest path, as each level has a name of one byte at least. */
-static int sum_up(struct checking *c, const struct vt_digest *id, struct vt_tree_sum *out,
+static int sum_up(struct checking *checking, const struct vt_digest *id, struct vt_tree_sum *out,
 	int depth)
 {
-	const struct vt_tree_sum *known = find(c->sums, id);
+	const struct vt_tree_sum *known = find(checking->sums, id);
 	struct vt_buf text = VT_BUF_INIT;
 	const char *lines = NULL;
 	int rc;
@@ -176,15 +176,15 @@ static int sum_up(struct checking *c, const struct vt_digest *id, struct vt_tree
 	}
 	*out = (struct vt_tree_sum){ .id = *id, .used = true };
 	if (depth > VT_TREE_PATH / 2)
-		return vt_err_set(c->err, VT_EINTEGRITY,
+		return vt_err_set(checking->err, VT_EINTEGRITY,
 			"directories lie in each other more than %d "
 			"deep",
 			VT_TREE_PATH / 2);
-	rc = vt_store_tree_text(c->s, &text, &lines, id, c->err);
+	rc = vt_store_tree_text(checking->s, &text, &lines, id, checking->err);
 	if (!rc)
-		rc = read_lines(c, text.data, text.len, out, depth);
+		rc = read_lines(checking, text.data, text.len, out, depth);
 	if (!rc)
-		keep(c->sums, out);
+		keep(checking->sums, out);
 	vt_buf_release(&text);
 	return rc;
 }

@@ -27,7 +27,7 @@ static struct vt_json *list_of(const struct vt_strs *ids, size_t from, size_t to
 }
 
 /* One event for each so many records; extra is copied into each. */
-static int tell(struct vt_store *s, const char *event, const struct vt_strs *ids,
+static int tell(struct vt_store *store, const char *event, const struct vt_strs *ids,
 	const struct vt_json *extra, struct vt_err *err)
 {
 	int rc = 0;
@@ -37,14 +37,14 @@ static int tell(struct vt_store *s, const char *event, const struct vt_strs *ids
 		struct vt_json *detail = vt_json_copy(extra);
 
 		vt_json_put(detail, "records", list_of(ids, i, end));
-		rc = vt_history_append(s, event, detail, err);
+		rc = vt_history_append(store, event, detail, err);
 	}
 	return rc;
 }
 
 /* Those of ids that do not stand so yet, once each. */
-static int news(struct vt_store *s, const char *how, const struct vt_strs *ids, struct vt_strs *out,
-	struct vt_err *err)
+static int news(struct vt_store *store, const char *how, const struct vt_strs *ids,
+	struct vt_strs *out, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -55,7 +55,7 @@ static int news(struct vt_store *s, const char *how, const struct vt_strs *ids, 
 		if (!vt_digest_parse(&d, ids->v[i]))
 			rc = vt_err_set(err, VT_EUSAGE, "\"%.80s\" is no record id", ids->v[i]);
 		if (!rc)
-			rc = vt_record_index_read(s->db, err,
+			rc = vt_record_index_read(store->db, err,
 				"SELECT 1 FROM trust "
 				"WHERE id = unhex(?1) "
 				"AND how = ?2",
@@ -69,27 +69,27 @@ static int news(struct vt_store *s, const char *how, const struct vt_strs *ids, 
 	return rc;
 }
 
-static int note(struct vt_store *s, const char *event, const char *how, const struct vt_strs *ids,
-	const struct vt_json *extra, struct vt_err *err)
+static int note(struct vt_store *store, const char *event, const char *how,
+	const struct vt_strs *ids, const struct vt_json *extra, struct vt_err *err)
 {
 	struct vt_strs fresh = VT_STRS_INIT;
-	int rc = vt_store_use(s, err);
+	int rc = vt_store_use(store, err);
 
 	if (!rc)
-		rc = vt_store_lock(s, err);
+		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
-	rc = news(s, how, ids, &fresh, err);
+	rc = news(store, how, ids, &fresh, err);
 	if (!rc)
-		rc = tell(s, event, &fresh, extra, err);
+		rc = tell(store, event, &fresh, extra, err);
 	if (!rc && fresh.n)
-		rc = vt_record_index_trust(s->db, how, &fresh, err);
-	vt_store_unlock(s);
+		rc = vt_record_index_trust(store->db, how, &fresh, err);
+	vt_store_unlock(store);
 	vt_strs_release(&fresh);
 	return rc;
 }
 
-int vt_trust_note(struct vt_store *s, enum vt_trust_how how, const struct vt_strs *ids,
+int vt_trust_note(struct vt_store *store, enum vt_trust_how how, const struct vt_strs *ids,
 	const char *reason, struct vt_err *err)
 {
 	struct vt_json *extra = vt_json_new(VT_JSON_OBJECT);
@@ -97,12 +97,12 @@ int vt_trust_note(struct vt_store *s, enum vt_trust_how how, const struct vt_str
 
 	if (reason)
 		vt_json_put_text(extra, "reason", reason);
-	rc = note(s, events[how], events[how], ids, extra, err);
+	rc = note(store, events[how], events[how], ids, extra, err);
 	vt_json_free(extra);
 	return rc;
 }
 
-int vt_trust_signed(struct vt_store *s, const struct vt_strs *ids, const char *key_hex,
+int vt_trust_signed(struct vt_store *store, const struct vt_strs *ids, const char *key_hex,
 	const char *attestation_hex, struct vt_err *err)
 {
 	struct vt_json *extra = vt_json_new(VT_JSON_OBJECT);
@@ -110,16 +110,16 @@ int vt_trust_signed(struct vt_store *s, const struct vt_strs *ids, const char *k
 
 	vt_json_put_text(extra, "key", key_hex);
 	vt_json_put_text(extra, "attestation", attestation_hex);
-	rc = note(s, "signed", key_hex, ids, extra, err);
+	rc = note(store, "signed", key_hex, ids, extra, err);
 	vt_json_free(extra);
 	return rc;
 }
 
-int vt_trust_revoke_key(struct vt_store *s, const char *key_hex, const char *reason,
+int vt_trust_revoke_key(struct vt_store *store, const char *key_hex, const char *reason,
 	struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
-	int rc = vt_store_lock(s, err);
+	int rc = vt_store_lock(store, err);
 
 	vt_json_put_text(detail, "key", key_hex);
 	vt_json_put_text(detail, "reason", reason);
@@ -127,30 +127,29 @@ int vt_trust_revoke_key(struct vt_store *s, const char *key_hex, const char *rea
 		vt_json_free(detail);
 		return rc;
 	}
-	rc = vt_history_append(s, "key-revoked", detail, err);
+	rc = vt_history_append(store, "key-revoked", detail, err);
 	if (!rc)
-		rc = vt_record_index_distrust(s->db, key_hex, err);
-	vt_store_unlock(s);
+		rc = vt_record_index_distrust(store->db, key_hex, err);
+	vt_store_unlock(store);
 	return rc;
 }
 
 /* --- questions ----------------------------------------------------------- */
-
-static bool has(struct vt_store *s, const char *sql, const char *id_hex)
+static bool has(struct vt_store *store, const char *sql, const char *id_hex)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_strs found = VT_STRS_INIT;
-	bool any = !vt_record_index_read(s->db, &none, sql, 1, &id_hex, vt_record_index_add_text,
-			   &found) &&
+	bool any = !vt_record_index_read(store->db, &none, sql, 1, &id_hex,
+			   vt_record_index_add_text, &found) &&
 		found.n;
 
 	vt_strs_release(&found);
 	return any;
 }
 
-bool vt_trust_has(struct vt_store *s, const char *id_hex)
+bool vt_trust_has(struct vt_store *store, const char *id_hex)
 {
-	return has(s,
+	return has(store,
 		"SELECT 1 FROM trust "
 		"WHERE id = unhex(?1) "
 		"GROUP BY id "
@@ -158,9 +157,9 @@ bool vt_trust_has(struct vt_store *s, const char *id_hex)
 		id_hex);
 }
 
-bool vt_trust_made(struct vt_store *s, const char *id_hex)
+bool vt_trust_made(struct vt_store *store, const char *id_hex)
 {
-	return has(s,
+	return has(store,
 		"SELECT 1 FROM trust "
 		"WHERE id = unhex(?1) "
 		"GROUP BY id "
@@ -168,15 +167,15 @@ bool vt_trust_made(struct vt_store *s, const char *id_hex)
 		id_hex);
 }
 
-bool vt_trust_is_rejected(struct vt_store *s, const char *id_hex)
+bool vt_trust_is_rejected(struct vt_store *store, const char *id_hex)
 {
-	return has(s, "SELECT 1 FROM trust WHERE id = unhex(?1) AND how = 'rejected'", id_hex);
+	return has(store, "SELECT 1 FROM trust WHERE id = unhex(?1) AND how = 'rejected'", id_hex);
 }
 
-int vt_trust_any_rejected(struct vt_store *s, bool *any, struct vt_err *err)
+int vt_trust_any_rejected(struct vt_store *store, bool *any, struct vt_err *err)
 {
 	struct vt_strs found = VT_STRS_INIT;
-	int rc = vt_record_index_read(s->db, err,
+	int rc = vt_record_index_read(store->db, err,
 		"SELECT 1 FROM trust WHERE how = 'rejected' LIMIT 1", 0, NULL,
 		vt_record_index_add_text, &found);
 
@@ -185,9 +184,9 @@ int vt_trust_any_rejected(struct vt_store *s, bool *any, struct vt_err *err)
 	return rc;
 }
 
-int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err)
+int vt_trust_claims(struct vt_store *store, struct vt_strs *ids, struct vt_err *err)
 {
-	return vt_record_index_read(s->db, err,
+	return vt_record_index_read(store->db, err,
 		"SELECT id FROM record "
 		"WHERE trusted = 0 "
 		"ORDER BY id",
@@ -216,11 +215,11 @@ static int dispute(void *ctx, int n, const char *const *column)
 	return 0;
 }
 
-int vt_trust_disputes(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
-	size_t *n, struct vt_err *err)
+int vt_trust_disputes(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
+	void *ctx, size_t *n, struct vt_err *err)
 {
 	struct disputes d = { found, ctx, 0 };
-	int rc = vt_record_index_read(s->db, err,
+	int rc = vt_record_index_read(store->db, err,
 		"SELECT a.derivation, a.stage, a.id, b.id, a.trusted, b.trusted "
 		"FROM ( SELECT derivation, min(result) AS low, max(result) AS high "
 		"FROM record INDEXED BY record_derivation "
@@ -250,14 +249,13 @@ int vt_trust_disputes(struct vt_store *s, void (*found)(void *ctx, const char *s
 }
 
 /* --- claims that contradict what is known -------------------------------- */
-
-static int check_result(struct vt_store *s, const struct vt_json *r, const char *id,
+static int check_result(struct vt_store *store, const struct vt_json *json, const char *id,
 	struct vt_err *err)
 {
-	const char *derivation = vt_json_text(vt_json_get(r, "derivation"), ""),
-		   *result = vt_json_text(vt_json_get(r, "result"), "");
+	const char *derivation = vt_json_text(vt_json_get(json, "derivation"), ""),
+		   *result = vt_json_text(vt_json_get(json, "result"), "");
 	struct vt_strs other = VT_STRS_INIT;
-	int rc = vt_record_index_read(s->db, err,
+	int rc = vt_record_index_read(store->db, err,
 		"SELECT id FROM record "
 		"WHERE derivation = unhex(?1) "
 		"AND status = 'ok' "
@@ -272,17 +270,17 @@ static int check_result(struct vt_store *s, const struct vt_json *r, const char 
 			"record %.16s (%s) claims another result of derivation %.16s than record "
 			"%.16s, which is here: one of them lies, or the work is not reproducible; "
 			"nobody vouches for the new one",
-			id, vt_json_text(vt_json_get(r, "stage"), ""), derivation, other.v[0]);
+			id, vt_json_text(vt_json_get(json, "stage"), ""), derivation, other.v[0]);
 	vt_strs_release(&other);
 	return rc;
 }
 
-static int check_raw(struct vt_store *s, const struct vt_json *file, const char *id,
+static int check_raw(struct vt_store *store, const struct vt_json *file, const char *id,
 	const char *stage, struct vt_err *err)
 {
 	const char *sha256 = vt_json_text(vt_json_get(file, "sha256"), "");
 	struct vt_strs subject = VT_STRS_INIT;
-	int rc = vt_record_index_read(s->db, err,
+	int rc = vt_record_index_read(store->db, err,
 		"SELECT s.name "
 		"FROM artifact a "
 		"CROSS JOIN file_in i INDEXED BY file_in_open ON i.artifact = a.n "
@@ -320,7 +318,8 @@ static int check_raw(struct vt_store *s, const struct vt_json *file, const char 
  *  - it claims to have made bytes that were read here, or lie in a commit, as a raw file of a
  *    subject.
  * A record that is here already, or is believed, is not asked. */
-static int check_claim(struct vt_store *s, const struct vt_record_text *claim, struct vt_err *err)
+static int check_claim(struct vt_store *store, const struct vt_record_text *claim,
+	struct vt_err *err)
 {
 	const struct vt_json *outputs = vt_json_get(claim->record, "outputs");
 	struct vt_digest d = vt_digest_bytes(claim->text, claim->n);
@@ -330,7 +329,7 @@ static int check_claim(struct vt_store *s, const struct vt_record_text *claim, s
 	int rc;
 
 	vt_digest_hex(id, &d);
-	rc = vt_record_index_read(s->db, err,
+	rc = vt_record_index_read(store->db, err,
 		"SELECT 1 FROM record "
 		"WHERE id = unhex(?1) "
 		"UNION SELECT 1 "
@@ -339,12 +338,12 @@ static int check_claim(struct vt_store *s, const struct vt_record_text *claim, s
 		"AND how <> 'rejected'",
 		1, &text, vt_record_index_add_text, &known);
 	if (!rc && !known.n && outputs)
-		rc = check_result(s, claim->record, id, err);
+		rc = check_result(store, claim->record, id, err);
 	for (size_t i = 0; !rc && !known.n && outputs && i < outputs->n; i++) {
 		const struct vt_json *files = vt_json_get(outputs->item[i], "files");
 
 		for (size_t k = 0; !rc && files && k < files->n; k++)
-			rc = check_raw(s, files->item[k], id,
+			rc = check_raw(store, files->item[k], id,
 				vt_json_text(vt_json_get(claim->record, "stage"), ""), err);
 	}
 	vt_strs_release(&known);
@@ -369,16 +368,17 @@ static int by_derivation(const void *a, const void *b)
 }
 
 /* Of those that come together with one derivation and several results none is taken. */
-static void sift_results(const struct vt_record_text *v, size_t n, bool *keep, struct vt_err *why)
+static void sift_results(const struct vt_record_text *texts, size_t n, bool *keep,
+	struct vt_err *why)
 {
 	struct claimed *c = vt_xcalloc(n + 1, sizeof(*c));
 	size_t m = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (vt_json_get(v[i].record, "result"))
+		if (vt_json_get(texts[i].record, "result"))
 			c[m++] = (struct claimed){
-				vt_json_text(vt_json_get(v[i].record, "derivation"), ""),
-				vt_json_text(vt_json_get(v[i].record, "result"), ""), i
+				vt_json_text(vt_json_get(texts[i].record, "derivation"), ""),
+				vt_json_text(vt_json_get(texts[i].record, "result"), ""), i
 			};
 	if (m > 1)
 		qsort(c, m, sizeof(*c), by_derivation);
@@ -396,22 +396,22 @@ static void sift_results(const struct vt_record_text *v, size_t n, bool *keep, s
 	free(c);
 }
 
-int vt_trust_sift(struct vt_store *s, const struct vt_record_text *v, size_t n, bool *keep,
+int vt_trust_sift(struct vt_store *store, const struct vt_record_text *texts, size_t n, bool *keep,
 	size_t *n_refused, struct vt_err *why, struct vt_err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		keep[i] = true;
-	sift_results(v, n, keep, why);
+	sift_results(texts, n, keep, why);
 	*n_refused = 0;
 	for (size_t i = 0; i < n; i++) {
-		struct vt_digest d = vt_digest_bytes(v[i].text, v[i].n);
+		struct vt_digest d = vt_digest_bytes(texts[i].text, texts[i].n);
 		struct vt_err fault = VT_ERR_INIT;
 		char id[VT_HEX];
 
 		vt_digest_hex(id, &d);
 		if (!keep[i])
-			keep[i] = vt_trust_has(s, id);
-		else if (check_claim(s, &v[i], &fault) == VT_EINTEGRITY)
+			keep[i] = vt_trust_has(store, id);
+		else if (check_claim(store, &texts[i], &fault) == VT_EINTEGRITY)
 			keep[i] = false;
 		else if (fault.code)
 			return vt_err_set(err, fault.code, "%s", fault.text);
@@ -454,9 +454,9 @@ static int replay_line(void *ctx, const struct vt_json *line, const char *digest
 	return rc;
 }
 
-int vt_trust_replay(struct vt_store *s, struct vt_record_index *to, struct vt_err *err)
+int vt_trust_replay(struct vt_store *store, struct vt_record_index *to, struct vt_err *err)
 {
 	struct replaying r = { to, err };
 
-	return vt_history_read(s, replay_line, &r, err);
+	return vt_history_read(store, replay_line, &r, err);
 }

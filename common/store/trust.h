@@ -25,25 +25,25 @@ enum vt_trust_how {
 
 /* Writes the event, then the index.  Records that stand so already are left out; of VT_TRUST_MADE
  * no event is written where all are.  They need not be here yet.  reason: NULL for made. */
-int vt_trust_note(struct vt_store *s, enum vt_trust_how how, const struct vt_strs *ids,
+int vt_trust_note(struct vt_store *store, enum vt_trust_how how, const struct vt_strs *ids,
 	const char *reason, struct vt_err *err);
 
 /* The same for records that a key of the policy signed; attestation: digest of the envelope. */
-int vt_trust_signed(struct vt_store *s, const struct vt_strs *ids, const char *key_hex,
+int vt_trust_signed(struct vt_store *store, const struct vt_strs *ids, const char *key_hex,
 	const char *attestation_hex, struct vt_err *err);
-int vt_trust_revoke_key(struct vt_store *s, const char *key_hex, const char *reason,
+int vt_trust_revoke_key(struct vt_store *store, const char *key_hex, const char *reason,
 	struct vt_err *err);
 
 /* Of a record that is here or not. */
-bool vt_trust_has(struct vt_store *s, const char *id_hex);
+bool vt_trust_has(struct vt_store *store, const char *id_hex);
 /* Was it executed here? */
-bool vt_trust_made(struct vt_store *s, const char *id_hex);
-bool vt_trust_is_rejected(struct vt_store *s, const char *id_hex);
+bool vt_trust_made(struct vt_store *store, const char *id_hex);
+bool vt_trust_is_rejected(struct vt_store *store, const char *id_hex);
 /* Is any record rejected? */
-int vt_trust_any_rejected(struct vt_store *s, bool *any, struct vt_err *err);
+int vt_trust_any_rejected(struct vt_store *store, bool *any, struct vt_err *err);
 
 /* Records here that are not believed, sorted. */
-int vt_trust_claims(struct vt_store *s, struct vt_strs *ids, struct vt_err *err);
+int vt_trust_claims(struct vt_store *store, struct vt_strs *ids, struct vt_err *err);
 
 /* How many results there are of derivations that have several; calls found for each such
  * derivation with a sentence that names two records. */
@@ -55,11 +55,11 @@ int vt_trust_disputes(struct vt_store *s, void (*found)(void *ctx, const char *s
  * lie in a commit, as a raw file of a subject.  A record that is here already, or is believed, is
  * not asked.  keep[i] is false for those refused, *why says why the first of them was;
  * *n_refused counts them. */
-int vt_trust_sift(struct vt_store *s, const struct vt_record_text *v, size_t n, bool *keep,
+int vt_trust_sift(struct vt_store *store, const struct vt_record_text *texts, size_t n, bool *keep,
 	size_t *n_refused, struct vt_err *why, struct vt_err *err);
 
 /* Makes the index's trust anew from the history; for rebuild.c. */
 struct vt_record_index;
-int vt_trust_replay(struct vt_store *s, struct vt_record_index *to, struct vt_err *err);
+int vt_trust_replay(struct vt_store *store, struct vt_record_index *to, struct vt_err *err);
 
 #endif

@@ -22,17 +22,17 @@ struct search {
 	size_t n, cap;
 };
 
-static void name(struct search *w, const char *kind, const struct vt_digest *id)
+static void name(struct search *search, const char *kind, const struct vt_digest *id)
 {
 	char hex[VT_HEX], *text;
 
 	vt_digest_hex(hex, id);
 	text = vt_asprintf("%s %s", kind, hex);
-	vt_strs_add(w->out, text);
+	vt_strs_add(search->out, text);
 	free(text);
 }
 
-static bool looks_sound(struct vt_store *s, const struct vt_tree_line *line)
+static bool looks_sound(struct vt_store *store, const struct vt_tree_line *line)
 {
 	char object[VT_STORE_NAME];
 	struct vt_stamp stamp;
@@ -40,50 +40,51 @@ static bool looks_sound(struct vt_store *s, const struct vt_tree_line *line)
 	struct stat st;
 
 	vt_store_name(object, &line->digest);
-	if (fstatat(s->objects_fd, object, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ||
+	if (fstatat(store->objects_fd, object, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ||
 		(st.st_mode & 0222) || (uint64_t)st.st_size != line->size)
 		return false;
 	stamp = vt_stamp_of(&st);
-	return vt_stat_cache_find(vt_store_cache(s), &d, &stamp, VT_STAT_SEALED)
+	return vt_stat_cache_find(vt_store_cache(store), &d, &stamp, VT_STAT_SEALED)
 		? vt_digest_equal(&d, &line->digest)
-		: !vt_stat_cache_was(vt_store_cache(s), &d, &stamp);
+		: !vt_stat_cache_was(vt_store_cache(store), &d, &stamp);
 }
 
-static void look_at(struct search *w, const struct vt_tree_line *line)
+static void look_at(struct search *search, const struct vt_tree_line *line)
 {
-	if (!vt_digest_set_add(&w->objects, &line->digest) || looks_sound(w->s, line))
+	if (!vt_digest_set_add(&search->objects, &line->digest) || looks_sound(search->s, line))
 		return;
-	if (w->n == w->cap) {
-		w->cap = w->cap ? 2 * w->cap : 64;
-		w->suspect = vt_xrealloc(w->suspect, w->cap * sizeof(*w->suspect));
+	if (search->n == search->cap) {
+		search->cap = search->cap ? 2 * search->cap : 64;
+		search->suspect =
+			vt_xrealloc(search->suspect, search->cap * sizeof(*search->suspect));
 	}
-	w->suspect[w->n++] = (struct vt_object){ .digest = line->digest,
+	search->suspect[search->n++] = (struct vt_object){ .digest = line->digest,
 		.size = line->size,
 		.path = "a file",
-		.first = w->n };
+		.first = search->n };
 }
 
 /* A text that cannot be read whole is named, and nothing below it is known. */
-static void look_below(struct search *w, const struct vt_digest *id)
+static void look_below(struct search *search, const struct vt_digest *id)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err why = VT_ERR_INIT;
 	struct vt_tree_line line;
 	const char *at = NULL;
 
-	if (!vt_digest_set_add(&w->trees, id))
+	if (!vt_digest_set_add(&search->trees, id))
 		return;
-	if (vt_store_tree_text(w->s, &text, &at, id, &why))
-		name(w, "trees", id);
+	if (vt_store_tree_text(search->s, &text, &at, id, &why))
+		name(search, "trees", id);
 	while (at && vt_tree_line_next(&at, &line, &why) > 0)
 		if (line.type == 'd')
-			look_below(w, &line.digest);
+			look_below(search, &line.digest);
 		else
-			look_at(w, &line);
+			look_at(search, &line);
 	vt_buf_release(&text);
 }
 
-static void look_behind(struct search *w, const char *commit_hex)
+static void look_behind(struct search *search, const char *commit_hex)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_err why = VT_ERR_INIT;
@@ -91,10 +92,10 @@ static void look_behind(struct search *w, const char *commit_hex)
 
 	if (!vt_digest_parse(&id, commit_hex))
 		return;
-	if (vt_commit_read(w->s, &c, commit_hex, &why))
-		name(w, "commits", &id);
+	if (vt_commit_read(search->s, &c, commit_hex, &why))
+		name(search, "commits", &id);
 	else if (vt_digest_parse(&id, c.tree))
-		look_below(w, &id);
+		look_below(search, &id);
 	vt_commit_release(&c);
 }
 

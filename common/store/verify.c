@@ -23,16 +23,16 @@ struct check {
 	void (*open)(void *ctx, const char *object);
 };
 
-static void report(struct check *c, char *sentence)
+static void report(struct check *check, char *sentence)
 {
-	c->bad++;
-	c->found(c->ctx, sentence);
+	check->bad++;
+	check->found(check->ctx, sentence);
 	free(sentence);
 }
 
-static bool is_there(const struct check *c, const char *kind, const struct vt_digest *d)
+static bool is_there(const struct check *check, const char *kind, const struct vt_digest *digest)
 {
-	char *path = vt_store_path(c->s, kind, d);
+	char *path = vt_store_path(check->s, kind, digest);
 	bool there = vt_fs_exists(path);
 
 	free(path);
@@ -40,84 +40,85 @@ static bool is_there(const struct check *c, const char *kind, const struct vt_di
 }
 
 /* Every entry of a tree must be there. */
-static void check_tree(struct check *c, const char *rel, const struct vt_digest *id)
+static void check_tree(struct check *check, const char *rel, const struct vt_digest *id)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_tree_line line;
 	const char *at = NULL;
 	size_t missing = 0;
-	int more = vt_store_tree_text(c->s, &text, &at, id, &err) ? -1 : 1;
+	int more = vt_store_tree_text(check->s, &text, &at, id, &err) ? -1 : 1;
 
 	while (more > 0 && (more = vt_tree_line_next(&at, &line, &err)) > 0) {
 		const char *kind = line.type == 'd' ? "trees" : "objects";
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
-		if (!is_there(c, kind, &line.digest) &&
+		if (!is_there(check, kind, &line.digest) &&
 			!(line.type != 'd' &&
-				(vt_erased_has(c->s, &line.digest) ||
-					vt_erased_proposed(c->s, &line.digest))) &&
+				(vt_erased_has(check->s, &line.digest) ||
+					vt_erased_proposed(check->s, &line.digest))) &&
 			++missing)
-			report(c,
+			report(check,
 				vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex,
 					kind));
 	}
-	if (!more && !missing && vt_tree_text_check(c->s, text.data, text.len, &c->sums, &err))
+	if (!more && !missing &&
+		vt_tree_text_check(check->s, text.data, text.len, &check->sums, &err))
 		more = -1;
 	if (more < 0)
-		report(c, vt_asprintf("trees/%s: %s", rel, err.text));
+		report(check, vt_asprintf("trees/%s: %s", rel, err.text));
 	vt_buf_release(&text);
 }
 
-static void check_record(struct check *c, const char *rel)
+static void check_record(struct check *check, const char *rel)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *j = NULL;
-	char *path = vt_asprintf("%s/records/%s", c->s->dir, rel);
+	char *path = vt_asprintf("%s/records/%s", check->s->dir, rel);
 
 	if (vt_fs_read(&text, path, 1u << 30, &err) ||
 		vt_record_parse(&j, text.data, text.len, rel, &err))
-		report(c, vt_asprintf("records/%s", err.text));
+		report(check, vt_asprintf("records/%s", err.text));
 	vt_json_free(j);
 	vt_buf_release(&text);
 	free(path);
 }
 
 /* What became of a batch of hashed files. */
-static void judge(struct check *c, struct vt_fileset *set)
+static void judge(struct check *check, struct vt_fileset *set)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		const struct vt_fileset_file *f = &set->file[i];
 		char hex[VT_HEX], name[VT_STORE_NAME];
 
-		c->n++;
+		check->n++;
 		vt_store_name(name, &f->digest);
 		vt_digest_hex(hex, &f->digest);
 		if (f->code)
-			report(c, vt_xstrdup(f->fault));
+			report(check, vt_xstrdup(f->fault));
 		else if (strcmp(f->path, name))
-			report(c,
-				vt_asprintf("%s/%s: its bytes have the digest %s", c->kind, f->path,
-					hex));
-		else if (!strcmp(c->kind, "trees"))
-			check_tree(c, f->path, &f->digest);
-		else if (!strcmp(c->kind, "records"))
-			check_record(c, f->path);
-		else if ((f->mode & 0222) && c->open)
-			c->open(c->ctx, f->path);
+			report(check,
+				vt_asprintf("%s/%s: its bytes have the digest %s", check->kind,
+					f->path, hex));
+		else if (!strcmp(check->kind, "trees"))
+			check_tree(check, f->path, &f->digest);
+		else if (!strcmp(check->kind, "records"))
+			check_record(check, f->path);
+		else if ((f->mode & 0222) && check->open)
+			check->open(check->ctx, f->path);
 	}
 }
 
 enum { BATCH = 4096 };
 
-static int hash_batch(struct check *c, struct vt_fileset *set, struct vt_err *err)
+static int hash_batch(struct check *check, struct vt_fileset *set, struct vt_err *err)
 {
 	int rc = set->n ? vt_fileset_hash(set, -1, NULL, VT_FILESET_ALL, err) : 0;
 
 	if (!rc)
-		judge(c, set);
+		judge(check, set);
 	vt_fileset_clear(set);
 	return rc;
 }
@@ -143,20 +144,20 @@ static int add_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	return b->set->n < BATCH ? 0 : hash_batch(b->c, b->set, err);
 }
 
-static int check_kind(struct check *c, const char *kind, struct vt_err *err)
+static int check_kind(struct check *check, const char *kind, struct vt_err *err)
 {
 	struct vt_fileset set;
-	struct batch b = { c, &set };
-	char *dir = vt_path_join(c->s->dir, kind);
+	struct batch b = { check, &set };
+	char *dir = vt_path_join(check->s->dir, kind);
 	int rc;
 
-	c->kind = kind;
+	check->kind = kind;
 	vt_fileset_begin(&set);
 	rc = vt_fileset_open(&set, dir, err);
 	if (!rc)
 		rc = vt_fs_walk(dir, add_file, &b, err);
 	if (!rc)
-		rc = hash_batch(c, &set, err);
+		rc = hash_batch(check, &set, err);
 	vt_fileset_release(&set);
 	free(dir);
 	return rc;
@@ -201,11 +202,11 @@ static void report_sentence(void *ctx, const char *sentence)
 	report(ctx, vt_xstrdup(sentence));
 }
 
-int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sentence),
+int vt_store_verify(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
 	void (*open)(void *ctx, const char *object), void *ctx, size_t *n, struct vt_err *err)
 {
 	static const char *const kinds[] = { "objects", "trees", "records" };
-	struct check c = { .s = s, .found = found, .ctx = ctx, .open = open };
+	struct check c = { .s = store, .found = found, .ctx = ctx, .open = open };
 	struct vt_err why = VT_ERR_INIT;
 	size_t erased, disputes;
 	int rc = 0;
@@ -213,23 +214,23 @@ int vt_store_verify(struct vt_store *s, void (*found)(void *ctx, const char *sen
 	for (int i = 0; !rc && i < 3; i++)
 		rc = check_kind(&c, kinds[i], err);
 	if (!rc)
-		rc = vt_record_index_read(s->db, err, "PRAGMA integrity_check", 0, NULL,
+		rc = vt_record_index_read(store->db, err, "PRAGMA integrity_check", 0, NULL,
 			check_database, &c);
 	if (!rc)
-		rc = vt_record_index_read(s->db, err, "SELECT id, 'records' FROM record", 0, NULL,
-			check_indexed, &c);
+		rc = vt_record_index_read(store->db, err, "SELECT id, 'records' FROM record", 0,
+			NULL, check_indexed, &c);
 	if (!rc)
-		rc = vt_repo_check(s, found, ctx, &c.n, &c.bad, err);
+		rc = vt_repo_check(store, found, ctx, &c.n, &c.bad, err);
 	if (!rc)
-		rc = vt_trust_disputes(s, report_sentence, &c, &disputes, err);
+		rc = vt_trust_disputes(store, report_sentence, &c, &disputes, err);
 	if (!rc)
-		rc = vt_erased_check(s, report_undead, &c, &erased, err);
-	if (!rc && vt_history_check(s, report_sentence, &c, &c.n, &why))
+		rc = vt_erased_check(store, report_undead, &c, &erased, err);
+	if (!rc && vt_history_check(store, report_sentence, &c, &c.n, &why))
 		report(&c, vt_xstrdup(why.text));
 	vt_tree_sums_release(&c.sums);
 	*n = c.n;
 	if (!rc && c.bad)
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", s->dir, c.bad,
-			c.n);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s: %zu of %zu checks failed", store->dir,
+			c.bad, c.n);
 	return rc;
 }

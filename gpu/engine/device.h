@@ -33,33 +33,33 @@ struct vg_device {
 };
 
 struct vg_device_ops {
-	void (*close)(struct vg_device *d);
-	void (*describe)(struct vg_device *d, struct vt_json *j);
+	void (*close)(struct vg_device *device);
+	void (*describe)(struct vg_device *device, struct vt_json *json);
 	/* VT_ENOMEM with the number */
-	int (*alloc)(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err);
-	void (*release)(struct vg_device *d, void *p);
+	int (*alloc)(struct vg_device *device, void **p, size_t nbytes, struct vt_err *err);
+	void (*release)(struct vg_device *device, void *p);
 	/* bytes that are free */
-	size_t (*room)(struct vg_device *d);
-	int (*upload)(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	size_t (*room)(struct vg_device *device);
+	int (*upload)(struct vg_device *device, void *to, const void *from, size_t nbytes,
 		struct vt_err *err);
-	int (*download)(struct vg_device *d, void *to, const void *from, size_t nbytes,
+	int (*download)(struct vg_device *device, void *to, const void *from, size_t nbytes,
 		struct vt_err *err);
-	int (*clear)(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err);
-	int (*run)(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items,
-		struct vt_err *err);
-	int (*conv_new)(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s,
-		struct vt_err *err);
-	size_t (*conv_workspace)(const struct vg_conv *c);
+	int (*clear)(struct vg_device *device, void *p, size_t nbytes, struct vt_err *err);
+	int (*run)(struct vg_device *device, enum vg_kernel kernel, const void *args,
+		uint32_t items, struct vt_err *err);
+	int (*conv_new)(struct vg_device *device, struct vg_conv **out,
+		const struct vg_conv_spec *spec, struct vt_err *err);
+	size_t (*conv_workspace)(const struct vg_conv *conv);
 	/* FORWARD writes y, DATA x, WEIGHTS w. */
-	int (*convolve)(struct vg_device *d, struct vg_conv *c, void *x, void *w, void *y,
+	int (*convolve)(struct vg_device *device, struct vg_conv *conv, void *x, void *w, void *y,
 		void *workspace, struct vt_err *err);
-	void (*conv_free)(struct vg_conv *c);
-	int (*record)(struct vg_device *d, struct vt_err *err);
-	int (*stop)(struct vg_device *d, struct vg_tape **out, struct vt_err *err);
-	int (*replay)(struct vg_device *d, struct vg_tape *t, struct vt_err *err);
-	void (*tape_free)(struct vg_tape *t);
+	void (*conv_free)(struct vg_conv *conv);
+	int (*record)(struct vg_device *device, struct vt_err *err);
+	int (*stop)(struct vg_device *device, struct vg_tape **out, struct vt_err *err);
+	int (*replay)(struct vg_device *device, struct vg_tape *tape, struct vt_err *err);
+	void (*tape_free)(struct vg_tape *tape);
 	/* NULL, or: convolutions that `first` has chosen engines for get those. */
-	void (*follow)(struct vg_device *d, const struct vg_device *first);
+	void (*follow)(struct vg_device *device, const struct vg_device *first);
 };
 
 #endif

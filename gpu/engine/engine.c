@@ -21,11 +21,10 @@ int vg_precision_find(struct vg_precision *out, const char *name, struct vt_err 
 }
 
 /* --- making a session ---------------------------------------------------- */
-
-static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_err *err)
+static int check_shapes(const struct vt_graph *graph, const bool *live, struct vt_err *err)
 {
-	for (int i = 0; i < g->n_nodes; i++) {
-		struct vt_shape t = g->node[i].shape;
+	for (int i = 0; i < graph->n_nodes; i++) {
+		struct vt_shape t = graph->node[i].shape;
 		double chunks = (double)t.n * t.d * t.h * t.w * ((t.c + VG_LANES - 1) / VG_LANES);
 
 		if (live[i] && chunks >= 2147483648.0)
@@ -39,134 +38,139 @@ static int check_shapes(const struct vt_graph *g, const bool *live, struct vt_er
 
 /* Kind 0 is the node's forward pass, 1 its data gradient, 2 its weight gradient; a transposed
  * convolution is the adjoint of the convolution from its output to its input. */
-static int new_conv(struct vg_session *s, int i, int which, struct vt_err *err)
+static int new_conv(struct vg_session *session, int i, int which, struct vt_err *err)
 {
 	static const enum vg_conv_kind plain[3] = { VG_CONV_FORWARD, VG_CONV_DATA,
 		VG_CONV_WEIGHTS };
 	static const enum vg_conv_kind turned[3] = { VG_CONV_DATA, VG_CONV_FORWARD,
 		VG_CONV_WEIGHTS };
-	const struct vt_node *n = &s->g->node[i];
+	const struct vt_node *n = &session->g->node[i];
 	bool t = n->conv.transposed;
 	struct vg_conv_spec spec = { .kind = t ? turned[which] : plain[which],
-		.type = s->type,
-		.tf32 = s->e->precision.tf32,
-		.x = vg_shape_of(s, t ? i : n->in[0]),
-		.y = vg_shape_of(s, t ? n->in[0] : i),
+		.type = session->type,
+		.tf32 = session->e->precision.tf32,
+		.x = vg_shape_of(session, t ? i : n->in[0]),
+		.y = vg_shape_of(session, t ? n->in[0] : i),
 		.k = n->conv.k,
 		.stride = n->conv.stride,
 		.pad = n->conv.pad,
 		.dilation = n->conv.dilation };
 	size_t need;
 
-	if (s->d->ops->conv_new(s->d, &s->conv[3 * i + which], &spec, err))
-		return vt_err_prefix(err, "layer %d (%s)", i, s->g->weight[n->weight[0]].name);
-	need = s->d->ops->conv_workspace(s->conv[3 * i + which]);
-	s->workspace_bytes = need > s->workspace_bytes ? need : s->workspace_bytes;
+	if (session->d->ops->conv_new(session->d, &session->conv[3 * i + which], &spec, err))
+		return vt_err_prefix(err, "layer %d (%s)", i,
+			session->g->weight[n->weight[0]].name);
+	need = session->d->ops->conv_workspace(session->conv[3 * i + which]);
+	session->workspace_bytes =
+		need > session->workspace_bytes ? need : session->workspace_bytes;
 	return 0;
 }
 
-static int new_convs(struct vg_session *s, struct vt_err *err)
+static int new_convs(struct vg_session *session, struct vt_err *err)
 {
 	int rc = 0;
 
-	s->conv = vt_xcalloc(3 * (size_t)s->g->n_nodes, sizeof(*s->conv));
-	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
-		const struct vt_node *n = &s->g->node[i];
+	session->conv = vt_xcalloc(3 * (size_t)session->g->n_nodes, sizeof(*session->conv));
+	for (int i = 0; !rc && i < session->g->n_nodes; i++) {
+		const struct vt_node *n = &session->g->node[i];
 
-		if (n->op != VT_OP_CONV || !s->plan.live[i])
+		if (n->op != VT_OP_CONV || !session->plan.live[i])
 			continue;
-		rc = new_conv(s, i, 0, err);
-		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX)
-			rc = new_conv(s, i, 2, err);
-		if (!rc && s->opts.training && s->plan.grad[i] != SIZE_MAX &&
-			s->plan.grad[n->in[0]] != SIZE_MAX)
-			rc = new_conv(s, i, 1, err);
+		rc = new_conv(session, i, 0, err);
+		if (!rc && session->opts.training && session->plan.grad[i] != SIZE_MAX)
+			rc = new_conv(session, i, 2, err);
+		if (!rc && session->opts.training && session->plan.grad[i] != SIZE_MAX &&
+			session->plan.grad[n->in[0]] != SIZE_MAX)
+			rc = new_conv(session, i, 1, err);
 	}
-	return rc ? rc : vg_take(s, &s->workspace, s->workspace_bytes, err);
+	return rc ? rc : vg_take(session, &session->workspace, session->workspace_bytes, err);
 }
 
-static int new_norm(struct vg_session *s, struct vg_norm_state *n, size_t lanes, struct vt_err *err)
+static int new_norm(struct vg_session *session, struct vg_norm_state *norm_state, size_t lanes,
+	struct vt_err *err)
 {
-	int rc = vg_take(s, &n->mean, lanes * sizeof(double), err);
+	int rc = vg_take(session, &norm_state->mean, lanes * sizeof(double), err);
 
 	if (!rc)
-		rc = vg_take(s, &n->rstd, lanes * sizeof(double), err);
+		rc = vg_take(session, &norm_state->rstd, lanes * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(s, &n->sum, lanes * sizeof(double), err);
+		rc = vg_take(session, &norm_state->sum, lanes * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(s, &n->a, lanes * sizeof(float), err);
-	return rc ? rc : vg_take(s, &n->b, lanes * sizeof(float), err);
+		rc = vg_take(session, &norm_state->a, lanes * sizeof(float), err);
+	return rc ? rc : vg_take(session, &norm_state->b, lanes * sizeof(float), err);
 }
 
-static int new_statistics(struct vg_session *s, struct vt_err *err)
+static int new_statistics(struct vg_session *session, struct vt_err *err)
 {
 	size_t lanes = 0, part = 0;
 	int rc = 0;
 
-	s->norm = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->norm));
-	for (int i = 0; !rc && i < s->g->n_nodes; i++) {
-		struct vg_shape t = vg_shape_of(s, i);
+	session->norm = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*session->norm));
+	for (int i = 0; !rc && i < session->g->n_nodes; i++) {
+		struct vg_shape t = vg_shape_of(session, i);
 		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES,
 		       slabs = own * (size_t)vg_slabs(&t);
-		int quantities = vg_quantity_count(
-			s->g->node[i].op == VT_OP_NORM && vg_behind(s, i).mode == VG_WITH_SLOPE
+		int quantities = vg_quantity_count(session->g->node[i].op == VT_OP_NORM &&
+					vg_behind(session, i).mode == VG_WITH_SLOPE
 				? VG_SUM_NORM_SLOPE
 				: VG_SUM_MOMENTS);
 
-		if (!s->plan.live[i])
+		if (!session->plan.live[i])
 			continue;
 		lanes = own > lanes ? own : lanes;
 		part = slabs * (size_t)quantities > part ? slabs * (size_t)quantities : part;
-		if (s->g->node[i].op == VT_OP_NORM)
-			rc = new_norm(s, &s->norm[i], own, err);
+		if (session->g->node[i].op == VT_OP_NORM)
+			rc = new_norm(session, &session->norm[i], own, err);
 	}
 	if (!rc)
-		rc = vg_take(s, &s->part, part * sizeof(double), err);
+		rc = vg_take(session, &session->part, part * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(s, &s->total, lanes * sizeof(double), err);
+		rc = vg_take(session, &session->total, lanes * sizeof(double), err);
 	for (int k = 0; !rc && k < 3; k++)
-		rc = vg_take(s, &s->coefficient[k], lanes * sizeof(float), err);
+		rc = vg_take(session, &session->coefficient[k], lanes * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(s, &s->slab_value, part * sizeof(float), err);
+		rc = vg_take(session, &session->slab_value, part * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(s, &s->slab_voxel, part * sizeof(uint32_t), err);
-	return rc ? rc : vg_take(s, &s->voxel, lanes * sizeof(uint32_t), err);
+		rc = vg_take(session, &session->slab_voxel, part * sizeof(uint32_t), err);
+	return rc ? rc : vg_take(session, &session->voxel, lanes * sizeof(uint32_t), err);
 }
 
 /* Plain f32 room for the input or an output. */
-static size_t plain_floats(const struct vg_session *s)
+static size_t plain_floats(const struct vg_session *session)
 {
-	size_t in = vg_count(s->g->node[s->g->input].shape),
-	       out = vg_output_offset(s, vt_graph_n_outputs(s->g));
+	size_t in = vg_count(session->g->node[session->g->input].shape),
+	       out = vg_output_offset(session, vt_graph_n_outputs(session->g));
 
 	return in > out ? in : out;
 }
 
-static int new_buffers(struct vg_session *s, struct vt_err *err)
+static int new_buffers(struct vg_session *session, struct vt_err *err)
 {
-	size_t n = (size_t)s->g->n_nodes, lanes = s->type == VG_F16 ? VG_LARGEST_BLOCKS + 2 : 0;
-	int rc = vg_take(s, &s->arena, s->plan.arena, err);
+	size_t n = (size_t)session->g->n_nodes,
+	       lanes = session->type == VG_F16 ? VG_LARGEST_BLOCKS + 2 : 0;
+	int rc = vg_take(session, &session->arena, session->plan.arena, err);
 
-	s->has = vt_xcalloc(n, sizeof(*s->has));
-	s->reached = vt_xcalloc(n, sizeof(*s->reached));
-	s->made = vt_xcalloc(n, sizeof(*s->made));
-	s->host_names = vt_xcalloc(n, sizeof(*s->host_names));
+	session->has = vt_xcalloc(n, sizeof(*session->has));
+	session->reached = vt_xcalloc(n, sizeof(*session->reached));
+	session->made = vt_xcalloc(n, sizeof(*session->made));
+	session->host_names = vt_xcalloc(n, sizeof(*session->host_names));
 	if (!rc)
-		rc = vg_take(s, &s->scratch, s->plan.scratch, err);
+		rc = vg_take(session, &session->scratch, session->plan.scratch, err);
 	if (!rc)
-		rc = vg_take(s, &s->plain, plain_floats(s) * sizeof(float), err);
+		rc = vg_take(session, &session->plain, plain_floats(session) * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(s, &s->names, n * sizeof(*s->names), err);
+		rc = vg_take(session, &session->names, n * sizeof(*session->names), err);
 	if (!rc && lanes)
-		rc = vg_take(s, &s->scale, lanes * sizeof(float), err);
-	if (!rc && s->opts.training)
-		rc = vg_take(s, &s->dy,
-			vg_output_offset(s, vt_graph_n_outputs(s->g)) * sizeof(float), err);
+		rc = vg_take(session, &session->scale, lanes * sizeof(float), err);
+	if (!rc && session->opts.training)
+		rc = vg_take(session, &session->dy,
+			vg_output_offset(session, vt_graph_n_outputs(session->g)) * sizeof(float),
+			err);
 	return rc;
 }
 
-int vg_session_new(void **out, void *engine, const struct vt_graph *g,
-	const struct vt_session_opts *o, struct vt_err *err)
+int vg_session_new(void **out, void *engine, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct vg_engine *e = engine;
 	struct vg_session *s = vt_xcalloc(1, sizeof(*s));
@@ -174,16 +178,16 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g,
 
 	s->e = e;
 	s->d = e->device;
-	s->g = g;
-	s->items = g->node[g->input].shape.n;
-	s->opts = *o;
+	s->g = graph;
+	s->items = graph->node[graph->input].shape.n;
+	s->opts = *opts;
 	s->type = e->precision.type;
 	s->opts.stored = (int)vg_type_size(s->type);
-	rc = vt_plan_make(&s->plan, g, &s->opts, err);
+	rc = vt_plan_make(&s->plan, graph, &s->opts, err);
 	if (!rc)
-		rc = check_shapes(g, s->plan.live, err);
+		rc = check_shapes(graph, s->plan.live, err);
 	if (!rc)
-		rc = vt_plan_check_limit(&s->plan, g, &s->opts, err);
+		rc = vt_plan_check_limit(&s->plan, graph, &s->opts, err);
 	if (!rc)
 		rc = new_buffers(s, err);
 	if (!rc)
@@ -192,9 +196,9 @@ int vg_session_new(void **out, void *engine, const struct vt_graph *g,
 		rc = new_convs(s, err);
 	if (!rc)
 		rc = new_statistics(s, err);
-	if (!rc && o->training)
+	if (!rc && opts->training)
 		rc = vg_training_new(s, err);
-	if (!rc && o->training)
+	if (!rc && opts->training)
 		rc = vg_updating_new(s, err);
 	if (rc)
 		vg_session_free(s);

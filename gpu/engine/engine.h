@@ -82,8 +82,8 @@ struct vg_norm_state {
 	bool summed; /* its sums were gathered by the pass that made what it takes */
 };
 
-int vg_session_new(void **out, void *engine, const struct vt_graph *g,
-	const struct vt_session_opts *o, struct vt_err *err);
+int vg_session_new(void **out, void *engine, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, struct vt_err *err);
 void vg_session_free(void *session);
 int vg_session_put_weights(void *session, const float *values, struct vt_err *err);
 int vg_session_get_weights(void *session, float *values, struct vt_err *err);
@@ -106,93 +106,95 @@ struct vg_loss_call {
 	double weight;
 };
 
-int vg_training_new(struct vg_session *s, struct vt_err *err);
-void vg_training_free(struct vg_session *s);
+int vg_training_new(struct vg_session *session, struct vt_err *err);
+void vg_training_free(struct vg_session *session);
 int vg_session_set_target(void *session, const uint8_t *target, struct vt_err *err);
 /* The two halves of a loss, [item, channel]: sums, and gradients from the slopes that
  * vt_loss_combine makes of all items' sums. */
-int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *sums,
-	struct vt_err *err);
-int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c,
+int vg_loss_sums(struct vg_session *session, const struct vg_loss_call *call,
+	struct vt_loss_sums *sums, struct vt_err *err);
+int vg_loss_slopes(struct vg_session *session, const struct vg_loss_call *call,
 	const struct vt_loss_slope *slope, struct vt_err *err);
 /* Likewise of the mean of (y - x)^2, x: the input or 0: the sum of each item, and gradients. */
-int vg_square_sums(struct vg_session *s, const struct vg_loss_call *c, bool of_input, double *sums,
-	struct vt_err *err);
+int vg_square_sums(struct vg_session *session, const struct vg_loss_call *call, bool of_input,
+	double *sums, struct vt_err *err);
 /* of an output over the whole batch */
-double vg_batch_values(const struct vg_session *s, int output);
-int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept,
+double vg_batch_values(const struct vg_session *session, int output);
+int vg_session_keep(void *session, int id, const struct vt_volume_ref *ref, bool *kept,
 	struct vt_err *err);
-int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p,
+int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *patch,
 	struct vt_err *err);
 
 /* --- engine_update.c: gradients' norm, updates, means of weights and their arrays --- */
 
-int vg_updating_new(struct vg_session *s, struct vt_err *err);
-void vg_updating_free(struct vg_session *s);
+int vg_updating_new(struct vg_session *session, struct vt_err *err);
+void vg_updating_free(struct vg_session *session);
 int vg_session_rates(void *session, const float *factor, struct vt_err *err);
 int vg_session_norm(void *session, double *norm, struct vt_err *err);
 int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *err);
 int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *err);
-int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err);
+int vg_session_update(void *session, const struct vt_update *update, struct vt_err *err);
 int vg_session_average(void *session, double share, struct vt_err *err);
 int vg_session_put_slot(void *session, int slot, const float *values, struct vt_err *err);
 int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *err);
 /* on the device; NULL where the session has an error */
-float *vg_slot(struct vg_session *s, int slot);
+float *vg_slot(struct vg_session *session, int slot);
 /* of the gradients as they lie; NaN or inf if one is */
-double vg_gradient_norm(struct vg_session *s);
+double vg_gradient_norm(struct vg_session *session);
 
 /* --- engine_window.c: volumes that are answered window by window --------- */
 
-int vg_volume_new(void **volume, void *engine, const struct vt_volume_ref *v, int outputs,
+int vg_volume_new(void **volume, void *engine, const struct vt_volume_ref *ref, int outputs,
 	enum vt_join join, struct vt_err *err);
-int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struct vt_err *err);
+int vg_volume_add(void *volume, void *session, const struct vt_windows *windows,
+	struct vt_err *err);
 int vg_volume_answer(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err);
 int vg_volume_values(void *volume, float *out, struct vt_err *err);
 void vg_volume_free(void *volume);
 
 /* --- engine_forward.c, engine_backward.c: queue the work of a pass; errors stay in s->err --- */
 
-void vg_forward_node(struct vg_session *s, int i);
-void vg_backward_node(struct vg_session *s, int i);
+void vg_forward_node(struct vg_session *session, int i);
+void vg_backward_node(struct vg_session *session, int i);
 
 /* --- engine_shared.c: what the parts of a session ask of it ----------------- */
 
-struct vg_shape vg_shape_of(const struct vg_session *s, int i);
-void *vg_value(const struct vg_session *s, int i);
-void *vg_grad(const struct vg_session *s, int i); /* NULL: none wanted */
+struct vg_shape vg_shape_of(const struct vg_session *session, int i);
+void *vg_value(const struct vg_session *session, int i);
+void *vg_grad(const struct vg_session *session, int i); /* NULL: none wanted */
 /* NULL: none */
-float *vg_weight(const struct vg_session *s, const struct vt_node *n, int k);
-float *vg_weight_grad(const struct vg_session *s, const struct vt_node *n, int k);
-bool vg_weight_shared(const struct vg_session *s, const struct vt_node *n, int k);
-int vg_take(struct vg_session *s, void *pointer_to_pointer, size_t nbytes, struct vt_err *err);
+float *vg_weight(const struct vg_session *session, const struct vt_node *node, int k);
+float *vg_weight_grad(const struct vg_session *session, const struct vt_node *node, int k);
+bool vg_weight_shared(const struct vg_session *session, const struct vt_node *node, int k);
+int vg_take(struct vg_session *session, void *pointer_to_pointer, size_t nbytes,
+	struct vt_err *err);
 /* A function that queues work ends with this: the session's error becomes the caller's, once. */
-int vg_answer(struct vg_session *s, struct vt_err *err);
-int vg_weights_new(struct vg_session *s, struct vt_err *err);
-void vg_cast_weights(struct vg_session *s);
+int vg_answer(struct vg_session *session, struct vt_err *err);
+int vg_weights_new(struct vg_session *session, struct vt_err *err);
+void vg_cast_weights(struct vg_session *session);
 /* which of them are `on`, to the device */
-int vg_send_kernels(struct vg_session *s, struct vt_err *err);
-/* a kernel in s->packed or s->packed_grads */
-void *vg_packed(const struct vg_session *s, char *all, int weight);
+int vg_send_kernels(struct vg_session *session, struct vt_err *err);
+/* a kernel in session->packed or session->packed_grads */
+void *vg_packed(const struct vg_session *session, char *all, int weight);
 /* Gradients of kernels to f32: of kernel k, added; of all that are on and in one place, if k <
  * 0. */
-void vg_unpack_gradients(struct vg_session *s, int k);
-size_t vg_count(struct vt_shape t); /* values */
+void vg_unpack_gradients(struct vg_session *session, int k);
+size_t vg_count(struct vt_shape shape); /* values */
 /* of output i in dy, floats; i = n_outputs: its size */
-size_t vg_output_offset(const struct vg_session *s, int i);
-void vg_run(struct vg_session *s, enum vg_kernel kernel, const void *args, uint32_t items);
-/* Sums over voxels of each (item, channel) of a->s as a->mode says: slab by slab to s->part, or
- * those of one quantity to s->total. */
-void vg_sum_slabs(struct vg_session *s, struct vg_sums *a);
-void vg_sum(struct vg_session *s, enum vg_sum mode, struct vg_shape shape, const void *a,
+size_t vg_output_offset(const struct vg_session *session, int i);
+void vg_run(struct vg_session *session, enum vg_kernel kernel, const void *args, uint32_t items);
+/* Sums over voxels of each (item, channel) of a->s as a->mode says: slab by slab to session->part, or
+ * those of one quantity to session->total. */
+void vg_sum_slabs(struct vg_session *session, struct vg_sums *sums);
+void vg_sum(struct vg_session *session, enum vg_sum mode, struct vg_shape shape, const void *a,
 	const void *b);
-uint32_t vg_blocks(const struct vg_shape *s, int slabs);
+uint32_t vg_blocks(const struct vg_shape *shape, int slabs);
 /* The activation behind norm i. */
 struct vg_behind {
 	int mode; /* enum vg_with */
 	const float *slopes;
 	float slope;
 };
-struct vg_behind vg_behind(const struct vg_session *s, int i);
+struct vg_behind vg_behind(const struct vg_session *session, int i);
 
 #endif

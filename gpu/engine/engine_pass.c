@@ -10,16 +10,16 @@
 enum { MOST_BACKOFF = 40 };
 
 /* Streams of dropout and noise: vt_rng_stream's name but for its last word. */
-static void name_streams(struct vg_session *s, uint64_t step)
+static void name_streams(struct vg_session *session, uint64_t step)
 {
 	bool any = false;
 
-	for (int i = 0; s->opts.training && i < s->g->n_nodes; i++) {
-		enum vt_op op = s->g->node[i].op;
+	for (int i = 0; session->opts.training && i < session->g->n_nodes; i++) {
+		enum vt_op op = session->g->node[i].op;
 
 		if (op != VT_OP_DROPOUT && op != VT_OP_NOISE)
 			continue;
-		s->host_names[i] =
+		session->host_names[i] =
 			vg_mix(vg_mix(vg_mix(0,
 					      vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")),
 				       step),
@@ -27,46 +27,46 @@ static void name_streams(struct vg_session *s, uint64_t step)
 		any = true;
 	}
 	if (any)
-		s->d->ops->upload(s->d, s->names, s->host_names,
-			(size_t)s->g->n_nodes * sizeof(*s->names), &s->err);
+		session->d->ops->upload(session->d, session->names, session->host_names,
+			(size_t)session->g->n_nodes * sizeof(*session->names), &session->err);
 }
 
 /* Makes a pass, records it when it comes again, and repeats the record from then on: the
  * arguments are those of the first. */
-static void taped(struct vg_session *s, void (*pass)(struct vg_session *), struct vg_tape **tape,
-	int *passes)
+static void taped(struct vg_session *session, void (*pass)(struct vg_session *),
+	struct vg_tape **tape, int *passes)
 {
 	struct vt_err why = VT_ERR_INIT;
 
-	if (s->err.code)
+	if (session->err.code)
 		return;
 	if (*tape) {
-		s->d->ops->replay(s->d, *tape, &s->err);
+		session->d->ops->replay(session->d, *tape, &session->err);
 		return;
 	}
-	if (*passes == 1 && !s->no_tapes && !s->d->ops->record(s->d, &why)) {
-		pass(s);
-		why = s->err;
-		if (s->d->ops->stop(s->d, tape, &why) || s->err.code) {
-			s->err = (struct vt_err)VT_ERR_INIT;
-			s->no_tapes = true;
+	if (*passes == 1 && !session->no_tapes && !session->d->ops->record(session->d, &why)) {
+		pass(session);
+		why = session->err;
+		if (session->d->ops->stop(session->d, tape, &why) || session->err.code) {
+			session->err = (struct vt_err)VT_ERR_INIT;
+			session->no_tapes = true;
 			if (*tape)
-				s->d->ops->tape_free(*tape);
+				session->d->ops->tape_free(*tape);
 			*tape = NULL;
 		} else {
-			s->d->ops->replay(s->d, *tape, &s->err);
+			session->d->ops->replay(session->d, *tape, &session->err);
 			return;
 		}
 	}
 	*passes += *passes < 2;
-	pass(s);
+	pass(session);
 }
 
-static void forward_pass(struct vg_session *s)
+static void forward_pass(struct vg_session *session)
 {
-	for (int i = 0; i < s->g->n_nodes; i++)
-		if (s->plan.live[i])
-			vg_forward_node(s, i);
+	for (int i = 0; i < session->g->n_nodes; i++)
+		if (session->plan.live[i])
+			vg_forward_node(session, i);
 }
 
 int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
@@ -80,137 +80,140 @@ int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
 
 /* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies
  * behind a detached tensor. */
-static void reach(struct vg_session *s)
+static void reach(struct vg_session *session)
 {
-	const struct vt_graph *g = s->g;
+	const struct vt_graph *g = session->g;
 
-	memset(s->has, 0, (size_t)g->n_nodes * sizeof(bool));
-	memset(s->reached, 0, (size_t)g->n_nodes * sizeof(bool));
+	memset(session->has, 0, (size_t)g->n_nodes * sizeof(bool));
+	memset(session->reached, 0, (size_t)g->n_nodes * sizeof(bool));
 	for (int k = 0; k < vt_graph_n_outputs(g); k++)
-		s->reached[vt_graph_output_at(g, k).tensor] |= s->backward_key >> k & 1;
+		session->reached[vt_graph_output_at(g, k).tensor] |= session->backward_key >> k & 1;
 	for (int i = g->n_nodes - 1; i >= 0; i--)
-		for (int k = 0; s->reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
+		for (int k = 0; session->reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
 			if (g->node[i].in[k] >= 0)
-				s->reached[g->node[i].in[k]] = true;
+				session->reached[g->node[i].in[k]] = true;
 	for (int i = 0; i < g->n_nodes; i++)
-		s->reached[i] &= s->plan.grad[i] != SIZE_MAX;
+		session->reached[i] &= session->plan.grad[i] != SIZE_MAX;
 }
 
 /* Output gradients that the host has, to the device; 0 where there are none. */
-static void bring_gradients(struct vg_session *s, const float *const *dy)
+static void bring_gradients(struct vg_session *session, const float *const *dy)
 {
-	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
-		float *to = s->dy + vg_output_offset(s, k);
-		size_t nbytes =
-			(vg_output_offset(s, k + 1) - vg_output_offset(s, k)) * sizeof(float);
+	for (int k = 0; k < vt_graph_n_outputs(session->g); k++) {
+		float *to = session->dy + vg_output_offset(session, k);
+		size_t nbytes = (vg_output_offset(session, k + 1) - vg_output_offset(session, k)) *
+			sizeof(float);
 
-		if (!s->err.code && !dy[k])
-			s->d->ops->clear(s->d, to, nbytes, &s->err);
-		else if (!s->err.code && dy[k] != VT_KEPT_GRADIENT)
-			s->d->ops->upload(s->d, to, dy[k], nbytes, &s->err);
+		if (!session->err.code && !dy[k])
+			session->d->ops->clear(session->d, to, nbytes, &session->err);
+		else if (!session->err.code && dy[k] != VT_KEPT_GRADIENT)
+			session->d->ops->upload(session->d, to, dy[k], nbytes, &session->err);
 	}
 }
 
 /* In fp16 they are scaled by a power of two that brings the largest to [1, 2), less where a pass
  * overflowed: a function of the gradients alone, so a resumed run repeats it. */
-static void seed_gradients(struct vg_session *s)
+static void seed_gradients(struct vg_session *session)
 {
-	for (int finish = 0; s->scale && finish < 2; finish++) {
-		struct vg_largest a = { s->scale + 2, s->scale, s->dy,
-			vg_output_offset(s, vt_graph_n_outputs(s->g)), VG_LARGEST_BLOCKS, finish,
-			s->backoff };
+	for (int finish = 0; session->scale && finish < 2; finish++) {
+		struct vg_largest a = { session->scale + 2, session->scale, session->dy,
+			vg_output_offset(session, vt_graph_n_outputs(session->g)),
+			VG_LARGEST_BLOCKS, finish, session->backoff };
 
-		vg_run(s, VG_K_largest, &a, finish ? 1 : VG_LARGEST_BLOCKS);
+		vg_run(session, VG_K_largest, &a, finish ? 1 : VG_LARGEST_BLOCKS);
 	}
-	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
-		int t = vt_graph_output_at(s->g, k).tensor;
-		struct vg_pack a = { vg_grad(s, t), s->dy + vg_output_offset(s, k), s->scale,
-			vg_shape_of(s, t), s->type };
+	for (int k = 0; k < vt_graph_n_outputs(session->g); k++) {
+		int t = vt_graph_output_at(session->g, k).tensor;
+		struct vg_pack a = { vg_grad(session, t),
+			session->dy + vg_output_offset(session, k), session->scale,
+			vg_shape_of(session, t), session->type };
 
-		if (!(s->backward_key >> k & 1) || !a.t)
+		if (!(session->backward_key >> k & 1) || !a.t)
 			continue;
-		vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
-		s->has[t] = true;
+		vg_run(session, VG_K_pack, &a, vg_chunks(&a.s));
+		session->has[t] = true;
 	}
 }
 
 /* Which kernels' gradients the next pass brings to one place, and whether it sets every other. */
-static void mark_gradients(struct vg_session *s)
+static void mark_gradients(struct vg_session *session)
 {
-	bool *set = vt_xcalloc((size_t)s->g->n_weights + 1, sizeof(*set));
+	bool *set = vt_xcalloc((size_t)session->g->n_weights + 1, sizeof(*set));
 
-	reach(s);
-	for (int i = 0; i < s->g->n_nodes; i++)
-		for (int k = 0; s->reached[i] && k < 4; k++)
-			if (s->g->node[i].weight[k] >= 0)
-				set[s->g->node[i].weight[k]] = true;
-	s->zero_first = false;
-	for (int i = 0; i < s->g->n_weights; i++) {
-		bool shared = s->g->weight[i].uses > 1;
+	reach(session);
+	for (int i = 0; i < session->g->n_nodes; i++)
+		for (int k = 0; session->reached[i] && k < 4; k++)
+			if (session->g->node[i].weight[k] >= 0)
+				set[session->g->node[i].weight[k]] = true;
+	session->zero_first = false;
+	for (int i = 0; i < session->g->n_weights; i++) {
+		bool shared = session->g->weight[i].uses > 1;
 
-		s->zero_first |= s->g->weight[i].trainable && (shared || !set[i]);
-		if (s->kernel_of[i] >= 0)
-			s->kernel_host[s->kernel_of[i]].on = set[i] && !shared;
+		session->zero_first |= session->g->weight[i].trainable && (shared || !set[i]);
+		if (session->kernel_of[i] >= 0)
+			session->kernel_host[session->kernel_of[i]].on = set[i] && !shared;
 	}
 	free(set);
-	if (!s->err.code)
-		vg_send_kernels(s, &s->err);
+	if (!session->err.code)
+		vg_send_kernels(session, &session->err);
 }
 
 /* Makes the value of node i, which was let go, from its inputs, made first if they were let go
  * too. */
-static void make_again(struct vg_session *s, int i)
+static void make_again(struct vg_session *session, int i)
 {
-	const struct vt_node *n = &s->g->node[i];
+	const struct vt_node *n = &session->g->node[i];
 
-	if (!s->plan.again[i] || s->made[i])
+	if (!session->plan.again[i] || session->made[i])
 		return;
-	s->made[i] = true;
+	session->made[i] = true;
 	for (int k = 0; k < 2; k++)
 		if (n->in[k] >= 0)
-			make_again(s, n->in[k]);
-	vg_forward_node(s, i);
+			make_again(session, n->in[k]);
+	vg_forward_node(session, i);
 }
 
 /* What the backward step of node j reads.  Also where no gradient comes to j: the plan keeps
  * what this needs only until then. */
-static void make_ready(struct vg_session *s, int j)
+static void make_ready(struct vg_session *session, int j)
 {
-	for (int i = 0; i <= j && s->plan.live[j] && s->plan.wants[j]; i++)
-		if (s->plan.again[i] && vt_plan_backward_reads(&s->plan, s->g, j, i))
-			make_again(s, i);
+	for (int i = 0; i <= j && session->plan.live[j] && session->plan.wants[j]; i++)
+		if (session->plan.again[i] &&
+			vt_plan_backward_reads(&session->plan, session->g, j, i))
+			make_again(session, i);
 }
 
-static void backward_pass(struct vg_session *s)
+static void backward_pass(struct vg_session *session)
 {
-	reach(s);
-	if (!s->err.code && s->zero_first)
-		s->d->ops->clear(s->d, s->grads, s->n_scalars * sizeof(float), &s->err);
-	seed_gradients(s);
-	memset(s->made, 0, (size_t)s->g->n_nodes * sizeof(*s->made));
-	s->again = true;
-	for (int i = s->g->n_nodes - 1; i >= 0; i--) {
-		make_ready(s, i);
-		if (s->reached[i])
-			vg_backward_node(s, i);
+	reach(session);
+	if (!session->err.code && session->zero_first)
+		session->d->ops->clear(session->d, session->grads,
+			session->n_scalars * sizeof(float), &session->err);
+	seed_gradients(session);
+	memset(session->made, 0, (size_t)session->g->n_nodes * sizeof(*session->made));
+	session->again = true;
+	for (int i = session->g->n_nodes - 1; i >= 0; i--) {
+		make_ready(session, i);
+		if (session->reached[i])
+			vg_backward_node(session, i);
 	}
-	s->again = false;
-	vg_unpack_gradients(s, -1);
+	session->again = false;
+	vg_unpack_gradients(session, -1);
 }
 
 /* Gradients lie where activations were, so both passes are made again, without what a forward
  * pass keeps of a batch. */
-static void smaller_scale(struct vg_session *s)
+static void smaller_scale(struct vg_session *session)
 {
-	for (s->backoff = 4;
-		!s->err.code && s->backoff <= MOST_BACKOFF && !isfinite(vg_gradient_norm(s));
-		s->backoff += 4) {
-		s->keep_statistics = true;
-		forward_pass(s);
-		s->keep_statistics = false;
-		backward_pass(s);
+	for (session->backoff = 4; !session->err.code && session->backoff <= MOST_BACKOFF &&
+		!isfinite(vg_gradient_norm(session));
+		session->backoff += 4) {
+		session->keep_statistics = true;
+		forward_pass(session);
+		session->keep_statistics = false;
+		backward_pass(session);
 	}
-	s->backoff = 0;
+	session->backoff = 0;
 }
 
 int vg_session_backward(void *session, const float *const *dy, struct vt_err *err)

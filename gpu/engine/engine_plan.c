@@ -4,15 +4,16 @@
 
 enum { MOST_RUNS = 1000 };
 
-char *vg_plan_key(const struct vg_conv_spec *s)
+char *vg_plan_key(const struct vg_conv_spec *spec)
 {
 	static const char *const kinds[] = { "", "forward", "data", "weights" },
 				 *const types[] = { "f32", "bf16", "fp16" };
 
 	return vt_asprintf("%s %s x %dx%dx%dx%dx%d y %dx%dx%dx%dx%d k%d s%d p%d d%d",
-		kinds[s->kind], s->tf32 ? "tf32" : types[s->type], s->x.n, s->x.chunks * VG_LANES,
-		s->x.d, s->x.h, s->x.w, s->y.n, s->y.chunks * VG_LANES, s->y.d, s->y.h, s->y.w,
-		s->k, s->stride, s->pad, s->dilation);
+		kinds[spec->kind], spec->tf32 ? "tf32" : types[spec->type], spec->x.n,
+		spec->x.chunks * VG_LANES, spec->x.d, spec->x.h, spec->x.w, spec->y.n,
+		spec->y.chunks * VG_LANES, spec->y.d, spec->y.h, spec->y.w, spec->k, spec->stride,
+		spec->pad, spec->dilation);
 }
 
 char *vg_plan_card(const char *properties)

@@ -7,7 +7,7 @@
 #include "gpu/engine/device.h"
 
 /* What a convolution is called in it; the caller owns it. */
-char *vg_plan_key(const struct vg_conv_spec *s);
+char *vg_plan_key(const struct vg_conv_spec *spec);
 
 /* A GPU's name from its properties, "unknown" without; NULL if they are no JSON.  The caller
  * owns it. */

@@ -23,57 +23,59 @@ struct kept {
 	struct vt_volume_ref about;
 };
 
-static size_t lanes_of(struct vg_shape t)
+static size_t lanes_of(struct vg_shape shape)
 {
-	return (size_t)t.chunks * VG_LANES;
+	return (size_t)shape.chunks * VG_LANES;
 }
 
 /* The lanes of a sum of the output with most channels. */
-static size_t most_lanes(const struct vg_session *s)
+static size_t most_lanes(const struct vg_session *session)
 {
 	size_t most = VG_LANES;
 
-	for (int k = 0; k < vt_graph_n_outputs(s->g); k++) {
-		size_t lanes = lanes_of(vg_shape_of(s, vt_graph_output_at(s->g, k).tensor));
+	for (int k = 0; k < vt_graph_n_outputs(session->g); k++) {
+		size_t lanes =
+			lanes_of(vg_shape_of(session, vt_graph_output_at(session->g, k).tensor));
 
 		most = lanes > most && lanes <= MOST_LANES ? lanes : most;
 	}
 	return most;
 }
 
-int vg_training_new(struct vg_session *s, struct vt_err *err)
+int vg_training_new(struct vg_session *session, struct vt_err *err)
 {
 	struct vg_training *t = vt_xcalloc(1, sizeof(*t));
-	struct vg_shape x = vg_shape_of(s, s->g->input);
-	size_t n = (size_t)x.n, lanes = most_lanes(s), row = VG_LOSS_SUMS * lanes * sizeof(double);
-	int rc = vg_take(s, &t->target, n * x.voxels, err);
+	struct vg_shape x = vg_shape_of(session, session->g->input);
+	size_t n = (size_t)x.n, lanes = most_lanes(session),
+	       row = VG_LOSS_SUMS * lanes * sizeof(double);
+	int rc = vg_take(session, &t->target, n * x.voxels, err);
 
-	s->training = t;
+	session->training = t;
 	if (!rc)
-		rc = vg_take(s, &t->shrunk, n * x.voxels, err);
+		rc = vg_take(session, &t->shrunk, n * x.voxels, err);
 	if (!rc)
-		rc = vg_take(s, &t->part, n * STRIPS * row, err);
+		rc = vg_take(session, &t->part, n * STRIPS * row, err);
 	if (!rc)
-		rc = vg_take(s, &t->folded, n * GROUPS * row, err);
-	return rc ? rc : vg_take(s, &t->slope, n * lanes * 3 * sizeof(float), err);
+		rc = vg_take(session, &t->folded, n * GROUPS * row, err);
+	return rc ? rc : vg_take(session, &t->slope, n * lanes * 3 * sizeof(float), err);
 }
 
-void vg_training_free(struct vg_session *s)
+void vg_training_free(struct vg_session *session)
 {
-	struct vg_training *t = s->training;
+	struct vg_training *t = session->training;
 
 	if (!t)
 		return;
 	for (int i = 0; i < t->n_kept; i++) {
-		s->d->ops->release(s->d, t->kept[i].image);
-		s->d->ops->release(s->d, t->kept[i].regions);
+		session->d->ops->release(session->d, t->kept[i].image);
+		session->d->ops->release(session->d, t->kept[i].regions);
 	}
 	free(t->kept);
-	s->d->ops->release(s->d, t->target);
-	s->d->ops->release(s->d, t->shrunk);
-	s->d->ops->release(s->d, t->part);
-	s->d->ops->release(s->d, t->folded);
-	s->d->ops->release(s->d, t->slope);
+	session->d->ops->release(session->d, t->target);
+	session->d->ops->release(session->d, t->shrunk);
+	session->d->ops->release(session->d, t->part);
+	session->d->ops->release(session->d, t->folded);
+	session->d->ops->release(session->d, t->slope);
 	free(t);
 }
 
@@ -88,26 +90,27 @@ int vg_session_set_target(void *session, const uint8_t *target, struct vt_err *e
 /* --- loss ---------------------------------------------------------------- */
 
 /* Means are over the whole batch. */
-static struct vg_loss_terms terms_of(const struct vg_session *whole, const struct vg_loss_call *c,
-	struct vg_shape s)
+static struct vg_loss_terms terms_of(const struct vg_session *whole,
+	const struct vg_loss_call *call, struct vg_shape shape)
 {
-	const struct vt_loss *o = c->o;
-	double values = (double)whole->items * (double)s.voxels;
+	const struct vt_loss *o = call->o;
+	double values = (double)whole->items * (double)shape.voxels;
 
 	return (struct vg_loss_terms){ .softmax = o->softmax,
-		.ce = (float)(c->weight * o->cross_entropy / (o->softmax ? values : values * s.c)),
-		.focal = (float)(c->weight * o->focal / (values * s.c)),
+		.ce = (float)(call->weight * o->cross_entropy /
+			(o->softmax ? values : values * shape.c)),
+		.focal = (float)(call->weight * o->focal / (values * shape.c)),
 		.gamma = (float)o->gamma,
 		.balance = (float)o->balance };
 }
 
 /* Folded sums of n items to the channels' own. */
-static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_shape s)
+static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_shape shape)
 {
-	size_t lanes = lanes_of(s);
+	size_t lanes = lanes_of(shape);
 
-	for (int n = 0; n < s.n; n++)
-		for (int c = 0; c < s.c; c++) {
+	for (int n = 0; n < shape.n; n++)
+		for (int c = 0; c < shape.c; c++) {
 			double q[VG_LOSS_SUMS] = { 0 };
 
 			for (size_t g = 0; g < GROUPS; g++)
@@ -116,7 +119,7 @@ static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_
 							       k) *
 							lanes +
 						(size_t)c];
-			out[n * s.c + c] = (struct vt_loss_sums){ .p = q[0],
+			out[n * shape.c + c] = (struct vt_loss_sums){ .p = q[0],
 				.pp = q[1],
 				.pr = q[2],
 				.r = q[3],
@@ -124,12 +127,12 @@ static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_
 		}
 }
 
-static void write_slopes(float *out, const struct vt_loss_slope *slope, struct vg_shape s)
+static void write_slopes(float *out, const struct vt_loss_slope *slope, struct vg_shape shape)
 {
-	for (int n = 0; n < s.n; n++)
-		for (int c = 0; c < s.c; c++) {
-			const struct vt_loss_slope *k = &slope[n * s.c + c];
-			float *to = out + ((size_t)n * lanes_of(s) + (size_t)c) * 3;
+	for (int n = 0; n < shape.n; n++)
+		for (int c = 0; c < shape.c; c++) {
+			const struct vt_loss_slope *k = &slope[n * shape.c + c];
+			float *to = out + ((size_t)n * lanes_of(shape) + (size_t)c) * 3;
 
 			to[0] = (float)k->a;
 			to[1] = (float)k->b;
@@ -138,27 +141,29 @@ static void write_slopes(float *out, const struct vt_loss_slope *slope, struct v
 }
 
 /* The target where an output has its voxels. */
-static const uint8_t *target_at(struct vg_session *s, struct vg_shape shape, bool make)
+static const uint8_t *target_at(struct vg_session *session, struct vg_shape shape, bool make)
 {
-	struct vg_shape x = vg_shape_of(s, s->g->input);
-	struct vg_shrink a = { s->training->shrunk, s->training->target, shape, x.d, x.h, x.w };
+	struct vg_shape x = vg_shape_of(session, session->g->input);
+	struct vg_shrink a = { session->training->shrunk, session->training->target, shape, x.d,
+		x.h, x.w };
 
 	if (shape.d == x.d && shape.h == x.h && shape.w == x.w)
-		return s->training->target;
+		return session->training->target;
 	if (make)
-		vg_run(s, VG_K_shrink, &a, (uint32_t)shape.n * shape.voxels);
-	return s->training->shrunk;
+		vg_run(session, VG_K_shrink, &a, (uint32_t)shape.n * shape.voxels);
+	return session->training->shrunk;
 }
 
-int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_loss_sums *out,
-	struct vt_err *err)
+int vg_loss_sums(struct vg_session *session, const struct vg_loss_call *call,
+	struct vt_loss_sums *out, struct vt_err *err)
 {
-	struct vg_training *t = s->training;
-	int tensor = vt_graph_output_at(s->g, c->output).tensor;
-	struct vg_shape shape = vg_shape_of(s, tensor);
+	struct vg_training *t = session->training;
+	int tensor = vt_graph_output_at(session->g, call->output).tensor;
+	struct vg_shape shape = vg_shape_of(session, tensor);
 	size_t row = VG_LOSS_SUMS * lanes_of(shape), n = (size_t)shape.n * GROUPS * row;
-	struct vg_loss_sums sums = { t->part, vg_value(s, tensor), target_at(s, shape, true),
-		terms_of(s, c, shape), shape, STRIPS, s->type };
+	struct vg_loss_sums sums = { t->part, vg_value(session, tensor),
+		target_at(session, shape, true), terms_of(session, call, shape), shape, STRIPS,
+		session->type };
 	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS, (int)row };
 	double *folded;
 
@@ -166,62 +171,66 @@ int vg_loss_sums(struct vg_session *s, const struct vg_loss_call *c, struct vt_l
 		return vt_err_set(err, VT_EBUG, "a loss of %d channels; a device takes %d", shape.c,
 			MOST_LANES);
 	folded = vt_xmalloc(n * sizeof(*folded));
-	vg_run(s, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
-	vg_run(s, VG_K_loss_fold, &fold, (uint32_t)n);
-	if (!s->err.code)
-		s->d->ops->download(s->d, folded, t->folded, n * sizeof(*folded), &s->err);
-	if (!s->err.code)
+	vg_run(session, VG_K_loss_sums, &sums, (uint32_t)shape.n * STRIPS);
+	vg_run(session, VG_K_loss_fold, &fold, (uint32_t)n);
+	if (!session->err.code)
+		session->d->ops->download(session->d, folded, t->folded, n * sizeof(*folded),
+			&session->err);
+	if (!session->err.code)
 		read_sums(out, folded, shape);
 	free(folded);
-	return vg_answer(s, err);
+	return vg_answer(session, err);
 }
 
-int vg_loss_slopes(struct vg_session *s, const struct vg_loss_call *c,
+int vg_loss_slopes(struct vg_session *session, const struct vg_loss_call *call,
 	const struct vt_loss_slope *slope, struct vt_err *err)
 {
-	struct vg_training *t = s->training;
-	int tensor = vt_graph_output_at(s->g, c->output).tensor;
-	struct vg_shape shape = vg_shape_of(s, tensor);
-	struct vg_loss_grad grad = { s->dy + vg_output_offset(s, c->output), vg_value(s, tensor),
-		target_at(s, shape, false), t->slope, terms_of(s, c, shape), shape, s->type };
+	struct vg_training *t = session->training;
+	int tensor = vt_graph_output_at(session->g, call->output).tensor;
+	struct vg_shape shape = vg_shape_of(session, tensor);
+	struct vg_loss_grad grad = { session->dy + vg_output_offset(session, call->output),
+		vg_value(session, tensor), target_at(session, shape, false), t->slope,
+		terms_of(session, call, shape), shape, session->type };
 	size_t n = (size_t)shape.n * lanes_of(shape) * 3;
 	float *flat = vt_xcalloc(n, sizeof(*flat));
 
 	write_slopes(flat, slope, shape);
-	s->d->ops->upload(s->d, t->slope, flat, n * sizeof(*flat), &s->err);
-	vg_run(s, VG_K_loss_grad, &grad, (uint32_t)shape.n * shape.voxels);
+	session->d->ops->upload(session->d, t->slope, flat, n * sizeof(*flat), &session->err);
+	vg_run(session, VG_K_loss_grad, &grad, (uint32_t)shape.n * shape.voxels);
 	free(flat);
-	return vg_answer(s, err);
+	return vg_answer(session, err);
 }
 
-int vg_square_sums(struct vg_session *s, const struct vg_loss_call *c, bool of_input, double *sums,
-	struct vt_err *err)
+int vg_square_sums(struct vg_session *session, const struct vg_loss_call *call, bool of_input,
+	double *sums, struct vt_err *err)
 {
-	int tensor = vt_graph_output_at(s->g, c->output).tensor;
-	struct vg_shape shape = vg_shape_of(s, tensor);
+	int tensor = vt_graph_output_at(session->g, call->output).tensor;
+	struct vg_shape shape = vg_shape_of(session, tensor);
 	size_t n = (size_t)shape.n * BLOCKS;
 	double *part = vt_xmalloc(n * sizeof(*part));
-	struct vg_square a = { s->training->part, s->dy + vg_output_offset(s, c->output),
-		vg_value(s, tensor), of_input ? vg_value(s, s->g->input) : NULL, 2 * c->weight,
-		vg_batch_values(s, c->output), shape, BLOCKS, s->type };
+	struct vg_square a = { session->training->part,
+		session->dy + vg_output_offset(session, call->output), vg_value(session, tensor),
+		of_input ? vg_value(session, session->g->input) : NULL, 2 * call->weight,
+		vg_batch_values(session, call->output), shape, BLOCKS, session->type };
 
-	vg_run(s, VG_K_square, &a, (uint32_t)n);
-	if (!s->err.code)
-		s->d->ops->download(s->d, part, s->training->part, n * sizeof(*part), &s->err);
+	vg_run(session, VG_K_square, &a, (uint32_t)n);
+	if (!session->err.code)
+		session->d->ops->download(session->d, part, session->training->part,
+			n * sizeof(*part), &session->err);
 	for (int i = 0; i < shape.n; i++) {
 		sums[i] = 0;
-		for (int k = 0; !s->err.code && k < BLOCKS; k++)
+		for (int k = 0; !session->err.code && k < BLOCKS; k++)
 			sums[i] += part[i * BLOCKS + k];
 	}
 	free(part);
-	return vg_answer(s, err);
+	return vg_answer(session, err);
 }
 
-double vg_batch_values(const struct vg_session *s, int output)
+double vg_batch_values(const struct vg_session *session, int output)
 {
-	struct vg_shape shape = vg_shape_of(s, vt_graph_output_at(s->g, output).tensor);
+	struct vg_shape shape = vg_shape_of(session, vt_graph_output_at(session->g, output).tensor);
 
-	return (double)s->items * shape.c * shape.voxels;
+	return (double)session->items * shape.c * shape.voxels;
 }
 
 /* --- patches of kept volumes --------------------------------------------- */
@@ -229,13 +238,13 @@ double vg_batch_values(const struct vg_session *s, int output)
 /* a volume is kept if it takes at most this part of what is free */
 enum { SHARE_OF_ROOM = 4 };
 
-int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *kept,
+int vg_session_keep(void *session, int id, const struct vt_volume_ref *ref, bool *kept,
 	struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_training *t = s->training;
-	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w,
-	       nbytes = voxels * (size_t)v->c * (v->half ? 2 : 4);
+	size_t voxels = (size_t)ref->d * (size_t)ref->h * (size_t)ref->w,
+	       nbytes = voxels * (size_t)ref->c * (ref->half ? 2 : 4);
 	struct kept *k;
 	int rc = 0;
 
@@ -248,18 +257,18 @@ int vg_session_keep(void *session, int id, const struct vt_volume_ref *v, bool *
 	if (!k->image && (nbytes + voxels) < s->d->ops->room(s->d) / SHARE_OF_ROOM) {
 		rc = vg_take(s, &k->image, nbytes, err);
 		if (!rc)
-			rc = s->d->ops->upload(s->d, k->image, v->image, nbytes, err);
-		if (!rc && v->regions)
+			rc = s->d->ops->upload(s->d, k->image, ref->image, nbytes, err);
+		if (!rc && ref->regions)
 			rc = vg_take(s, &k->regions, voxels, err);
-		if (!rc && v->regions)
-			rc = s->d->ops->upload(s->d, k->regions, v->regions, voxels, err);
-		k->about = *v;
+		if (!rc && ref->regions)
+			rc = s->d->ops->upload(s->d, k->regions, ref->regions, voxels, err);
+		k->about = *ref;
 	}
 	*kept = k->image != NULL;
 	return rc;
 }
 
-int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *p,
+int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *patch,
 	struct vt_err *err)
 {
 	struct vg_session *s = session;
@@ -273,20 +282,20 @@ int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *
 	struct vg_draw a = { .t = (char *)vg_value(s, s->g->input) +
 			(size_t)item * x.voxels * lanes_of(x) * vg_type_size(s->type),
 		.image = k->image,
-		.noise = p->noise,
-		.seed = p->seed,
-		.stream = p->stream,
+		.noise = patch->noise,
+		.seed = patch->seed,
+		.stream = patch->stream,
 		.half = k->about.half,
-		.dropped = p->dropped,
+		.dropped = patch->dropped,
 		.type = s->type };
 	struct vg_draw_target b = { .t = s->training->target + (size_t)item * x.voxels,
 		.regions = k->regions,
-		.classes = p->classes };
+		.classes = patch->classes };
 
-	memcpy(from.at, p->at, sizeof(from.at));
-	memcpy(from.flip, p->flip, sizeof(from.flip));
-	memcpy(a.gain, p->gain, sizeof(a.gain));
-	memcpy(a.add, p->add, sizeof(a.add));
+	memcpy(from.at, patch->at, sizeof(from.at));
+	memcpy(from.flip, patch->flip, sizeof(from.flip));
+	memcpy(a.gain, patch->gain, sizeof(a.gain));
+	memcpy(a.add, patch->add, sizeof(a.add));
 	a.from = b.from = from;
 	vg_run(s, VG_K_draw, &a, x.voxels * (uint32_t)x.chunks);
 	vg_run(s, VG_K_draw_target, &b, x.voxels);

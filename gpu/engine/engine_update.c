@@ -33,68 +33,71 @@ int vg_session_rates(void *session, const float *factor, struct vt_err *err)
 	return rc;
 }
 
-static int list_rows(struct vg_session *s, struct vt_err *err)
+static int list_rows(struct vg_session *session, struct vt_err *err)
 {
-	struct vg_updating *u = s->updating;
+	struct vg_updating *u = session->updating;
 	struct vg_row *row;
 	size_t at = 0;
 	int rc;
 
-	for (int i = 0; i < s->g->n_weights; i++)
-		u->n_rows += s->g->weight[i].trainable && s->g->weight[i].n_dims > 1
-			? (size_t)s->g->weight[i].dims[0]
+	for (int i = 0; i < session->g->n_weights; i++)
+		u->n_rows += session->g->weight[i].trainable && session->g->weight[i].n_dims > 1
+			? (size_t)session->g->weight[i].dims[0]
 			: 0;
 	row = vt_xcalloc(u->n_rows + 1, sizeof(*row));
-	for (int i = 0; i < s->g->n_weights; i++) {
-		const struct vt_weight_spec *w = &s->g->weight[i];
+	for (int i = 0; i < session->g->n_weights; i++) {
+		const struct vt_weight_spec *w = &session->g->weight[i];
 		size_t rows = w->trainable && w->n_dims > 1 ? (size_t)w->dims[0] : 0;
 
 		for (size_t k = 0; k < rows; k++)
-			row[at++] =
-				(struct vg_row){ s->offset[i] + k * (w->n / rows), w->n / rows };
+			row[at++] = (struct vg_row){ session->offset[i] + k * (w->n / rows),
+				w->n / rows };
 	}
-	rc = vg_take(s, &u->row, u->n_rows * sizeof(*row), err);
+	rc = vg_take(session, &u->row, u->n_rows * sizeof(*row), err);
 	if (!rc)
-		rc = s->d->ops->upload(s->d, u->row, row, u->n_rows * sizeof(*row), err);
+		rc = session->d->ops->upload(session->d, u->row, row, u->n_rows * sizeof(*row),
+			err);
 	free(row);
 	return rc;
 }
 
-int vg_updating_new(struct vg_session *s, struct vt_err *err)
+int vg_updating_new(struct vg_session *session, struct vt_err *err)
 {
 	int rc;
 
-	s->updating = vt_xcalloc(1, sizeof(*s->updating));
-	rc = vg_take(s, &s->updating->factor, s->n_scalars * sizeof(float), err);
+	session->updating = vt_xcalloc(1, sizeof(*session->updating));
+	rc = vg_take(session, &session->updating->factor, session->n_scalars * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(s, &s->updating->part, 2 * BLOCKS * sizeof(double), err);
+		rc = vg_take(session, &session->updating->part, 2 * BLOCKS * sizeof(double), err);
 	if (!rc)
-		rc = vg_session_rates(s, NULL, err);
-	return rc ? rc : list_rows(s, err);
+		rc = vg_session_rates(session, NULL, err);
+	return rc ? rc : list_rows(session, err);
 }
 
-void vg_updating_free(struct vg_session *s)
+void vg_updating_free(struct vg_session *session)
 {
-	struct vg_updating *u = s->updating;
+	struct vg_updating *u = session->updating;
 
 	if (!u)
 		return;
 	for (int k = 0; k < VT_SLOTS; k++)
-		s->d->ops->release(s->d, u->slot[k]);
-	s->d->ops->release(s->d, u->factor);
-	s->d->ops->release(s->d, u->row);
-	s->d->ops->release(s->d, u->part);
+		session->d->ops->release(session->d, u->slot[k]);
+	session->d->ops->release(session->d, u->factor);
+	session->d->ops->release(session->d, u->row);
+	session->d->ops->release(session->d, u->part);
 	free(u);
 }
 
 /* A slot that has not been used is all 0.  NULL where there is no memory left; the session has
  * the error. */
-float *vg_slot(struct vg_session *s, int slot)
+float *vg_slot(struct vg_session *session, int slot)
 {
-	float **p = &s->updating->slot[slot];
+	float **p = &session->updating->slot[slot];
 
-	if (!*p && !s->err.code && !vg_take(s, p, s->n_scalars * sizeof(float), &s->err))
-		s->d->ops->clear(s->d, *p, s->n_scalars * sizeof(float), &s->err);
+	if (!*p && !session->err.code &&
+		!vg_take(session, p, session->n_scalars * sizeof(float), &session->err))
+		session->d->ops->clear(session->d, *p, session->n_scalars * sizeof(float),
+			&session->err);
 	return *p;
 }
 
@@ -125,28 +128,28 @@ int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *e
 /* --- gradients ----------------------------------------------------------- */
 
 /* The sum of `n` blocks that a kernel left, in order. */
-static void add_up(struct vg_session *s, double *sums, int n)
+static void add_up(struct vg_session *session, double *sums, int n)
 {
 	double part[2 * BLOCKS];
 
-	if (!s->err.code)
-		s->d->ops->download(s->d, part, s->updating->part,
-			(size_t)n * BLOCKS * sizeof(*part), &s->err);
+	if (!session->err.code)
+		session->d->ops->download(session->d, part, session->updating->part,
+			(size_t)n * BLOCKS * sizeof(*part), &session->err);
 	for (int k = 0; k < n; k++) {
 		sums[k] = 0;
-		for (int i = 0; !s->err.code && i < BLOCKS; i++)
+		for (int i = 0; !session->err.code && i < BLOCKS; i++)
 			sums[k] += part[k * BLOCKS + i];
 	}
 }
 
-double vg_gradient_norm(struct vg_session *s)
+double vg_gradient_norm(struct vg_session *session)
 {
-	struct vg_squares a = { s->updating->part, s->grads, s->updating->factor, s->n_scalars,
-		BLOCKS };
+	struct vg_squares a = { session->updating->part, session->grads, session->updating->factor,
+		session->n_scalars, BLOCKS };
 	double sum;
 
-	vg_run(s, VG_K_squares, &a, BLOCKS);
-	add_up(s, &sum, 1);
+	vg_run(session, VG_K_squares, &a, BLOCKS);
+	add_up(session, &sum, 1);
 	return sqrt(sum);
 }
 
@@ -181,35 +184,34 @@ int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *e
 }
 
 /* --- weights ------------------------------------------------------------- */
-
-int vg_session_update(void *session, const struct vt_update *u, struct vt_err *err)
+int vg_session_update(void *session, const struct vt_update *update, struct vt_err *err)
 {
 	struct vg_session *s = session;
 	struct vg_centralize c = { s->grads, s->updating->row };
 	struct vg_update a = { .w = s->weights,
 		.m = vg_slot(s, VT_SLOT_M),
-		.v = u->sgd ? NULL : vg_slot(s, VT_SLOT_V),
-		.slow = u->lookahead ? vg_slot(s, VT_SLOT_SLOW) : NULL,
+		.v = update->sgd ? NULL : vg_slot(s, VT_SLOT_V),
+		.slow = update->lookahead ? vg_slot(s, VT_SLOT_SLOW) : NULL,
 		.g = s->grads,
 		.factor = s->updating->factor,
-		.clip = u->clip,
-		.b1 = u->b1,
-		.a1 = u->a1,
-		.b2 = u->b2,
-		.a2 = u->a2,
-		.eps = u->eps,
-		.root = u->root,
-		.rate = u->rate,
-		.decay = u->decay,
-		.drop = u->drop,
-		.share = u->share,
-		.sgd = u->sgd,
-		.nesterov = u->nesterov,
-		.first = u->first,
-		.adaptive = u->adaptive,
-		.join = u->join };
+		.clip = update->clip,
+		.b1 = update->b1,
+		.a1 = update->a1,
+		.b2 = update->b2,
+		.a2 = update->a2,
+		.eps = update->eps,
+		.root = update->root,
+		.rate = update->rate,
+		.decay = update->decay,
+		.drop = update->drop,
+		.share = update->share,
+		.sgd = update->sgd,
+		.nesterov = update->nesterov,
+		.first = update->first,
+		.adaptive = update->adaptive,
+		.join = update->join };
 
-	if (u->centralize)
+	if (update->centralize)
 		vg_run(s, VG_K_centralize, &c, (uint32_t)s->updating->n_rows);
 	vg_run(s, VG_K_update, &a, (uint32_t)s->n_scalars);
 	vg_cast_weights(s);

@@ -26,43 +26,45 @@ _Static_assert((int)VT_RULE_BITS == VG_RULE_BITS && (int)VT_RULE_LARGEST == VG_R
 	"one list");
 
 /* --- memory -------------------------------------------------------------- */
-
-static size_t image_bytes(const struct vt_volume_ref *v)
+static size_t image_bytes(const struct vt_volume_ref *ref)
 {
-	return (size_t)v->c * (size_t)v->d * (size_t)v->h * (size_t)v->w * (v->half ? 2 : 4);
+	return (size_t)ref->c * (size_t)ref->d * (size_t)ref->h * (size_t)ref->w *
+		(ref->half ? 2 : 4);
 }
 
 /* What one takes on the device. */
-static size_t volume_bytes(const struct vt_volume_ref *v, int outputs, enum vt_join join)
+static size_t volume_bytes(const struct vt_volume_ref *ref, int outputs, enum vt_join join)
 {
-	size_t voxels = (size_t)v->d * (size_t)v->h * (size_t)v->w,
+	size_t voxels = (size_t)ref->d * (size_t)ref->h * (size_t)ref->w,
 	       sums = (size_t)outputs * (join == VT_JOIN_LOGITS ? 1 : 2);
 
-	return image_bytes(v) + voxels * (sizeof(float) * (sums + 1) + 1);
+	return image_bytes(ref) + voxels * (sizeof(float) * (sums + 1) + 1);
 }
 
-static int take(struct vg_volume *v, void *pointer_to_pointer, size_t nbytes, struct vt_err *err)
+static int take(struct vg_volume *volume, void *pointer_to_pointer, size_t nbytes,
+	struct vt_err *err)
 {
 	void *p = NULL;
-	int rc = v->d->ops->alloc(v->d, &p, nbytes, err);
+	int rc = volume->d->ops->alloc(volume->d, &p, nbytes, err);
 
 	if (!rc)
 		memcpy(pointer_to_pointer, &p, sizeof(p));
 	return rc;
 }
 
-static int take_all(struct vg_volume *v, struct vt_err *err)
+static int take_all(struct vg_volume *volume, struct vt_err *err)
 {
-	size_t plane = (size_t)v->voxels * sizeof(float), all = plane * (size_t)v->outputs;
-	int rc = take(v, &v->image, image_bytes(&v->about), err);
+	size_t plane = (size_t)volume->voxels * sizeof(float),
+	       all = plane * (size_t)volume->outputs;
+	int rc = take(volume, &volume->image, image_bytes(&volume->about), err);
 
 	if (!rc)
-		rc = take(v, &v->sum, all, err);
+		rc = take(volume, &volume->sum, all, err);
 	if (!rc)
-		rc = take(v, &v->total, plane, err);
-	if (!rc && v->join != VT_JOIN_LOGITS)
-		rc = take(v, &v->mean, all, err);
-	return rc ? rc : take(v, &v->answer, v->voxels, err);
+		rc = take(volume, &volume->total, plane, err);
+	if (!rc && volume->join != VT_JOIN_LOGITS)
+		rc = take(volume, &volume->mean, all, err);
+	return rc ? rc : take(volume, &volume->answer, volume->voxels, err);
 }
 
 int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs,
@@ -113,79 +115,85 @@ void vg_volume_free(void *volume)
 /* --- windows ------------------------------------------------------------- */
 
 /* Window i of the list, mirrorings of one beside each other. */
-static struct vg_patch window_of(const struct vg_volume *v, const struct vt_windows *w, int i,
-	int channels, struct vg_shape p)
+static struct vg_patch window_of(const struct vg_volume *volume, const struct vt_windows *windows,
+	int i, int channels, struct vg_shape shape)
 {
-	int flips = i % w->flips, k = i / w->flips;
+	int flips = i % windows->flips, k = i / windows->flips;
 
 	return (struct vg_patch){ .c = channels,
-		.d = v->about.d,
-		.h = v->about.h,
-		.w = v->about.w,
-		.p = p,
-		.at = { w->at[0][k / (w->count[1] * w->count[2])],
-			w->at[1][k / w->count[2] % w->count[1]], w->at[2][k % w->count[2]] },
+		.d = volume->about.d,
+		.h = volume->about.h,
+		.w = volume->about.w,
+		.p = shape,
+		.at = { windows->at[0][k / (windows->count[1] * windows->count[2])],
+			windows->at[1][k / windows->count[2] % windows->count[1]],
+			windows->at[2][k % windows->count[2]] },
 		.flip = { flips >> 2 & 1, flips >> 1 & 1, flips & 1 } };
 }
 
 /* Where item k of a tensor begins. */
-static void *item_of(const struct vg_session *s, int tensor, const struct vg_shape *p, int k)
+static void *item_of(const struct vg_session *session, int tensor, const struct vg_shape *shape,
+	int k)
 {
-	return (char *)vg_value(s, tensor) +
-		(size_t)k * p->voxels * (size_t)p->chunks * VG_LANES * vg_type_size(s->type);
+	return (char *)vg_value(session, tensor) +
+		(size_t)k * shape->voxels * (size_t)shape->chunks * VG_LANES *
+		vg_type_size(session->type);
 }
 
-static int send_factors(struct vg_volume *v, const struct vt_windows *w, const struct vg_shape *p,
-	struct vt_err *err)
+static int send_factors(struct vg_volume *volume, const struct vt_windows *windows,
+	const struct vg_shape *shape, struct vt_err *err)
 {
-	const int n[3] = { p->d, p->h, p->w };
+	const int n[3] = { shape->d, shape->h, shape->w };
 	size_t all = (size_t)(n[0] + n[1] + n[2]), at = 0;
 	float *flat;
 	int rc = 0;
 
-	if (all > v->n_factor) {
-		v->d->ops->release(v->d, v->factor);
-		v->factor = NULL;
-		v->n_factor = 0;
-		rc = take(v, &v->factor, all * sizeof(float), err);
+	if (all > volume->n_factor) {
+		volume->d->ops->release(volume->d, volume->factor);
+		volume->factor = NULL;
+		volume->n_factor = 0;
+		rc = take(volume, &volume->factor, all * sizeof(float), err);
 		if (rc)
 			return rc;
-		v->n_factor = all;
+		volume->n_factor = all;
 	}
 	flat = vt_xmalloc(all * sizeof(float));
 	for (int a = 0; a < 3; at += (size_t)n[a], a++)
-		memcpy(flat + at, w->factor[a], (size_t)n[a] * sizeof(float));
-	rc = v->d->ops->upload(v->d, v->factor, flat, all * sizeof(float), err);
+		memcpy(flat + at, windows->factor[a], (size_t)n[a] * sizeof(float));
+	rc = volume->d->ops->upload(volume->d, volume->factor, flat, all * sizeof(float), err);
 	free(flat);
 	return rc;
 }
 
 /* Windows first .. first + batch through the network; behind the last one it is repeated and not
  * joined. */
-static void one_pass(struct vg_volume *v, struct vg_session *s, const struct vt_windows *w,
-	int first, int n)
+static void one_pass(struct vg_volume *volume, struct vg_session *session,
+	const struct vt_windows *windows, int first, int n)
 {
-	int in = s->g->input, out = vt_graph_output_at(s->g, 0).tensor;
-	struct vg_shape x = vg_shape_of(s, in), y = vg_shape_of(s, out);
+	int in = session->g->input, out = vt_graph_output_at(session->g, 0).tensor;
+	struct vg_shape x = vg_shape_of(session, in), y = vg_shape_of(session, out);
 	struct vt_err why = VT_ERR_INIT;
 
 	for (int k = 0; k < x.n; k++) {
-		struct vg_cut cut = { item_of(s, in, &x, k), v->image, v->about.half, s->type,
-			window_of(v, w, first + k < n ? first + k : n - 1, v->about.c, x) };
+		struct vg_cut cut = { item_of(session, in, &x, k), volume->image,
+			volume->about.half, session->type,
+			window_of(volume, windows, first + k < n ? first + k : n - 1,
+				volume->about.c, x) };
 
-		vg_run(s, VG_K_cut, &cut, x.voxels * (uint32_t)x.chunks);
+		vg_run(session, VG_K_cut, &cut, x.voxels * (uint32_t)x.chunks);
 	}
-	if (!s->err.code && vg_session_forward(s, 0, &why))
-		s->err = why;
+	if (!session->err.code && vg_session_forward(session, 0, &why))
+		session->err = why;
 	for (int k = 0; k < x.n && first + k < n; k++) {
-		struct vg_blend blend = { v->sum, v->total, item_of(s, out, &y, k), v->factor,
-			w->least, s->type, window_of(v, w, first + k, v->about.c, y) };
+		struct vg_blend blend = { volume->sum, volume->total, item_of(session, out, &y, k),
+			volume->factor, windows->least, session->type,
+			window_of(volume, windows, first + k, volume->about.c, y) };
 
-		vg_run(s, VG_K_blend, &blend, y.voxels * (uint32_t)y.chunks);
+		vg_run(session, VG_K_blend, &blend, y.voxels * (uint32_t)y.chunks);
 	}
 }
 
-int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struct vt_err *err)
+int vg_volume_add(void *volume, void *session, const struct vt_windows *windows, struct vt_err *err)
 {
 	struct vg_volume *v = volume;
 	struct vg_session *s = session;
@@ -193,28 +201,27 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *w, struc
 			y = vg_shape_of(s, vt_graph_output_at(s->g, 0).tensor);
 	struct vg_finish finish = { v->sum, v->mean, v->total, v->outputs, (int)v->join,
 		v->voxels };
-	int n = w->count[0] * w->count[1] * w->count[2] * w->flips;
+	int n = windows->count[0] * windows->count[1] * windows->count[2] * windows->flips;
 
 	if (x.c != v->about.c || y.c != v->outputs || y.d != x.d || y.h != x.h || y.w != x.w)
 		return vt_err_set(err, VT_EBUG,
 			"a network of %d channels to %d for a volume of %d to %d", x.c, y.c,
 			v->about.c, v->outputs);
-	if (send_factors(v, w, &x, &s->err) ||
+	if (send_factors(v, windows, &x, &s->err) ||
 		v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float), &s->err) ||
 		v->d->ops->clear(v->d, v->sum,
 			(size_t)v->voxels * (size_t)v->outputs * sizeof(float), &s->err))
 		return vg_answer(s, err);
 	for (int first = 0; first < n && !s->err.code; first += x.n)
-		one_pass(v, s, w, first, n);
+		one_pass(v, s, windows, first, n);
 	vg_run(s, VG_K_finish, &finish, v->voxels);
 	return vg_answer(s, err);
 }
 
 /* --- the answer ---------------------------------------------------------- */
-
-static const float *values(const struct vg_volume *v)
+static const float *values(const struct vg_volume *volume)
 {
-	return v->mean ? v->mean : v->sum;
+	return volume->mean ? volume->mean : volume->sum;
 }
 
 int vg_volume_answer(void *volume, enum vt_rule rule, uint8_t *out, struct vt_err *err)

@@ -43,85 +43,86 @@ struct call {
 	bool first, last, of_input, *kept;
 };
 
-static struct vg_session *at(const struct call *c, int rank)
+static struct vg_session *at(const struct call *call, int rank)
 {
-	return c->g ? c->g->rank[rank] : c->alone;
+	return call->g ? call->g->rank[rank] : call->alone;
 }
 
 /* fn on every GPU of a session at the same time, or on the one it has. */
-static int each(void *session, vg_team_fn fn, struct call *c, struct vt_err *err)
+static int each(void *session, vg_team_fn fn, struct call *call, struct vt_err *err)
 {
-	c->alone = session;
-	c->g = c->alone->group;
-	return c->g ? vg_team_each(c->g->team, fn, c, err) : fn(c, 0, err);
+	call->alone = session;
+	call->g = call->alone->group;
+	return call->g ? vg_team_each(call->g->team, fn, call, err) : fn(call, 0, err);
 }
 
 /* Where a GPU's share begins in an array of the batch as long as tensor i, in values. */
-static size_t begin(const struct vg_session *s, int rank, int i)
+static size_t begin(const struct vg_session *session, int rank, int i)
 {
-	struct vt_shape t = s->g->node[i].shape;
+	struct vt_shape t = session->g->node[i].shape;
 
 	return (size_t)rank * (size_t)t.n * (size_t)t.c * (size_t)t.d * (size_t)t.h * (size_t)t.w;
 }
 
-static int output(const struct vg_session *s, int i)
+static int output(const struct vg_session *session, int i)
 {
-	return vt_graph_output_at(s->g, i).tensor;
+	return vt_graph_output_at(session->g, i).tensor;
 }
 
 /* --- making and freeing -------------------------------------------------- */
-
-static void divide(struct vg_group *g, const struct vt_graph *whole)
+static void divide(struct vg_group *group, const struct vt_graph *whole)
 {
 	size_t nbytes = (size_t)whole->n_nodes * sizeof(*whole->node);
 
-	g->part = *whole;
-	g->part.node = vt_xmalloc(nbytes);
-	memcpy(g->part.node, whole->node, nbytes);
+	group->part = *whole;
+	group->part.node = vt_xmalloc(nbytes);
+	memcpy(group->part.node, whole->node, nbytes);
 	for (int i = 0; i < whole->n_nodes; i++)
-		g->part.node[i].shape.n = g->share;
+		group->part.node[i].shape.n = group->share;
 }
 
 /* Marks the running statistics on a GPU. */
-static int mark_means(struct vg_group *g, int rank, struct vt_err *err)
+static int mark_means(struct vg_group *group, int rank, struct vt_err *err)
 {
-	struct vg_session *s = g->rank[rank];
+	struct vg_session *s = group->rank[rank];
 	uint8_t *mark = vt_xcalloc(s->n_scalars + 1, 1);
 	bool any = false;
 	int rc = 0;
 
-	for (int i = 0; i < g->part.n_weights; i++)
-		if (!g->part.weight[i].trainable) {
-			memset(mark + s->offset[i], 1, g->part.weight[i].n);
+	for (int i = 0; i < group->part.n_weights; i++)
+		if (!group->part.weight[i].trainable) {
+			memset(mark + s->offset[i], 1, group->part.weight[i].n);
 			any = true;
 		}
 	if (any)
-		rc = vg_take(s, &g->is_mean[rank], s->n_scalars, err);
+		rc = vg_take(s, &group->is_mean[rank], s->n_scalars, err);
 	if (!rc && any)
-		rc = s->d->ops->upload(s->d, g->is_mean[rank], mark, s->n_scalars, err);
+		rc = s->d->ops->upload(s->d, group->is_mean[rank], mark, s->n_scalars, err);
 	free(mark);
 	return rc;
 }
 
-static int open_share(struct vg_group *g, const struct vt_session_opts *o, int rank,
+static int open_share(struct vg_group *group, const struct vt_session_opts *opts, int rank,
 	struct vt_err *err)
 {
 	struct vg_session *s;
 	void *made = NULL;
-	int rc = vg_session_new(&made, &g->engine[rank], &g->part, o, err);
+	int rc = vg_session_new(&made, &group->engine[rank], &group->part, opts, err);
 
 	if (rc)
 		return rc;
-	s = g->rank[rank] = made;
-	s->first = rank * g->share;
-	s->items = g->n * g->share;
+	s = group->rank[rank] = made;
+	s->first = rank * group->share;
+	s->items = group->n * group->share;
 	if (!rank)
-		g->pitch =
-			((s->n_scalars + (size_t)g->n - 1) / (size_t)g->n + PART - 1) / PART * PART;
-	rc = vg_take(s, &g->staged[rank], (size_t)(g->n - 1) * g->pitch * sizeof(float), err);
+		group->pitch =
+			((s->n_scalars + (size_t)group->n - 1) / (size_t)group->n + PART - 1) /
+			PART * PART;
+	rc = vg_take(s, &group->staged[rank], (size_t)(group->n - 1) * group->pitch * sizeof(float),
+		err);
 	if (!rc)
-		rc = vg_take(s, &g->print[rank], PRINTS * sizeof(**g->print), err);
-	return rc ? rc : mark_means(g, rank, err);
+		rc = vg_take(s, &group->print[rank], PRINTS * sizeof(**group->print), err);
+	return rc ? rc : mark_means(group, rank, err);
 }
 
 static int open_other(void *ctx, int rank, struct vt_err *err)
@@ -146,24 +147,24 @@ static int close_share(void *ctx, int rank, struct vt_err *err)
 	return 0;
 }
 
-static void free_group(struct vg_group *g)
+static void free_group(struct vg_group *group)
 {
 	struct vt_err ignored = VT_ERR_INIT;
 
-	vg_team_each(g->team, close_share, &(struct call){ .g = g }, &ignored);
-	free(g->part.node);
-	free(g);
+	vg_team_each(group->team, close_share, &(struct call){ .g = group }, &ignored);
+	free(group->part.node);
+	free(group);
 }
 
 int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
-	const struct vt_session_opts *o, struct vt_err *err)
+	const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct vg_engine *e = engine;
 	struct vg_group *g;
 	int items = whole->node[whole->input].shape.n, rc;
 
-	if (!e->team || !o->training)
-		return vg_session_new(out, e, whole, o, err);
+	if (!e->team || !opts->training)
+		return vg_session_new(out, e, whole, opts, err);
 	if (items % e->team->n)
 		return vt_err_set(err, VT_EUSAGE, "a batch of %d does not divide over %d GPUs",
 			items, e->team->n);
@@ -176,11 +177,11 @@ int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
 			(struct vg_engine){ .device = e->team->rank[r], .precision = e->precision };
 	divide(g, whole);
 	/* alone: the others follow its choice of engines */
-	rc = open_share(g, o, 0, err);
+	rc = open_share(g, opts, 0, err);
 	if (rc)
 		vt_err_prefix(err, "GPU 0");
 	else
-		rc = vg_team_each(g->team, open_other, &(struct call){ .g = g, .opts = o }, err);
+		rc = vg_team_each(g->team, open_other, &(struct call){ .g = g, .opts = opts }, err);
 	if (rc) {
 		free_group(g);
 		return rc;
@@ -410,9 +411,9 @@ int vg_group_get_output(void *session, int i, float *y, struct vt_err *err)
 }
 
 /* The rows [item, channel] of a GPU's share. */
-static size_t first_row(const struct vg_session *s, int rank, int i)
+static size_t first_row(const struct vg_session *session, int rank, int i)
 {
-	struct vt_shape t = s->g->node[output(s, i)].shape;
+	struct vt_shape t = session->g->node[output(session, i)].shape;
 
 	return (size_t)rank * (size_t)t.n * (size_t)t.c;
 }
@@ -479,9 +480,10 @@ int vg_group_square(void *session, int i, bool of_input, double weight, double *
 }
 
 /* Whether item i of the batch lies on a GPU; all do where there is one. */
-static bool has_item(const struct vg_session *s, int i)
+static bool has_item(const struct vg_session *session, int i)
 {
-	return i >= s->first && i < s->first + s->g->node[s->g->input].shape.n;
+	return i >= session->first &&
+		i < session->first + session->g->node[session->g->input].shape.n;
 }
 
 static int keep(void *ctx, int rank, struct vt_err *err)
@@ -492,11 +494,11 @@ static int keep(void *ctx, int rank, struct vt_err *err)
 	return has_item(s, c->item) ? vg_session_keep(s, c->i, c->volume, c->kept, err) : 0;
 }
 
-int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept,
+int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *ref, bool *kept,
 	struct vt_err *err)
 {
 	return each(session, keep,
-		&(struct call){ .item = item, .i = id, .volume = v, .kept = kept }, err);
+		&(struct call){ .item = item, .i = id, .volume = ref, .kept = kept }, err);
 }
 
 static int draw(void *ctx, int rank, struct vt_err *err)
@@ -508,30 +510,31 @@ static int draw(void *ctx, int rank, struct vt_err *err)
 				    : 0;
 }
 
-int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *p, struct vt_err *err)
+int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *patch,
+	struct vt_err *err)
 {
-	return each(session, draw, &(struct call){ .item = item, .i = id, .patch = p }, err);
+	return each(session, draw, &(struct call){ .item = item, .i = id, .patch = patch }, err);
 }
 
 /* --- gradients ----------------------------------------------------------- */
 
 /* Scalars of a GPU's part: as many as there are left. */
-static size_t part_size(const struct vg_group *g, int rank)
+static size_t part_size(const struct vg_group *group, int rank)
 {
-	size_t all = g->rank[0]->n_scalars, from = (size_t)rank * g->pitch;
+	size_t all = group->rank[0]->n_scalars, from = (size_t)rank * group->pitch;
 
 	if (from >= all)
 		return 0;
-	if (all - from < g->pitch)
+	if (all - from < group->pitch)
 		return all - from;
-	return g->pitch;
+	return group->pitch;
 }
 
 /* Running statistics to where their gradients would lie, and their mean back. */
-static void move_means(struct vg_group *g, int rank, int back)
+static void move_means(struct vg_group *group, int rank, int back)
 {
-	struct vg_session *s = g->rank[rank];
-	struct vg_mean a = { s->weights, s->grads, g->is_mean[rank], g->n, back };
+	struct vg_session *s = group->rank[rank];
+	struct vg_mean a = { s->weights, s->grads, group->is_mean[rank], group->n, back };
 
 	if (a.is_mean)
 		vg_run(s, VG_K_mean, &a, (uint32_t)s->n_scalars);
@@ -575,24 +578,24 @@ static int end_backward(void *ctx, int rank, struct vt_err *err)
 }
 
 /* Every part to the GPU that adds it, or its sums to all. */
-static int exchange(struct vg_group *g, bool sums, struct vt_err *err)
+static int exchange(struct vg_group *group, bool sums, struct vt_err *err)
 {
 	struct vg_move m[VG_MOST_CARDS * VG_MOST_CARDS];
 	int n = 0;
 
-	for (int r = 0; r < g->n; r++)
-		for (int s = 0; s < g->n; s++) {
+	for (int r = 0; r < group->n; r++)
+		for (int s = 0; s < group->n; s++) {
 			int part = sums ? r : s;
-			float *from = g->rank[r]->grads + (size_t)part * g->pitch;
-			float *to = g->rank[s]->grads + (size_t)part * g->pitch;
+			float *from = group->rank[r]->grads + (size_t)part * group->pitch;
+			float *to = group->rank[s]->grads + (size_t)part * group->pitch;
 
 			if (!sums)
-				to = g->staged[s] + (size_t)(r < s ? r : r - 1) * g->pitch;
-			if (r != s && part_size(g, part))
+				to = group->staged[s] + (size_t)(r < s ? r : r - 1) * group->pitch;
+			if (r != s && part_size(group, part))
 				m[n++] = (struct vg_move){ r, s, from, to,
-					part_size(g, part) * sizeof(float) };
+					part_size(group, part) * sizeof(float) };
 		}
-	return n ? g->team->link->ops->exchange(g->team->link, m, n, err) : 0;
+	return n ? group->team->link->ops->exchange(group->team->link, m, n, err) : 0;
 }
 
 int vg_group_backward(void *session, const float *const *dy, struct vt_err *err)

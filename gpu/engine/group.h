@@ -23,8 +23,8 @@
 #include "gpu/engine/team.h"
 
 /* Only a training session is shared; another one lies on the first GPU. */
-int vg_group_session_new(void **out, void *engine, const struct vt_graph *g,
-	const struct vt_session_opts *o, struct vt_err *err);
+int vg_group_session_new(void **out, void *engine, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, struct vt_err *err);
 void vg_group_session_free(void *session);
 
 /* What every GPU has.  The two that read compare the GPUs first: VT_EDEVICE if they differ. */
@@ -36,20 +36,20 @@ int vg_group_put_grads(void *session, const float *grads, struct vt_err *err);
 int vg_group_rates(void *session, const float *factor, struct vt_err *err);
 int vg_group_accumulate(void *session, bool first, bool last, struct vt_err *err);
 int vg_group_curvature(void *session, double *sy, double *ss, struct vt_err *err);
-int vg_group_update(void *session, const struct vt_update *u, struct vt_err *err);
+int vg_group_update(void *session, const struct vt_update *update, struct vt_err *err);
 int vg_group_average(void *session, double share, struct vt_err *err);
 
 /* What is shared out; arrays are of the whole batch.  A volume is kept on the GPU that has the
  * item. */
 int vg_group_set_input(void *session, const float *x, struct vt_err *err);
-int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *v, bool *kept,
+int vg_group_keep(void *session, int item, int id, const struct vt_volume_ref *ref, bool *kept,
 	struct vt_err *err);
-int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *p,
+int vg_group_draw(void *session, int item, int id, const struct vt_patch_ref *patch,
 	struct vt_err *err);
 int vg_group_forward(void *session, uint64_t step, struct vt_err *err);
 int vg_group_get_output(void *session, int i, float *y, struct vt_err *err);
 int vg_group_set_target(void *session, const uint8_t *target, struct vt_err *err);
-int vg_group_loss(void *session, int i, const struct vt_loss *o, double weight, double *value,
+int vg_group_loss(void *session, int i, const struct vt_loss *loss, double weight, double *value,
 	struct vt_err *err);
 int vg_group_square(void *session, int i, bool of_input, double weight, double *value,
 	struct vt_err *err);

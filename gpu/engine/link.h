@@ -21,15 +21,16 @@ struct vg_link {
 };
 
 struct vg_link_ops {
-	void (*close)(struct vg_link *l);
-	void (*describe)(struct vg_link *l, struct vt_json *j);
+	void (*close)(struct vg_link *link);
+	void (*describe)(struct vg_link *link, struct vt_json *json);
 	/* Queues n copies that happen at once: each behind what both GPUs' queues hold and
 	 * before what they get later.  At most one goes from a GPU to another; no target is a
 	 * source or another target. */
-	int (*exchange)(struct vg_link *l, const struct vg_move *m, int n, struct vt_err *err);
+	int (*exchange)(struct vg_link *link, const struct vg_move *move, int n,
+		struct vt_err *err);
 	/* Waits until every GPU's queue is empty.  A GPU that fails ends the wait of all,
 	 * VT_EDEVICE with its number. */
-	int (*finish)(struct vg_link *l, struct vt_err *err);
+	int (*finish)(struct vg_link *link, struct vt_err *err);
 };
 
 /* rank: n different GPUs, all open; each is used by one thread at a time, and none meanwhile.

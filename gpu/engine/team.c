@@ -39,59 +39,60 @@ static void *sit(void *p)
 	return NULL;
 }
 
-static int start(struct vg_seat *s, int rank, struct vt_err *err)
+static int start(struct vg_seat *seat, int rank, struct vt_err *err)
 {
-	s->rank = rank;
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->changed, NULL);
-	s->started = !pthread_create(&s->thread, NULL, sit, s);
-	return s->started ? 0
-			  : vt_err_set(err, VT_EFAIL, "GPU %d: no thread can be made for it", rank);
+	seat->rank = rank;
+	pthread_mutex_init(&seat->lock, NULL);
+	pthread_cond_init(&seat->changed, NULL);
+	seat->started = !pthread_create(&seat->thread, NULL, sit, seat);
+	return seat->started
+		? 0
+		: vt_err_set(err, VT_EFAIL, "GPU %d: no thread can be made for it", rank);
 }
 
-static void give(struct vg_seat *s, vg_team_fn fn, void *ctx)
+static void give(struct vg_seat *seat, vg_team_fn fn, void *ctx)
 {
-	pthread_mutex_lock(&s->lock);
-	s->ctx = ctx;
-	s->fn = fn;
-	pthread_cond_broadcast(&s->changed);
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&seat->lock);
+	seat->ctx = ctx;
+	seat->fn = fn;
+	pthread_cond_broadcast(&seat->changed);
+	pthread_mutex_unlock(&seat->lock);
 }
 
-static int await(struct vg_seat *s)
+static int await(struct vg_seat *seat)
 {
-	pthread_mutex_lock(&s->lock);
-	while (s->fn)
-		pthread_cond_wait(&s->changed, &s->lock);
-	pthread_mutex_unlock(&s->lock);
-	return s->rc;
+	pthread_mutex_lock(&seat->lock);
+	while (seat->fn)
+		pthread_cond_wait(&seat->changed, &seat->lock);
+	pthread_mutex_unlock(&seat->lock);
+	return seat->rc;
 }
 
-static void stop(struct vg_seat *s)
+static void stop(struct vg_seat *seat)
 {
-	if (s->started) {
-		pthread_mutex_lock(&s->lock);
-		s->leave = true;
-		pthread_cond_broadcast(&s->changed);
-		pthread_mutex_unlock(&s->lock);
-		pthread_join(s->thread, NULL);
+	if (seat->started) {
+		pthread_mutex_lock(&seat->lock);
+		seat->leave = true;
+		pthread_cond_broadcast(&seat->changed);
+		pthread_mutex_unlock(&seat->lock);
+		pthread_join(seat->thread, NULL);
 	}
-	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&seat->lock);
+	pthread_cond_destroy(&seat->changed);
 }
 
-int vg_team_each(struct vg_team *t, vg_team_fn fn, void *ctx, struct vt_err *err)
+int vg_team_each(struct vg_team *team, vg_team_fn fn, void *ctx, struct vt_err *err)
 {
 	struct vt_err first = VT_ERR_INIT;
 	int rc;
 
-	for (int r = 1; r < t->n; r++)
-		give(&t->seat[r], fn, ctx);
+	for (int r = 1; r < team->n; r++)
+		give(&team->seat[r], fn, ctx);
 	rc = fn(ctx, 0, &first);
-	for (int r = 1; r < t->n; r++)
-		if (await(&t->seat[r]) && !rc) {
-			rc = t->seat[r].rc;
-			*err = t->seat[r].err;
+	for (int r = 1; r < team->n; r++)
+		if (await(&team->seat[r]) && !rc) {
+			rc = team->seat[r].rc;
+			*err = team->seat[r].err;
 			vt_err_prefix(err, "GPU %d", r);
 		}
 	if (first.code) {
@@ -132,13 +133,13 @@ static int close_card(void *ctx, int rank, struct vt_err *err)
 }
 
 /* What tells one kind of GPU from another. */
-static char *kind_of(struct vg_device *d)
+static char *kind_of(struct vg_device *device)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	const char *capability;
 	char *text;
 
-	d->ops->describe(d, j);
+	device->ops->describe(device, j);
 	capability = vt_json_text(vt_json_get(j, "capability"), "");
 	text = vt_asprintf("%s%s%s", vt_json_text(vt_json_get(j, "card"), "unknown"),
 		*capability ? ", capability " : "", capability);
@@ -147,13 +148,13 @@ static char *kind_of(struct vg_device *d)
 }
 
 /* Other GPUs take other engines, and then the bits depend on which item lies where. */
-static int check_equal(const struct vg_team *t, struct vt_err *err)
+static int check_equal(const struct vg_team *team, struct vt_err *err)
 {
-	char *first = kind_of(t->rank[0]);
+	char *first = kind_of(team->rank[0]);
 	int rc = 0;
 
-	for (int r = 1; !rc && r < t->n; r++) {
-		char *kind = kind_of(t->rank[r]);
+	for (int r = 1; !rc && r < team->n; r++) {
+		char *kind = kind_of(team->rank[r]);
 
 		if (strcmp(kind, first))
 			rc = vt_err_set(err, VT_EDEVICE,
@@ -189,36 +190,36 @@ int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const cha
 	return rc;
 }
 
-void vg_team_close(struct vg_team *t)
+void vg_team_close(struct vg_team *team)
 {
 	struct vt_err ignored = VT_ERR_INIT;
 	bool whole = true;
 
-	if (!t)
+	if (!team)
 		return;
-	if (t->link)
-		t->link->ops->close(t->link);
-	for (int r = 1; r < t->n; r++)
-		whole &= t->seat[r].started;
+	if (team->link)
+		team->link->ops->close(team->link);
+	for (int r = 1; r < team->n; r++)
+		whole &= team->seat[r].started;
 	if (whole)
-		vg_team_each(t, close_card, t, &ignored);
-	for (int r = 1; r < t->n; r++)
-		stop(&t->seat[r]);
-	free(t->seat);
-	free(t);
+		vg_team_each(team, close_card, team, &ignored);
+	for (int r = 1; r < team->n; r++)
+		stop(&team->seat[r]);
+	free(team->seat);
+	free(team);
 }
 
-void vg_team_describe(struct vg_team *t, struct vt_json *j)
+void vg_team_describe(struct vg_team *team, struct vt_json *json)
 {
 	struct vt_json *cards = vt_json_new(VT_JSON_ARRAY), *link = vt_json_new(VT_JSON_OBJECT);
 
-	for (int r = 0; r < t->n; r++) {
-		char *kind = kind_of(t->rank[r]);
+	for (int r = 0; r < team->n; r++) {
+		char *kind = kind_of(team->rank[r]);
 
 		vt_json_push(cards, vt_json_new_text(kind));
 		free(kind);
 	}
-	t->link->ops->describe(t->link, link);
-	vt_json_put(j, "cards", cards);
-	vt_json_put(j, "link", link);
+	team->link->ops->describe(team->link, link);
+	vt_json_put(json, "cards", cards);
+	vt_json_put(json, "link", link);
 }

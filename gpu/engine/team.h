@@ -25,13 +25,13 @@ typedef int (*vg_team_fn)(void *ctx, int rank, struct vt_err *err);
  * ones, no link. */
 int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const char *engines,
 	struct vt_err *err);
-void vg_team_close(struct vg_team *t);
+void vg_team_close(struct vg_team *team);
 
 /* fn on every GPU at the same time; ends when all have.  The error is that of the lowest rank
  * that failed, its number before it. */
-int vg_team_each(struct vg_team *t, vg_team_fn fn, void *ctx, struct vt_err *err);
+int vg_team_each(struct vg_team *team, vg_team_fn fn, void *ctx, struct vt_err *err);
 
 /* Adds "cards", every GPU's description, and "link". */
-void vg_team_describe(struct vg_team *t, struct vt_json *j);
+void vg_team_describe(struct vg_team *team, struct vt_json *json);
 
 #endif
