@@ -64,6 +64,7 @@ static void load(struct vt_stat_cache *cache)
 	sum = vt_digest_bytes(cache->map.data + sizeof(h), cache->map.size - sizeof(h));
 	if (!vt_digest_equal(&sum, &h.sum))
 		return;
+	assert(!((uintptr_t)cache->map.data % _Alignof(struct entry)));
 	cache->entry = (const struct entry *)(const void *)(cache->map.data + sizeof(h));
 	cache->n = (size_t)h.n;
 }
@@ -113,6 +114,7 @@ static const struct entry *entry_of(const struct vt_stat_cache *cache, const str
 {
 	size_t lo = 0, hi = cache->n, slot = cache->n_added ? slot_of(cache, stamp) : 0;
 
+	assert(!cache->n || cache->entry);
 	if (cache->n_added && cache->slot[slot])
 		return &cache->added[cache->slot[slot] - 1];
 
@@ -177,6 +179,7 @@ static void fill_slots(struct vt_stat_cache *cache)
 void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp,
 	const struct vt_digest *digest, int64_t hashed_at)
 {
+	assert(cache->n_added <= cache->cap_added);
 	if (vt_stat_is_racy(stamp, hashed_at))
 		return;
 	if (cache->n_added == cache->cap_added) {

@@ -1,5 +1,11 @@
+/* The records behind an artifact as a graph: executions, edges from child to parent, and raw files.
+ *
+ * The index lists executions in the order of ids. order() brings them into breadth-first order from
+ * the roots, so that every execution comes after one that it led to. An ancestry owns its records
+ * and names. */
 #include "common/lineage/ancestry.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +42,7 @@ static int by_id(const void *x, const void *y, void *ctx)
 
 static void sort_ids(struct loading *loading)
 {
+	assert(!loading->by_id);
 	loading->by_id = vt_xcalloc(loading->a->n + 1, sizeof(*loading->by_id));
 	for (size_t i = 0; i < loading->a->n; i++)
 		loading->by_id[i] = i;
@@ -54,6 +61,7 @@ static size_t find(const struct loading *loading, const char *id)
 		else
 			hi = mid;
 	}
+	assert(lo < loading->a->n && !strcmp(loading->a->v[loading->by_id[lo]].id, id));
 	return loading->by_id[lo];
 }
 
@@ -147,6 +155,7 @@ static void order(struct vt_ancestry *ancestry)
 				place[queue[n]] = n + 1;
 				n++;
 			}
+	assert(n == ancestry->n); /* every ancestor is reached from a root */
 	for (size_t i = 0; i < n; i++) {
 		v[i] = ancestry->v[queue[i]];
 		for (size_t k = 0; k < v[i].n_from; k++)

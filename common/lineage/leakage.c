@@ -1,5 +1,11 @@
+/* Which subjects and volumes two sides share.
+ *
+ * A side is a sorted list of subjects and a list of volumes sorted by digest. Volumes are compared
+ * by what they show, where a preparation noted that, and otherwise by their raw bytes. Both lists
+ * are merged in one pass; patients are found by binary search. */
 #include "common/lineage/leakage.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +38,7 @@ static void sort_volumes(struct vt_side *side)
 {
 	size_t n = 0;
 
+	assert(side->n <= side->cap);
 	if (side->n > 1)
 		qsort(side->v, side->n, sizeof(*side->v), by_digest);
 	for (size_t i = 0; i < side->n; i++)
@@ -199,6 +206,7 @@ void vt_side_release(struct vt_side *side)
 static void add_pair(struct vt_leak *leak, const struct vt_side_volume *a,
 	const struct vt_side_volume *b)
 {
+	assert(!strcmp(a->sha256, b->sha256));
 	/* a volume of a shared subject says nothing new */
 	if (!strcmp(a->subject, b->subject) && vt_strs_hold(&leak->subjects, a->subject))
 		return;
@@ -264,6 +272,7 @@ static void find_patients(struct vt_leak *out, const struct vt_side *training,
 void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 	const struct vt_side *evaluation)
 {
+	assert(training != evaluation);
 	*out = (struct vt_leak){ .volume = NULL };
 	for (size_t i = 0; i < evaluation->subjects.n; i++)
 		if (vt_strs_hold(&training->subjects, evaluation->subjects.v[i]))

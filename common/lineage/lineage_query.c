@@ -1,5 +1,14 @@
+/* Where a question begins (roots), and which database answers it.
+ *
+ * The roots of a directory are the own records in it; what no record explains is looked up by its
+ * bytes in the store. The roots of a file, commit or digest come from the store. If the store's
+ * index has all roots, it answers. Otherwise an index in memory (own) is filled with the records of
+ * the directory and then with what the store adds to them, until nothing new comes
+ * (complete_from_store). The lineage owns the records, the roots and `own`; the store is borrowed
+ * and may be NULL. */
 #include "common/lineage/lineage_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +135,7 @@ static int start_at_tree(struct vt_lineage *lineage, const struct vt_tree *tree,
 	char hex[VT_HEX];
 	int rc = vt_lineage_makers(lineage->s, tree, &lineage->roots, err);
 
+	assert(lineage->s);
 	vt_digest_hex(hex, &tree->id);
 	if (!rc && !lineage->roots.n && start == VT_TRAIL_MADE)
 		rc = vt_store_copiers(lineage->s, hex, &lineage->roots, err);
@@ -146,6 +156,7 @@ static int start_at_file(struct vt_lineage *lineage, const char *hex, enum vt_li
 	struct vt_strs one = VT_STRS_INIT;
 	int rc = vt_store_producers(lineage->s, hex, &lineage->roots, err);
 
+	assert(lineage->s);
 	vt_strs_add(&one, hex);
 	if (!rc && !lineage->roots.n && start == VT_TRAIL_ANY)
 		rc = readers(lineage, &one, err);
@@ -186,6 +197,7 @@ static int start_at_rest(struct vt_lineage *lineage, const struct vt_tree *tree,
 	size_t n = 0;
 	int rc = 0;
 
+	assert(lineage->s);
 	for (size_t i = 0; i < lineage->unvouched.n; i++) {
 		const struct vt_tree_file *file = vt_tree_find(tree, lineage->unvouched.v[i]);
 		size_t known = lineage->roots.n;
@@ -249,6 +261,7 @@ static int start_at_commit(struct vt_lineage *lineage, const char *what,
 	struct vt_digest d;
 	int rc = vt_repo_resolve(lineage->s, &c, what, err);
 
+	assert(lineage->s);
 	if (!rc && !vt_digest_parse(&d, c.tree))
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: names no tree", what);
 	if (!rc)
@@ -270,6 +283,7 @@ static int start_at_digest(struct vt_lineage *lineage, const char *hex, enum vt_
 {
 	int rc = vt_store_records(lineage->s, hex, &lineage->roots, err);
 
+	assert(lineage->s);
 	return rc || lineage->roots.n ? rc : start_at_file(lineage, hex, start, err);
 }
 
@@ -284,6 +298,7 @@ static int take_number(void *ctx, int n, const char *const *column)
 
 static int count_records(struct vt_lineage *lineage, unsigned long long *n, struct vt_err *err)
 {
+	assert(lineage->own);
 	return vt_record_index_read(lineage->own, err, "SELECT count(*) FROM record", 0, NULL,
 		take_number, n);
 }
@@ -295,6 +310,7 @@ static int put_stored(struct vt_lineage *lineage, const struct vt_strs *ids, boo
 	unsigned long long before = 0, after = 0;
 	int rc = count_records(lineage, &before, err);
 
+	assert(lineage->s && lineage->own);
 	for (size_t i = 0; !rc && i < ids->n; i++) {
 		struct vt_err none = VT_ERR_INIT;
 		struct vt_record_text one = { NULL, 0, NULL };
@@ -321,6 +337,7 @@ static int complete_from_store(struct vt_lineage *lineage, struct vt_err *err)
 	bool grew = true;
 	int rc = 0;
 
+	assert(lineage->own);
 	while (!rc && grew && lineage->s) {
 		struct vt_strs ids = VT_STRS_INIT, open = VT_STRS_INIT;
 
@@ -361,6 +378,7 @@ static int copy_trust(struct vt_lineage *lineage, struct vt_err *err)
 	int rc = vt_record_index_read(lineage->own, err, "SELECT id FROM record", 0, NULL,
 		vt_record_index_add_text, &all);
 
+	assert(lineage->own);
 	for (size_t i = 0; !rc && lineage->s && i < all.n; i++)
 		if (vt_trust_has(lineage->s, all.v[i]))
 			vt_strs_add(&believed, all.v[i]);
@@ -377,6 +395,7 @@ static int fill_own(struct vt_lineage *lineage, struct vt_err *err)
 	bool grew;
 	int rc = vt_record_index_open(&lineage->own, ":memory:", false, err);
 
+	assert(!lineage->own);
 	for (size_t i = 0; i < lineage->carried.n; i++)
 		v[i] = (struct vt_record_text){ lineage->carried.v[i].text,
 			lineage->carried.v[i].len, lineage->carried.v[i].record };
@@ -400,6 +419,7 @@ static int choose_db(struct vt_lineage *lineage, struct vt_err *err)
 	struct vt_strs known = VT_STRS_INIT;
 	int rc = 0;
 
+	assert(lineage->roots_json && !lineage->db);
 	if (lineage->s)
 		rc = vt_record_index_read(lineage->s->db, err,
 			"SELECT r.id "
@@ -426,6 +446,7 @@ static int settle(struct vt_lineage **out, struct vt_lineage *lineage, int rc, s
 		vt_lineage_close(lineage);
 	else
 		*out = lineage;
+	assert(rc || (*out)->db);
 	return rc;
 }
 

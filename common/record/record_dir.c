@@ -5,6 +5,7 @@
  * nobody refers to.  The list owns records, texts and origins. */
 #include "common/record/record_dir.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +83,7 @@ static int read_one(struct vt_record_dir *c, const char *dir, const char *at, st
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = 0;
 
+	assert(at);
 	/* record.json is written last: without it the rest is a killed stage's */
 	if (vt_fs_exists(own)) {
 		rc = check_regular(own, err);
@@ -111,6 +113,7 @@ static int by_id(const void *a, const void *b)
 
 static void release_record(struct vt_record_dir_record *record)
 {
+	assert(record->record && record->text);
 	vt_json_free(record->record);
 	vt_strs_release(&record->at);
 	free(record->text);
@@ -313,6 +316,7 @@ static int check_file(const struct checking *checking, const struct vt_record_di
 	size_t i = file_index(checking->t, path);
 	char hex[VT_HEX];
 
+	assert(checking->vouched && record->own);
 	if (i == checking->t->n_files && checking->extent == VT_CARRIED_PART) {
 		if (checking->absent)
 			vt_strs_add(checking->absent, path);
@@ -358,6 +362,7 @@ static void reach(const struct vt_record_dir *dir, size_t from, bool *reached, s
 {
 	size_t n = 0;
 
+	assert(from < dir->n && !reached[from]);
 	reached[from] = true;
 	stack[n++] = from;
 	while (n) {

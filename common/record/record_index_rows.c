@@ -3,6 +3,7 @@
  * The set of records and the table `trust` determine every row: a record that comes later, or is
  * believed later, has the rows of those linked again that it can change, and link_to_parents makes
  * a record's own rows from the others alone.  So the order in which records came does not show. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,7 @@ static int add_rows(struct vt_record_index *index, const struct vt_record_text *
 		"WHERE id = ?1",
 		1, &id, &there, err);
 
+	assert(r && texts->text);
 	*row = 0;
 	if (rc || there)
 		return rc;
@@ -273,6 +275,7 @@ static int link_to_parents(struct vt_record_index *index, int64_t row, struct vt
 	struct vt_index_value v = number(row);
 	int rc = 0;
 
+	assert(row > 0);
 	for (size_t i = 0; !rc && i < sizeof(link_up) / sizeof(link_up[0]); i++)
 		rc = vt_index_step(index, link_up[i], 1, &v, NULL, err);
 	return rc;
@@ -312,6 +315,7 @@ static int link_from_children(struct vt_record_index *index, int64_t row, struct
 	struct vt_index_rows found = { NULL, 0, 0 };
 	int rc = vt_index_list(index, sql, row, &found, err);
 
+	assert(row > 0);
 	for (size_t i = 0; !rc && i < found.n; i++)
 		rc = link_to_parents(index, found.v[i], err);
 	free(found.v);

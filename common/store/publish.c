@@ -1,5 +1,6 @@
 /* How names appear in the store: contents durable, then names, then the names durable, all under
  * the lock. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -170,6 +171,7 @@ int vt_batch_add(struct vt_store *store, struct vt_batch *batch, const struct vt
 {
 	char *tmp;
 
+	assert(batch->kind && batch->tmp.n <= batch->cap);
 	if (store->read_only)
 		return vt_err_set(err, VT_EUSAGE, "%s: opened for reading", store->dir);
 	if (!batch->replace && is_there(store, batch->kind, id, n))
@@ -211,6 +213,7 @@ static int name_text(struct vt_store *store, const struct vt_batch *batch,
 	char name[VT_STORE_NAME], path[VT_STORE_NAME + 16];
 	int rc = vt_publish_fan_out(store, published, &batch->id[i], err);
 
+	assert(i < batch->tmp.n && *batch->tmp.v[i]);
 	if (rc)
 		return rc;
 	vt_store_name(name, &batch->id[i]);

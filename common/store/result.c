@@ -5,6 +5,7 @@
  * that a run over many datums reads again only what looks changed, on every processor. */
 #include "common/store/result.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static int write_text(struct vt_buf *out, const struct vt_result *result, struct
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	int rc;
 
+	assert(result->state == VT_RESULT_SUCCESS || result->state == VT_RESULT_QUARANTINED);
 	if (result->brought)
 		vt_json_put_bool(j, "brought", true);
 	vt_json_put_digest(j, "data", &result->data);

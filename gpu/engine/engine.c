@@ -1,6 +1,12 @@
-/* engine.c - a session: its buffers, weights, input and outputs. */
+/* A session: its buffers, weights, input and outputs.
+ *
+ * vg_session_new plans the graph first, then allocates everything that the plan names, so a session
+ * that does not fit fails before any work. The session owns its device memory, its convolutions and
+ * its tapes; graph, engine and device are borrowed and outlive it. vg_session_free takes a session
+ * at any stage of its making. */
 #include "gpu/engine/engine.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +63,7 @@ static int new_conv(struct vg_session *session, int i, int which, struct vt_err 
 		.dilation = n->conv.dilation };
 	size_t need;
 
+	assert(which >= 0 && which < 3 && n->op == VT_OP_CONV && !session->conv[3 * i + which]);
 	if (session->d->ops->conv_new(session->d, &session->conv[3 * i + which], &spec, err))
 		return vt_err_prefix(err, "layer %d (%s)", i,
 			session->g->weight[n->weight[0]].name);
@@ -91,6 +98,7 @@ static int new_norm(struct vg_session *session, struct vg_norm_state *norm_state
 {
 	int rc = vg_take(session, &norm_state->mean, lanes * sizeof(double), err);
 
+	assert(lanes > 0 && !norm_state->mean);
 	if (!rc)
 		rc = vg_take(session, &norm_state->rstd, lanes * sizeof(double), err);
 	if (!rc)
@@ -268,6 +276,7 @@ int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
 	int t = vt_graph_output_at(s->g, i).tensor;
 	struct vg_unpack a = { s->plain, vg_value(s, t), vg_shape_of(s, t), s->type };
 
+	assert(i >= 0 && i < vt_graph_n_outputs(s->g));
 	vg_run(s, VG_K_unpack, &a, vg_chunks(&a.s));
 	if (!s->err.code)
 		s->d->ops->download(s->d, y, s->plain,

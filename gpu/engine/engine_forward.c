@@ -1,5 +1,15 @@
-/* The forward pass: one function an operator, each queues kernels. */
+/* The forward pass: one function per group of operators, each queues kernels on the session's
+ * device.
+ *
+ * A function reads the values of its inputs and writes the value of node i. Nothing here waits for
+ * the device, and no function returns an error: the first error stays in session->err, and vg_run
+ * does nothing after it. A value that is made again in the backward pass comes from the same
+ * function with the same arguments, so it has the same bits; `again` then keeps statistics from
+ * being gathered a second time. */
 #include "gpu/engine/engine.h"
+
+#include <assert.h>
+
 #include "gpu/kernel/kernel_sums.h"
 
 static void forward_conv(struct vg_session *session, int i, const struct vt_node *node)
@@ -8,6 +18,7 @@ static void forward_conv(struct vg_session *session, int i, const struct vt_node
 	void *in = vg_value(session, node->in[0]), *out = vg_value(session, i),
 	     *w = vg_packed(session, session->packed, node->weight[0]);
 
+	assert(node->op == VT_OP_CONV);
 	if (!session->err.code)
 		session->d->ops->convolve(session->d, session->conv[3 * i],
 			node->conv.transposed ? out : in, w, node->conv.transposed ? in : out,
@@ -45,6 +56,7 @@ static void coefficients(struct vg_session *session, int i, bool own)
 		.s = vg_shape_of(session, i) };
 	double count;
 
+	assert(n->op == VT_OP_NORM && (batch || n->norm.groups > 0));
 	count = (double)c.s.voxels * (batch ? c.s.n : c.s.c / n->norm.groups);
 	c.per = 1.0 / count;
 	c.unbiased = count > 1.0 ? count / (count - 1.0) : 1.0;
@@ -71,6 +83,7 @@ static void forward_norm(struct vg_session *session, int i, const struct vt_node
 		.type = session->type,
 		.s = y };
 
+	assert(node->op == VT_OP_NORM);
 	/* made again: with the coefficients it had */
 	if (own && !session->norm[i].summed && !session->again)
 		vg_sum_slabs(session, &sums);
@@ -92,6 +105,7 @@ static void forward_add(struct vg_session *session, int i, const struct vt_node 
 		.mode = VG_SUM_JOIN };
 	int norm = session->plan.fusion.norm[i];
 
+	assert(norm < 0 || session->g->node[norm].in[0] == i);
 	if (norm < 0) {
 		vg_run(session, VG_K_join, &a, vg_chunks(&sums.s));
 		return;
@@ -107,6 +121,7 @@ static void forward_act(struct vg_session *session, int i, const struct vt_node 
 		vg_weight(session, node, 0), (float)node->number, (int)node->act, node->flag,
 		session->type, vg_shape_of(session, i) };
 
+	assert(node->op == VT_OP_ACT);
 	if (session->plan.fusion.norm[i] < 0)
 		vg_run(session, VG_K_act, &a, vg_chunks(&a.s));
 }
@@ -219,6 +234,7 @@ void vg_forward_node(struct vg_session *session, int i)
 {
 	const struct vt_node *n = &session->g->node[i];
 
+	assert(i >= 0 && i < session->g->n_nodes);
 	switch (n->op) {
 	case VT_OP_INPUT: return;
 	case VT_OP_CONV: forward_conv(session, i, n); return;

@@ -1,5 +1,14 @@
-/* The two passes around the operators: recorded and repeated, values made again, gradients
- * brought, scaled and gathered. */
+/* The two passes around the operators.
+ *
+ * A pass is queued call by call the first time, recorded the second time and replayed from then on:
+ * its arguments are always those of the first. The backward pass walks the nodes from the last to
+ * the first. Before it reads a value that the plan let go, it makes it again (make_ready).
+ * Gradients of outputs come from the host or from a loss on the device, are scaled in fp16, and end
+ * as f32 gradients of the weights.
+ *
+ * All work is queued on one stream by one thread. session->err holds the first error until
+ * vg_answer hands it to the caller. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +47,7 @@ static void taped(struct vg_session *session, void (*pass)(struct vg_session *),
 {
 	struct vt_err why = VT_ERR_INIT;
 
+	assert(*passes >= 0 && *passes <= 2);
 	if (session->err.code)
 		return;
 	if (*tape) {
@@ -99,6 +109,7 @@ static void reach(struct vg_session *session)
 /* Output gradients that the host has, to the device; 0 where there are none. */
 static void bring_gradients(struct vg_session *session, const float *const *dy)
 {
+	assert(session->opts.training);
 	for (int k = 0; k < vt_graph_n_outputs(session->g); k++) {
 		float *to = session->dy + vg_output_offset(session, k);
 		size_t nbytes = (vg_output_offset(session, k + 1) - vg_output_offset(session, k)) *
@@ -164,6 +175,7 @@ static void make_again(struct vg_session *session, int i)
 {
 	const struct vt_node *n = &session->g->node[i];
 
+	assert(i >= 0 && i < session->g->n_nodes);
 	if (!session->plan.again[i] || session->made[i])
 		return;
 	session->made[i] = true;
@@ -177,6 +189,7 @@ static void make_again(struct vg_session *session, int i)
  * what this needs only until then. */
 static void make_ready(struct vg_session *session, int j)
 {
+	assert(j >= 0 && j < session->g->n_nodes);
 	for (int i = 0; i <= j && session->plan.live[j] && session->plan.wants[j]; i++)
 		if (session->plan.again[i] &&
 			vt_plan_backward_reads(&session->plan, session->g, j, i))
@@ -205,6 +218,7 @@ static void backward_pass(struct vg_session *session)
  * pass keeps of a batch. */
 static void smaller_scale(struct vg_session *session)
 {
+	assert(session->scale && !session->backoff);
 	for (session->backoff = 4; !session->err.code && session->backoff <= MOST_BACKOFF &&
 		!isfinite(vg_gradient_norm(session));
 		session->backoff += 4) {
@@ -221,6 +235,7 @@ int vg_session_backward(void *session, const float *const *dy, struct vt_err *er
 	struct vg_session *s = session;
 	unsigned key = 0;
 
+	assert(vt_graph_n_outputs(s->g) <= (int)(8 * sizeof(key)));
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++)
 		key |= (unsigned)(dy[k] != NULL) << k;
 	if (key != s->backward_key) {

@@ -2,6 +2,7 @@
  * work is queued, and whose error it is. */
 #include "gpu/engine/engine.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "gpu/kernel/kernel_sums.h"
@@ -10,31 +11,37 @@ struct vg_shape vg_shape_of(const struct vg_session *session, int i)
 {
 	struct vt_shape t = session->g->node[i].shape;
 
+	assert(i >= 0 && i < session->g->n_nodes);
 	return vg_shape_make(t.n, t.c, t.d, t.h, t.w);
 }
 
 void *vg_value(const struct vg_session *session, int i)
 {
+	assert(i >= 0 && i < session->g->n_nodes);
 	return session->arena + (session->again ? session->plan.back[i] : session->plan.value[i]);
 }
 
 void *vg_grad(const struct vg_session *session, int i)
 {
+	assert(i >= 0 && i < session->g->n_nodes);
 	return session->plan.grad[i] == SIZE_MAX ? NULL : session->arena + session->plan.grad[i];
 }
 
 float *vg_weight(const struct vg_session *session, const struct vt_node *node, int k)
 {
+	assert(k >= 0 && k < 4 && node->weight[k] < session->g->n_weights);
 	return node->weight[k] < 0 ? NULL : session->weights + session->offset[node->weight[k]];
 }
 
 float *vg_weight_grad(const struct vg_session *session, const struct vt_node *node, int k)
 {
+	assert(k >= 0 && k < 4 && node->weight[k] < session->g->n_weights);
 	return node->weight[k] < 0 ? NULL : session->grads + session->offset[node->weight[k]];
 }
 
 bool vg_weight_shared(const struct vg_session *session, const struct vt_node *node, int k)
 {
+	assert(k >= 0 && k < 4 && node->weight[k] >= 0);
 	return session->g->weight[node->weight[k]].uses > 1;
 }
 
@@ -51,6 +58,7 @@ uint32_t vg_blocks(const struct vg_shape *shape, int slabs)
 
 void vg_sum_slabs(struct vg_session *session, struct vg_sums *sums)
 {
+	assert(sums->s.n > 0 && sums->s.chunks > 0);
 	sums->part = session->part;
 	sums->slabs = vg_slabs(&sums->s);
 	sums->type = session->type;
@@ -73,6 +81,7 @@ struct vg_behind vg_behind(const struct vg_session *session, int i)
 	const struct vt_node *n = &session->g->node[j < 0 ? i : j];
 	struct vg_behind r = { VG_WITH_NOTHING, NULL, 0 };
 
+	assert(j < session->g->n_nodes);
 	if (j < 0 && n->norm.relu)
 		r.mode = VG_WITH_RELU;
 	else if (j >= 0)
@@ -101,6 +110,7 @@ size_t vg_output_offset(const struct vg_session *session, int i)
 {
 	size_t at = 0;
 
+	assert(i >= 0 && i <= vt_graph_n_outputs(session->g));
 	for (int k = 0; k < i; k++)
 		at += vg_count(session->g->node[vt_graph_output_at(session->g, k).tensor].shape);
 	return at;

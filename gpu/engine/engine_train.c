@@ -1,4 +1,11 @@
-/* Losses and patches of a training session. */
+/* Losses and patches of a training session.
+ *
+ * A loss has two halves, because it is a function of sums over all items: kernels sum each item and
+ * channel in strips, the host combines the sums of the whole batch in item order (vt_loss_combine),
+ * and a second kernel turns the slopes that it gets back into gradients. Volumes that fit are kept
+ * on the device under their id; a patch is drawn from a kept volume by the same arithmetic as on
+ * the host. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +57,7 @@ int vg_training_new(struct vg_session *session, struct vt_err *err)
 	       row = VG_LOSS_SUMS * lanes * sizeof(double);
 	int rc = vg_take(session, &t->target, n * x.voxels, err);
 
+	assert(!session->training);
 	session->training = t;
 	if (!rc)
 		rc = vg_take(session, &t->shrunk, n * x.voxels, err);
@@ -96,6 +104,7 @@ static struct vg_loss_terms terms_of(const struct vg_session *whole,
 	const struct vt_loss *o = call->o;
 	double values = (double)whole->items * (double)shape.voxels;
 
+	assert(whole->items > 0 && shape.c > 0 && shape.voxels > 0);
 	return (struct vg_loss_terms){ .softmax = o->softmax,
 		.ce = (float)(call->weight * o->cross_entropy /
 			(o->softmax ? values : values * shape.c)),
@@ -230,6 +239,7 @@ double vg_batch_values(const struct vg_session *session, int output)
 {
 	struct vg_shape shape = vg_shape_of(session, vt_graph_output_at(session->g, output).tensor);
 
+	assert(output >= 0 && output < vt_graph_n_outputs(session->g));
 	return (double)session->items * shape.c * shape.voxels;
 }
 
@@ -248,6 +258,7 @@ int vg_session_keep(void *session, int id, const struct vt_volume_ref *ref, bool
 	struct kept *k;
 	int rc = 0;
 
+	assert(id >= 0);
 	if (id >= t->n_kept) {
 		t->kept = vt_xrealloc(t->kept, (size_t)(id + 1) * sizeof(*t->kept));
 		memset(t->kept + t->n_kept, 0, (size_t)(id + 1 - t->n_kept) * sizeof(*t->kept));
@@ -292,6 +303,7 @@ int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *
 		.regions = k->regions,
 		.classes = patch->classes };
 
+	assert(item >= 0 && item < x.n && id >= 0 && id < s->training->n_kept && k->image);
 	memcpy(from.at, patch->at, sizeof(from.at));
 	memcpy(from.flip, patch->flip, sizeof(from.flip));
 	memcpy(a.gain, patch->gain, sizeof(a.gain));

@@ -1,5 +1,10 @@
 /* What is done with gradients once they are there: their norm, the optimizer's step, means of
- * weights, curvature. */
+ * weights, curvature.
+ *
+ * The optimizer's arrays (slots) are made when they are first used and belong to session->updating.
+ * Sums over all weights are added block by block in a fixed order: the kernel leaves BLOCKS partial
+ * sums, and the host adds them from the first to the last. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +58,7 @@ static int list_rows(struct vg_session *session, struct vt_err *err)
 			row[at++] = (struct vg_row){ session->offset[i] + k * (w->n / rows),
 				w->n / rows };
 	}
+	assert(at == u->n_rows);
 	rc = vg_take(session, &u->row, u->n_rows * sizeof(*row), err);
 	if (!rc)
 		rc = session->d->ops->upload(session->d, u->row, row, u->n_rows * sizeof(*row),
@@ -94,6 +100,7 @@ float *vg_slot(struct vg_session *session, int slot)
 {
 	float **p = &session->updating->slot[slot];
 
+	assert(slot >= 0 && slot < VT_SLOTS);
 	if (!*p && !session->err.code &&
 		!vg_take(session, p, session->n_scalars * sizeof(float), &session->err))
 		session->d->ops->clear(session->d, *p, session->n_scalars * sizeof(float),
@@ -106,6 +113,7 @@ int vg_session_put_slot(void *session, int slot, const float *values, struct vt_
 	struct vg_session *s = session;
 	float *to = values ? vg_slot(s, slot) : NULL;
 
+	assert(slot >= 0 && slot < VT_SLOTS);
 	if (!values) {
 		s->d->ops->release(s->d, s->updating->slot[slot]);
 		s->updating->slot[slot] = NULL;
@@ -120,6 +128,7 @@ int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *e
 	struct vg_session *s = session;
 	float *from = vg_slot(s, slot);
 
+	assert(slot >= 0 && slot < VT_SLOTS);
 	if (!s->err.code)
 		s->d->ops->download(s->d, values, from, s->n_scalars * sizeof(float), &s->err);
 	return vg_answer(s, err);
@@ -132,6 +141,7 @@ static void add_up(struct vg_session *session, double *sums, int n)
 {
 	double part[2 * BLOCKS];
 
+	assert(n >= 1 && n <= 2);
 	if (!session->err.code)
 		session->d->ops->download(session->d, part, session->updating->part,
 			(size_t)n * BLOCKS * sizeof(*part), &session->err);

@@ -1,4 +1,9 @@
-/* A volume that networks answer window by window: cut, run, joined and decided on the device. */
+/* A volume that networks answer window by window: cut, run, joined and decided on the device.
+ *
+ * The volume owns its image and its sums. Windows are added one after another in the order of the
+ * list, as on the host, so the sums have the host's bits. A volume that does not fit is no error:
+ * vg_volume_new leaves *out NULL, and the host joins the windows. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +80,7 @@ int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, i
 	double voxels = (double)about->d * about->h * about->w;
 	int rc;
 
+	assert(outputs > 0 && about->c > 0);
 	*out = NULL;
 	if (voxels >= 2147483648.0 || volume_bytes(about, outputs, join) > d->ops->room(d))
 		return 0;
@@ -120,6 +126,7 @@ static struct vg_patch window_of(const struct vg_volume *volume, const struct vt
 {
 	int flips = i % windows->flips, k = i / windows->flips;
 
+	assert(i >= 0 && k < windows->count[0] * windows->count[1] * windows->count[2]);
 	return (struct vg_patch){ .c = channels,
 		.d = volume->about.d,
 		.h = volume->about.h,
@@ -135,6 +142,7 @@ static struct vg_patch window_of(const struct vg_volume *volume, const struct vt
 static void *item_of(const struct vg_session *session, int tensor, const struct vg_shape *shape,
 	int k)
 {
+	assert(k >= 0 && k < shape->n);
 	return (char *)vg_value(session, tensor) +
 		(size_t)k * shape->voxels * (size_t)shape->chunks * VG_LANES *
 		vg_type_size(session->type);
@@ -174,6 +182,7 @@ static void one_pass(struct vg_volume *volume, struct vg_session *session,
 	struct vg_shape x = vg_shape_of(session, in), y = vg_shape_of(session, out);
 	struct vt_err why = VT_ERR_INIT;
 
+	assert(first >= 0 && first < n);
 	for (int k = 0; k < x.n; k++) {
 		struct vg_cut cut = { item_of(session, in, &x, k), volume->image,
 			volume->about.half, session->type,

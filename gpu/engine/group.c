@@ -1,5 +1,12 @@
+/* A training session on several GPUs; group.h says what they compute.
+ *
+ * Each function below fills a struct call and runs one share of it on every GPU at the same time
+ * (each), on the team's threads. A share touches only its own rank's session and its own elements
+ * of arrays, so no lock is needed. The group owns the sessions of all ranks, the graph of a share
+ * (part) and the buffers of the exchange; rank 0's session stands for all of them. */
 #include "gpu/engine/group.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +52,7 @@ struct call {
 
 static struct vg_session *at(const struct call *call, int rank)
 {
+	assert(rank >= 0 && rank < (call->g ? call->g->n : 1));
 	return call->g ? call->g->rank[rank] : call->alone;
 }
 
@@ -61,11 +69,13 @@ static size_t begin(const struct vg_session *session, int rank, int i)
 {
 	struct vt_shape t = session->g->node[i].shape;
 
+	assert(i >= 0 && i < session->g->n_nodes && rank >= 0);
 	return (size_t)rank * (size_t)t.n * (size_t)t.c * (size_t)t.d * (size_t)t.h * (size_t)t.w;
 }
 
 static int output(const struct vg_session *session, int i)
 {
+	assert(i >= 0 && i < vt_graph_n_outputs(session->g));
 	return vt_graph_output_at(session->g, i).tensor;
 }
 
@@ -109,6 +119,7 @@ static int open_share(struct vg_group *group, const struct vt_session_opts *opts
 	void *made = NULL;
 	int rc = vg_session_new(&made, &group->engine[rank], &group->part, opts, err);
 
+	assert(rank >= 0 && rank < group->n && !group->rank[rank]);
 	if (rc)
 		return rc;
 	s = group->rank[rank] = made;

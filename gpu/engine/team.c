@@ -1,5 +1,11 @@
+/* The GPUs of a session and a thread for each.
+ *
+ * A seat's lock guards its fn, ctx, rc and err. give() hands a seat one task and await() takes the
+ * result; a seat has at most one task. Rank 0 has no seat: its task runs on the caller's thread.
+ * Errors of other ranks are reported in rank order, those of rank 0 first. */
 #include "gpu/engine/team.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +59,7 @@ static int start(struct vg_seat *seat, int rank, struct vt_err *err)
 static void give(struct vg_seat *seat, vg_team_fn fn, void *ctx)
 {
 	pthread_mutex_lock(&seat->lock);
+	assert(fn && !seat->fn); /* one task at a time */
 	seat->ctx = ctx;
 	seat->fn = fn;
 	pthread_cond_broadcast(&seat->changed);
@@ -173,6 +180,7 @@ int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const cha
 	struct vg_team *t = vt_xcalloc(1, sizeof(*t));
 	int rc = 0;
 
+	assert(n >= 2 && n <= VG_MOST_CARDS);
 	t->seat = vt_xcalloc((size_t)n, sizeof(*t->seat));
 	t->rank[0] = first;
 	for (t->n = 1; !rc && t->n < n; t->n++)
