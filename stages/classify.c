@@ -120,8 +120,8 @@ static int of_patches(struct job *j, struct vt_err *err)
 			rc = answer_container(j, &d.file[i], err);
 	if (!rc && !j->answers.n)
 		rc = vt_err_set(err, VT_EDATA,
-			"nobody is to be classified: none of %zu subjects in %s is asked for; give "
-			"--subjects all, or another split in the manifest",
+			"no subject to classify: none of %zu subjects in %s is selected; "
+			"give --subjects all, or another split in the manifest",
 			d.n, root);
 	vt_dataset_close(&d);
 	return rc;

@@ -32,7 +32,7 @@ int vt_anchor_write(struct vt_store *store, const char *path, const struct vt_ke
 	if (!rc && !r.n)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: has no history yet", vt_store_dir(store));
 	if (!rc && vt_fs_exists(path))
-		rc = vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", path);
+		rc = vt_err_set(err, VT_ECANTCREAT, "%s: exists already; give a new file", path);
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(j, "head", r.head);
 	vt_json_put_int(j, "n", r.n);

@@ -51,7 +51,7 @@ static int next_cell(struct vt_buf *cell, bool *last, struct reader *reader, str
 	if (reader->at < reader->end && *reader->at == '"')
 		rc = quoted_cell(cell, reader, err);
 	if (!rc && !ends_cell(reader) && cell->len)
-		rc = vt_err_set(err, VT_EDATA, "%s: line %zu: text behind a closing quote",
+		rc = vt_err_set(err, VT_EDATA, "%s: line %zu: text after a closing quote",
 			reader->origin, reader->line);
 	for (; !rc && !ends_cell(reader); reader->at++) {
 		if (!*reader->at)

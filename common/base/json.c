@@ -262,16 +262,16 @@ static int member_key(struct reader *reader, const struct vt_json *object, char 
 	int rc;
 
 	if (reader->p == reader->end || *reader->p != '"')
-		return fail(reader, "a key in double quotes must stand here");
+		return fail(reader, "expected a key in double quotes");
 	rc = string(reader, key);
 	if (rc)
 		return rc;
 	push_pointer(reader, *key);
 	space(reader);
 	if (vt_json_get(object, *key))
-		rc = fail(reader, "this key stands twice in one object");
+		rc = fail(reader, "this key is given twice in one object");
 	else if (reader->p == reader->end || *reader->p != ':')
-		rc = fail(reader, "':' must follow the key");
+		rc = fail(reader, "expected ':' after the key");
 	if (rc) {
 		free(*key);
 		return rc;
@@ -337,9 +337,8 @@ static int container(struct reader *reader, enum vt_json_type type, char close,
 				break;
 			} else {
 				rc = fail(reader,
-					close == '}' ? "',' or '}' must stand here"
-						     : "',' or ']' must stand "
-						       "here");
+					close == '}' ? "expected ',' or '}'"
+						     : "expected ',' or ']'");
 			}
 		}
 	}
@@ -358,7 +357,7 @@ static int value(struct reader *reader, struct vt_json **out)
 
 	space(reader);
 	if (reader->p == reader->end)
-		return fail(reader, "text ends where a value must stand");
+		return fail(reader, "text ends where a value is expected");
 	if (++reader->values > MOST_VALUES)
 		return fail(reader, "more than 16777216 values");
 	switch (*reader->p) {
@@ -405,7 +404,7 @@ int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *
 	if (!rc) {
 		space(&r);
 		if (r.p != r.end)
-			rc = fail(&r, "text stands behind the value");
+			rc = fail(&r, "text follows the value");
 	}
 	vt_buf_release(&r.pointer);
 	if (rc)

@@ -226,7 +226,7 @@ static int parse_one(const struct vt_opt *opts, int argc, char **argv, int *i, b
 		value = argv[*i];
 	}
 	if (given[o - opts] && o->kind != VT_OPT_LIST)
-		return vt_err_set(err, VT_EUSAGE, "--%s is given twice; say it once", o->name);
+		return vt_err_set(err, VT_EUSAGE, "--%s is given twice; give it once", o->name);
 	given[o - opts] = true;
 	return set(o, value, err);
 }

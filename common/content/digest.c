@@ -1,3 +1,5 @@
+/* SHA-256 by OpenSSL's EVP, of bytes, of streams and of files. A file is read once; if its stamp
+ * changed meanwhile, its digest is refused. */
 #include "common/content/digest.h"
 #include "common/base/fs.h"
 #include "common/base/stop.h"

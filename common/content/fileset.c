@@ -100,15 +100,15 @@ static int refuse_kind(const struct vt_fileset *fileset, int dir_fd, const char 
 		const char *what = S_ISFIFO(mode) ? "a fifo" : "a device";
 
 		return vt_err_set(err, VT_EDATA,
-			"%s/%s: %s, neither a file nor a directory; take it out", fileset->root,
-			path, S_ISSOCK(mode) ? "a socket" : what);
+			"%s/%s: %s, neither a file nor a directory; remove it", fileset->root, path,
+			S_ISSOCK(mode) ? "a socket" : what);
 	}
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
 	if (fileset->follow)
 		return vt_err_set(err, VT_EDATA,
-			"%s/%s: a symbolic link to %s, which is no file here; fetch it (datalad "
-			"get, git annex get) or take the link out",
+			"%s/%s: a symbolic link to %s, which is not a file here; fetch "
+			"it (datalad get, git annex get) or remove the link",
 			fileset->root, path, target);
 	return vt_err_set(err, VT_EDATA,
 		"%s/%s: a symbolic link (to %s), neither a file nor a directory; copy what it "

@@ -97,7 +97,7 @@ static int read_reference(struct vt_patch_file *file, const struct vt_json *json
 			r->at[a] > r->dims[a] || r->size[a] > r->dims[a] - r->at[a] ||
 			!(r->spacing[a] > 0))
 			return vt_err_set(err, VT_EDATA,
-				"%s: the box of the reference does not lie in its grid", path);
+				"%s: the box of the reference is not inside its grid", path);
 		n *= (size_t)r->size[a];
 	}
 	if (json && (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2] > MOST_VOXELS)

@@ -136,7 +136,8 @@ static int read_pair(struct vt_volume *volume, const struct vt_nifti_header *hea
 	char *img = image_beside(path);
 	if (!img)
 		return vt_err_set(err, VT_EDATA,
-			"its voxels are missing: there is no .img or .img.gz beside it");
+			"its voxels are missing: there is no .img or .img.gz with the "
+			"same name");
 	int rc = vt_fs_map(&m, img, err);
 	if (!rc)
 		rc = read_samples(volume, header, &m, err);

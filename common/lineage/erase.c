@@ -1,3 +1,10 @@
+/* Which of a subject's files an erasure may remove, and their removal.
+ *
+ * Planning first sorts the executions that read the subject's raw files into those that read nobody
+ * else's and those that are mixed. A file may go if it is raw or made by an execution of the first
+ * kind, and if no other subject's execution or commit has the same bytes. Under the store's lock,
+ * all tombstones are made durable first, and only then are bytes removed; an erasure that was
+ * killed is completed by running it again. The erasure owns its lists. */
 #include "common/lineage/erase_internal.h"
 
 #include <errno.h>
@@ -347,10 +354,10 @@ static int check_claims(const struct vt_erasure *erasure, struct vt_err *err)
 	for (size_t i = 0; i < erasure->n_blobs; i++)
 		if (erasure->blob[i].claimed && !erasure->blob[i].gone)
 			return vt_err_set(err, VT_ECLAIM,
-				"%s: a record that nobody vouches for says that others have the "
-				"same "
-				"bytes; nothing was erased: vouch for it or reject it (`voxtrail "
-				"trust`), or --claims-too erases them",
+				"%s: according to a claim, another subject's files have "
+				"the same bytes; nothing was erased: vouch for the "
+				"record or reject it (`voxtrail trust`), or erase them "
+				"with --claims-too",
 				erasure->blob[i].path);
 	return 0;
 }

@@ -1,3 +1,8 @@
+/* Outputs of stages ingested with their records.
+ *
+ * Records are checked against the files first, so a directory with a false record changes nothing.
+ * Then records and files are put into the store; belief follows from the history, the policy's keys
+ * and --vouch. */
 #include "common/lineage/import.h"
 
 #include <stdlib.h>

@@ -468,7 +468,7 @@ int vt_lineage_open(struct vt_lineage **out, struct vt_store *store, const char 
 	if (!rc && !t->roots.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no execution is known to have %s it; `voxtrail import DIR` "
-			"takes in the output of a stage",
+			"ingests the output of a stage",
 			what, start == VT_TRAIL_ANY ? "made or read" : "made");
 	return settle(out, t, rc, err);
 }

@@ -1,3 +1,8 @@
+/* A device behind a plugin, and the GPU half of a session.
+ *
+ * The plugin is opened once per device with dlopen. Its table is checked against this program's
+ * interface version and layout before any function is called. vt_remote_* call the table and keep
+ * the first error until vt_remote_error is asked, so a pass is written without checks. */
 #include "common/nn/backend.h"
 
 #include <dlfcn.h>
@@ -93,8 +98,8 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 		memcpy(&get, &symbol, sizeof(get));
 		rc = get ? check_table(get(), path, err)
 			 : vt_err_set(err, VT_EDEVICE,
-				   "the plugin %s has no symbol "
-				   "%s: it is no plugin of voxtrail",
+				   "the plugin %s has no symbol %s: it is not a plugin "
+				   "of voxtrail",
 				   path, VT_BACKEND_SYMBOL);
 	}
 	if (!rc)

@@ -1,3 +1,10 @@
+/* Builders of a graph. Each checks its tensors and params, computes the shape of its output and
+ * appends one node; tensor i is the output of node i, so the inputs of a node always come before
+ * it.
+ *
+ * The first fault is kept in graph->err, and every later call does nothing and returns -1: a model
+ * is built without checks, and vt_graph_error says at the end what was wrong and where. The graph
+ * owns its nodes, its weights and their names. */
 #include "common/nn/graph.h"
 
 #include <stdarg.h>
@@ -501,7 +508,8 @@ void vt_graph_extra_output(struct vt_graph *g, int x, enum vt_role role, double 
 	if (!node_of(g, x))
 		return;
 	if (g->n_extra == VT_MAX_OUTPUTS)
-		vt_graph_fail(g, "more than %d outputs beside the prediction", VT_MAX_OUTPUTS);
+		vt_graph_fail(g, "more than %d outputs in addition to the prediction",
+			VT_MAX_OUTPUTS);
 	else
 		g->extra[g->n_extra++] = (struct vt_output){ x, role, weight };
 }

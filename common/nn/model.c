@@ -274,8 +274,9 @@ int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, stru
 	for (int i = 0; i < 3; i++)
 		if (r->patch[i] < stride || r->patch[i] % stride)
 			return vt_err_set(err, VT_EUSAGE,
-				"%s: the patch %dx%dx%d must divide by %d on every axis", m->name,
-				r->patch[0], r->patch[1], r->patch[2], stride);
+				"%s: the patch %dx%dx%d must be a multiple of %d on "
+				"every axis",
+				m->name, r->patch[0], r->patch[1], r->patch[2], stride);
 	g = vt_graph_new();
 	x = vt_graph_input(g,
 		(struct vt_shape){ r->n, r->in_c, r->patch[0], r->patch[1], r->patch[2] });

@@ -1,5 +1,13 @@
+/* Writes a graph as ONNX: protobuf by hand, because the file must have the same bytes on every
+ * machine.
+ *
+ * One function per operator adds its NodeProto to `nodes` and what it needs of constants to
+ * `weights`; a tensor's name is its number. Messages are built from the inside: attributes, nodes,
+ * graph, model. Operators that ONNX lacks (norms with frozen statistics, GELU, channel pooling) are
+ * written as several nodes. Everything is freed by the writer; the session is only read. */
 #include "common/nn/onnx.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +169,7 @@ static const char *weight(struct writer *w, const struct vt_node *n, int k, int 
 	const struct vt_weight *v = vt_session_weight(w->s, n->weight[k]);
 	int64_t dims[8];
 
+	assert(k >= 0 && k < 4 && n->weight[k] >= 0);
 	if (w->written[n->weight[k]])
 		return v->name;
 	w->written[n->weight[k]] = true;
@@ -465,6 +474,7 @@ static void layer(struct writer *w, int i)
 		   *y = n->in[1] >= 0 ? w->name[n->in[1]] : NULL;
 	struct attributes a = { VT_BUF_INIT };
 
+	assert(i >= 0 && i < w->g->n_nodes);
 	switch (n->op) {
 	case VT_OP_INPUT: memcpy(w->name[i], "image", sizeof("image")); break;
 	case VT_OP_CONV: conv(w, i, x); break;

@@ -290,9 +290,9 @@ static int refuse_name(struct reader *r, const char *name)
 		printable[n] = name[n] >= ' ' && name[n] < 127 ? name[n] : '?';
 	printable[n] = '\0';
 	return vt_err_set(r->err, VT_EDATA,
-		"%s: its pickle calls %s, which is no part of a state dict and is not run; "
-		"save the weights alone, with "
-		"torch.save(model.state_dict(), path), or as safetensors",
+		"%s: its pickle calls %s, which is not part of a state dict and is not "
+		"run; save the weights alone, with torch.save(model.state_dict(), path), "
+		"or as safetensors",
 		r->origin, printable);
 }
 
@@ -453,7 +453,7 @@ static int unknown_op(struct reader *r, int op)
 {
 	r->at--;
 	return vt_err_set(r->err, VT_EDATA,
-		"%s: byte %zu of its pickle: opcode 0x%02x is no part of a state dict", r->origin,
+		"%s: byte %zu of its pickle: opcode 0x%02x is not part of a state dict", r->origin,
 		(size_t)(r->at - r->begin), (unsigned)op);
 }
 

@@ -1,5 +1,17 @@
+/* Where the tensors of a graph lie in one arena.
+ *
+ * Every array has a size and a span of steps during which it lives: the forward pass of node i is
+ * step i, its backward pass step 2 n - 1 - i. Arrays are placed one after another, the largest
+ * first, each at the lowest offset where it meets no placed array that lives at the same time.
+ * Before that, element-wise nodes share the array of their input where nobody else reads it
+ * (hosts), and with `recompute` values that can be made again end their first span after the
+ * forward pass.
+ *
+ * A plan is a function of the graph and the options alone, so it is the same on every machine;
+ * vt_plan_digest names it. It owns its arrays and does not keep the graph. */
 #include "common/nn/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -381,6 +393,7 @@ static size_t place_all(struct span *s, int n, int (*before)(const void *, const
 	qsort(s, (size_t)n, sizeof(*s), before);
 	for (int i = 0; i < n; i++) {
 		*s[i].offset = place(s, i);
+		assert(*s[i].offset <= SIZE_MAX - s[i].size);
 		arena = *s[i].offset + s[i].size > arena ? *s[i].offset + s[i].size : arena;
 	}
 	return arena;

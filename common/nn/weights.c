@@ -1,3 +1,9 @@
+/* Weights of a file matched with a network's by name.
+ *
+ * All known prefixes are tried, and the one with most matches is taken for the whole file
+ * (choose_form). Every weight must then be found with its shape and every tensor of the file have a
+ * place, except for the parts that the caller leaves out; only after that is a value copied. The
+ * session changes only if everything fits. */
 #include "common/nn/weights.h"
 
 #include <stdio.h>

@@ -1,3 +1,8 @@
+/* Records: written, parsed, and checked against their own ids.
+ *
+ * Ids are SHA-256 of canonical JSON, so a record that was parsed is written again and compared: one
+ * in another form, or with ids that do not follow from its content, is refused with VT_EINTEGRITY
+ * and its origin. */
 #include "common/record/record.h"
 
 #include <ctype.h>

@@ -1,3 +1,9 @@
+/* The index of records in SQLite; record_index_rows.c has what the rows mean.
+ *
+ * Every statement is prepared, bound and stepped here; a failure becomes a vt_err with the file's
+ * name. A change is one transaction between vt_index_begin and vt_index_finish. Nothing is kept in
+ * the index alone: a damaged or missing file is made again from the records. Another process that
+ * holds the file locked is waited for (VOXTRAIL_LOCK_WAIT). */
 #include "common/record/record_index.h"
 
 #include <assert.h>

@@ -77,8 +77,9 @@ static int check_raw(const char *path, const char *subject, struct vt_err *err)
 	if (vt_fs_exists(geometry) && !vt_json_read(&j, geometry, &unread) &&
 		!strcmp(vt_json_text(vt_json_get(j, "format"), ""), VT_GEOMETRY_FORMAT))
 		vt_err_set(err, VT_EDATA,
-			"subject %s: %s is prepared already, as %s beside it says; give the raw "
-			"scans here, and the output of skullstrip-normalize to crop-patch --normed",
+			"subject %s: %s is already prepared, as %s in the same directory "
+			"says; give the raw scans here, and the output of "
+			"skullstrip-normalize to crop-patch --normed",
 			subject, path, geometry);
 	vt_json_free(j);
 	free(geometry);

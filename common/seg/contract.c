@@ -139,10 +139,9 @@ int vt_contract_check_allow(const char *allow, const char *const *more, struct v
 			for (; more && *more; more++)
 				vt_buf_printf(&extra, ", %s", *more);
 			vt_err_set(err, VT_EUSAGE,
-				"--allow=%s: \"%.*s\" is nothing that can differ; there are "
-				"channels, "
-				"regions, ignore, settings, settings.KEY, crop, crop.KEY, "
-				"spacing_mm, axes%s",
+				"--allow=%s: \"%.*s\" is not a key that may differ; "
+				"these are channels, regions, ignore, settings, "
+				"settings.KEY, crop, crop.KEY, spacing_mm, axes%s",
 				allow, (int)n, at, extra.data ? extra.data : "");
 			vt_buf_release(&extra);
 			return err->code;

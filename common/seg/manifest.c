@@ -337,8 +337,7 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 			"%s: /regions: %s and %s share a label value; exclusive regions may not",
 			origin, m->region[pair[0]].name, m->region[pair[1]].name);
 	if (!err->code && m->ignore && m->n_regions == VT_OVERLAPPING_REGIONS)
-		return wrong(origin, "/label/ignore", "needs room: at most 7 regions beside it",
-			err);
+		return wrong(origin, "/label/ignore", "leaves room for at most 7 regions", err);
 	return err->code;
 }
 

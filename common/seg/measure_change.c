@@ -35,7 +35,7 @@ static int check_visits(const struct vt_visit *v, size_t n, const char *path, st
 	qsort(by, n, sizeof(*by), by_subject);
 	for (size_t i = 1; !rc && i < n; i++) {
 		if (!strcmp(by[i]->subject, by[i - 1]->subject))
-			rc = vt_err_set(err, VT_EDATA, "%s: subject %s stands in two rows", path,
+			rc = vt_err_set(err, VT_EDATA, "%s: subject %s has two rows", path,
 				by[i]->subject);
 		else if (!strcmp(v[i].patient, v[i - 1].patient) && !(v[i].day > v[i - 1].day))
 			rc = vt_err_set(err, VT_EDATA,

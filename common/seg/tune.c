@@ -480,8 +480,8 @@ static int check_folds(const struct vt_segmenter *s, const struct vt_evaluate_op
 	for (size_t i = 0; i < n; i++)
 		if (vt_checkpoint_fold(&s->member[i].checkpoint) < 0)
 			return vt_err_set(err, VT_EDATA,
-				"%s: was trained without a validation fold, so there is nobody to "
-				"tune on; train with --fold 0 or another",
+				"%s: was trained without a validation fold, so there are "
+				"no subjects to tune on; train with --fold 0 or another",
 				s->member[i].dir);
 	return 0;
 }

@@ -28,7 +28,7 @@ int vt_stage_n_params(const struct vt_stage *s)
 
 static int out_of_range(const struct vt_param *p, const char *text, struct vt_err *err)
 {
-	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must lie from %g to %g%s%s", p->name, text,
+	return vt_err_set(err, VT_EUSAGE, "--%s=%s: must be from %g to %g%s%s", p->name, text,
 		p->min, p->max, *p->unit ? " " : "", p->unit);
 }
 
@@ -56,7 +56,7 @@ static int set_number(const struct vt_param *p, void *field, const char *text, s
 static int set_bool(const struct vt_param *p, bool *field, const char *text, struct vt_err *err)
 {
 	if (strcmp(text, "true") && strcmp(text, "false"))
-		return vt_err_set(err, VT_EUSAGE, "--%s=%s: say true or false", p->name, text);
+		return vt_err_set(err, VT_EUSAGE, "--%s=%s: give true or false", p->name, text);
 	*field = !strcmp(text, "true");
 	return 0;
 }

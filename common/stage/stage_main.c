@@ -263,10 +263,10 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 		rc = vt_err_set(err, VT_EUSAGE, "\"%s\": every input has a flag; see --help",
 			rest.v[0]);
 	if (!rc && (c->threads < 0 || c->threads > 256))
-		rc = vt_err_set(err, VT_EUSAGE, "--threads=%lld: must lie from 0 to 256",
+		rc = vt_err_set(err, VT_EUSAGE, "--threads=%lld: must be from 0 to 256",
 			c->threads);
 	if (!rc && c->log && strcmp(c->log, "json") && strcmp(c->log, "text"))
-		rc = vt_err_set(err, VT_EUSAGE, "--log=%s: say text or json", c->log);
+		rc = vt_err_set(err, VT_EUSAGE, "--log=%s: give text or json", c->log);
 	vt_strs_release(&rest);
 	return rc;
 }

@@ -246,7 +246,7 @@ int vt_store_checkout_with(struct vt_store *store, const struct vt_tree *tree, c
 	p.stage = there ? vt_path_join(to, partial) : vt_asprintf("%s%s", to, partial);
 	if (!there && vt_fs_exists(to))
 		rc = vt_err_set(err, VT_ECANTCREAT,
-			"%s: is there and no directory; check out into a new one", to);
+			"%s: exists and is not a directory; check out into a new one", to);
 	if (!rc)
 		rc = examine(&p, err);
 	if (!rc)

@@ -147,7 +147,7 @@ static int accept_locked(struct vt_store *store, const struct vt_digest *digest,
 {
 	struct vt_json *j = vt_erased_proposal(store, digest);
 	int rc = j ? tell(store, "erase", digest, reason, NULL, err)
-		   : vt_err_set(err, VT_ENOINPUT, "nobody proposed to erase this");
+		   : vt_err_set(err, VT_ENOINPUT, "no store proposed to erase this");
 
 	if (!rc)
 		rc = vt_erased_put(store, digest,

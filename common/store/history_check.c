@@ -1,3 +1,9 @@
+/* The history replayed and compared with the store: refs, consent, policy, tombstones and belief.
+ *
+ * Both sides become lists of facts (key and value) sorted by key: what the history says last of
+ * each key, and what the store's files say now. A difference is a finding. The last line may have
+ * been written just before its change was made or lost, so for the keys that it touches the value
+ * before it is accepted too. */
 #include "common/store/history_check.h"
 
 #include <stdlib.h>

@@ -420,7 +420,7 @@ static int scan_file(struct vt_fileset *fileset, const char *from, const char *n
 	int rc = real ? 0 : err->code;
 
 	if (!rc && (stat(real, &st) || !S_ISREG(st.st_mode)))
-		rc = vt_err_set(err, VT_EDATA, "%s: no regular file", from);
+		rc = vt_err_set(err, VT_EDATA, "%s: not a regular file", from);
 	if (!rc)
 		rc = vt_tree_check_name(NULL, name, err);
 	if (!rc) {

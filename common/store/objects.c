@@ -207,9 +207,9 @@ int vt_objects_need(struct vt_store *store, struct vt_object *object, size_t n, 
 		else if (object[i].state == VT_OBJECT_ABSENT &&
 			vt_erased_proposed(store, &object[i].digest))
 			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s: its bytes were erased where they were pulled from, and nobody "
-				"here has "
-				"decided about it (`voxtrail erase --proposed`)",
+				"%s: its bytes were erased in the store they were pulled "
+				"from, and this store has not decided about it "
+				"(`voxtrail erase --proposed`)",
 				object[i].path);
 		else if (object[i].state == VT_OBJECT_ABSENT)
 			rc = vt_err_set(err, VT_EINTEGRITY,

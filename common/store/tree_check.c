@@ -177,9 +177,7 @@ static int sum_up(struct checking *checking, const struct vt_digest *id, struct 
 	*out = (struct vt_tree_sum){ .id = *id, .used = true };
 	if (depth > VT_TREE_PATH / 2)
 		return vt_err_set(checking->err, VT_EINTEGRITY,
-			"directories lie in each other more than %d "
-			"deep",
-			VT_TREE_PATH / 2);
+			"directories are nested more than %d deep", VT_TREE_PATH / 2);
 	rc = vt_store_tree_text(checking->s, &text, &lines, id, checking->err);
 	if (!rc)
 		rc = read_lines(checking, text.data, text.len, out, depth);

@@ -365,7 +365,7 @@ static int connect_to(struct wire *w, const struct address *a, bool writing, str
 
 	if (!rc && vt_reader_line(&w->in, &w->line, err))
 		rc = vt_err_set(err, VT_ENOINPUT,
-			"%s: nobody answered; is voxtrail on the PATH there, or "
+			"%s: no answer; is voxtrail on the PATH there, or "
 			"$VOXTRAIL_REMOTE its path?",
 			w->said);
 	if (!rc && !strncmp(w->line.data, "no ", 3))

@@ -242,11 +242,10 @@ static int check_same(void *session, int slot, struct vt_err *err)
 	for (int r = 1; !rc && r < g->n; r++)
 		if (memcmp(prints[0], prints[r], sizeof(prints[0])))
 			rc = vt_err_set(err, VT_EDEVICE,
-				"GPU %d has other %s than GPU 0: one of them or the link "
-				"between "
-				"them errs; check them, and continue from the last state that was "
-				"saved",
-				r, slot < 0 ? "weights" : "optimizer state");
+				"the %s of GPU %d differ from those of GPU 0: one of "
+				"them or the link between them is faulty; check them, "
+				"and continue from the last state that was saved",
+				slot < 0 ? "weights" : "optimizer arrays", r);
 	return rc;
 }
 

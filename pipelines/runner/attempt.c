@@ -1,3 +1,8 @@
+/* One try of a datum: its directory, its view of /pfs, its environment and its process.
+ *
+ * The directory belongs to the attempt and is removed with it. Inputs are links or copies that the
+ * store gives out after it examined the objects. Secrets are written below the directory and never
+ * into the store. */
 #include "pipelines/runner/attempt.h"
 
 #include <errno.h>

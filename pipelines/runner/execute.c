@@ -1,5 +1,15 @@
+/* Datums of a run as processes: started while slots are free, waited for, tried again, published.
+ *
+ * One thread does everything. A task goes from waiting to running (start_try) to ended (reap). Good
+ * results are collected and published in groups (flush), because one barrier for many is cheaper;
+ * only then do they count as done. A job finishes when all of its tasks have; jobs that read from
+ * it follow. Counters of a run and of its jobs (running, memory, GPUs) change in admit and
+ * release_slot only.
+ *
+ * SIGINT, SIGTERM and SIGHUP end the processes of the datums; what is finished is still published. */
 #include "pipelines/runner/job_internal.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +66,7 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 /* The datum's process is over: its place, memory and devices are free. */
 static void release_slot(struct vt_run *r, struct vt_job *j, struct vt_task *t)
 {
+	assert(r->running > 0 && j->running > 0);
 	for (size_t i = 0; i < r->running; i++)
 		if (r->active[i].task == t) {
 			r->active[i] = r->active[--r->running];

@@ -1,3 +1,9 @@
+/* A job: one pipeline over the datums of its inputs, from looking up results to committing the
+ * union of its outputs.
+ *
+ * Tasks whose key has a usable result are skipped. When all tasks have ended, their trees are
+ * merged; two datums that write one path fail the job. The output's commit is made only if
+ * something changed. */
 #include "pipelines/runner/job_internal.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/* Datums of directories as they lie, without a store: for plan --items and --views, and for what
+ * lint checks.
+ *
+ * A repo is listed once; digests are computed only where keys or views need them. The scan owns its
+ * repos and datums. */
 #include "pipelines/runner/scan.h"
 
 #include <stdlib.h>

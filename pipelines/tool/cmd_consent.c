@@ -227,7 +227,7 @@ static void decide(struct vt_store *s, const struct vt_strs *a, struct wishes *w
 	struct vt_json *decision;
 
 	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
-		vt_err_set(err, VT_EUSAGE, "%s: say retrain, accept or retire", a->v[3]);
+		vt_err_set(err, VT_EUSAGE, "%s: give retrain, accept or retire", a->v[3]);
 	else if (!vt_store_records(s, a->v[1], &ids, err) && ids.n != 1)
 		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1],
 			ids.n ? "several records begin with this"

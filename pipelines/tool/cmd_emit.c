@@ -53,8 +53,8 @@ int vt_cmd_emit(int argc, char **argv)
 			i++;
 		if (i == sizeof engines / sizeof *engines)
 			vt_err_set(&c.err, VT_EUSAGE,
-				"%s: say pachyderm, argo, argo-events, boutiques, cwl or "
-				"snakemake",
+				"%s: give pachyderm, argo, argo-events, boutiques, cwl "
+				"or snakemake",
 				c.args.v[0]);
 		else if (slices < 1 || slices > VT_ARGO_SLICES)
 			vt_err_set(&c.err, VT_EUSAGE, "--slices is 1 to %d", VT_ARGO_SLICES);

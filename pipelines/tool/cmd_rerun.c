@@ -225,8 +225,7 @@ int vt_cmd_rerun(int argc, char **argv)
 		how.work = keep;
 		if (keep && vt_fs_exists(keep))
 			vt_err_set(&c.err, VT_ECANTCREAT,
-				"--keep %s: there is something already; give a new directory",
-				keep);
+				"--keep %s: exists already; give a new directory", keep);
 		else if (!vt_store_open(&c.s, c.store, VT_STORE_OPEN, &c.err))
 			rerun(c.s, c.args.v[0], &how, chain, json, &c.err);
 	}

@@ -28,9 +28,8 @@ void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *er
 {
 	if (missing->n && !err->code)
 		vt_err_set(err, VT_EFAIL,
-			"incomplete: %zu records are named but not to be found, e.g. %s; import "
-			"the "
-			"outputs they stand beside",
+			"incomplete: %zu records are named but were not found, e.g. %s; "
+			"import the outputs that they belong to",
 			missing->n, missing->v[0]);
 }
 

@@ -527,8 +527,8 @@ static void faults(void)
 	static const struct {
 		const char *fault, *says;
 	} all[] = { { "-1", "the link failed" }, { "-4", "the link failed" },
-		{ "2", "GPU 1 has other weights than GPU 0" },
-		{ "4", "GPU 1 has other weights than GPU 0" } };
+		{ "2", "the weights of GPU 1 differ from those of GPU 0" },
+		{ "4", "the weights of GPU 1 differ from those of GPU 0" } };
 	const struct vt_loss loss = { .dice = 1, .smooth = 1, .smooth_below = 1 };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

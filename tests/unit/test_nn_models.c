@@ -179,7 +179,7 @@ static void refuses(void)
 	refused("segresnet", "{\"init_filters\": 1000}", 4, 64,
 		"init_filters must be a number from 8 to 128");
 	refused("segresnet", "{\"blocks_up\": [1, 1]}", 4, 64, "there must be one less");
-	refused("segresnet", "{\"vae\": true}", 4, 24, "must divide by 16");
+	refused("segresnet", "{\"vae\": true}", 4, 24, "must be a multiple of 16");
 	refused("segresnet", "{\"vae\": \"yes\"}", 4, 64, "vae must be a number");
 	refused("segresnet", "[8]", 4, 64, "must be a JSON object");
 	refused("meshnet", "{\"act\": \"tanh\"}", 1, 16,
@@ -187,8 +187,8 @@ static void refuses(void)
 	refused("meshnet", "{\"dilations\": 3}", 1, 16, "dilations takes a list");
 	refused("meshnet", "{\"dilations\": [1, 99]}", 1, 16,
 		"dilations[1] must be a whole number from 1 to 64");
-	refused("unet3d", "{}", 4, 20, "must divide by 8");
-	refused("nnunet-plain", "{}", 4, 48, "must divide by 32");
+	refused("unet3d", "{}", 4, 20, "must be a multiple of 8");
+	refused("nnunet-plain", "{}", 4, 48, "must be a multiple of 32");
 	refused("vnet", "{}", 3, 64, "takes 1, 2, 4, 8 or 16 channels");
 	refused("resnet50", "{}", 1, 64,
 		"there is no network \"resnet50\"; there are segresnet, meshnet, unet3d");

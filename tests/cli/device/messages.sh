@@ -25,7 +25,7 @@ echo 'no object' >text.so
 says "a plugin that opens" 0 '^\{"card":"none","name":"cuda","precision":"bf16"\}$|"card":"none"' "$PWD/right.so"
 says "another version of the interface" 75 'device cuda: the plugin .*abi\.so speaks version [0-9]+ of the interface, this program [0-9]+; build both' "$PWD/abi.so"
 says "another build's structures" 75 'layout\.so was built from other sources' "$PWD/layout.so"
-says "a library that is no plugin" 75 'has no symbol voxtrail_backend: it is no plugin' "$PWD/symbol.so"
+says "a library that is no plugin" 75 'has no symbol voxtrail_backend: it is not a plugin' "$PWD/symbol.so"
 says "a plugin without a backend" 75 'offers no backend' "$PWD/nothing.so"
 says "a file that is no library" 75 'cannot be loaded: .*text\.so' "$PWD/text.so"
 says "what the plugin says is passed on" 75 '^device cuda: no driver$' "$PWD/driver.so"

@@ -53,7 +53,7 @@ export VOXTRAIL_SSH="sh $T/ssh"; mkdir far
 voxtrail push scans "there:it's here" >said 2>&1 && same scans st "far/it's here"; ok $? "push over ssh, with a quote in the path"
 voxtrail pull --all "ssh://there:2222/$T/far/it's here" --store over >said 2>&1 && same scans st over && [ "$(cat ports)" = "port 2222" ]; ok $? "pull --all from an ssh:// url with a port"
 voxtrail verify --store over >/dev/null; ok $? "verify"
-no 66 'nobody answered' push scans elsewhere:x
+no 66 'no answer' push scans elsewhere:x
 no 66 'there:nowhere' pull scans there:nowhere
 VOXTRAIL_REMOTE=/none/voxtrail voxtrail push scans there:x >said 2>&1; [ $? = 66 ]; ok $? "no voxtrail there: exit 66"
 VOXTRAIL_REMOTE='echo Welcome;:' voxtrail push scans there:x >said 2>&1; [ $? = 65 ] && grep -q Welcome said; ok $? "a noisy shell is quoted"

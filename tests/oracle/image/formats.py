@@ -124,7 +124,7 @@ def damaged():
         open(path, "wb").write(gzip.compress(good) + more)
         trailer[n] = read(path)
     if trailer[0][0] or any(trailer[n][:2] != trailer[0][:2] for n in trailer):
-        return "bytes behind the gzip stream: %s" % trailer
+        return "bytes after the gzip stream: %s" % trailer
     broken = bytearray(gzip.compress(good))
     broken[-5] ^= 1
     cases["gzip checksum"] = bytes(broken)

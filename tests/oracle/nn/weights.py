@@ -102,7 +102,7 @@ refuses("another network's weights", mesh, saved(seg.state_dict()), "of the netw
 refuses("one tensor too many", mesh, saved(dict(state, extra=torch.ones(2))), "first extra")
 refuses("a value that is not a number", mesh, saved(dict(state, **{"model.2.bias": torch.tensor([1.0, float("nan")])})), "model.2.bias holds nan at element 1")
 refuses("whole numbers", mesh, saved(dict(state, **{"model.2.bias": torch.tensor([1, 2])})), "model.2.bias is I64")
-refuses("a whole model", mesh, saved(net), "which is no part of a state dict and is not run")
+refuses("a whole model", mesh, saved(net), "which is not part of a state dict and is not run")
 
 
 class Evil:
