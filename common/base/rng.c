@@ -1,5 +1,7 @@
 #include "common/base/rng.h"
 
+#include <assert.h>
+
 #define VT_FMATH_FN static inline __attribute__((always_inline))
 #include "common/base/fmath_inline.h"
 
@@ -101,6 +103,7 @@ uint32_t vt_rng_below(struct vt_rng *rng, uint32_t n)
 {
 	uint32_t reject = (uint32_t)(-n) % n, x;
 
+	assert(n > 0);
 	do {
 		x = vt_rng_u32(rng);
 	} while (x < reject);

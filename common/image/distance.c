@@ -53,6 +53,7 @@ static void envelope_new(struct envelope *envelope, int n)
 {
 	size_t m = (size_t)n + 1;
 
+	assert(n > 0);
 	envelope->copy = vt_xmalloc(4 * m * sizeof(double));
 	envelope->from = envelope->copy + m;
 	envelope->lift = envelope->copy + 2 * m;
@@ -74,6 +75,7 @@ static void line(double *f, size_t stride, int n, double s, struct envelope *env
 	double half = 0.5 / (s * s);
 	int k = -1;
 
+	assert(s > 0);
 	for (int q = 0; q < n; q++) {
 		double at = -INFINITY, lift, value = f[(size_t)q * stride];
 
@@ -203,6 +205,7 @@ static double search_plane(struct search *search, double best, size_t z, size_t 
 	const double *ay = search->along[1], *ax = search->along[0];
 	double d = away + ax[*up];
 
+	assert(y < ny && x < nx && z < search->rows->grid->dim[2]);
 	best = d < best ? d : best;
 	for (; k <= both && away + ay[k] < best; k++) {
 		double e;
@@ -235,6 +238,7 @@ static double search_from(struct search *search, size_t voxel)
 	size_t z = voxel / (ny * nx), y = voxel / nx % ny, x = voxel % nx;
 	double best = INFINITY;
 
+	assert(z < nz);
 	for (size_t k = 0; k < nz && search->along[2][k] < best; k++) {
 		if (k <= z)
 			best = search_plane(search, best, z - k, y, x, search->along[2][k]);

@@ -71,6 +71,7 @@ static void second_pass(void *ctx, size_t b)
 
 static void whole_moments(struct vt_moments *out, const struct moments_job *job, size_t n_blocks)
 {
+	assert(out->n > 0);
 	__int128 sum = 0, squares = 0, n = (__int128)out->n;
 	for (size_t b = 0; b < n_blocks; b++) {
 		sum += job->block[b].sum;

@@ -3,6 +3,7 @@
  * dilated again. */
 #include "common/image/lesions.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ static void release(struct lesions *lesions)
 static void spread(unsigned char *out, const unsigned char *in, size_t voxels, size_t stride,
 	size_t n)
 {
+	assert(stride > 0 && n > 0 && voxels % (stride * n) == 0);
 	for (size_t line = 0; line < voxels; line += stride * n)
 		for (size_t k = 0; k < n; k++)
 			for (size_t i = 0; i < stride; i++) {
@@ -128,6 +130,7 @@ static bool find_touching(struct lesions *lesions, uint32_t k, bool *touches, st
 	const struct box *b = &lesions->lesion_box[k];
 	bool any = false;
 
+	assert(k >= 1 && k <= lesions->n_lesions);
 	memset(touches, 0, (size_t)lesions->n_components + 1);
 	for (size_t z = b->lo[2]; z <= b->hi[2]; z++)
 		for (size_t y = b->lo[1]; y <= b->hi[1]; y++)
@@ -162,6 +165,7 @@ static void compare(const struct lesions *lesions, uint32_t k, const bool *touch
 	struct vt_overlap o;
 	unsigned char *m;
 
+	assert(k >= 1 && k <= lesions->n_lesions);
 	for (int a = 0; a < 3; a++)
 		grid.dim[a] = joint->hi[a] - joint->lo[a] + 1;
 	n = vt_grid_count(&grid);

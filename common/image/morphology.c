@@ -3,6 +3,7 @@
  * axis is a short running minimum instead of a full distance transform. */
 #include "common/image/morphology.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +292,7 @@ static void row_distances(float *d2, const unsigned char *mask, int set, size_t 
 static void axis_minimum(float *out, const float *in, size_t n_lines, size_t stride, size_t width,
 	double step, int span, bool beyond)
 {
+	assert(span >= 0 && step > 0);
 	for (size_t line = 0; line < n_lines; line++) {
 		float *o = out + line * stride;
 		memcpy(o, in + line * stride, width * sizeof(float));

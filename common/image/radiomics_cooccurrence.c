@@ -1,5 +1,6 @@
 /* radiomics_cooccurrence.c - how often two levels are neighbors in a direction, seen from both
  * sides (Haralick 1973; IBSI 3.6). */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ static void count_pairs(uint64_t *count, const struct vt_levels *levels, ptrdiff
 	size_t voxels = levels->roi->dim[0] * levels->roi->dim[1] * levels->roi->dim[2];
 	size_t border = (size_t)step; /* steps are positive: what lies before is inside the array */
 
+	assert(step > 0);
 	for (size_t i = 0; i + border < voxels; i++) {
 		uint16_t a = levels->at[i], b = levels->at[i + border];
 
@@ -184,6 +186,7 @@ static void describe(struct matrix *matrix, const uint64_t *count, size_t n, siz
 {
 	double *room = vt_xcalloc(n * n + 4 * n + 2, sizeof(double));
 
+	assert(n > 0);
 	*matrix = (struct matrix){ n, room, room + n * n, room + n * n + n,
 		room + n * n + 3 * n + 1, false, { 0 } };
 	normalize(matrix, count);

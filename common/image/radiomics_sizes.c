@@ -1,6 +1,7 @@
 /* radiomics_sizes.c - how many runs, zones and neighborhoods there are of a level and a size:
  * run length (Galloway 1975; IBSI 3.7), size zone (Thibault 2014; 3.8) and dependence matrix (Sun
  * & Wee 1983; 3.11).  All three are read by the same formulas. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,7 @@ static const char *const dependence_names[N_FEATURES] = { "SmallDependenceEmphas
 
 static void add_cell(struct cells *cells, size_t level, size_t size, uint64_t count)
 {
+	assert(level > 0 && size > 0 && count > 0);
 	if (cells->n == cells->cap) {
 		cells->cap = cells->cap ? 2 * cells->cap : 256;
 		cells->v = vt_xrealloc(cells->v, cells->cap * sizeof(*cells->v));
@@ -140,6 +142,7 @@ static void describe(double v[N_FEATURES], const struct cells *cells, size_t n_l
 	       *length = size + cells->n, level_squares = 0, size_squares = 0;
 	size_t n_sizes = 0;
 
+	assert(cells->n > 0);
 	memset(v, 0, N_FEATURES * sizeof(*v));
 	for (size_t i = 0; i <= n_levels; i++)
 		value[i] = (double)i;
@@ -181,6 +184,7 @@ static void count_runs(uint64_t *count, size_t longest, const struct vt_levels *
 	const struct vt_roi *roi = levels->roi;
 	size_t voxels = roi->dim[0] * roi->dim[1] * roi->dim[2], back = (size_t)step;
 
+	assert(step > 0);
 	for (size_t i = 0; i < voxels; i++) {
 		uint16_t level = levels->at[i];
 		size_t length = 1, at = i;
@@ -270,6 +274,7 @@ static size_t flood(unsigned char *seen, size_t *stack, const struct vt_levels *
 {
 	size_t top = 0, n = 0;
 
+	assert(levels->at[i] && !seen[i]);
 	seen[i] = 1;
 	stack[top++] = i;
 	while (top) {

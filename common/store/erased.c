@@ -4,6 +4,7 @@
  * tombstone comes before the bytes go: a kill never leaves bytes missing without a reason. */
 #include "common/store/erased.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static int remove_one(const struct vt_store *store, const char *kind,
 	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	int rc = 0;
 
+	assert(store->lock_depth > 0);
 	if (unlink(path) && errno != ENOENT)
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot be removed", path);
 	if (!rc && vt_fs_is_dir(dir))
@@ -149,6 +151,7 @@ static int accept_locked(struct vt_store *store, const struct vt_digest *digest,
 	int rc = j ? tell(store, "erase", digest, reason, NULL, err)
 		   : vt_err_set(err, VT_ENOINPUT, "no store proposed to erase this");
 
+	assert(store->lock_depth > 0);
 	if (!rc)
 		rc = vt_erased_put(store, digest,
 			(uint64_t)vt_json_integer(vt_json_get(j, "size"), 0), reason, err);

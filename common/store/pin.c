@@ -1,5 +1,6 @@
 #include "common/store/pin.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static int write_pin(struct vt_store *store, const char *id_hex, const char *kin
 	char *path = path_of(store, id_hex), *dir = vt_path_join(store->dir, "pins");
 	int rc;
 
+	assert(store->lock_depth > 0);
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(j, "id", id_hex);
 	vt_json_put_text(j, "kind", kind);

@@ -79,6 +79,7 @@ static int sync_names(const struct vt_store *store, const struct vt_published *p
 int vt_publish_end(struct vt_store *store, struct vt_published *published, int rc,
 	struct vt_err *err)
 {
+	assert(store->lock_depth > 0);
 	if (!rc)
 		rc = sync_names(store, published, err);
 	/* names that could not be synced keep the mark */
@@ -93,6 +94,7 @@ int vt_publish_fan_out(struct vt_store *store, struct vt_published *published,
 {
 	char name[32];
 
+	assert(store->lock_depth > 0 && published->kind);
 	published->n++;
 	if (published->touched[digest->b[0]])
 		return 0;
