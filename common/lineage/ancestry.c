@@ -98,7 +98,7 @@ struct digests {
 };
 
 /* Every path of the port that has one of them. */
-static void take_raw(struct digests *digests)
+static void add_raw_files(struct digests *digests)
 {
 	struct vt_execution *e =
 		digests->v.n ? &digests->l->a->v[find(digests->l, digests->id)] : NULL;
@@ -130,7 +130,7 @@ static int add_raw(void *ctx, const char *id, const char *port, const char *sha2
 	struct digests *d = ctx;
 
 	if (!d->port || strcmp(d->id, id) || strcmp(d->port, port)) {
-		take_raw(d);
+		add_raw_files(d);
 		memcpy(d->id, id, VT_HEX);
 		d->port = vt_xstrdup(port);
 	}
@@ -180,7 +180,7 @@ int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *lineage, struc
 	}
 	if (!rc)
 		rc = vt_lineage_raw(lineage, add_raw, &d, err);
-	take_raw(&d);
+	add_raw_files(&d);
 	if (!rc)
 		rc = vt_lineage_missing(lineage, &l.a->missing, err);
 	free(l.by_id);

@@ -149,8 +149,8 @@ struct changing {
 };
 
 /* What the event says: the entry, but of the content only how much it is and its digest. */
-static int tell(struct vt_store *store, const struct changing *changing, const struct vt_json *json,
-	struct vt_err *err)
+static int append_event(struct vt_store *store, const struct changing *changing,
+	const struct vt_json *json, struct vt_err *err)
 {
 	static const char *const events[] = { "consent-withdrawn", "consent-restored",
 		"consent-decided" };
@@ -205,7 +205,7 @@ static int change_locked(struct vt_store *store, const struct changing *changing
 	if (rc || (changing->what == WITHDRAW && there))
 		goto out;
 	/* the decision stands in the history before it holds */
-	rc = tell(store, changing, e, err);
+	rc = append_event(store, changing, e, err);
 	if (!rc)
 		rc = changing->what == DECIDE
 			? write_file(&c, path, NULL,

@@ -84,7 +84,7 @@ static int sort_executions(struct planning *planning)
 }
 
 /* The files of one record: the subject's, or somebody else's. */
-static void take_files(struct planning *planning, const struct vt_json *record,
+static void collect_files(struct planning *planning, const struct vt_json *record,
 	const struct vt_json *ports, bool alone, bool output, bool believed)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
@@ -115,7 +115,7 @@ static void take_files(struct planning *planning, const struct vt_json *record,
 	}
 }
 
-static int take_record(struct planning *planning, const char *id)
+static int collect_record(struct planning *planning, const char *id)
 {
 	struct vt_json *j = NULL;
 	struct vt_digest d;
@@ -128,8 +128,8 @@ static int take_record(struct planning *planning, const char *id)
 		return 0;
 	rc = vt_store_get_record(planning->s, &j, id, planning->err);
 	if (!rc) {
-		take_files(planning, j, vt_json_get(j, "inputs"), alone, false, believed);
-		take_files(planning, j, vt_json_get(j, "outputs"), alone, true, believed);
+		collect_files(planning, j, vt_json_get(j, "inputs"), alone, false, believed);
+		collect_files(planning, j, vt_json_get(j, "outputs"), alone, true, believed);
 	}
 	vt_json_free(j);
 	return rc;
@@ -146,7 +146,7 @@ static int add_id(void *ctx, int n, const char *const *column)
 }
 
 /* Executions made from the subject hold its files; others may hold the same bytes. */
-static int take_records(struct planning *planning)
+static int collect_records(struct planning *planning)
 {
 	struct vt_strs all = VT_STRS_INIT;
 	int rc = vt_store_records(planning->s, "", &all, planning->err);
@@ -162,13 +162,13 @@ static int take_records(struct planning *planning)
 			"WHERE trusted < 0",
 			0, NULL, add_id, &planning->rejected);
 	for (size_t i = 0; !rc && i < all.n; i++)
-		rc = take_record(planning, all.v[i]);
+		rc = collect_record(planning, all.v[i]);
 	vt_strs_release(&all);
 	return rc;
 }
 
 /* --- what commits hold --------------------------------------------------- */
-static int take_commit(void *ctx, const struct vt_commit *commit, struct vt_err *err)
+static int collect_commit(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	struct planning *p = ctx;
 	struct vt_tree *t = NULL;
@@ -251,9 +251,9 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *store, const char *su
 	*out = (struct vt_erasure){ .subject = vt_xstrdup(subject) };
 	rc = sort_executions(&p);
 	if (!rc)
-		rc = take_records(&p);
+		rc = collect_records(&p);
 	if (!rc)
-		rc = vt_repo_each_commit(store, take_commit, &p, err);
+		rc = vt_repo_each_commit(store, collect_commit, &p, err);
 	if (!rc)
 		once_each(&p);
 	if (!rc && !out->n_blobs)

@@ -275,7 +275,7 @@ int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt
 			rc = check_claims(store, &c, opts, dir, err);
 	}
 	if (!rc)
-		rc = vt_store_take(store, &out->tree, dir,
+		rc = vt_store_ingest(store, &out->tree, dir,
 			&(struct vt_take){ .copy = opts->copy, .follow = opts->follow }, err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO,

@@ -70,7 +70,7 @@ static bool is_image(const char *path)
 }
 
 /* What the preparations note: what each channel shows, and whose the subjects are. */
-static void take_notes(struct vt_side *side, const struct vt_json *record)
+static void add_notes(struct vt_side *side, const struct vt_json *record)
 {
 	const struct vt_json *subjects = vt_json_pointer(record, "/notes/subjects"),
 			     *patients = vt_json_pointer(record, "/notes/patients");
@@ -97,10 +97,10 @@ static void take_notes(struct vt_side *side, const struct vt_json *record)
 }
 
 /* The volumes of the side's subjects: what they show, or their raw bytes where nobody says. */
-static void take_volumes(struct vt_side *side, const struct vt_ancestry *ancestry)
+static void add_volumes(struct vt_side *side, const struct vt_ancestry *ancestry)
 {
 	for (size_t i = 0; i < ancestry->n; i++)
-		take_notes(side, ancestry->v[i].record);
+		add_notes(side, ancestry->v[i].record);
 	vt_strs_unique(&side->decoded);
 	for (size_t i = 0; i < ancestry->n; i++)
 		for (size_t k = 0; k < ancestry->v[i].n_raw; k++) {
@@ -130,7 +130,7 @@ void vt_side_trained(struct vt_side *side, const struct vt_ancestry *ancestry, b
 	if (!noted)
 		vt_ancestry_subjects(&side->subjects, ancestry);
 	vt_strs_unique(&side->subjects);
-	take_volumes(side, ancestry);
+	add_volumes(side, ancestry);
 }
 
 void vt_side_evaluated(struct vt_side *side, const struct vt_ancestry *ancestry)
@@ -141,7 +141,7 @@ void vt_side_evaluated(struct vt_side *side, const struct vt_ancestry *ancestry)
 	if (!side->subjects.n)
 		vt_ancestry_subjects(&side->subjects, ancestry);
 	vt_strs_unique(&side->subjects);
-	take_volumes(side, ancestry);
+	add_volumes(side, ancestry);
 }
 
 int vt_side_directory(struct vt_side *side, const char *dir, struct vt_err *err)

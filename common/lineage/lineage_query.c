@@ -289,7 +289,7 @@ static int start_at_digest(struct vt_lineage *lineage, const char *hex, enum vt_
 
 /* --- where the questions go ---------------------------------------------- */
 
-static int take_number(void *ctx, int n, const char *const *column)
+static int read_number(void *ctx, int n, const char *const *column)
 {
 	(void)n;
 	*(unsigned long long *)ctx = strtoull(column[0], NULL, 10);
@@ -300,7 +300,7 @@ static int count_records(struct vt_lineage *lineage, unsigned long long *n, stru
 {
 	assert(lineage->own);
 	return vt_record_index_read(lineage->own, err, "SELECT count(*) FROM record", 0, NULL,
-		take_number, n);
+		read_number, n);
 }
 
 /* *grew: were there any that are new?  So who asks again as long as there are comes to an end. */

@@ -190,7 +190,7 @@ static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struc
 	int rc = vt_store_import_records(r->store, &r->ancestors, "the inputs", err);
 
 	if (!rc)
-		rc = vt_store_take(r->store, &t, r->work, NULL, err);
+		rc = vt_store_ingest(r->store, &t, r->work, NULL, err);
 	if (!rc)
 		rc = vt_store_put_record(r->store, record->data, record->len, &id, err);
 	if (!rc)

@@ -98,7 +98,7 @@ static char *place_of(const char *path)
 }
 
 /* as_noted: the path is kept as it was noted, if anything is there. */
-static void take_line(struct list *list, char *line, bool as_noted)
+static void add_line(struct list *list, char *line, bool as_noted)
 {
 	struct vt_digest tree;
 	const char *path;
@@ -138,7 +138,7 @@ static int read_list(struct list *list, const char *file, bool as_noted, struct 
 		if (!next)
 			break; /* torn */
 		*next = '\0';
-		take_line(list, line, as_noted);
+		add_line(list, line, as_noted);
 		line = next + 1;
 	}
 	vt_buf_release(&text);

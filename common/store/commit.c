@@ -72,7 +72,7 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err 
 	return rc;
 }
 
-static int take_id(char to[VT_HEX], const struct vt_json *json, const char *what,
+static int read_id(char to[VT_HEX], const struct vt_json *json, const char *what,
 	const char *origin, struct vt_err *err)
 {
 	struct vt_digest d;
@@ -83,7 +83,7 @@ static int take_id(char to[VT_HEX], const struct vt_json *json, const char *what
 	return 0;
 }
 
-static int take_object(char **to, const struct vt_json *json, struct vt_err *err)
+static int read_object(char **to, const struct vt_json *json, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = json ? vt_json_canonical(&text, json, err) : 0;
@@ -92,28 +92,28 @@ static int take_object(char **to, const struct vt_json *json, struct vt_err *err
 	return rc;
 }
 
-static int take_fields(struct vt_commit *commit, const struct vt_json *json, const char *origin,
+static int read_fields(struct vt_commit *commit, const struct vt_json *json, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *parents = vt_json_get(json, "parents");
 	char id[VT_HEX];
-	int rc = take_id(commit->tree, vt_json_get(json, "tree"), "tree", origin, err);
+	int rc = read_id(commit->tree, vt_json_get(json, "tree"), "tree", origin, err);
 
 	if (vt_json_integer(vt_json_get(json, "format"), 0) != 1)
 		return vt_err_set(err, VT_EDATA,
 			"%s: a commit of format %lld; this version reads format 1", origin,
 			(long long)vt_json_integer(vt_json_get(json, "format"), 0));
 	for (size_t i = 0; !rc && parents && i < parents->n; i++) {
-		rc = take_id(id, parents->item[i], "a parent", origin, err);
+		rc = read_id(id, parents->item[i], "a parent", origin, err);
 		vt_strs_add(&commit->parents, id);
 	}
 	commit->message = vt_xstrdup(vt_json_text(vt_json_get(json, "message"), ""));
 	commit->author = vt_xstrdup(vt_json_text(vt_json_get(json, "author"), ""));
 	commit->time = vt_json_integer(vt_json_get(json, "time"), 0);
 	if (!rc)
-		rc = take_object(&commit->provenance, vt_json_get(json, "provenance"), err);
+		rc = read_object(&commit->provenance, vt_json_get(json, "provenance"), err);
 	if (!rc)
-		rc = take_object(&commit->source, vt_json_get(json, "source"), err);
+		rc = read_object(&commit->source, vt_json_get(json, "source"), err);
 	return rc;
 }
 
@@ -126,7 +126,7 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 	int rc = vt_json_parse(&j, text, n, origin, err);
 
 	if (!rc)
-		rc = take_fields(&c, j, origin, err);
+		rc = read_fields(&c, j, origin, err);
 	if (!rc)
 		rc = vt_commit_write(&again, &c, err);
 	if (!rc && (again.len != n || memcmp(again.data, text, n)))

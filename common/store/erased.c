@@ -103,7 +103,7 @@ int vt_erased_put(struct vt_store *store, const struct vt_digest *digest, uint64
 }
 
 /* --- what others propose ------------------------------------------------- */
-static int tell(struct vt_store *store, const char *event, const struct vt_digest *digest,
+static int append_event(struct vt_store *store, const char *event, const struct vt_digest *digest,
 	const char *reason, const char *from, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT), *blobs = vt_json_new(VT_JSON_ARRAY);
@@ -136,7 +136,7 @@ int vt_erased_propose(struct vt_store *store, const struct vt_digest *digest, ui
 	if (rc)
 		return rc;
 	if (!vt_erased_has(store, digest) && !vt_erased_proposed(store, digest)) {
-		rc = tell(store, "erasure-proposed", digest, reason, from, err);
+		rc = append_event(store, "erasure-proposed", digest, reason, from, err);
 		if (!rc)
 			rc = put_one(store, "proposed", digest, size, reason, from, err);
 	}
@@ -148,7 +148,7 @@ static int accept_locked(struct vt_store *store, const struct vt_digest *digest,
 	struct vt_err *err)
 {
 	struct vt_json *j = vt_erased_proposal(store, digest);
-	int rc = j ? tell(store, "erase", digest, reason, NULL, err)
+	int rc = j ? append_event(store, "erase", digest, reason, NULL, err)
 		   : vt_err_set(err, VT_ENOINPUT, "no store proposed to erase this");
 
 	assert(store->lock_depth > 0);
@@ -185,7 +185,7 @@ int vt_erased_lift(struct vt_store *store, const struct vt_digest *digest, const
 	if (!vt_erased_has(store, digest) && !vt_erased_proposed(store, digest))
 		rc = vt_err_set(err, VT_ENOINPUT, "neither erased here nor proposed to be");
 	if (!rc)
-		rc = tell(store, "erasure-lifted", digest, reason, NULL, err);
+		rc = append_event(store, "erasure-lifted", digest, reason, NULL, err);
 	if (!rc)
 		rc = remove_one(store, "tombs", digest, err);
 	if (!rc)

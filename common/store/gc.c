@@ -441,7 +441,7 @@ static int sweep(struct gc *g, struct vt_err *err)
 }
 
 /* Alone with the store; with patience. */
-static int take_alone(struct vt_store *store, int seconds, struct vt_err *err)
+static int lock_alone(struct vt_store *store, int seconds, struct vt_err *err)
 {
 	const struct timespec pause = { 0, 50000000 };
 	bool busy = true;
@@ -479,7 +479,7 @@ int vt_gc_tmp(struct vt_store *store, int wait_seconds, struct vt_err *err)
 	const struct vt_gc_opts opts = { .sweep = true };
 	struct vt_gc_result out = { 0 };
 	struct gc g = { .s = store, .opts = &opts, .out = &out };
-	int rc = take_alone(store, wait_seconds, err);
+	int rc = lock_alone(store, wait_seconds, err);
 
 	if (!rc)
 		rc = vt_store_lock(store, err);
@@ -526,7 +526,7 @@ int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt
 		/* what others write meanwhile is seen or not, and nothing is removed */
 		rc = vt_store_use(store, err);
 	} else {
-		rc = take_alone(store, opts->wait_seconds, err);
+		rc = lock_alone(store, opts->wait_seconds, err);
 		if (!rc)
 			rc = vt_store_lock(store, err);
 	}

@@ -6,7 +6,7 @@
  * it was hashed where a link is not possible or not wanted.  A link that turns out not to be
  * possible is a copy in a second round, whose digest must be the first one's.  Bytes are durable
  * before they get a name.  A stamp is compared before and after, so a file that is written to
- * meanwhile is an error and never a wrong digest.  `struct intake` owns the list and the objects;
+ * meanwhile is an error and never a wrong digest.  `struct ingest` owns the list and the objects;
  * copies that got no name are removed whatever happens. */
 #include <assert.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include "common/store/store_internal.h"
 #include "common/store/erased.h"
 
-struct intake {
+struct ingest {
 	struct vt_store *s;
 	struct vt_fileset scan;
 	struct vt_tree *tree;
@@ -40,7 +40,7 @@ struct intake {
 
 /* Hashed before and nothing about it moved; or it is the store's own object, whose change time
  * moves with every link. */
-static bool recognized(struct intake *in, struct vt_fileset_file *file)
+static bool recognized(struct ingest *in, struct vt_fileset_file *file)
 {
 	const struct vt_stat_cache *c = vt_store_cache(in->s);
 	char name[VT_STORE_NAME];
@@ -56,13 +56,13 @@ static bool recognized(struct intake *in, struct vt_fileset_file *file)
 		st.st_ino == file->stamp.ino && st.st_dev == file->stamp.dev;
 }
 
-static bool must_copy(const struct intake *in, const struct vt_fileset_file *file)
+static bool must_copy(const struct ingest *in, const struct vt_fileset_file *file)
 {
 	return in->how->copy || file->linked || file->stamp.dev != in->store_dev ||
 		(file->owner != geteuid() && geteuid() != 0);
 }
 
-static bool is_stored(const struct intake *in, const struct vt_fileset_file *file)
+static bool is_stored(const struct ingest *in, const struct vt_fileset_file *file)
 {
 	char name[VT_STORE_NAME];
 
@@ -72,7 +72,7 @@ static bool is_stored(const struct intake *in, const struct vt_fileset_file *fil
 
 /* A file written a moment ago could be written to again within the same tick of the file
  * system's clock, unnoticed: wait it out. */
-static void outlast_tick(struct intake *in)
+static void outlast_tick(struct ingest *in)
 {
 	const struct timespec tick = { 0, 20000000 };
 
@@ -88,7 +88,7 @@ static void outlast_tick(struct intake *in)
 	}
 }
 
-static int hash_pass(struct intake *in, struct vt_err *err)
+static int hash_pass(struct ingest *in, struct vt_err *err)
 {
 	char *prefix = vt_store_tmp_name(in->s);
 	int rc = vt_fileset_hash(&in->scan, in->s->tmp_fd, prefix, VT_FILESET_FIRST_FAULT, err);
@@ -97,7 +97,7 @@ static int hash_pass(struct intake *in, struct vt_err *err)
 	return rc ? rc : vt_fileset_fault(&in->scan, err);
 }
 
-static int hash_all(struct intake *in, struct vt_err *err)
+static int hash_all(struct ingest *in, struct vt_err *err)
 {
 	struct stat st;
 
@@ -123,7 +123,7 @@ static int hash_all(struct intake *in, struct vt_err *err)
 
 /* A second file under a name that is taken by wrong bytes: by way of tmp/, because rename(2)
  * replaces and link(2) does not. */
-static int link_over(struct intake *in, const char *proc, const char *name)
+static int link_over(struct ingest *in, const char *proc, const char *name)
 {
 	char *tmp = vt_store_tmp_name(in->s);
 	int rc = linkat(AT_FDCWD, proc, in->s->tmp_fd, tmp, AT_SYMLINK_FOLLOW);
@@ -142,7 +142,7 @@ static mode_t sealed_mode(mode_t mode)
 
 /* Makes fd, which is the file that was hashed, an object.  Sets errno and returns -1 where it
  * cannot. */
-static int link_object(struct intake *in, const struct vt_object *object,
+static int link_object(struct ingest *in, const struct vt_object *object,
 	const struct vt_fileset_file *file, int fd)
 {
 	char proc[64], name[VT_STORE_NAME];
@@ -170,7 +170,7 @@ static bool copying_may_do(void)
 		errno == EOPNOTSUPP || errno == ENOSYS || errno == ENOENT;
 }
 
-static int open_source(const struct intake *in, const struct vt_fileset_file *file, struct stat *st,
+static int open_source(const struct ingest *in, const struct vt_fileset_file *file, struct stat *st,
 	struct vt_err *err)
 {
 	int fd = openat(in->scan.root_fd, file->path,
@@ -195,7 +195,7 @@ static int open_source(const struct intake *in, const struct vt_fileset_file *fi
 enum way { LINK = 1, COPIED };
 
 /* By which way an object gets its name in this round; 0 if not now. */
-static enum way way_of(const struct intake *in, const struct vt_object *object)
+static enum way way_of(const struct ingest *in, const struct vt_object *object)
 {
 	const struct vt_fileset_file *f = &in->scan.file[object->first];
 
@@ -209,7 +209,7 @@ static enum way way_of(const struct intake *in, const struct vt_object *object)
 	return LINK;
 }
 
-static int adopt_link(struct intake *in, struct vt_object *object, struct vt_err *err)
+static int place_link(struct ingest *in, struct vt_object *object, struct vt_err *err)
 {
 	struct vt_fileset_file *f = &in->scan.file[object->first];
 	struct stat st;
@@ -233,7 +233,7 @@ static int adopt_link(struct intake *in, struct vt_object *object, struct vt_err
 	return rc;
 }
 
-static int adopt_copy(struct intake *in, struct vt_object *object, struct vt_err *err)
+static int place_copy(struct ingest *in, struct vt_object *object, struct vt_err *err)
 {
 	struct vt_fileset_file *f = &in->scan.file[object->first];
 	char name[VT_STORE_NAME];
@@ -259,7 +259,7 @@ static int adopt_copy(struct intake *in, struct vt_object *object, struct vt_err
 }
 
 /* The bytes must be on the disk before a name says what they are. */
-static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
+static int sync_bytes(struct ingest *in, size_t n, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -293,7 +293,7 @@ static int sync_bytes(struct intake *in, size_t n, struct vt_err *err)
 }
 
 /* Names everything that can be named now. */
-static int name_round(struct intake *in, struct vt_err *err)
+static int name_round(struct ingest *in, struct vt_err *err)
 {
 	struct vt_published p;
 	size_t n = 0;
@@ -313,14 +313,14 @@ static int name_round(struct intake *in, struct vt_err *err)
 		if (way)
 			rc = vt_publish_fan_out(in->s, &p, &o->digest, err);
 		if (!rc && way)
-			rc = way == LINK ? adopt_link(in, o, err) : adopt_copy(in, o, err);
+			rc = way == LINK ? place_link(in, o, err) : place_copy(in, o, err);
 	}
 	return vt_publish_end(in->s, &p, rc, err);
 }
 
 /* A file whose copy was not made in the first pass is read once more, and must have the same
  * digest. */
-static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
+static int copy_rest(struct ingest *in, size_t *n, struct vt_err *err)
 {
 	struct vt_digest *before = vt_xcalloc(in->n_objects + 1, sizeof(*before));
 	int rc = 0;
@@ -352,7 +352,7 @@ static int copy_rest(struct intake *in, size_t *n, struct vt_err *err)
 	return rc;
 }
 
-static int store_objects(struct intake *in, struct vt_err *err)
+static int store_objects(struct ingest *in, struct vt_err *err)
 {
 	size_t rest = 0;
 	int rc;
@@ -375,7 +375,7 @@ static int store_objects(struct intake *in, struct vt_err *err)
 
 /* A committed file that its owner wrote to in place took the store's object with it: that cannot
  * be undone, but must be said. */
-static void tell_overwritten(const struct intake *in, const struct vt_fileset_file *file)
+static void warn_overwritten(const struct ingest *in, const struct vt_fileset_file *file)
 {
 	char name[VT_STORE_NAME];
 	struct vt_digest old;
@@ -397,14 +397,14 @@ static void tell_overwritten(const struct intake *in, const struct vt_fileset_fi
 
 /* Where one output after the other is taken in the cache is written when the store is closed: it
  * is rewritten whole. */
-static void remember(struct intake *in)
+static void remember(struct ingest *in)
 {
 	for (size_t i = 0; i < in->scan.n; i++) {
 		const struct vt_fileset_file *f = &in->scan.file[i];
 
 		if (!f->moved)
 			continue;
-		tell_overwritten(in, f);
+		warn_overwritten(in, f);
 		vt_stat_cache_add(vt_store_cache(in->s), &f->stamp, &f->digest, in->begun);
 	}
 	if (!in->how->finished)
@@ -433,7 +433,7 @@ static int scan_file(struct vt_fileset *fileset, const char *from, const char *n
 	return rc;
 }
 
-static int scan(struct intake *in, const char *from, struct vt_err *err)
+static int scan(struct ingest *in, const char *from, struct vt_err *err)
 {
 	in->scan.follow = in->how->follow;
 	in->scan.leave_out = in->how->leave_out;
@@ -444,7 +444,7 @@ static int scan(struct intake *in, const char *from, struct vt_err *err)
 }
 
 /* A file keeps the name it is opened by, and stands in the tree under the one it was given. */
-static int make_tree(struct intake *in, struct vt_err *err)
+static int make_tree(struct ingest *in, struct vt_err *err)
 {
 	char *own = in->how->name ? in->scan.file[0].path : NULL;
 	int rc;
@@ -459,14 +459,14 @@ static int make_tree(struct intake *in, struct vt_err *err)
 	return rc;
 }
 
-static int put_tree(struct intake *in, struct vt_err *err)
+static int put_tree(struct ingest *in, struct vt_err *err)
 {
 	const struct vt_tree *tree = in->tree;
 
 	return vt_store_put_trees(in->s, &tree, 1, err);
 }
 
-static int take_in(struct intake *in, const char *from, struct vt_err *err)
+static int ingest_from(struct ingest *in, const char *from, struct vt_err *err)
 {
 	int rc = vt_store_use(in->s, err);
 
@@ -487,15 +487,15 @@ static int take_in(struct intake *in, const char *from, struct vt_err *err)
 	return rc;
 }
 
-int vt_store_take(struct vt_store *store, struct vt_tree **out, const char *from,
+int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err)
 {
 	static const struct vt_take as_output;
-	struct intake in = { .s = store, .how = how ? how : &as_output };
+	struct ingest in = { .s = store, .how = how ? how : &as_output };
 	int rc;
 
 	vt_fileset_begin(&in.scan);
-	rc = take_in(&in, from, err);
+	rc = ingest_from(&in, from, err);
 	for (size_t i = 0; i < in.scan.n; i++)
 		if (in.scan.file[i].copied)
 			unlinkat(store->tmp_fd, in.scan.file[i].copied, 0);
@@ -514,7 +514,7 @@ int vt_store_take(struct vt_store *store, struct vt_tree **out, const char *from
 int vt_store_hash(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err)
 {
-	struct intake in = { .s = store, .how = how, .begun = vt_stat_clock() };
+	struct ingest in = { .s = store, .how = how, .begun = vt_stat_clock() };
 	int rc;
 
 	vt_fileset_begin(&in.scan);

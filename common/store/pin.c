@@ -131,8 +131,8 @@ static int write_pin(struct vt_store *store, const char *id_hex, const char *kin
 }
 
 /* The event is there before the pin comes or goes. */
-static int tell(struct vt_store *store, const char *event, const char *id_hex, const char *reason,
-	const char *until, struct vt_err *err)
+static int append_event(struct vt_store *store, const char *event, const char *id_hex,
+	const char *reason, const char *until, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 
@@ -172,7 +172,7 @@ int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, c
 			"%s is pinned %s%s already; remove that pin to shorten it", id_hex,
 			*old.until ? "until " : "for good", old.until);
 	if (!rc)
-		rc = tell(store, "pinned", id_hex, reason, until, err);
+		rc = append_event(store, "pinned", id_hex, reason, until, err);
 	if (!rc)
 		rc = write_pin(store, id_hex, kind, reason, until, err);
 	vt_store_unlock(store);
@@ -204,7 +204,7 @@ int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_remova
 			"%s is pinned until %s (%s); --force removes the pin all the same", id_hex,
 			p.until, p.reason);
 	if (!rc)
-		rc = tell(store, "unpinned", id_hex, p.reason, p.until, err);
+		rc = append_event(store, "unpinned", id_hex, p.reason, p.until, err);
 	if (!rc && unlink(path))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
 	vt_store_unlock(store);

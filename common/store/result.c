@@ -47,7 +47,7 @@ static int write_text(struct vt_buf *out, const struct vt_result *result, struct
 	return rc;
 }
 
-static bool take_digest(struct vt_digest *out, const struct vt_json *json, const char *key)
+static bool read_digest(struct vt_digest *out, const struct vt_json *json, const char *key)
 {
 	return vt_digest_parse(out, vt_json_text(vt_json_get(json, key), ""));
 }
@@ -62,16 +62,16 @@ static bool parse_text(struct vt_result *out, const struct vt_json *json)
 	out->tries = (int)vt_json_integer(vt_json_get(json, "tries"), 0);
 	out->wall_ms = vt_json_integer(vt_json_get(json, "ms"), 0);
 	out->has_lineage = vt_json_get(json, "lineage") != NULL;
-	out->has_transform = take_digest(&out->transform, json, "transform");
+	out->has_transform = read_digest(&out->transform, json, "transform");
 	out->brought = vt_json_get(json, "brought") != NULL;
 	snprintf(out->pipeline, sizeof(out->pipeline), "%s",
 		vt_json_text(vt_json_get(json, "pipeline"), ""));
 	snprintf(out->datum, sizeof(out->datum), "%s",
 		vt_json_text(vt_json_get(json, "datum"), ""));
 	return vt_json_integer(vt_json_get(json, "format"), 0) == FORMAT &&
-		!strcmp(state, state_names[out->state]) && take_digest(&out->tree, json, "tree") &&
-		take_digest(&out->data, json, "data") &&
-		(!out->has_lineage || take_digest(&out->lineage, json, "lineage"));
+		!strcmp(state, state_names[out->state]) && read_digest(&out->tree, json, "tree") &&
+		read_digest(&out->data, json, "data") &&
+		(!out->has_lineage || read_digest(&out->lineage, json, "lineage"));
 }
 
 bool vt_result_parse(struct vt_result *out, const char *text, size_t n)
@@ -341,7 +341,7 @@ bool vt_result_list_named(struct vt_digest *out, const char *provenance)
 	struct vt_json *j = NULL;
 	bool named = *provenance &&
 		!vt_json_parse(&j, provenance, strlen(provenance), "provenance", &none) &&
-		take_digest(out, j, "datums");
+		read_digest(out, j, "datums");
 
 	vt_json_free(j);
 	return named;

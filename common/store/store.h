@@ -78,10 +78,10 @@ struct vt_take {
  * reflinked, else copied.  Nothing of it is changed and nothing stored if a file is refused:
  * unreadable or changing while it is read (VT_EIO), neither file nor directory, erased by
  * decision before, or with a name that tree.h refuses (VT_EDATA). how may be NULL. */
-int vt_store_take(struct vt_store *store, struct vt_tree **out, const char *from,
+int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err);
 
-/* The tree that vt_store_take would give; only looks. */
+/* The tree that vt_store_ingest would give; only looks. */
 int vt_store_hash(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_take *how, struct vt_err *err);
 

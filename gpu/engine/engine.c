@@ -90,22 +90,22 @@ static int new_convs(struct vg_session *session, struct vt_err *err)
 			session->plan.grad[n->in[0]] != SIZE_MAX)
 			rc = new_conv(session, i, 1, err);
 	}
-	return rc ? rc : vg_take(session, &session->workspace, session->workspace_bytes, err);
+	return rc ? rc : vg_alloc(session, &session->workspace, session->workspace_bytes, err);
 }
 
 static int new_norm(struct vg_session *session, struct vg_norm_state *norm_state, size_t lanes,
 	struct vt_err *err)
 {
-	int rc = vg_take(session, &norm_state->mean, lanes * sizeof(double), err);
+	int rc = vg_alloc(session, &norm_state->mean, lanes * sizeof(double), err);
 
 	assert(lanes > 0 && !norm_state->mean);
 	if (!rc)
-		rc = vg_take(session, &norm_state->rstd, lanes * sizeof(double), err);
+		rc = vg_alloc(session, &norm_state->rstd, lanes * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(session, &norm_state->sum, lanes * sizeof(double), err);
+		rc = vg_alloc(session, &norm_state->sum, lanes * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(session, &norm_state->a, lanes * sizeof(float), err);
-	return rc ? rc : vg_take(session, &norm_state->b, lanes * sizeof(float), err);
+		rc = vg_alloc(session, &norm_state->a, lanes * sizeof(float), err);
+	return rc ? rc : vg_alloc(session, &norm_state->b, lanes * sizeof(float), err);
 }
 
 static int new_statistics(struct vg_session *session, struct vt_err *err)
@@ -131,16 +131,16 @@ static int new_statistics(struct vg_session *session, struct vt_err *err)
 			rc = new_norm(session, &session->norm[i], own, err);
 	}
 	if (!rc)
-		rc = vg_take(session, &session->part, part * sizeof(double), err);
+		rc = vg_alloc(session, &session->part, part * sizeof(double), err);
 	if (!rc)
-		rc = vg_take(session, &session->total, lanes * sizeof(double), err);
+		rc = vg_alloc(session, &session->total, lanes * sizeof(double), err);
 	for (int k = 0; !rc && k < 3; k++)
-		rc = vg_take(session, &session->coefficient[k], lanes * sizeof(float), err);
+		rc = vg_alloc(session, &session->coefficient[k], lanes * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(session, &session->slab_value, part * sizeof(float), err);
+		rc = vg_alloc(session, &session->slab_value, part * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(session, &session->slab_voxel, part * sizeof(uint32_t), err);
-	return rc ? rc : vg_take(session, &session->voxel, lanes * sizeof(uint32_t), err);
+		rc = vg_alloc(session, &session->slab_voxel, part * sizeof(uint32_t), err);
+	return rc ? rc : vg_alloc(session, &session->voxel, lanes * sizeof(uint32_t), err);
 }
 
 /* Plain f32 room for the input or an output. */
@@ -156,22 +156,22 @@ static int new_buffers(struct vg_session *session, struct vt_err *err)
 {
 	size_t n = (size_t)session->g->n_nodes,
 	       lanes = session->type == VG_F16 ? VG_LARGEST_BLOCKS + 2 : 0;
-	int rc = vg_take(session, &session->arena, session->plan.arena, err);
+	int rc = vg_alloc(session, &session->arena, session->plan.arena, err);
 
 	session->has = vt_xcalloc(n, sizeof(*session->has));
 	session->reached = vt_xcalloc(n, sizeof(*session->reached));
 	session->made = vt_xcalloc(n, sizeof(*session->made));
 	session->host_names = vt_xcalloc(n, sizeof(*session->host_names));
 	if (!rc)
-		rc = vg_take(session, &session->scratch, session->plan.scratch, err);
+		rc = vg_alloc(session, &session->scratch, session->plan.scratch, err);
 	if (!rc)
-		rc = vg_take(session, &session->plain, plain_floats(session) * sizeof(float), err);
+		rc = vg_alloc(session, &session->plain, plain_floats(session) * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(session, &session->names, n * sizeof(*session->names), err);
+		rc = vg_alloc(session, &session->names, n * sizeof(*session->names), err);
 	if (!rc && lanes)
-		rc = vg_take(session, &session->scale, lanes * sizeof(float), err);
+		rc = vg_alloc(session, &session->scale, lanes * sizeof(float), err);
 	if (!rc && session->opts.training)
-		rc = vg_take(session, &session->dy,
+		rc = vg_alloc(session, &session->dy,
 			vg_output_offset(session, vt_graph_n_outputs(session->g)) * sizeof(float),
 			err);
 	return rc;
@@ -267,7 +267,7 @@ int vg_session_set_input(void *session, const float *x, struct vt_err *err)
 	s->d->ops->upload(s->d, s->plain, x,
 		vg_count(s->g->node[s->g->input].shape) * sizeof(float), &s->err);
 	vg_run(s, VG_K_pack, &a, vg_chunks(&a.s));
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
@@ -281,7 +281,7 @@ int vg_session_get_output(void *session, int i, float *y, struct vt_err *err)
 	if (!s->err.code)
 		s->d->ops->download(s->d, y, s->plain,
 			vg_count(s->g->node[t].shape) * sizeof(float), &s->err);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 int vg_session_get_grads(void *session, float *grads, struct vt_err *err)

@@ -166,10 +166,10 @@ void *vg_grad(const struct vg_session *session, int i); /* NULL: none wanted */
 float *vg_weight(const struct vg_session *session, const struct vt_node *node, int k);
 float *vg_weight_grad(const struct vg_session *session, const struct vt_node *node, int k);
 bool vg_weight_shared(const struct vg_session *session, const struct vt_node *node, int k);
-int vg_take(struct vg_session *session, void *pointer_to_pointer, size_t nbytes,
+int vg_alloc(struct vg_session *session, void *pointer_to_pointer, size_t nbytes,
 	struct vt_err *err);
 /* A function that queues work ends with this: the session's error becomes the caller's, once. */
-int vg_answer(struct vg_session *session, struct vt_err *err);
+int vg_status(struct vg_session *session, struct vt_err *err);
 int vg_weights_new(struct vg_session *session, struct vt_err *err);
 void vg_cast_weights(struct vg_session *session);
 /* which of them are `on`, to the device */

@@ -7,7 +7,7 @@
  * as f32 gradients of the weights.
  *
  * All work is queued on one stream by one thread. session->err holds the first error until
- * vg_answer hands it to the caller. */
+ * vg_status hands it to the caller. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ int vg_session_forward(void *session, uint64_t step, struct vt_err *err)
 
 	name_streams(s, step);
 	taped(s, forward_pass, &s->forward_tape, &s->forwards);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 /* The nodes a gradient comes to: what an output with a gradient depends on, but for what lies
@@ -250,5 +250,5 @@ int vg_session_backward(void *session, const float *const *dy, struct vt_err *er
 	taped(s, backward_pass, &s->backward_tape, &s->backwards);
 	if (s->scale && !s->err.code)
 		smaller_scale(s);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }

@@ -90,7 +90,7 @@ struct vg_behind vg_behind(const struct vg_session *session, int i)
 	return r;
 }
 
-int vg_take(struct vg_session *session, void *out, size_t nbytes, struct vt_err *err)
+int vg_alloc(struct vg_session *session, void *out, size_t nbytes, struct vt_err *err)
 {
 	void *p = NULL;
 	int rc = session->d->ops->alloc(session->d, &p, nbytes ? nbytes : 256, err);
@@ -117,7 +117,7 @@ size_t vg_output_offset(const struct vg_session *session, int i)
 }
 
 /* A function that queues work ends with this: the session's error becomes the caller's, once. */
-int vg_answer(struct vg_session *session, struct vt_err *err)
+int vg_status(struct vg_session *session, struct vt_err *err)
 {
 	int rc = session->err.code;
 

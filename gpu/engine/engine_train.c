@@ -55,17 +55,17 @@ int vg_training_new(struct vg_session *session, struct vt_err *err)
 	struct vg_shape x = vg_shape_of(session, session->g->input);
 	size_t n = (size_t)x.n, lanes = most_lanes(session),
 	       row = VG_LOSS_SUMS * lanes * sizeof(double);
-	int rc = vg_take(session, &t->target, n * x.voxels, err);
+	int rc = vg_alloc(session, &t->target, n * x.voxels, err);
 
 	assert(!session->training);
 	session->training = t;
 	if (!rc)
-		rc = vg_take(session, &t->shrunk, n * x.voxels, err);
+		rc = vg_alloc(session, &t->shrunk, n * x.voxels, err);
 	if (!rc)
-		rc = vg_take(session, &t->part, n * STRIPS * row, err);
+		rc = vg_alloc(session, &t->part, n * STRIPS * row, err);
 	if (!rc)
-		rc = vg_take(session, &t->folded, n * GROUPS * row, err);
-	return rc ? rc : vg_take(session, &t->slope, n * lanes * 3 * sizeof(float), err);
+		rc = vg_alloc(session, &t->folded, n * GROUPS * row, err);
+	return rc ? rc : vg_alloc(session, &t->slope, n * lanes * 3 * sizeof(float), err);
 }
 
 void vg_training_free(struct vg_session *session)
@@ -188,7 +188,7 @@ int vg_loss_sums(struct vg_session *session, const struct vg_loss_call *call,
 	if (!session->err.code)
 		read_sums(out, folded, shape);
 	free(folded);
-	return vg_answer(session, err);
+	return vg_status(session, err);
 }
 
 int vg_loss_slopes(struct vg_session *session, const struct vg_loss_call *call,
@@ -207,7 +207,7 @@ int vg_loss_slopes(struct vg_session *session, const struct vg_loss_call *call,
 	session->d->ops->upload(session->d, t->slope, flat, n * sizeof(*flat), &session->err);
 	vg_run(session, VG_K_loss_grad, &grad, (uint32_t)shape.n * shape.voxels);
 	free(flat);
-	return vg_answer(session, err);
+	return vg_status(session, err);
 }
 
 int vg_square_sums(struct vg_session *session, const struct vg_loss_call *call, bool of_input,
@@ -232,7 +232,7 @@ int vg_square_sums(struct vg_session *session, const struct vg_loss_call *call, 
 			sums[i] += part[i * BLOCKS + k];
 	}
 	free(part);
-	return vg_answer(session, err);
+	return vg_status(session, err);
 }
 
 double vg_batch_values(const struct vg_session *session, int output)
@@ -266,11 +266,11 @@ int vg_session_keep(void *session, int id, const struct vt_volume_ref *ref, bool
 	}
 	k = &t->kept[id];
 	if (!k->image && (nbytes + voxels) < s->d->ops->room(s->d) / SHARE_OF_ROOM) {
-		rc = vg_take(s, &k->image, nbytes, err);
+		rc = vg_alloc(s, &k->image, nbytes, err);
 		if (!rc)
 			rc = s->d->ops->upload(s->d, k->image, ref->image, nbytes, err);
 		if (!rc && ref->regions)
-			rc = vg_take(s, &k->regions, voxels, err);
+			rc = vg_alloc(s, &k->regions, voxels, err);
 		if (!rc && ref->regions)
 			rc = s->d->ops->upload(s->d, k->regions, ref->regions, voxels, err);
 		k->about = *ref;
@@ -311,5 +311,5 @@ int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *
 	a.from = b.from = from;
 	vg_run(s, VG_K_draw, &a, x.voxels * (uint32_t)x.chunks);
 	vg_run(s, VG_K_draw_target, &b, x.voxels);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }

@@ -59,7 +59,7 @@ static int list_rows(struct vg_session *session, struct vt_err *err)
 				w->n / rows };
 	}
 	assert(at == u->n_rows);
-	rc = vg_take(session, &u->row, u->n_rows * sizeof(*row), err);
+	rc = vg_alloc(session, &u->row, u->n_rows * sizeof(*row), err);
 	if (!rc)
 		rc = session->d->ops->upload(session->d, u->row, row, u->n_rows * sizeof(*row),
 			err);
@@ -72,9 +72,9 @@ int vg_updating_new(struct vg_session *session, struct vt_err *err)
 	int rc;
 
 	session->updating = vt_xcalloc(1, sizeof(*session->updating));
-	rc = vg_take(session, &session->updating->factor, session->n_scalars * sizeof(float), err);
+	rc = vg_alloc(session, &session->updating->factor, session->n_scalars * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(session, &session->updating->part, 2 * BLOCKS * sizeof(double), err);
+		rc = vg_alloc(session, &session->updating->part, 2 * BLOCKS * sizeof(double), err);
 	if (!rc)
 		rc = vg_session_rates(session, NULL, err);
 	return rc ? rc : list_rows(session, err);
@@ -102,7 +102,7 @@ float *vg_slot(struct vg_session *session, int slot)
 
 	assert(slot >= 0 && slot < VT_SLOTS);
 	if (!*p && !session->err.code &&
-		!vg_take(session, p, session->n_scalars * sizeof(float), &session->err))
+		!vg_alloc(session, p, session->n_scalars * sizeof(float), &session->err))
 		session->d->ops->clear(session->d, *p, session->n_scalars * sizeof(float),
 			&session->err);
 	return *p;
@@ -120,7 +120,7 @@ int vg_session_put_slot(void *session, int slot, const float *values, struct vt_
 	} else if (!s->err.code) {
 		s->d->ops->upload(s->d, to, values, s->n_scalars * sizeof(float), &s->err);
 	}
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *err)
@@ -131,7 +131,7 @@ int vg_session_get_slot(void *session, int slot, float *values, struct vt_err *e
 	assert(slot >= 0 && slot < VT_SLOTS);
 	if (!s->err.code)
 		s->d->ops->download(s->d, values, from, s->n_scalars * sizeof(float), &s->err);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 /* --- gradients ----------------------------------------------------------- */
@@ -166,7 +166,7 @@ double vg_gradient_norm(struct vg_session *session)
 int vg_session_norm(void *session, double *norm, struct vt_err *err)
 {
 	*norm = vg_gradient_norm(session);
-	return vg_answer(session, err);
+	return vg_status(session, err);
 }
 
 int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *err)
@@ -175,7 +175,7 @@ int vg_session_accumulate(void *session, bool first, bool last, struct vt_err *e
 	struct vg_accumulate a = { vg_slot(s, VT_SLOT_SUM), s->grads, first, last };
 
 	vg_run(s, VG_K_accumulate, &a, (uint32_t)s->n_scalars);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *err)
@@ -190,7 +190,7 @@ int vg_session_curvature(void *session, double *sy, double *ss, struct vt_err *e
 	add_up(s, sums, 2);
 	*sy = sums[0];
 	*ss = sums[1];
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 /* --- weights ------------------------------------------------------------- */
@@ -225,7 +225,7 @@ int vg_session_update(void *session, const struct vt_update *update, struct vt_e
 		vg_run(s, VG_K_centralize, &c, (uint32_t)s->updating->n_rows);
 	vg_run(s, VG_K_update, &a, (uint32_t)s->n_scalars);
 	vg_cast_weights(s);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 int vg_session_average(void *session, double share, struct vt_err *err)
@@ -234,5 +234,5 @@ int vg_session_average(void *session, double share, struct vt_err *err)
 	struct vg_average a = { vg_slot(s, VT_SLOT_MEAN), s->weights, share };
 
 	vg_run(s, VG_K_average, &a, (uint32_t)s->n_scalars);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }

@@ -49,19 +49,19 @@ int vg_weights_new(struct vg_session *session, struct vt_err *err)
 	}
 	list_kernels(session);
 	packed = (size_t)session->packed_chunks * VG_LANES * vg_type_size(session->type);
-	rc = vg_take(session, &session->weights, session->n_scalars * sizeof(float), err);
+	rc = vg_alloc(session, &session->weights, session->n_scalars * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(session, &session->packed, packed, err);
+		rc = vg_alloc(session, &session->packed, packed, err);
 	if (!rc)
-		rc = vg_take(session, &session->kernel,
+		rc = vg_alloc(session, &session->kernel,
 			(size_t)session->n_kernels * sizeof(*session->kernel), err);
 	if (!rc)
 		rc = vg_send_kernels(session, err);
 	if (rc || !session->opts.training)
 		return rc;
-	rc = vg_take(session, &session->packed_grads, packed, err);
+	rc = vg_alloc(session, &session->packed_grads, packed, err);
 	if (!rc)
-		rc = vg_take(session, &session->grads, session->n_scalars * sizeof(float), err);
+		rc = vg_alloc(session, &session->grads, session->n_scalars * sizeof(float), err);
 	return rc ? rc
 		  : session->d->ops->clear(session->d, session->grads,
 			    session->n_scalars * sizeof(float), err);
@@ -111,7 +111,7 @@ int vg_session_put_weights(void *session, const float *values, struct vt_err *er
 
 	s->d->ops->upload(s->d, s->weights, values, s->n_scalars * sizeof(float), &s->err);
 	vg_cast_weights(s);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 int vg_session_get_weights(void *session, float *values, struct vt_err *err)

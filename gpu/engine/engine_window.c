@@ -46,7 +46,7 @@ static size_t volume_bytes(const struct vt_volume_ref *ref, int outputs, enum vt
 	return image_bytes(ref) + voxels * (sizeof(float) * (sums + 1) + 1);
 }
 
-static int take(struct vg_volume *volume, void *pointer_to_pointer, size_t nbytes,
+static int alloc(struct vg_volume *volume, void *pointer_to_pointer, size_t nbytes,
 	struct vt_err *err)
 {
 	void *p = NULL;
@@ -57,19 +57,19 @@ static int take(struct vg_volume *volume, void *pointer_to_pointer, size_t nbyte
 	return rc;
 }
 
-static int take_all(struct vg_volume *volume, struct vt_err *err)
+static int alloc_all(struct vg_volume *volume, struct vt_err *err)
 {
 	size_t plane = (size_t)volume->voxels * sizeof(float),
 	       all = plane * (size_t)volume->outputs;
-	int rc = take(volume, &volume->image, image_bytes(&volume->about), err);
+	int rc = alloc(volume, &volume->image, image_bytes(&volume->about), err);
 
 	if (!rc)
-		rc = take(volume, &volume->sum, all, err);
+		rc = alloc(volume, &volume->sum, all, err);
 	if (!rc)
-		rc = take(volume, &volume->total, plane, err);
+		rc = alloc(volume, &volume->total, plane, err);
 	if (!rc && volume->join != VT_JOIN_LOGITS)
-		rc = take(volume, &volume->mean, all, err);
-	return rc ? rc : take(volume, &volume->answer, volume->voxels, err);
+		rc = alloc(volume, &volume->mean, all, err);
+	return rc ? rc : alloc(volume, &volume->answer, volume->voxels, err);
 }
 
 int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, int outputs,
@@ -90,7 +90,7 @@ int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, i
 		.outputs = outputs,
 		.join = join,
 		.voxels = (uint32_t)voxels };
-	rc = take_all(v, err);
+	rc = alloc_all(v, err);
 	if (!rc)
 		rc = d->ops->upload(d, v->image, about->image, image_bytes(about), err);
 	if (!rc && v->mean)
@@ -160,7 +160,7 @@ static int send_factors(struct vg_volume *volume, const struct vt_windows *windo
 		volume->d->ops->release(volume->d, volume->factor);
 		volume->factor = NULL;
 		volume->n_factor = 0;
-		rc = take(volume, &volume->factor, all * sizeof(float), err);
+		rc = alloc(volume, &volume->factor, all * sizeof(float), err);
 		if (rc)
 			return rc;
 		volume->n_factor = all;
@@ -220,11 +220,11 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *windows,
 		v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float), &s->err) ||
 		v->d->ops->clear(v->d, v->sum,
 			(size_t)v->voxels * (size_t)v->outputs * sizeof(float), &s->err))
-		return vg_answer(s, err);
+		return vg_status(s, err);
 	for (int first = 0; first < n && !s->err.code; first += x.n)
 		one_pass(v, s, windows, first, n);
 	vg_run(s, VG_K_finish, &finish, v->voxels);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 /* --- the answer ---------------------------------------------------------- */

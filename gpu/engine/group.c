@@ -105,7 +105,7 @@ static int mark_means(struct vg_group *group, int rank, struct vt_err *err)
 			any = true;
 		}
 	if (any)
-		rc = vg_take(s, &group->is_mean[rank], s->n_scalars, err);
+		rc = vg_alloc(s, &group->is_mean[rank], s->n_scalars, err);
 	if (!rc && any)
 		rc = s->d->ops->upload(s->d, group->is_mean[rank], mark, s->n_scalars, err);
 	free(mark);
@@ -129,10 +129,10 @@ static int open_share(struct vg_group *group, const struct vt_session_opts *opts
 		group->pitch =
 			((s->n_scalars + (size_t)group->n - 1) / (size_t)group->n + PART - 1) /
 			PART * PART;
-	rc = vg_take(s, &group->staged[rank], (size_t)(group->n - 1) * group->pitch * sizeof(float),
-		err);
+	rc = vg_alloc(s, &group->staged[rank],
+		(size_t)(group->n - 1) * group->pitch * sizeof(float), err);
 	if (!rc)
-		rc = vg_take(s, &group->print[rank], PRINTS * sizeof(**group->print), err);
+		rc = vg_alloc(s, &group->print[rank], PRINTS * sizeof(**group->print), err);
 	return rc ? rc : mark_means(group, rank, err);
 }
 
@@ -225,7 +225,7 @@ static int print_share(void *ctx, int rank, struct vt_err *err)
 	if (!s->err.code)
 		s->d->ops->download(s->d, c->prints[rank], a.part, sizeof(c->prints[rank]),
 			&s->err);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 /* GPUs that make the same steps with the same sums have the same arrays: slot, or with -1 the
@@ -565,7 +565,7 @@ static int backward(void *ctx, int rank, struct vt_err *err)
 	if (rc || !c->g)
 		return rc;
 	move_means(c->g, rank, 0);
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 static int add_part(void *ctx, int rank, struct vt_err *err)
@@ -576,7 +576,7 @@ static int add_part(void *ctx, int rank, struct vt_err *err)
 		rank };
 
 	vg_run(s, VG_K_ranks, &a, (uint32_t)part_size(g, rank));
-	return vg_answer(s, err);
+	return vg_status(s, err);
 }
 
 static int end_backward(void *ctx, int rank, struct vt_err *err)
@@ -584,7 +584,7 @@ static int end_backward(void *ctx, int rank, struct vt_err *err)
 	struct vg_group *g = ((struct call *)ctx)->g;
 
 	move_means(g, rank, 1);
-	return vg_answer(g->rank[rank], err);
+	return vg_status(g->rank[rank], err);
 }
 
 /* Every part to the GPU that adds it, or its sums to all. */

@@ -33,7 +33,7 @@ static void set_up(void)
 	char *path = vt_path_join(where, "store");
 
 	CHECK_EQ(vt_store_open(&store, path, VT_STORE_CREATE, &err), 0);
-	CHECK_EQ(vt_store_take(store, &tree, dir, NULL, &err), 0);
+	CHECK_EQ(vt_store_ingest(store, &tree, dir, NULL, &err), 0);
 	object = vt_store_object_path(store, &tree->file[0].digest);
 	CHECK(inode(file) == inode(object));
 	free(path);
