@@ -395,7 +395,6 @@ static int fill_own(struct vt_lineage *lineage, struct vt_err *err)
 	bool grew;
 	int rc = vt_record_index_open(&lineage->own, ":memory:", false, err);
 
-	assert(!lineage->own);
 	for (size_t i = 0; i < lineage->carried.n; i++)
 		v[i] = (struct vt_record_text){ lineage->carried.v[i].text,
 			lineage->carried.v[i].len, lineage->carried.v[i].record };

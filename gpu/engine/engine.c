@@ -98,7 +98,7 @@ static int new_norm(struct vg_session *session, struct vg_norm_state *norm_state
 {
 	int rc = vg_alloc(session, &norm_state->mean, lanes * sizeof(double), err);
 
-	assert(lanes > 0 && !norm_state->mean);
+	assert(lanes > 0);
 	if (!rc)
 		rc = vg_alloc(session, &norm_state->rstd, lanes * sizeof(double), err);
 	if (!rc)
