@@ -9,7 +9,6 @@
  * SIGINT, SIGTERM and SIGHUP end the processes of the datums; what is finished is still published. */
 #include "pipelines/runner/job_internal.h"
 
-#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +65,6 @@ static bool admit(struct vt_run *r, const struct vt_job *j, struct vt_task *t)
 /* The datum's process is over: its place, memory and devices are free. */
 static void release_slot(struct vt_run *r, struct vt_job *j, struct vt_task *t)
 {
-	assert(r->running > 0 && j->running > 0);
 	for (size_t i = 0; i < r->running; i++)
 		if (r->active[i].task == t) {
 			r->active[i] = r->active[--r->running];
