@@ -1,5 +1,6 @@
 /* Many files at once: every thread keeps as many of them open as the processor hashes side by
  * side. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -48,144 +49,149 @@ struct lane {
 	struct vt_sha256 sha;
 };
 
-static void fail(struct work *w, struct vt_fileset_file *f, int code, const char *what)
+static void fail(struct work *work, struct vt_fileset_file *file, int code, const char *what)
 {
 	struct vt_err err = VT_ERR_INIT;
-	size_t i = (size_t)(f - w->s->file), least = atomic_load(&w->failed);
+	size_t i = (size_t)(file - work->s->file), least = atomic_load(&work->failed);
 
+	assert(file >= work->s->file && i < work->s->n);
 	if (code == VT_EDATA || (code == VT_EIO && !errno))
-		vt_err_set(&err, code, "%s/%s: %s", w->s->root, f->path, what);
+		vt_err_set(&err, code, "%s/%s: %s", work->s->root, file->path, what);
 	else
-		vt_err_errno(&err, code, "%s/%s: %s", w->s->root, f->path, what);
-	f->code = err.code;
-	f->fault = vt_xstrdup(err.text);
-	f->wanted = false;
-	while (i < least && !atomic_compare_exchange_weak(&w->failed, &least, i))
+		vt_err_errno(&err, code, "%s/%s: %s", work->s->root, file->path, what);
+	file->code = err.code;
+	file->fault = vt_xstrdup(err.text);
+	file->wanted = false;
+	while (i < least && !atomic_compare_exchange_weak(&work->failed, &least, i))
 		;
 }
 
 /* Opens the copy.  A reflink is whole at once: it is then what is read, and nothing is written. */
-static int open_copy(struct work *w, struct lane *l)
+static int open_copy(struct work *work, struct lane *lane)
 {
-	struct vt_fileset_file *f = l->f;
+	struct vt_fileset_file *f = lane->f;
 
-	f->copied = vt_asprintf("%s.%zu", w->prefix, (size_t)(f - w->s->file));
-	l->out = vt_fault("copy.open")
+	assert(lane->f && lane->in >= 0);
+	f->copied = vt_asprintf("%s.%zu", work->prefix, (size_t)(f - work->s->file));
+	lane->out = vt_fault("copy.open")
 		? -1
-		: openat(w->copies_fd, f->copied,
+		: openat(work->copies_fd, f->copied,
 			  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (l->out < 0)
+	if (lane->out < 0)
 		return -1;
-	if (!f->stamp.size || ioctl(l->out, FICLONE, l->in))
+	if (!f->stamp.size || ioctl(lane->out, FICLONE, lane->in))
 		return 0;
-	if (dup3(l->out, l->in, O_CLOEXEC) < 0)
+	if (dup3(lane->out, lane->in, O_CLOEXEC) < 0)
 		return -1;
-	close(l->out);
-	l->out = -1;
+	close(lane->out);
+	lane->out = -1;
 	return 0;
 }
 
-static void close_lane(struct lane *l)
+static void close_lane(struct lane *lane)
 {
-	if (l->in >= 0)
-		close(l->in);
-	if (l->out >= 0)
-		close(l->out);
-	l->in = l->out = -1;
-	l->f = NULL;
+	if (lane->in >= 0)
+		close(lane->in);
+	if (lane->out >= 0)
+		close(lane->out);
+	lane->in = lane->out = -1;
+	lane->f = NULL;
 }
 
-static void drop(struct work *w, struct lane *l, int code, const char *what)
+static void drop(struct work *work, struct lane *lane, int code, const char *what)
 {
-	fail(w, l->f, code, what);
-	close_lane(l);
+	assert(lane->f);
+	fail(work, lane->f, code, what);
+	close_lane(lane);
 }
 
 static const char changed[] = "changed while it was read; commit it when nothing writes to it";
 
 /* Reads the next chunk behind what is left of the last block; false if the file failed. */
-static bool fill(struct work *w, struct lane *l)
+static bool fill(struct work *work, struct lane *lane)
 {
 	size_t have = 0;
-	uint64_t left = l->f->stamp.size - l->got, want = left < CHUNK ? left : CHUNK;
+	uint64_t left = lane->f->stamp.size - lane->got, want = left < CHUNK ? left : CHUNK;
 
-	if (w->heeds && l->got % large == 0 && vt_stop_asked()) {
-		atomic_store(&w->stopped, true);
+	if (work->heeds && lane->got % large == 0 && vt_stop_asked()) {
+		atomic_store(&work->stopped, true);
 		errno = ECANCELED;
-		drop(w, l, VT_EFAIL, "hashing");
+		drop(work, lane, VT_EFAIL, "hashing");
 		return false;
 	}
 	while (have < want) {
-		ssize_t k = vt_fault("hash.read") ? -1
-						  : read(l->in, l->buf + have, (size_t)want - have);
+		ssize_t k = vt_fault("hash.read")
+			? -1
+			: read(lane->in, lane->buf + have, (size_t)want - have);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0) {
 			errno = k ? errno : 0;
-			drop(w, l, VT_EIO, k ? "cannot read" : changed);
+			drop(work, lane, VT_EIO, k ? "cannot read" : changed);
 			return false;
 		}
 		have += (size_t)k;
 	}
-	if (l->out >= 0 &&
-		(vt_fault("copy.write") || vt_fs_put(l->out, l->buf, have) ||
-			(l->got + have == l->f->stamp.size && vt_fs_put_end(l->out)))) {
-		drop(w, l, VT_EIO, "cannot copy into the store");
+	if (lane->out >= 0 &&
+		(vt_fault("copy.write") || vt_fs_put(lane->out, lane->buf, have) ||
+			(lane->got + have == lane->f->stamp.size && vt_fs_put_end(lane->out)))) {
+		drop(work, lane, VT_EIO, "cannot copy into the store");
 		return false;
 	}
-	l->got += have;
-	l->n_bytes = have;
+	lane->got += have;
+	lane->n_bytes = have;
 	return true;
 }
 
 /* The file that was read is still the one that was found? */
-static bool settled(struct work *w, struct lane *l)
+static bool settled(struct work *work, struct lane *lane)
 {
 	struct stat st;
 	struct vt_stamp now;
 	int rc;
 
 	/* a reflink is a file of its own; the source is looked at again by name */
-	if (l->f->copied && l->out < 0)
-		rc = fstatat(w->s->root_fd, l->f->path, &st,
-			l->f->linked ? 0 : AT_SYMLINK_NOFOLLOW);
+	if (lane->f->copied && lane->out < 0)
+		rc = fstatat(work->s->root_fd, lane->f->path, &st,
+			lane->f->linked ? 0 : AT_SYMLINK_NOFOLLOW);
 	else
-		rc = fstat(l->in, &st);
+		rc = fstat(lane->in, &st);
 	now = rc ? (struct vt_stamp){ 0 } : vt_stamp_of(&st);
-	if (!rc && vt_stamp_same(&now, &l->f->stamp))
+	if (!rc && vt_stamp_same(&now, &lane->f->stamp))
 		return true;
 	errno = 0;
-	drop(w, l, VT_EIO, changed);
+	drop(work, lane, VT_EIO, changed);
 	return false;
 }
 
 /* Takes the next file; false when there is none left. */
-static bool take(struct work *w, struct lane *l)
+static bool take(struct work *work, struct lane *lane)
 {
 	size_t i;
 
-	while (!atomic_load(&w->stopped) && (i = atomic_fetch_add(&w->next, 1)) < w->n) {
-		struct vt_fileset_file *f = &w->s->file[w->order[i]];
+	while (!atomic_load(&work->stopped) && (i = atomic_fetch_add(&work->next, 1)) < work->n) {
+		struct vt_fileset_file *f = &work->s->file[work->order[i]];
 
-		if (w->until == VT_FILESET_FIRST_FAULT && w->order[i] > atomic_load(&w->failed)) {
+		if (work->until == VT_FILESET_FIRST_FAULT &&
+			work->order[i] > atomic_load(&work->failed)) {
 			f->wanted = false;
 			continue;
 		}
-		l->f = f;
-		l->got = 0;
-		l->out = -1;
+		lane->f = f;
+		lane->got = 0;
+		lane->out = -1;
 		/* not blocked by a fifo, nor led elsewhere by a link, that took the file's place
 		 * since */
-		l->in = vt_fault("hash.open")
+		lane->in = vt_fault("hash.open")
 			? -1
-			: openat(w->s->root_fd, f->path,
+			: openat(work->s->root_fd, f->path,
 				  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
 					  (f->linked ? 0 : O_NOFOLLOW));
-		if (l->in < 0)
-			drop(w, l, errno == EIO ? VT_EIO : VT_ENOINPUT, "cannot open");
-		else if (f->copy && open_copy(w, l))
-			drop(w, l, VT_ECANTCREAT, "cannot copy into the store");
+		if (lane->in < 0)
+			drop(work, lane, errno == EIO ? VT_EIO : VT_ENOINPUT, "cannot open");
+		else if (f->copy && open_copy(work, lane))
+			drop(work, lane, VT_ECANTCREAT, "cannot copy into the store");
 		else
 			return true;
 	}
@@ -195,41 +201,43 @@ static bool take(struct work *w, struct lane *l)
 /* --- lanes --------------------------------------------------------------- */
 
 /* The blocks of the next chunk; the last has the padding behind it. */
-static bool fill_blocks(struct work *w, struct lane *l)
+static bool fill_blocks(struct work *work, struct lane *lane)
 {
-	if (!fill(w, l))
+	assert(!lane->n_blocks);
+	if (!fill(work, lane))
 		return false;
-	l->at = 0;
-	l->n_blocks = l->n_bytes / VT_SHA_BLOCK;
-	if (l->got == l->f->stamp.size)
-		l->n_blocks += vt_sha256_pad(l->buf + l->n_blocks * VT_SHA_BLOCK, l->got);
+	lane->at = 0;
+	lane->n_blocks = lane->n_bytes / VT_SHA_BLOCK;
+	if (lane->got == lane->f->stamp.size)
+		lane->n_blocks +=
+			vt_sha256_pad(lane->buf + lane->n_blocks * VT_SHA_BLOCK, lane->got);
 	return true;
 }
 
 /* Sees to it that the lane has blocks to hash; false when there is no file left. */
-static bool supply(struct work *w, struct lane *l)
+static bool supply(struct work *work, struct lane *lane)
 {
 	for (;;) {
-		if (l->f && l->n_blocks)
+		if (lane->f && lane->n_blocks)
 			return true;
-		if (l->f && l->got == l->f->stamp.size && settled(w, l)) {
-			vt_sha256_end(&l->f->digest, &l->sha);
-			close_lane(l);
+		if (lane->f && lane->got == lane->f->stamp.size && settled(work, lane)) {
+			vt_sha256_end(&lane->f->digest, &lane->sha);
+			close_lane(lane);
 		}
-		if (l->f && fill_blocks(w, l))
+		if (lane->f && fill_blocks(work, lane))
 			return true;
-		if (l->f)
+		if (lane->f)
 			continue;
-		if (!take(w, l))
+		if (!take(work, lane))
 			return false;
-		vt_sha256_begin(&l->sha);
-		l->n_blocks = 0;
-		if (fill_blocks(w, l))
+		vt_sha256_begin(&lane->sha);
+		lane->n_blocks = 0;
+		if (fill_blocks(work, lane))
 			return true;
 	}
 }
 
-static void hash_side_by_side(struct work *w, struct lane lane[VT_SHA_LANES])
+static void hash_side_by_side(struct work *work, struct lane lane[VT_SHA_LANES])
 {
 	for (;;) {
 		struct vt_sha256 *state[VT_SHA_LANES];
@@ -239,7 +247,7 @@ static void hash_side_by_side(struct work *w, struct lane lane[VT_SHA_LANES])
 		unsigned n = 0;
 
 		for (int i = 0; i < VT_SHA_LANES; i++)
-			if (supply(w, &lane[i])) {
+			if (supply(work, &lane[i])) {
 				state[n] = &lane[i].sha;
 				p[n] = lane[i].buf + lane[i].at;
 				least = lane[i].n_blocks < least ? lane[i].n_blocks : least;
@@ -247,7 +255,7 @@ static void hash_side_by_side(struct work *w, struct lane lane[VT_SHA_LANES])
 			}
 		if (!n)
 			return;
-		w->blocks(n, state, p, least);
+		work->blocks(n, state, p, least);
 		for (unsigned i = 0; i < n; i++) {
 			active[i]->at += least * VT_SHA_BLOCK;
 			active[i]->n_blocks -= least;
@@ -256,26 +264,25 @@ static void hash_side_by_side(struct work *w, struct lane lane[VT_SHA_LANES])
 }
 
 /* --- OpenSSL ------------------------------------------------------------- */
-
-static void hash_in_turn(struct work *w, struct lane *l)
+static void hash_in_turn(struct work *work, struct lane *lane)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_digest_stream *stream = NULL;
 
-	while (take(w, l)) {
+	while (take(work, lane)) {
 		bool good = true;
 
 		if (vt_digest_stream_new(&stream, &err)) {
 			errno = 0;
-			drop(w, l, VT_EIO, err.text);
+			drop(work, lane, VT_EIO, err.text);
 			continue;
 		}
-		while (good && l->got < l->f->stamp.size)
-			if ((good = fill(w, l)))
-				vt_digest_stream_add(stream, l->buf, l->n_bytes);
-		if (good && settled(w, l)) {
-			vt_digest_stream_end(&l->f->digest, stream);
-			close_lane(l);
+		while (good && lane->got < lane->f->stamp.size)
+			if ((good = fill(work, lane)))
+				vt_digest_stream_add(stream, lane->buf, lane->n_bytes);
+		if (good && settled(work, lane)) {
+			vt_digest_stream_end(&lane->f->digest, stream);
+			close_lane(lane);
 		}
 		vt_digest_stream_free(stream);
 	}
@@ -316,30 +323,31 @@ static int by_size_then_index(const void *a, const void *b)
 	return x->index > y->index ? 1 : -1;
 }
 
-/* Fills w->order; returns the bytes to read. */
-static uint64_t arrange(struct work *w)
+/* Fills work->order; returns the bytes to read. */
+static uint64_t arrange(struct work *work)
 {
-	struct rank *r = vt_xcalloc(w->s->n + 1, sizeof(*r));
+	struct rank *r = vt_xcalloc(work->s->n + 1, sizeof(*r));
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < w->s->n; i++)
-		if (w->s->file[i].wanted) {
-			r[w->n++] = (struct rank){ w->s->file[i].stamp.size, i };
-			sum += w->s->file[i].stamp.size;
+	assert(!work->order && !work->n);
+	for (size_t i = 0; i < work->s->n; i++)
+		if (work->s->file[i].wanted) {
+			r[work->n++] = (struct rank){ work->s->file[i].stamp.size, i };
+			sum += work->s->file[i].stamp.size;
 		}
-	if (w->n > 1)
-		qsort(r, w->n, sizeof(*r), by_size_then_index);
-	w->order = vt_xcalloc(w->n + 1, sizeof(*w->order));
-	for (size_t i = 0; i < w->n; i++)
-		w->order[i] = r[i].index;
+	if (work->n > 1)
+		qsort(r, work->n, sizeof(*r), by_size_then_index);
+	work->order = vt_xcalloc(work->n + 1, sizeof(*work->order));
+	for (size_t i = 0; i < work->n; i++)
+		work->order[i] = r[i].index;
 	free(r);
 	return sum;
 }
 
-int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
+int vt_fileset_hash(struct vt_fileset *fileset, int copies_fd, const char *prefix,
 	enum vt_fileset_until until, struct vt_err *err)
 {
-	struct work w = { .s = s, .copies_fd = copies_fd, .prefix = prefix, .until = until };
+	struct work w = { .s = fileset, .copies_fd = copies_fd, .prefix = prefix, .until = until };
 	size_t workers = vt_parallel_threads();
 	uint64_t sum;
 	int rc = vt_sha256_engine(&w.blocks, err);
@@ -354,5 +362,6 @@ int vt_fileset_hash(struct vt_fileset *s, int copies_fd, const char *prefix,
 	if (w.n)
 		vt_parallel_for(sum < large ? 1 : workers, worker, &w);
 	free(w.order);
-	return atomic_load(&w.stopped) ? vt_err_set(err, VT_EFAIL, "%s: stopped", s->root) : 0;
+	return atomic_load(&w.stopped) ? vt_err_set(err, VT_EFAIL, "%s: stopped", fileset->root)
+				       : 0;
 }

@@ -52,9 +52,9 @@ static const char *short_name(const char *name)
 	return s && vt_ref_name_is_good(s) ? s : NULL;
 }
 
-static char *ref_path(const struct vt_store *s, const char *repo, const char *name)
+static char *ref_path(const struct vt_store *store, const char *repo, const char *name)
 {
-	return vt_asprintf("%s/refs/%s/%s", s->dir, repo, name);
+	return vt_asprintf("%s/refs/%s/%s", store->dir, repo, name);
 }
 
 int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, const char *name,
@@ -103,10 +103,10 @@ void vt_refs_add(struct vt_refs *refs, const char *repo, const char *name, const
 	memcpy(refs->v[refs->n++].commit, commit, VT_HEX);
 }
 
-static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, const char *kind,
-	struct vt_err *err)
+static int list_kind(struct vt_refs *out, struct vt_store *store, const char *repo,
+	const char *kind, struct vt_err *err)
 {
-	char *dir = ref_path(s, repo, kind);
+	char *dir = ref_path(store, repo, kind);
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
 
@@ -119,7 +119,7 @@ static int list_kind(struct vt_refs *out, struct vt_store *s, const char *repo, 
 				"file",
 				dir, names.v[i]);
 		else
-			rc = vt_ref_read(s, id, repo, name, err);
+			rc = vt_ref_read(store, id, repo, name, err);
 		if (!rc)
 			vt_refs_add(out, repo, name, id);
 		if (rc == VT_ENOINPUT) /* removed between the listing and the read */
@@ -176,7 +176,8 @@ const char *vt_refs_at(const struct vt_refs *refs, const char *repo, const char 
 }
 
 /* A branch and a tag of one name could not be told apart in REPO@NAME. */
-static int check_name(struct vt_store *s, const char *repo, const char *name, struct vt_err *err)
+static int check_name(struct vt_store *store, const char *repo, const char *name,
+	struct vt_err *err)
 {
 	const char *word = short_name(name);
 	char *other;
@@ -190,7 +191,7 @@ static int check_name(struct vt_store *s, const char *repo, const char *name, st
 			"\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, "
 			"_, - and single dots inside",
 			repo, strchr(name, '/') ? strchr(name, '/') + 1 : name);
-	other = vt_asprintf("%s/refs/%s/%s/%s", s->dir, repo, *name == 'h' ? "tags" : "heads",
+	other = vt_asprintf("%s/refs/%s/%s/%s", store->dir, repo, *name == 'h' ? "tags" : "heads",
 		word);
 	if (vt_fs_exists(other))
 		rc = vt_err_set(err, VT_EUSAGE, "%s@%s is a %s already; choose another name", repo,
@@ -199,10 +200,10 @@ static int check_name(struct vt_store *s, const char *repo, const char *name, st
 	return rc;
 }
 
-static int remove_ref(const struct vt_store *s, const char *repo, const char *name,
+static int remove_ref(const struct vt_store *store, const char *repo, const char *name,
 	struct vt_err *err)
 {
-	char *path = ref_path(s, repo, name),
+	char *path = ref_path(store, repo, name),
 	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	int rc = unlink(path) ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path)
 			      : vt_fs_sync_dir(dir, err);
@@ -214,12 +215,12 @@ static int remove_ref(const struct vt_store *s, const char *repo, const char *na
 
 /* Warns where a new repo's name differs from another's in case alone: a repo's refs are a directory
  * of its name. */
-static void say_twin(struct vt_store *s, const char *repo)
+static void say_twin(struct vt_store *store, const char *repo)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_refs refs = { .n = 0 };
 
-	if (!vt_refs_list(&refs, s, NULL, &none))
+	if (!vt_refs_list(&refs, store, NULL, &none))
 		for (size_t i = 0; i < refs.n; i++)
 			if (strcmp(refs.v[i].repo, repo) && !strcasecmp(refs.v[i].repo, repo)) {
 				vt_log(VT_LOG_WARN, "case-twins",
@@ -232,38 +233,38 @@ static void say_twin(struct vt_store *s, const char *repo)
 	vt_refs_release(&refs);
 }
 
-static int write_ref(struct vt_store *s, const char *repo, const char *name, const char *now,
+static int write_ref(struct vt_store *store, const char *repo, const char *name, const char *now,
 	const char *to, struct vt_err *err)
 {
 	char *path, *line;
 	int rc;
 
 	if (!*to)
-		return remove_ref(s, repo, name, err);
-	rc = *now ? 0 : check_name(s, repo, name, err);
+		return remove_ref(store, repo, name, err);
+	rc = *now ? 0 : check_name(store, repo, name, err);
 	if (rc)
 		return rc;
-	path = ref_path(s, repo, "");
+	path = ref_path(store, repo, "");
 	if (!*now && !vt_fs_is_dir(path))
-		say_twin(s, repo);
+		say_twin(store, repo);
 	free(path);
-	path = ref_path(s, repo, name);
+	path = ref_path(store, repo, name);
 	line = vt_asprintf("%s\n", to);
-	rc = vt_store_publish_text(s, path, line, strlen(line), 0644, err);
+	rc = vt_store_publish_text(store, path, line, strlen(line), 0644, err);
 	if (!rc && !*now) { /* refs/<repo> may be new as well */
-		char *top = vt_path_join(s->dir, "refs");
+		char *top = vt_path_join(store->dir, "refs");
 
 		rc = vt_fs_sync_dir(top, err);
 		free(top);
 		if (!rc)
-			rc = vt_fs_sync_dir(s->dir, err);
+			rc = vt_fs_sync_dir(store->dir, err);
 	}
 	free(line);
 	free(path);
 	return rc;
 }
 
-static int tell(struct vt_store *s, const char *repo, const char *name, const char *from,
+static int tell(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
@@ -272,7 +273,7 @@ static int tell(struct vt_store *s, const char *repo, const char *name, const ch
 	vt_json_put_text(detail, "ref", name);
 	vt_json_put_text(detail, "from", from);
 	vt_json_put_text(detail, "to", to);
-	return vt_history_append(s, "ref", detail, err);
+	return vt_history_append(store, "ref", detail, err);
 }
 
 int vt_ref_write(struct vt_store *store, const char *repo, const char *name, const char *from,

@@ -285,7 +285,7 @@ static int take_in(struct vt_runner *runner, struct vt_tree **out, const char *f
 	struct vt_import got;
 
 	if (how.name)
-		return vt_store_take(runner->store, out, from, &how, err);
+		return vt_store_ingest(runner->store, out, from, &how, err);
 	if (vt_store_import_dir(runner->store, from, &opts, &got, err))
 		return err->code;
 	*out = got.tree;
@@ -458,7 +458,7 @@ static int publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt
 
 	for (size_t i = 0; i < n; i++)
 		vt_strs_add(&dirs, v[i].dir + strlen(r->work) + 1);
-	if (!vt_store_take(r->store, &all, r->work, &how, err)) {
+	if (!vt_store_ingest(r->store, &all, r->work, &how, err)) {
 		for (size_t i = 0; !err->code && i < n; i++)
 			split(&p[i], all, dirs.v[i], err);
 		vt_fault("adopted");

@@ -238,7 +238,7 @@ static int find_makers(struct vt_origins *o, struct vt_store *s, const struct vt
 		if (!rc)
 			rc = vt_record_dir_write(s, &ids, tree, dir, err);
 		if (!rc)
-			rc = vt_store_take(s, &written, dir,
+			rc = vt_store_ingest(s, &written, dir,
 				&(struct vt_take){ .copy = true,
 					.finished = true,
 					.blobs = true,
