@@ -182,8 +182,8 @@ static int by_seat_path(const void *path, const void *seat)
 	return strcmp(path, ((const struct seat *)seat)->path);
 }
 
-/* The file that has the path of a directory of seat[i].path; directories that the path before it lies
- * in as well were looked for then. */
+/* The file that has the path of a directory of seat[i].path; directories that the path before it
+ * lies in as well were looked for then. */
 static const struct seat *file_above(const struct seat *seat, size_t n, size_t i)
 {
 	const char *before = i ? seat[i - 1].path : "", *path = seat[i].path;

@@ -35,8 +35,8 @@ static void swap_samples(void *raw, size_t n, size_t size)
 		c[i] = __builtin_bswap64(c[i]);
 }
 
-/* The voxel bytes of the mapped file -> volume->storage, volume->raw.  Nothing is allocated before the
- * file is known to be able to hold what the header claims. */
+/* The voxel bytes of the mapped file -> volume->storage, volume->raw.  Nothing is allocated
+ * before the file is known to be able to hold what the header claims. */
 static int read_samples(struct vt_volume *volume, const struct vt_nifti_header *header,
 	const struct vt_map *map, struct vt_err *err)
 {

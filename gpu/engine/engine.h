@@ -183,8 +183,8 @@ size_t vg_count(struct vt_shape shape); /* values */
 /* of output i in dy, floats; i = n_outputs: its size */
 size_t vg_output_offset(const struct vg_session *session, int i);
 void vg_run(struct vg_session *session, enum vg_kernel kernel, const void *args, uint32_t items);
-/* Sums over voxels of each (item, channel) of a->s as a->mode says: slab by slab to session->part, or
- * those of one quantity to session->total. */
+/* Sums over voxels of each (item, channel) of a->s as a->mode says: slab by slab to
+ * session->part, or those of one quantity to session->total. */
 void vg_sum_slabs(struct vg_session *session, struct vg_sums *sums);
 void vg_sum(struct vg_session *session, enum vg_sum mode, struct vg_shape shape, const void *a,
 	const void *b);

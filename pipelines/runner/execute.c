@@ -1,12 +1,13 @@
 /* Datums of a run as processes: started while slots are free, waited for, tried again, published.
  *
- * One thread does everything. A task goes from waiting to running (start_try) to ended (reap). Good
- * results are collected and published in groups (flush), because one barrier for many is cheaper;
- * only then do they count as done. A job finishes when all of its tasks have; jobs that read from
- * it follow. Counters of a run and of its jobs (running, memory, GPUs) change in admit and
- * release_slot only.
+ * One thread does everything. A task goes from waiting to running (start_try) to ended (reap).
+ * Good results are collected and published in groups (flush), because one barrier for many is
+ * cheaper; only then do they count as done. A job finishes when all of its tasks have; jobs that
+ * read from it follow. Counters of a run and of its jobs (running, memory, GPUs) change in admit
+ * and release_slot only.
  *
- * SIGINT, SIGTERM and SIGHUP end the processes of the datums; what is finished is still published. */
+ * SIGINT, SIGTERM and SIGHUP end the processes of the datums; what is finished is still
+ * published. */
 #include "pipelines/runner/job_internal.h"
 
 #include <signal.h>
