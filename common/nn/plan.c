@@ -233,9 +233,7 @@ static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int 
 	if (opts->stored)
 		return opts->training ? size_of(p, opts, n->shape, false) : 0;
 	if (opts->int8 && vt_int8_takes(g, i))
-		return (vt_int8_input_bytes(&n->conv, g->node[n->in[0]].shape, n->shape) +
-			       sizeof(float) - 1) /
-			sizeof(float);
+		return 0; /* plan_int8 has its room */
 	if (n->op == VT_OP_CONV && !p->rows)
 		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape,
 			opts->training);
@@ -426,6 +424,55 @@ static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_ses
 	}
 }
 
+/* What host h makes, the last node of its pass. */
+static int made_by(const struct vt_plan *p, const struct vt_graph *g, int h)
+{
+	int last = h;
+
+	for (int i = h + 1; i < g->n_nodes; i++)
+		last = p->live[i] && p->host[i] == h ? i : last;
+	return last;
+}
+
+/* The convolution in int8 that comes next after host h and alone reads what it makes. */
+static int sink_of(const struct vt_plan *p, const struct view *v, int h)
+{
+	const struct vt_graph *g = v->g;
+	int last, j = h + 1;
+
+	if (!p->live[h] || p->host[h] != h || !(g->node[h].op == VT_OP_NORM || vt_int8_takes(g, h)))
+		return -1;
+	last = made_by(p, g, h);
+	while (j < g->n_nodes && (!p->live[j] || p->host[j] == h))
+		j++;
+	return j < g->n_nodes && j > last && vt_int8_takes(g, j) && g->node[j].in[0] == last &&
+			consumers(v, last) == 1
+		? j
+		: -1;
+}
+
+/* Rooms and weights of the convolutions on whole numbers. */
+static void plan_int8(struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
+{
+	const struct vt_graph *g = v->g;
+
+	p->sink = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->sink));
+	for (int i = 0; i < g->n_nodes; i++) {
+		const struct vt_node *n = &g->node[i];
+		size_t room;
+
+		p->sink[i] = opts->int8 ? sink_of(p, v, i) : -1;
+		if (!opts->int8 || !p->live[i] || !vt_int8_takes(g, i))
+			continue;
+		room = vt_int8_input_bytes(&n->conv, g->node[n->in[0]].shape, n->shape);
+		room = (room + 63) / 64 * 64;
+		p->int8_room = room > p->int8_room ? room : p->int8_room;
+		p->int8 += vt_int8_weight_bytes(&n->conv, g->node[n->in[0]].shape.c);
+	}
+	if (2 * p->int8_room > p->scratch * p->unit)
+		p->scratch = 2 * p->int8_room / p->unit;
+}
+
 int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err)
 {
@@ -469,10 +516,7 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	}
 	for (int i = 0; i < g->n_weights; i++)
 		p->weights += g->weight[i].n;
-	for (int i = 0; opts->int8 && i < g->n_nodes; i++)
-		p->int8 += p->live[i] && vt_int8_takes(g, i)
-			? vt_int8_weight_bytes(&g->node[i].conv, g->node[g->node[i].in[0]].shape.c)
-			: 0;
+	plan_int8(p, &v, opts);
 	return 0;
 }
 
@@ -485,6 +529,7 @@ void vt_plan_release(struct vt_plan *p)
 	free(p->back);
 	free(p->wants);
 	free(p->again);
+	free(p->sink);
 	free(p->half);
 	vt_fusion_release(&p->fusion);
 	*p = (struct vt_plan){ .value = NULL };

@@ -30,8 +30,13 @@ struct vt_plan {
 	bool rows;
 	/* units; a device's scratch is the largest array, for gradients that are added */
 	size_t arena, scratch;
-	size_t weights;          /* scalars, trainable or not */
-	size_t int8;             /* bytes of weights as whole numbers */
+	size_t weights; /* scalars, trainable or not */
+	/* with opts.int8: bytes of weights as whole numbers, and of the room for a convolution's
+	 * input; scratch has two, so that one convolution can write what the next one reads */
+	size_t int8, int8_room;
+	/* [nodes]: of a norm or convolution the convolution, next after it, that alone reads what
+	 * its pass makes: it is written as whole numbers; -1: none */
+	int *sink;
 	struct vt_fusion fusion; /* of a device's plan, else no arrays */
 };
 

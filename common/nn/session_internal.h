@@ -24,6 +24,9 @@ struct vt_session {
 	 * NULL of nodes that are not taken */
 	struct vt_int8_scales *int8;
 	struct vt_int8_weights *int8_weights;
+	/* the convolution whose input lies quantized in a room of the scratch, -1: none; and which
+	 * room */
+	int int8_ready, int8_room;
 	vt_observe_fn observe;
 	void *observer;
 	struct vt_remote *remote; /* the other half on a device; then there is no arena here */

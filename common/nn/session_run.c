@@ -61,6 +61,48 @@ static struct vt_fused fused_into(const struct vt_session *s, int i)
 	return f;
 }
 
+static struct vt_int8_run int8_run(const struct vt_session *s, int i, int room)
+{
+	return (struct vt_int8_run){ .k = s->k,
+		.i8 = vt_int8_kernels_for(s->k),
+		.c = &s->g->node[i].conv,
+		.w = &s->int8_weights[i],
+		.room = (uint8_t *)s->scratch + (size_t)room * s->plan.int8_room };
+}
+
+/* If what node i makes is for one convolution in int8, it goes to a room of its kind. */
+static bool begin_sink(struct vt_session *s, int i, int room, struct vt_int8_run *next,
+	struct vt_int8_sink *sink)
+{
+	int j = s->int8 ? s->plan.sink[i] : -1;
+
+	if (j < 0)
+		return false;
+	*next = int8_run(s, j, room);
+	*sink = (struct vt_int8_sink){ next, s->g->node[s->g->node[j].in[0]].shape,
+		s->g->node[j].shape };
+	vt_int8_pad(sink);
+	s->int8_ready = j;
+	s->int8_room = room;
+	return true;
+}
+
+static void forward_int8(struct vt_session *s, int i, struct vt_view x, struct vt_view y,
+	struct vt_fused *f)
+{
+	bool ready = s->int8_ready == i;
+	int room = ready ? s->int8_room : 0;
+	struct vt_int8_run run = int8_run(s, i, room), next;
+	struct vt_int8_sink sink;
+
+	if (begin_sink(s, i, 1 - room, &next, &sink))
+		f->sink = &sink;
+	run.fused = f->n || f->sink ? f : NULL;
+	if (!ready)
+		vt_int8_quantize(&run, x, y.s);
+	vt_int8_multiply(&run, x.s, y);
+}
+
 static void forward_conv(struct vt_session *s, int i)
 {
 	const struct vt_node *n = &s->g->node[i];
@@ -72,13 +114,7 @@ static void forward_conv(struct vt_session *s, int i)
 	if (s->observe)
 		s->observe(s->observer, i, x.p, x.s);
 	if (s->int8 && s->int8_weights[i].w)
-		vt_int8_conv(&(struct vt_int8_run){ .k = s->k,
-				     .i8 = vt_int8_kernels_for(s->k),
-				     .c = &n->conv,
-				     .w = &s->int8_weights[i],
-				     .fused = run.fused,
-				     .room = (uint8_t *)s->scratch },
-			x, y);
+		forward_int8(s, i, x, y, &f);
 	else if (s->plan.rows)
 		vt_rows_conv(&run, x, y);
 	else
@@ -158,24 +194,30 @@ static void forward_gate(struct vt_session *s, const struct vt_node *n, struct v
 	write_back(&t);
 }
 
+static void forward_norm(struct vt_session *s, int i, struct vt_view x, struct vt_view y)
+{
+	struct vt_norm_weights w = norm_weights(s, &s->g->node[i]);
+	struct vt_fused f = fused_into(s, i);
+	struct vt_int8_run next;
+	struct vt_int8_sink sink;
+
+	if (begin_sink(s, i, 0, &next, &sink))
+		f.sink = &sink;
+	vt_cpu_norm_forward(s->k, &s->g->node[i].norm, x, y, &w, s->mean[i], s->rstd[i],
+		s->opts.training, &f);
+	vt_fused_release(&f);
+}
+
 static void forward_node(struct vt_session *s, int i)
 {
 	const struct vt_node *n = &s->g->node[i];
 	struct vt_view y = vt_session_value(s, i),
 		       a = n->in[0] >= 0 ? vt_session_value(s, n->in[0]) : y,
 		       b = n->in[1] >= 0 ? vt_session_value(s, n->in[1]) : y;
-	struct vt_norm_weights w;
-	struct vt_fused f;
 
 	switch (n->op) {
 	case VT_OP_CONV: forward_conv(s, i); break;
-	case VT_OP_NORM:
-		w = norm_weights(s, n);
-		f = fused_into(s, i);
-		vt_cpu_norm_forward(s->k, &n->norm, a, y, &w, s->mean[i], s->rstd[i],
-			s->opts.training, &f);
-		vt_fused_release(&f);
-		break;
+	case VT_OP_NORM: forward_norm(s, i, a, y); break;
 	case VT_OP_ACT: vt_cpu_act_forward(s->k, n, a, y, weight_of(s, n, 0)); break;
 	case VT_OP_ADD: vt_cpu_add(s->k, a, b, y); break;
 	case VT_OP_CONCAT: vt_cpu_concat(a, b, y); break;
@@ -205,6 +247,7 @@ void vt_session_forward(struct vt_session *s, uint64_t step)
 	}
 	assert(!s->int8 || s->int8_weights);
 	s->step = step;
+	s->int8_ready = -1;
 	for (int i = 0; i < s->g->n_nodes; i++)
 		if (s->plan.live[i] && s->plan.host[i] == i)
 			forward_node(s, i);

@@ -99,7 +99,8 @@ static void compute_int8(float *y, const struct conv_case *t, struct vt_shape ys
 	memset(yv.p, 0xff, vt_floats(ys) * sizeof(float));
 	vt_cpu_pack(xv, q->x);
 	vt_int8_weights_make(&w, &t->c, t->x.c, q->w, q->bias, q->scale, q->zero, q->weight_scale);
-	vt_int8_conv(&r, xv, yv);
+	vt_int8_quantize(&r, xv, ys);
+	vt_int8_multiply(&r, xv.s, yv);
 	vt_cpu_unpack(y, yv);
 	for (int l = ys.c % VT_LANES; l && l < VT_LANES; l++)
 		if (yv.p[(vt_floats(ys) / (size_t)ys.n) - (size_t)(VT_LANES - l)] != 0.0f)

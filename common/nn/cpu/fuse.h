@@ -25,6 +25,8 @@ struct vt_fused_step {
 struct vt_fused {
 	struct vt_fused_step step[VT_MAX_FUSED];
 	int n;
+	/* what comes out is quantized for this convolution instead of stored (int8.h); NULL */
+	const struct vt_int8_sink *sink;
 };
 
 void vt_fused_release(struct vt_fused *f);

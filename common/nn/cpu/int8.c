@@ -163,50 +163,80 @@ size_t vt_int8_input_bytes(const struct vt_conv *c, struct vt_shape x, struct vt
 	return (size_t)x.n * p.bytes + 4 * (size_t)c->stride * p.channels + 64;
 }
 
-struct quantizing {
-	const struct vt_int8_run *r;
-	struct vt_view x;
-	struct padded p;
-};
-
-static void quantize_row(const struct quantizing *q, uint8_t *to, size_t n, size_t z, size_t y)
+static void pad_plane(void *ctx, size_t plane)
 {
-	struct vt_shape s = q->x.s;
-	const struct vt_int8_weights *w = q->r->w;
-	size_t pad = (size_t)q->r->c->pad, c = q->p.channels, width = (size_t)s.w;
+	const struct vt_int8_sink *t = ctx;
+	const struct padded p = padded_of(t->r->c, t->x, t->y);
+	size_t n = plane / p.d, z = plane % p.d, pad = (size_t)t->r->c->pad, row = p.w * p.channels,
+	       left = pad * p.channels, width = (size_t)t->x.w * p.channels;
+	uint8_t *to = t->r->room + n * p.bytes + z * p.h * row;
+	int zero = t->r->w->zero;
 
-	memset(to, w->zero, pad * c);
-	for (size_t b = 0; b < (size_t)vt_blocks(s.c); b++)
-		q->r->i8->quantize(to + pad * c + b * VT_LANES, c,
-			q->x.p +
-				(((n * (size_t)vt_blocks(s.c) + b) * (size_t)s.d + z) *
-						(size_t)s.h +
-					y) *
-					width * VT_LANES,
-			width, w->inverse, w->zero);
-	memset(to + (pad + width) * c, w->zero, (q->p.w - pad - width) * c);
+	for (size_t y = 0; y < p.h; y++, to += row)
+		if (z < pad || z >= pad + (size_t)t->x.d || y < pad || y >= pad + (size_t)t->x.h) {
+			memset(to, zero, row);
+		} else {
+			memset(to, zero, left);
+			memset(to + left + width, zero, row - left - width);
+		}
 }
 
+void vt_int8_pad(const struct vt_int8_sink *to)
+{
+	struct vt_int8_sink t = *to;
+
+	vt_parallel_for((size_t)t.x.n * padded_of(t.r->c, t.x, t.y).d, pad_plane, &t);
+}
+
+void vt_int8_put(const struct vt_int8_sink *to, size_t n, int b, size_t voxel, const float *from,
+	size_t count)
+{
+	const struct padded p = padded_of(to->r->c, to->x, to->y);
+	const struct vt_int8_weights *w = to->r->w;
+	size_t pad = (size_t)to->r->c->pad, width = (size_t)to->x.w, height = (size_t)to->x.h;
+
+	while (count) {
+		size_t x = voxel % width, y = voxel / width % height, z = voxel / width / height,
+		       run = width - x < count ? width - x : count;
+
+		to->r->i8->quantize(to->r->room + n * p.bytes +
+				(((z + pad) * p.h + y + pad) * p.w + x + pad) * p.channels +
+				(size_t)b * VT_LANES,
+			p.channels, from, run, w->inverse, w->zero);
+		from += run * VT_LANES;
+		voxel += run;
+		count -= run;
+	}
+}
+
+struct quantizing {
+	struct vt_int8_sink to;
+	struct vt_view x;
+};
+
+/* Rows, so that all channels of one are written while it is in the cache. */
 static void quantize_plane(void *ctx, size_t plane)
 {
 	const struct quantizing *q = ctx;
 	struct vt_shape s = q->x.s;
-	size_t n = plane / q->p.d, z = plane % q->p.d, pad = (size_t)q->r->c->pad,
-	       row = q->p.w * q->p.channels;
-	uint8_t *to = q->r->room + n * q->p.bytes + z * q->p.h * row;
+	size_t n = plane / (size_t)s.d, z = plane % (size_t)s.d, blocks = (size_t)vt_blocks(s.c);
 
-	for (size_t y = 0; y < q->p.h; y++, to += row)
-		if (z < pad || z >= pad + (size_t)s.d || y < pad || y >= pad + (size_t)s.h)
-			memset(to, q->r->w->zero, row);
-		else
-			quantize_row(q, to, n, z - pad, y - pad);
+	for (size_t y = 0; y < (size_t)s.h; y++)
+		for (size_t b = 0; b < blocks; b++) {
+			size_t voxel = (z * (size_t)s.h + y) * (size_t)s.w;
+
+			vt_int8_put(&q->to, n, (int)b, voxel,
+				q->x.p + ((n * blocks + b) * vt_voxels(s) + voxel) * VT_LANES,
+				(size_t)s.w);
+		}
 }
 
 void vt_int8_quantize(const struct vt_int8_run *r, struct vt_view x, struct vt_shape y)
 {
-	struct quantizing q = { r, x, padded_of(r->c, x.s, y) };
+	struct quantizing q = { { r, x.s, y }, x };
 
-	vt_parallel_for((size_t)x.s.n * q.p.d, quantize_plane, &q);
+	vt_int8_pad(&q.to);
+	vt_parallel_for((size_t)x.s.n * (size_t)x.s.d, quantize_plane, &q);
 }
 
 /* --- products ------------------------------------------------------------ */
@@ -219,9 +249,12 @@ struct job {
 	size_t rows, groups; /* of an item's d h rows, in so many groups */
 };
 
-/* The rows of one task, and where it is among their positions. */
+/* The rows of one task, and where it is among their positions; where its results go: blocks
+ * `block` floats apart, the first of the task's positions at `to`. */
 struct walk {
-	size_t n, row, end, x;
+	size_t n, row, end, x, first;
+	float *to;
+	size_t block;
 };
 
 /* The next group of at most `each` positions of a row. */
@@ -233,9 +266,7 @@ static void next_group(const struct job *j, struct walk *w, struct vt_int8_tile 
 
 	t->x[g] = j->r->room + w->n * j->p.bytes +
 		((z * stride * j->p.h + y * stride) * j->p.w + w->x * stride) * j->p.channels;
-	t->y[g] = j->y.p +
-		(w->n * (size_t)vt_blocks(s.c) * vt_voxels(s) + w->row * (size_t)s.w + w->x) *
-			VT_LANES;
+	t->y[g] = w->to + (w->row * (size_t)s.w + w->x - w->first) * VT_LANES;
 	t->count[g] = left < (size_t)each ? (int)left : each;
 	w->x += (size_t)t->count[g];
 	if (w->x == (size_t)s.w) {
@@ -248,8 +279,7 @@ static void next_group(const struct job *j, struct walk *w, struct vt_int8_tile 
 static void vectors_task(const struct job *j, struct walk w, size_t v, int vectors)
 {
 	const struct vt_int8_weights *k = j->r->w;
-	size_t each_vector = k->taps * k->steps * 4 * VT_INT8_VECTOR, lane = v * VT_INT8_VECTOR,
-	       block = vt_voxels(j->y.s) * VT_LANES;
+	size_t each_vector = k->taps * k->steps * 4 * VT_INT8_VECTOR, lane = v * VT_INT8_VECTOR;
 	struct vt_int8_tile t = { .step = (size_t)j->r->c->stride * j->p.channels,
 		.tap = j->tap,
 		.taps = (int)k->taps,
@@ -260,7 +290,7 @@ static void vectors_task(const struct job *j, struct walk w, size_t v, int vecto
 		.start = k->start + lane,
 		.scale = k->scale + lane,
 		.bias = k->bias + lane,
-		.y_block = block,
+		.y_block = w.block,
 		.y_step = VT_LANES,
 		.blocks = vt_blocks(j->y.s.c) - (int)(2 * v) };
 
@@ -268,7 +298,7 @@ static void vectors_task(const struct job *j, struct walk w, size_t v, int vecto
 		for (int g = 0; g < VT_INT8_GROUPS; g++) {
 			if (w.row < w.end) {
 				next_group(j, &w, &t, g, vectors == 1 ? 4 : 2);
-				t.y[g] += 2 * v * block;
+				t.y[g] += 2 * v * w.block;
 				continue;
 			}
 			t.x[g] = t.x[g - 1];
@@ -279,23 +309,41 @@ static void vectors_task(const struct job *j, struct walk w, size_t v, int vecto
 	}
 }
 
+/* What follows on block b of the task's results. */
+static void finish_block(const struct job *j, const struct walk *w, size_t b, size_t count)
+{
+	struct vt_shape s = j->y.s;
+	const struct vt_fused *f = j->r->fused;
+	float *y = w->to + b * w->block;
+
+	vt_fused_blocked(j->r->k, f, (int)b, y,
+		((w->n * (size_t)vt_blocks(s.c) + b) * vt_voxels(s) + w->first) * VT_LANES, count);
+	if (f->sink)
+		vt_int8_put(f->sink, w->n, (int)b, w->first, y, count);
+}
+
 static void multiply_task(void *ctx, size_t task)
 {
 	const struct job *j = ctx;
 	struct vt_shape s = j->y.s;
-	size_t group = task % j->groups, n = task / j->groups, vectors = j->r->w->vectors;
-	struct walk w = { n, j->rows * group / j->groups, j->rows * (group + 1) / j->groups, 0 };
+	size_t group = task % j->groups, n = task / j->groups, vectors = j->r->w->vectors,
+	       blocks = (size_t)vt_blocks(s.c), width = (size_t)s.w, count;
+	bool sink = j->r->fused && j->r->fused->sink;
+	struct walk w = { .n = n,
+		.row = j->rows * group / j->groups,
+		.end = j->rows * (group + 1) / j->groups };
 
+	w.first = w.row * width;
+	count = w.end * width - w.first;
+	w.block = (sink ? count : vt_voxels(s)) * VT_LANES;
+	w.to = sink ? vt_xmalloc(blocks * w.block * sizeof(float))
+		    : j->y.p + n * blocks * w.block + w.first * VT_LANES;
 	for (size_t v = 0; v < vectors; v += 2)
 		vectors_task(j, w, v, v + 1 < vectors ? 2 : 1);
-	for (int b = 0; j->r->fused && b < vt_blocks(s.c); b++) {
-		size_t at = ((n * (size_t)vt_blocks(s.c) + (size_t)b) * vt_voxels(s) +
-				    w.row * (size_t)s.w) *
-			VT_LANES;
-
-		vt_fused_blocked(j->r->k, j->r->fused, b, j->y.p + at, at,
-			(w.end - w.row) * (size_t)s.w);
-	}
+	for (size_t b = 0; j->r->fused && b < blocks; b++)
+		finish_block(j, &w, b, count);
+	if (sink)
+		free(w.to);
 }
 
 static void set_taps(size_t *tap, const struct vt_conv *c, const struct padded *p)
@@ -321,10 +369,4 @@ void vt_int8_multiply(const struct vt_int8_run *r, struct vt_shape x, struct vt_
 	set_taps(j.tap, r->c, &j.p);
 	vt_parallel_for((size_t)y.s.n * j.groups, multiply_task, &j);
 	free(j.tap);
-}
-
-void vt_int8_conv(const struct vt_int8_run *r, struct vt_view x, struct vt_view y)
-{
-	vt_int8_quantize(r, x, y.s);
-	vt_int8_multiply(r, x.s, y);
 }

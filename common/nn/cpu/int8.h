@@ -112,10 +112,19 @@ struct vt_int8_run {
 	const struct vt_fused *fused; /* NULL, or what is done to y afterwards */
 	uint8_t *room;                /* vt_int8_input_bytes */
 };
+/* Where an operator's values go as whole numbers: the input, of shape x, of a convolution to y. */
+struct vt_int8_sink {
+	const struct vt_int8_run *r;
+	struct vt_shape x, y;
+};
+/* The padding around the volume; the volume itself by vt_int8_put: `count` voxels from `voxel` of
+ * item n on, block b, in memory's order. */
+void vt_int8_pad(const struct vt_int8_sink *to);
+void vt_int8_put(const struct vt_int8_sink *to, size_t n, int b, size_t voxel, const float *from,
+	size_t count);
+
 void vt_int8_quantize(const struct vt_int8_run *r, struct vt_view x, struct vt_shape y);
-/* Of the input in r->room. */
+/* Of the input in r->room.  With r->fused->sink y has no array. */
 void vt_int8_multiply(const struct vt_int8_run *r, struct vt_shape x, struct vt_view y);
-/* Both. */
-void vt_int8_conv(const struct vt_int8_run *r, struct vt_view x, struct vt_view y);
 
 #endif

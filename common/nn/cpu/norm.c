@@ -6,6 +6,7 @@
 #include "common/base/buf.h"
 #include "common/base/parallel.h"
 #include "common/nn/cpu/fuse.h"
+#include "common/nn/cpu/int8.h"
 
 static const double momentum = 0.1;
 
@@ -44,7 +45,7 @@ static size_t piece_of(const struct norm_work *w, struct slab p)
 {
 	bool half = w->x.h || w->y.h || w->dy.h || w->dx.h;
 
-	return half || (w->fused && w->fused->n) ? PIECE : p.voxels;
+	return half || (w->fused && (w->fused->n || w->fused->sink)) ? PIECE : p.voxels;
 }
 
 /* y where the norm masks by it; NULL if it does not. */
@@ -72,20 +73,24 @@ static void affine_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
-	size_t piece = piece_of(w, p);
+	size_t piece = piece_of(w, p), blocks = (size_t)vt_blocks(w->x.s.c);
 	float room[VT_PIECE];
 
 	for (size_t from = 0; from < p.voxels; from += piece) {
 		size_t n = p.voxels - from < piece ? p.voxels - from : piece,
 		       at = p.at + from * VT_LANES;
-		float *y = vt_making(w->y, at, room);
+		bool sink = w->fused && w->fused->sink;
+		float *y = sink ? room : vt_making(w->y, at, room);
 
 		w->k->affine(y, vt_read(w->k, w->x, at, n * VT_LANES, room), n, w->a + 8 * p.block,
 			w->b + 8 * p.block, w->norm->relu);
 		if (w->fused)
-			vt_fused_blocked(w->k, w->fused,
-				(int)(p.block % (size_t)vt_blocks(w->x.s.c)), y, at, n);
-		vt_made(w->k, w->y, at, n * VT_LANES, y);
+			vt_fused_blocked(w->k, w->fused, (int)(p.block % blocks), y, at, n);
+		if (sink)
+			vt_int8_put(w->fused->sink, p.block / blocks, (int)(p.block % blocks),
+				at / VT_LANES - p.block * vt_voxels(w->x.s), y, n);
+		else
+			vt_made(w->k, w->y, at, n * VT_LANES, y);
 	}
 }
 
