@@ -298,7 +298,7 @@ static size_t question(struct vt_store *s, enum kind kind, const char *what)
 	if (kind == WITHDRAWN)
 		vt_lineage_open_subject(&t, s, what, &err);
 	else
-		vt_lineage_open(&t, s, what, VT_TRAIL_MADE, &err);
+		vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, &err);
 	stop(&err);
 	if (kind == ANCESTORS)
 		vt_lineage_ancestors(t, count, &n, &err);

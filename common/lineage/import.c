@@ -172,8 +172,8 @@ static int put_stated_trees(struct vt_store *store, const struct vt_record_dir *
 static int check(const struct vt_record_dir *c, const struct vt_tree *tree, const char *dir,
 	const struct vt_import_opts *opts, struct vt_import *out, struct vt_err *err)
 {
-	int rc = vt_record_dir_check(c, tree, dir, opts->extent ? opts->extent : VT_CARRIED_WHOLE,
-		&out->unvouched, NULL, err);
+	int rc = vt_record_dir_check(c, tree, dir,
+		opts->extent ? opts->extent : VT_RECORD_DIR_WHOLE, &out->unvouched, NULL, err);
 
 	if (rc)
 		return rc;
@@ -276,7 +276,8 @@ int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt
 	}
 	if (!rc)
 		rc = vt_store_ingest(store, &out->tree, dir,
-			&(struct vt_take){ .copy = opts->copy, .follow = opts->follow }, err);
+			&(struct vt_ingest_opts){ .copy = opts->copy, .follow = opts->follow },
+			err);
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO,
 			"%s: a file in it changed while it was read; import it again", dir);

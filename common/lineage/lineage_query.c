@@ -137,9 +137,9 @@ static int start_at_tree(struct vt_lineage *lineage, const struct vt_tree *tree,
 
 	assert(lineage->s);
 	vt_digest_hex(hex, &tree->id);
-	if (!rc && !lineage->roots.n && start == VT_TRAIL_MADE)
+	if (!rc && !lineage->roots.n && start == VT_LINEAGE_MADE)
 		rc = vt_store_copiers(lineage->s, hex, &lineage->roots, err);
-	if (rc || lineage->roots.n || start != VT_TRAIL_ANY)
+	if (rc || lineage->roots.n || start != VT_LINEAGE_ANY)
 		return rc;
 	for (size_t i = 0; i < tree->n_files; i++) {
 		vt_digest_hex(hex, &tree->file[i].digest);
@@ -158,7 +158,7 @@ static int start_at_file(struct vt_lineage *lineage, const char *hex, enum vt_li
 
 	assert(lineage->s);
 	vt_strs_add(&one, hex);
-	if (!rc && !lineage->roots.n && start == VT_TRAIL_ANY)
+	if (!rc && !lineage->roots.n && start == VT_LINEAGE_ANY)
 		rc = readers(lineage, &one, err);
 	if (!rc && !lineage->roots.n)
 		rc = vt_store_copiers(lineage->s, hex, &lineage->roots, err);
@@ -226,7 +226,7 @@ static int start_at_dir(struct vt_lineage *lineage, const char *path, enum vt_li
 		return rc;
 	rc = vt_tree_hash_dir(&tree, path, err);
 	if (!rc && lineage->carried.n)
-		rc = vt_record_dir_check(&lineage->carried, tree, path, VT_CARRIED_PART,
+		rc = vt_record_dir_check(&lineage->carried, tree, path, VT_RECORD_DIR_PART,
 			&lineage->unvouched, &lineage->absent, err);
 	if (!rc)
 		start_at_carried(lineage);
@@ -468,7 +468,7 @@ int vt_lineage_open(struct vt_lineage **out, struct vt_store *store, const char 
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no execution is known to have %s it; `voxtrail import DIR` "
 			"ingests the output of a stage",
-			what, start == VT_TRAIL_ANY ? "made or read" : "made");
+			what, start == VT_LINEAGE_ANY ? "made or read" : "made");
 	return settle(out, t, rc, err);
 }
 

@@ -1,18 +1,17 @@
-/* lineage_query.h - questions about where something came from and what became of it, put to the
- * tables of record_index.h.
+/* lineage_query.h - where something came from and what was made from it, answered by the tables of
+ * record_index.h.
  *
  *      struct vt_lineage *t = NULL;
- *      if (vt_lineage_open(&t, store, "out/train", VT_TRAIL_MADE, err))
+ *      if (vt_lineage_open(&t, store, "out/train", VT_LINEAGE_MADE, err))
  *              return err->code;
  *      rc = vt_lineage_subjects(t, add, ctx, err);
  *      vt_lineage_close(t);
  *
  * `what` is a directory with or without .lineage, a file, a commit (REPO, REPO@REF), or the
- * digest of a record (its first 8 digits or more), tree or file.  The records a directory
- * carries are held against its files (record_dir.h).  Where the store does not know them, the
- * questions go to a table in memory made of the carried records and of what the store has of
- * their ancestors; s may then be NULL.  Every list is in the order of its bytes and every entry
- * is there once. */
+ * digest of a record (its first 8 digits or more), tree or file.  The records in a directory are
+ * checked against its files (record_dir.h).  If the store does not know them, an index in memory
+ * answers; it is made of these records and of what the store has of their ancestors, and store may
+ * then be NULL.  Every list is sorted by bytes and has each entry once. */
 #ifndef COMMON_LINEAGE_LINEAGE_QUERY_H
 #define COMMON_LINEAGE_LINEAGE_QUERY_H
 
@@ -21,34 +20,34 @@
 
 struct vt_lineage;
 
-/* VT_TRAIL_MADE: VT_ENOINPUT when no execution is known to have made it.  VT_TRAIL_ANY: raw
- * files will do; the trail then begins at the executions that read them, and vt_lineage_is_raw
- * says so. */
-enum vt_lineage_start { VT_TRAIL_MADE = 1, VT_TRAIL_ANY };
+/* VT_LINEAGE_MADE: VT_ENOINPUT if no execution is known to have made it.  VT_LINEAGE_ANY: it may
+ * be a raw file; the lineage then begins at the executions that read it, and vt_lineage_is_raw
+ * returns true. */
+enum vt_lineage_start { VT_LINEAGE_MADE = 1, VT_LINEAGE_ANY };
 
 int vt_lineage_open(struct vt_lineage **out, struct vt_store *store, const char *what,
 	enum vt_lineage_start start, struct vt_err *err);
 
-/* Begins at the executions that read raw files of a subject; VT_ENOINPUT when there are none. */
+/* Begins at the executions that read raw files of a subject; VT_ENOINPUT if there are none. */
 int vt_lineage_open_subject(struct vt_lineage **out, struct vt_store *store, const char *subject,
 	struct vt_err *err);
-/* The same at the executions that read one of these files (digests in hex), whoever's they were. */
+/* Begins at the executions that read one of these files (digests in hex), of any subject. */
 int vt_lineage_open_bytes(struct vt_lineage **out, struct vt_store *store,
 	const struct vt_strs *digests, struct vt_err *err);
 void vt_lineage_close(struct vt_lineage *lineage);
 
 const struct vt_strs *vt_lineage_roots(const struct vt_lineage *lineage); /* record ids, sorted */
-/* files that the directory's records list and that are not there */
+/* files that the directory's records list but the directory does not have */
 const struct vt_strs *vt_lineage_absent(const struct vt_lineage *lineage);
-/* files that are there and that none of the directory's records lists */
+/* files of the directory that none of its records lists */
 const struct vt_strs *vt_lineage_unvouched(const struct vt_lineage *lineage);
 
-/* The records that made the files of a tree: of the tree as a whole, else every record whose
- * outputs all lie in it; a file of none of these is looked for by its bytes.  Sorted. */
+/* The records that made the files of a tree: those of the whole tree, otherwise every record whose
+ * outputs are all in it; a file of none of these is looked up by its bytes.  Sorted. */
 int vt_lineage_makers(struct vt_store *store, const struct vt_tree *tree, struct vt_strs *ids,
 	struct vt_err *err);
 
-/* Leaves of ids those that made a file of the tree. */
+/* Keeps those of ids that made a file of the tree.  ids: sorted. */
 int vt_lineage_only_of(struct vt_store *store, const struct vt_tree *part, struct vt_strs *ids,
 	struct vt_err *err);
 int vt_lineage_record(struct vt_lineage *lineage, struct vt_json **out, const char *id,
@@ -64,12 +63,12 @@ typedef int (*vt_lineage_fn)(void *ctx, const struct vt_lineage_step *step);
 int vt_lineage_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
 	struct vt_err *err);
 
-/* The same along the parents that records name, which is what parents.jsonl holds: found by
- * bytes alone does not count. */
+/* The same, but only through parents that records name (as in parents.jsonl), not through parents
+ * found by their bytes. */
 int vt_lineage_named_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
 	struct vt_err *err);
 
-/* Everything made from the roots; without the roots, unless the trail begins at raw files. */
+/* Everything made from the roots; includes the roots only if the lineage begins at raw files. */
 int vt_lineage_descendants(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
 	struct vt_err *err);
 
@@ -85,17 +84,16 @@ int vt_lineage_raw(struct vt_lineage *lineage, vt_lineage_raw_fn fn, void *ctx, 
 /* Subjects of those raw files. */
 int vt_lineage_subjects(struct vt_lineage *lineage, struct vt_strs *out, struct vt_err *err);
 
-/* Record ids that ancestors name and that are nowhere to be found: the answers are then
- * incomplete. */
+/* Record ids that ancestors name but that were not found; the answers are then incomplete. */
 int vt_lineage_missing(struct vt_lineage *lineage, struct vt_strs *out, struct vt_err *err);
 
-/* Record ids among the ancestors, or the descendants, that nobody vouches for (trust.h): what the
- * answer rests on.  Sorted. */
+/* Ids of claims (trust.h) among the ancestors or the descendants, on which the answer rests.
+ * Sorted. */
 enum vt_lineage_side { VT_LINEAGE_ANCESTORS = 1, VT_LINEAGE_DESCENDANTS };
 int vt_lineage_claims(struct vt_lineage *lineage, enum vt_lineage_side side, struct vt_strs *out,
 	struct vt_err *err);
 
-/* Ancestors of whose derivation another result is known: a sentence each. */
+/* Ancestors whose derivation has another known result: a sentence for each. */
 int vt_lineage_disputes(struct vt_lineage *lineage, struct vt_strs *out, struct vt_err *err);
 
 #endif

@@ -54,7 +54,7 @@ static int write_parents(struct vt_store *store, const char *id, const char *bas
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_lineage *t = NULL;
 	char *path = vt_path_join(base, "parents.jsonl");
-	int rc = vt_lineage_open(&t, store, id, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, store, id, VT_LINEAGE_MADE, err);
 
 	if (!rc)
 		rc = vt_lineage_named_ancestors(t, add_ancestor, &l, err);

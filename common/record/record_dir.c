@@ -317,7 +317,7 @@ static int check_file(const struct checking *checking, const struct vt_record_di
 	char hex[VT_HEX];
 
 	assert(checking->vouched && record->own);
-	if (i == checking->t->n_files && checking->extent == VT_CARRIED_PART) {
+	if (i == checking->t->n_files && checking->extent == VT_RECORD_DIR_PART) {
 		if (checking->absent)
 			vt_strs_add(checking->absent, path);
 		return 0;

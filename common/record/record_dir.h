@@ -1,15 +1,15 @@
-/* record_dir.h - the records a directory and those in it carry in .lineage/, and whether they tell
- * the truth about the files beside them.
+/* record_dir.h - the records in .lineage/ of a directory and of the directories in it, checked
+ * against the files beside them.
  *
  *      .lineage/<result id>/record.json     a record that vouches for files of this directory
  *                                           ("own")
  *      .lineage/<result id>/parents.jsonl   the records of its ancestors, one canonical text a line
- *      .lineage/failed-<record id>/         a failed execution: it vouches for nothing
- *      f1/.lineage/...                      of what lies in f1: a member of an ensemble, say
+ *      .lineage/failed-<record id>/         a failed execution; it has no outputs
+ *      f1/.lineage/...                      records of the files in f1, a member of an ensemble
  *
  *      struct vt_record_dir c;
  *      if (vt_record_dir_read(&c, dir, err) || vt_record_dir_check(&c, tree, dir,
- *      VT_CARRIED_WHOLE, &unvouched, err))
+ *      VT_RECORD_DIR_WHOLE, &unvouched, err))
  *              return err->code;
  *      vt_record_dir_release(&c);
  *
@@ -36,24 +36,24 @@ struct vt_record_dir {
 	size_t n, cap;
 };
 
-/* The directories at or below dir (8 deep) that carry a .lineage: relative, sorted; "" is dir. */
+/* The directories at or below dir (8 levels) that have a .lineage: relative, sorted; "" is dir. */
 int vt_record_dir_carriers(struct vt_strs *out, const char *dir, struct vt_err *err);
 
-/* No .lineage is no error: n is 0. */
+/* If there is no .lineage, n is 0 and the result 0. */
 int vt_record_dir_read(struct vt_record_dir *out, const char *dir, struct vt_err *err);
-/* Those of dir/.lineage alone. */
+/* Only the records of dir/.lineage. */
 int vt_record_dir_read_top(struct vt_record_dir *out, const char *dir, struct vt_err *err);
 void vt_record_dir_release(struct vt_record_dir *dir);
-/* NULL if it is not there */
+/* NULL if there is none with this id. */
 const struct vt_record_dir_record *vt_record_dir_find(const struct vt_record_dir *dir,
 	const char *id);
 
-/* VT_CARRIED_PART: a listed file may be missing; the files that are there must be right.
+/* VT_RECORD_DIR_PART: a listed file may be missing; the files that are there must be right.
  * Executable bits do not count: a bucket loses them. */
-enum vt_record_dir_extent { VT_CARRIED_WHOLE = 1, VT_CARRIED_PART };
+enum vt_record_dir_extent { VT_RECORD_DIR_WHOLE = 1, VT_RECORD_DIR_PART };
 
 /* Compares what own records list with tree, the tree of `dir`.  Adds the paths of files that no own
- * record lists to *unvouched and, with VT_CARRIED_PART, of listed files that are missing to
+ * record lists to *unvouched and, with VT_RECORD_DIR_PART, of listed files that are missing to
  * *absent; both may be NULL. */
 int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tree *tree,
 	const char *dir, enum vt_record_dir_extent extent, struct vt_strs *unvouched,
@@ -64,8 +64,8 @@ int vt_record_dir_check(const struct vt_record_dir *records, const struct vt_tre
 bool vt_record_dir_fits(const struct vt_json *record, const struct vt_tree *tree, bool *covered);
 
 /* Writes dir/.lineage as a stage would: each of the records (ids) with those of its ancestors
- * that are known here, up to 64 MiB; of a result that lies deeper in tree, the tree of dir,
- * there. */
+ * that the store knows, up to 64 MiB.  tree: the tree of dir; the record of a result in a
+ * directory below is written there. */
 struct vt_store;
 int vt_record_dir_write(struct vt_store *store, const struct vt_strs *ids,
 	const struct vt_tree *tree, const char *dir, struct vt_err *err);

@@ -336,7 +336,7 @@ static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
 
 	if (rc)
 		return rc;
-	rc = vt_record_dir_check(&c, r->tree[i], r->root[i], VT_CARRIED_PART, NULL, NULL, err);
+	rc = vt_record_dir_check(&c, r->tree[i], r->root[i], VT_RECORD_DIR_PART, NULL, NULL, err);
 	if (!rc)
 		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL,
 			r->root[i], err);

@@ -30,7 +30,7 @@ struct ingest {
 	struct vt_object *object; /* what the tree needs */
 	size_t n_objects;
 	struct vt_strs prefixes; /* of the passes that copied */
-	const struct vt_take *how;
+	const struct vt_ingest_opts *how;
 	uint64_t store_dev;
 	int64_t begun; /* the clock before anything was read */
 	size_t n_linked, n_copied, n_known;
@@ -488,9 +488,9 @@ static int ingest_from(struct ingest *in, const char *from, struct vt_err *err)
 }
 
 int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *from,
-	const struct vt_take *how, struct vt_err *err)
+	const struct vt_ingest_opts *how, struct vt_err *err)
 {
-	static const struct vt_take as_output;
+	static const struct vt_ingest_opts as_output;
 	struct ingest in = { .s = store, .how = how ? how : &as_output };
 	int rc;
 
@@ -512,7 +512,7 @@ int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *fr
 }
 
 int vt_store_hash(struct vt_store *store, struct vt_tree **out, const char *from,
-	const struct vt_take *how, struct vt_err *err)
+	const struct vt_ingest_opts *how, struct vt_err *err)
 {
 	struct ingest in = { .s = store, .how = how, .begun = vt_stat_clock() };
 	int rc;
@@ -538,7 +538,7 @@ int vt_store_hash(struct vt_store *store, struct vt_tree **out, const char *from
 int vt_store_hash_dir(struct vt_store *store, struct vt_tree **out, const char *dir,
 	struct vt_err *err)
 {
-	static const struct vt_take as_output;
+	static const struct vt_ingest_opts as_output;
 
 	return vt_store_hash(store, out, dir, &as_output, err);
 }

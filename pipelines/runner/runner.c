@@ -189,9 +189,9 @@ void vt_runner_close(struct vt_runner *runner)
 
 /* --- the user's directories ---------------------------------------------- */
 
-static struct vt_take taking(const char *from)
+static struct vt_ingest_opts taking(const char *from)
 {
-	return (struct vt_take){ .copy = true,
+	return (struct vt_ingest_opts){ .copy = true,
 		.follow = true,
 		.name = vt_fs_is_dir(from) ? NULL : "manifest.json" };
 }
@@ -199,7 +199,7 @@ static struct vt_take taking(const char *from)
 int vt_runner_hash(struct vt_runner *runner, struct vt_tree **out, const char *from,
 	struct vt_err *err)
 {
-	const struct vt_take how = taking(from);
+	const struct vt_ingest_opts how = taking(from);
 
 	return vt_store_hash(runner->store, out, from, &how, err);
 }
@@ -278,8 +278,8 @@ static int demand_same(struct vt_runner *r, const struct vt_bind *to, struct vt_
 static int take_in(struct vt_runner *runner, struct vt_tree **out, const char *from,
 	struct vt_err *err)
 {
-	const struct vt_take how = taking(from);
-	const struct vt_import_opts opts = { .extent = VT_CARRIED_PART,
+	const struct vt_ingest_opts how = taking(from);
+	const struct vt_import_opts opts = { .extent = VT_RECORD_DIR_PART,
 		.copy = how.copy,
 		.follow = how.follow };
 	struct vt_import got;
@@ -449,7 +449,7 @@ static int publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt
 {
 	struct parts *p = vt_xcalloc(n + 1, sizeof(*p));
 	struct vt_strs dirs = VT_STRS_INIT;
-	const struct vt_take how = { .follow = true,
+	const struct vt_ingest_opts how = { .follow = true,
 		.finished = true,
 		.blobs = true,
 		.leave_out = keep_all,

@@ -239,7 +239,7 @@ static int find_makers(struct vt_origins *o, struct vt_store *s, const struct vt
 			rc = vt_record_dir_write(s, &ids, tree, dir, err);
 		if (!rc)
 			rc = vt_store_ingest(s, &written, dir,
-				&(struct vt_take){ .copy = true,
+				&(struct vt_ingest_opts){ .copy = true,
 					.finished = true,
 					.blobs = true,
 					.leave_out = keep_all },

@@ -44,7 +44,7 @@ static int gather(struct evidence *v, const struct vt_attest_request *q, struct 
 
 	strftime(v->now, sizeof(v->now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
 	if (vt_lineage_store(&v->s, q->store, q->what, err) ||
-		vt_lineage_open(&v->t, v->s, q->what, VT_TRAIL_MADE, err) ||
+		vt_lineage_open(&v->t, v->s, q->what, VT_LINEAGE_MADE, err) ||
 		vt_ancestry_load(&v->a, v->t, err))
 		return err->code;
 	v->observed = vt_xcalloc(v->a->n + 1, sizeof(*v->observed));

@@ -79,7 +79,7 @@ int vt_cmd_audit(int argc, char **argv)
 				"or html",
 				name);
 		else if (!vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err) &&
-			!vt_lineage_open(&t, c.s, c.args.v[0], VT_TRAIL_MADE, &c.err) &&
+			!vt_lineage_open(&t, c.s, c.args.v[0], VT_LINEAGE_MADE, &c.err) &&
 			!vt_claims_refuse(c.s, t, VT_LINEAGE_ANCESTORS, require, &c.err)) {
 			list ? vt_lineage_list(t, VT_LIST_ANCESTORS, json, &c.err)
 			     : report(c.s, t, c.args.v[0], form, &c.err);

@@ -53,7 +53,7 @@ enum { COPY = 1, DIR_HASH = 2, FOLLOW = 4 };
 static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
 	int how, const char *vouch, const struct vt_commit_note *note, struct vt_err *err)
 {
-	const struct vt_import_opts opts = { .extent = VT_CARRIED_WHOLE,
+	const struct vt_import_opts opts = { .extent = VT_RECORD_DIR_WHOLE,
 		.copy = (how & COPY) != 0,
 		.follow = (how & FOLLOW) != 0,
 		.vouch = vouch };

@@ -95,7 +95,7 @@ static int check_what(struct checking *k, struct vt_store *s, const char *what, 
 {
 	struct vt_strs subjects = VT_STRS_INIT;
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
 
 	if (!rc)
 		rc = vt_claims_refuse(s, t, VT_LINEAGE_ANCESTORS, k->require, err);

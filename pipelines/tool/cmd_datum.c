@@ -71,7 +71,7 @@ static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, bool *same,
 	struct vt_err *err)
 {
-	const struct vt_take how = { .follow = true };
+	const struct vt_ingest_opts how = { .follow = true };
 	struct vt_attempt a = { .dir = NULL };
 	struct vt_tree *again = NULL;
 	struct vt_result then;

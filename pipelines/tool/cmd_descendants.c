@@ -20,7 +20,7 @@ static void descendants(struct vt_store *s, const char *what, int subject, int j
 	struct vt_lineage *t = NULL;
 	size_t n = 0;
 	int rc = subject ? vt_lineage_open_subject(&t, s, what, err)
-			 : vt_lineage_open(&t, s, what, VT_TRAIL_ANY, err);
+			 : vt_lineage_open(&t, s, what, VT_LINEAGE_ANY, err);
 
 	if (!rc)
 		rc = vt_claims_refuse(s, t, VT_LINEAGE_DESCENDANTS, require, err);

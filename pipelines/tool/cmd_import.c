@@ -93,8 +93,8 @@ int vt_cmd_import(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		struct vt_import_opts how = { .extent =
-						      partial ? VT_CARRIED_PART : VT_CARRIED_WHOLE,
+		struct vt_import_opts how = { .extent = partial ? VT_RECORD_DIR_PART
+								: VT_RECORD_DIR_WHOLE,
 			.strict = strict != 0,
 			.believed = require != 0,
 			.vouch = vouch };

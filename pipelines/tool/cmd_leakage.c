@@ -117,7 +117,7 @@ static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, 
 	struct vt_err *claims, struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
 
 	if (!rc)
 		rc = vt_claims_refuse(s, t, VT_LINEAGE_ANCESTORS, require, err);

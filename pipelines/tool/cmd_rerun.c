@@ -170,7 +170,7 @@ static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_op
 {
 	struct counts c = { { 0 }, json ? vt_json_new(VT_JSON_ARRAY) : NULL };
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
 
 	if (!rc && opts->keep && (chain || vt_lineage_roots(t)->n != 1))
 		rc = vt_err_set(err, VT_EUSAGE, "--keep is for one execution; %s has several",

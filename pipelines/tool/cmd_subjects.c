@@ -105,7 +105,7 @@ static void subjects(struct vt_store *s, const char *what, const char *subject, 
 
 	free(path);
 	if (!rc)
-		rc = vt_lineage_open(&r.t, s, what, VT_TRAIL_MADE, err);
+		rc = vt_lineage_open(&r.t, s, what, VT_LINEAGE_MADE, err);
 	if (!rc)
 		rc = vt_claims_refuse(s, r.t, VT_LINEAGE_ANCESTORS, require, err);
 	if (!rc)

@@ -30,7 +30,7 @@ static const char *text(const struct vt_json *j, const char *key)
 static int load(struct side *d, struct vt_store *s, const char *what, struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_TRAIL_MADE, err);
+	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
 
 	d->what = what;
 	if (!rc)

@@ -47,7 +47,7 @@ static void record_dir(const uint8_t *bytes, size_t n)
 	} else {
 		if (vt_tree_hash_dir(&t, dir, &err))
 			abort();
-		if (vt_record_dir_check(&c, t, dir, VT_CARRIED_PART, NULL, NULL, &err))
+		if (vt_record_dir_check(&c, t, dir, VT_RECORD_DIR_PART, NULL, NULL, &err))
 			fuzz_refused(&err);
 		vt_tree_free(t);
 		vt_record_dir_release(&c);
