@@ -33,8 +33,8 @@ static cudnnDataType_t data_type(int type)
 	return CUDNN_DATA_HALF;
 }
 
-/* dims are n, c, z, y, x in name and n, z, y, x, c in memory. */
-static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, int64_t id,
+/* dims are n, cudnn, z, y, x in name and n, z, y, x, cudnn in memory. */
+static int make_tensor(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t *out, int64_t id,
 	int type, const int64_t d[5], struct vt_err *err)
 {
 	int64_t stride[5] = { d[1] * d[2] * d[3] * d[4], 1, d[1] * d[3] * d[4], d[1] * d[4], d[1] },
@@ -46,33 +46,34 @@ static int make_tensor(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out, 
 		{ CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 5, d },
 		{ CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 5, stride } };
 
-	return vg_cudnn_make(c, out, CUDNN_BACKEND_TENSOR_DESCRIPTOR, a, 5, "tensor", err);
+	return vg_cudnn_make(cudnn, out, CUDNN_BACKEND_TENSOR_DESCRIPTOR, a, 5, "tensor", err);
 }
 
-static int64_t padded(const struct vg_shape *s)
+static int64_t padded(const struct vg_shape *shape)
 {
-	return (int64_t)s->chunks * VG_LANES;
+	return (int64_t)shape->chunks * VG_LANES;
 }
 
-static int make_tensors(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
+static int make_tensors(struct vg_conv *conv, const struct vg_conv_spec *spec, struct vt_err *err)
 {
-	const int64_t x[5] = { s->x.n, padded(&s->x), s->x.d, s->x.h, s->x.w },
-		      y[5] = { s->y.n, padded(&s->y), s->y.d, s->y.h, s->y.w };
-	const int64_t w[5] = { padded(&s->y), padded(&s->x), s->k, s->k, s->k };
-	int rc = make_tensor(p->c, &p->tensor[0], 'x', s->type, x, err);
+	const int64_t x[5] = { spec->x.n, padded(&spec->x), spec->x.d, spec->x.h, spec->x.w },
+		      y[5] = { spec->y.n, padded(&spec->y), spec->y.d, spec->y.h, spec->y.w };
+	const int64_t w[5] = { padded(&spec->y), padded(&spec->x), spec->k, spec->k, spec->k };
+	int rc = make_tensor(conv->c, &conv->tensor[0], 'x', spec->type, x, err);
 
 	if (!rc)
-		rc = make_tensor(p->c, &p->tensor[1], 'w', s->type, w, err);
-	return rc ? rc : make_tensor(p->c, &p->tensor[2], 'y', s->type, y, err);
+		rc = make_tensor(conv->c, &conv->tensor[1], 'w', spec->type, w, err);
+	return rc ? rc : make_tensor(conv->c, &conv->tensor[2], 'y', spec->type, y, err);
 }
 
 /* Padding behind the last tap differs from that before it where the stride does not divide:
  * cuDNN takes the size from y. */
-static int make_convolution(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
+static int make_convolution(struct vg_conv *conv, const struct vg_conv_spec *spec,
+	struct vt_err *err)
 {
-	int64_t dims = 3, pad[3] = { s->pad, s->pad, s->pad },
-		stride[3] = { s->stride, s->stride, s->stride },
-		dilation[3] = { s->dilation, s->dilation, s->dilation };
+	int64_t dims = 3, pad[3] = { spec->pad, spec->pad, spec->pad },
+		stride[3] = { spec->stride, spec->stride, spec->stride },
+		dilation[3] = { spec->dilation, spec->dilation, spec->dilation };
 	cudnnDataType_t compute = CUDNN_DATA_FLOAT;
 	cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
 	const struct vg_attribute a[] = { { CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64,
@@ -84,7 +85,7 @@ static int make_convolution(struct vg_conv *p, const struct vg_conv_spec *s, str
 		{ CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 3, stride },
 		{ CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 3, dilation } };
 
-	return vg_cudnn_make(p->c, &p->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7,
+	return vg_cudnn_make(conv->c, &conv->conv, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, a, 7,
 		"convolution", err);
 }
 
@@ -116,22 +117,24 @@ static const struct {
 			CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA } },
 };
 
-static int make_graph(struct vg_conv *p, const struct vg_conv_spec *s, struct vt_err *err)
+static int make_graph(struct vg_conv *conv, const struct vg_conv_spec *spec, struct vt_err *err)
 {
-	const cudnnBackendAttributeName_t *name = operation[s->kind].name;
+	const cudnnBackendAttributeName_t *name = operation[spec->kind].name;
 	float one = 1, zero = 0;
 	const struct vg_attribute a[] = { { name[0], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-						  &p->tensor[0] },
-		{ name[1], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[1] },
-		{ name[2], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->tensor[2] },
-		{ name[3], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->conv },
+						  &conv->tensor[0] },
+		{ name[1], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv->tensor[1] },
+		{ name[2], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv->tensor[2] },
+		{ name[3], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv->conv },
 		{ name[4], CUDNN_TYPE_FLOAT, 1, &one }, { name[5], CUDNN_TYPE_FLOAT, 1, &zero } };
-	int rc = vg_cudnn_make(p->c, &p->op, operation[s->kind].type, a, 6, "operation", err);
+	int rc = vg_cudnn_make(conv->c, &conv->op, operation[spec->kind].type, a, 6, "operation",
+		err);
 	const struct vg_attribute ops = { CUDNN_ATTR_OPERATIONGRAPH_OPS,
-		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->op };
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv->op };
 
 	return rc ? rc
-		  : vg_cudnn_make(p->c, &p->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &ops, 1,
+		  : vg_cudnn_make(conv->c, &conv->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR,
+			    &ops, 1,
 			    "operation "
 			    "graph",
 			    err);
@@ -149,13 +152,13 @@ static bool breaks_order(cudnnBackendNumericalNote_t note)
 }
 
 /* Whether an engine keeps its order of sums and the engine's precision. */
-static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine,
-	const struct vg_conv_spec *s, bool *yes, struct vt_err *err)
+static int accept(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t engine,
+	const struct vg_conv_spec *spec, bool *yes, struct vt_err *err)
 {
 	cudnnBackendNumericalNote_t note[MOST_NOTES];
-	bool plain = s->type == VG_F32 && !s->tf32;
+	bool plain = spec->type == VG_F32 && !spec->tf32;
 	int64_t n = 0;
-	int rc = vg_cudnn_get(c, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+	int rc = vg_cudnn_get(cudnn, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
 		CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &n, note, "numerical notes", err);
 
 	*yes = !rc;
@@ -168,36 +171,36 @@ static int accept(const struct vg_cudnn *c, cudnnBackendDescriptor_t engine,
 	return rc;
 }
 
-static int build_plan(struct vg_conv *p, cudnnBackendDescriptor_t config, struct vt_err *err)
+static int build_plan(struct vg_conv *conv, cudnnBackendDescriptor_t config, struct vt_err *err)
 {
 	const struct vg_attribute a[] = { { CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
 						  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config },
 		{ CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-			&p->c->properties } };
+			&conv->c->properties } };
 	int64_t n = 0;
-	int rc = vg_cudnn_make(p->c, &p->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2,
+	int rc = vg_cudnn_make(conv->c, &conv->plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, a, 2,
 		"execution plan", err);
 
 	if (!rc)
-		rc = vg_cudnn_get(p->c, p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
-			CUDNN_TYPE_INT64, 1, &n, &p->workspace, "workspace", err);
+		rc = vg_cudnn_get(conv->c, conv->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+			CUDNN_TYPE_INT64, 1, &n, &conv->workspace, "workspace", err);
 	if (rc)
-		vg_cudnn_destroy(p->c, &p->plan);
+		vg_cudnn_destroy(conv->c, &conv->plan);
 	return rc;
 }
 
-static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackendDescriptor_t knob,
-	struct vt_err *err)
+static int put_knob(const struct vg_cudnn *cudnn, struct vt_json *list,
+	cudnnBackendDescriptor_t knob, struct vt_err *err)
 {
 	cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
 	int64_t value = 0, n = 0;
 	struct vt_json *pair;
-	int rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1,
-		&n, &type, "knob", err);
+	int rc = vg_cudnn_get(cudnn, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE,
+		1, &n, &type, "knob", err);
 
 	if (!rc)
-		rc = vg_cudnn_get(c, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1,
-			&n, &value, "knob", err);
+		rc = vg_cudnn_get(cudnn, knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64,
+			1, &n, &value, "knob", err);
 	if (rc)
 		return rc;
 	pair = vt_json_new(VT_JSON_ARRAY);
@@ -208,48 +211,49 @@ static int put_knob(const struct vg_cudnn *c, struct vt_json *list, cudnnBackend
 }
 
 /* Knobs of a configuration as [[type, value], ...]. */
-static int put_knobs(const struct vg_cudnn *c, struct vt_json *list,
+static int put_knobs(const struct vg_cudnn *cudnn, struct vt_json *list,
 	cudnnBackendDescriptor_t config, struct vt_err *err)
 {
 	cudnnBackendDescriptor_t knob[MOST_KNOBS];
 	int64_t n = 0;
-	int rc = vg_cudnn_make_many(c, knob, MOST_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, err);
+	int rc = vg_cudnn_make_many(cudnn, knob, MOST_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
+		err);
 
 	if (rc)
 		return rc;
-	rc = vg_cudnn_get(c, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+	rc = vg_cudnn_get(cudnn, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
 		CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS, &n, knob, "knobs", err);
 	for (int64_t i = 0; !rc && i < n && i < MOST_KNOBS; i++)
-		rc = put_knob(c, list, knob[i], err);
-	vg_cudnn_destroy_many(c, knob, MOST_KNOBS);
+		rc = put_knob(cudnn, list, knob[i], err);
+	vg_cudnn_destroy_many(cudnn, knob, MOST_KNOBS);
 	return rc;
 }
 
 /* What was chosen, so that it can be repeated: without that the plan is of no use. */
-static int note_choice(struct vg_conv *p, const char *key, struct vt_err *err)
+static int note_choice(struct vg_conv *conv, const char *key, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *knobs = vt_json_new(VT_JSON_ARRAY);
 	int64_t index = -1, n = 0;
-	int rc = vg_cudnn_get(p->c, p->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
-		&n, &index, "engine", err);
+	int rc = vg_cudnn_get(conv->c, conv->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX,
+		CUDNN_TYPE_INT64, 1, &n, &index, "engine", err);
 
 	if (!rc)
-		rc = put_knobs(p->c, knobs, p->config, err);
+		rc = put_knobs(conv->c, knobs, conv->config, err);
 	vt_json_put_int(j, "engine", index);
 	vt_json_put(j, "knobs", knobs);
-	vt_json_put_int(j, "workspace", p->workspace);
+	vt_json_put_int(j, "workspace", conv->workspace);
 	if (rc)
 		vt_json_free(j);
 	else
-		vt_json_put(p->c->chosen, key, j);
+		vt_json_put(conv->c->chosen, key, j);
 	return rc;
 }
 
-/* One offered configuration: p->plan where it is acceptable and builds. */
-static int try_config(struct vg_conv *p, const struct vg_conv_spec *s,
+/* One offered configuration: conv->plan where it is acceptable and builds. */
+static int try_config(struct vg_conv *conv, const struct vg_conv_spec *spec,
 	cudnnBackendDescriptor_t *config, struct vt_err *err)
 {
-	const struct vg_cudnn *c = p->c;
+	const struct vg_cudnn *c = conv->c;
 	cudnnBackendDescriptor_t engine = NULL;
 	bool yes = false;
 	int64_t n = 0;
@@ -259,53 +263,53 @@ static int try_config(struct vg_conv *p, const struct vg_conv_spec *s,
 		rc = vg_cudnn_get(c, *config, CUDNN_ATTR_ENGINECFG_ENGINE,
 			CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine, "engine", err);
 	if (!rc)
-		rc = accept(c, engine, s, &yes, err);
+		rc = accept(c, engine, spec, &yes, err);
 	if (!rc && yes)
-		rc = build_plan(p, *config, err);
-	if (!rc && yes && p->workspace > p->most_workspace) {
-		vg_cudnn_destroy(c, &p->plan);
+		rc = build_plan(conv, *config, err);
+	if (!rc && yes && conv->workspace > conv->most_workspace) {
+		vg_cudnn_destroy(c, &conv->plan);
 	} else if (!rc && yes) {
-		p->config = *config;
-		p->engine = engine;
+		conv->config = *config;
+		conv->engine = engine;
 		*config = engine = NULL;
 	}
 	vg_cudnn_destroy(c, &engine);
 	return rc;
 }
 
-static void drop(struct vg_conv *p)
+static void drop(struct vg_conv *conv)
 {
-	vg_cudnn_destroy(p->c, &p->plan);
-	vg_cudnn_destroy(p->c, &p->config);
-	vg_cudnn_destroy(p->c, &p->engine);
+	vg_cudnn_destroy(conv->c, &conv->plan);
+	vg_cudnn_destroy(conv->c, &conv->config);
+	vg_cudnn_destroy(conv->c, &conv->engine);
 }
 
-/* Of p, just built, and the best so far the faster stays in *best; of equals the first. */
-static int keep_faster(struct vg_conv *p, struct vg_conv *best, const struct vg_conv_spec *s,
+/* Of conv, just built, and the best so far the faster stays in *best; of equals the first. */
+static int keep_faster(struct vg_conv *conv, struct vg_conv *best, const struct vg_conv_spec *spec,
 	struct vt_err *err)
 {
-	struct vg_conv other = *p;
-	int rc = p->c->timer(p->c->timer_context, p, s, &p->ms, err);
+	struct vg_conv other = *conv;
+	int rc = conv->c->timer(conv->c->timer_context, conv, spec, &conv->ms, err);
 
-	if (!rc && (!best->plan || p->ms < best->ms)) {
+	if (!rc && (!best->plan || conv->ms < best->ms)) {
 		other = *best;
-		*best = *p;
+		*best = *conv;
 	}
-	p->plan = p->config = p->engine = NULL;
+	conv->plan = conv->config = conv->engine = NULL;
 	drop(&other);
 	return rc;
 }
 
 /* The first acceptable configuration of one heuristic that builds, or the fastest of them if
- * there is a timer; p->plan is NULL if there is none.  What an engine does not support passes it
+ * there is a timer; conv->plan is NULL if there is none.  What an engine does not support passes it
  * over; want of memory does not, or it would choose another engine's bits. */
-static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBackendHeurMode_t mode,
-	struct vt_err *err)
+static int choose_by(struct vg_conv *conv, const struct vg_conv_spec *spec,
+	cudnnBackendHeurMode_t mode, struct vt_err *err)
 {
-	struct vg_conv best = { .c = p->c };
-	const struct vg_cudnn *c = p->c;
+	struct vg_conv best = { .c = conv->c };
+	const struct vg_cudnn *c = conv->c;
 	const struct vg_attribute a[] = { { CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
-						  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
+						  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv->graph },
 		{ CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode },
 		{ CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
 			&c->properties } };
@@ -322,16 +326,18 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	if (!rc)
 		rc = vg_cudnn_get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
 			CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config, "engines", &why);
-	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !p->plan; i++) {
-		rc = try_config(p, s, &config[i], &why);
-		if (!rc && p->plan && c->timer)
-			rc = keep_faster(p, &best, s, &why);
+	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !conv->plan;
+		i++) {
+		rc = try_config(conv, spec, &config[i], &why);
+		if (!rc && conv->plan && c->timer)
+			rc = keep_faster(conv, &best, spec, &why);
 	}
 	if (c->timer && rc != VT_ENOMEM)
-		*p = best.plan ? (struct vg_conv){ p->c, p->graph, p->op, p->conv,
-			{ p->tensor[0], p->tensor[1], p->tensor[2] }, best.plan, best.config,
-			best.engine, { NULL }, best.ms, best.workspace, p->most_workspace }
-			       : *p;
+		*conv = best.plan ? (struct vg_conv){ conv->c, conv->graph, conv->op, conv->conv,
+			{ conv->tensor[0], conv->tensor[1], conv->tensor[2] }, best.plan,
+			best.config, best.engine, { NULL }, best.ms, best.workspace,
+			conv->most_workspace }
+				  : *conv;
 	else
 		drop(&best);
 	vg_cudnn_destroy_many(c, config, MOST_CONFIGS);
@@ -342,7 +348,7 @@ static int choose_by(struct vg_conv *p, const struct vg_conv_spec *s, cudnnBacke
 	return rc;
 }
 
-static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *key,
+static int choose(struct vg_conv *conv, const struct vg_conv_spec *spec, const char *key,
 	struct vt_err *err)
 {
 	static const cudnnBackendHeurMode_t mode[] = { CUDNN_HEUR_MODE_A,
@@ -350,31 +356,32 @@ static int choose(struct vg_conv *p, const struct vg_conv_spec *s, const char *k
 	int rc = 0;
 
 	/* those whose workspace is within bounds, then any */
-	for (int i = 0; i < 4 && !rc && !p->plan; i++) {
-		p->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
-		rc = choose_by(p, s, mode[i % 2], err);
+	for (int i = 0; i < 4 && !rc && !conv->plan; i++) {
+		conv->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
+		rc = choose_by(conv, spec, mode[i % 2], err);
 	}
-	if (!rc && !p->plan)
+	if (!rc && !conv->plan)
 		rc = vt_err_set(err, VT_EDEVICE,
 			"cuDNN %zu has no deterministic engine for %s on %s",
-			p->c->f.cudnnGetVersion(), key, p->c->card);
-	return rc ? rc : note_choice(p, key, err);
+			conv->c->f.cudnnGetVersion(), key, conv->c->card);
+	return rc ? rc : note_choice(conv, key, err);
 }
 
 /* The engine and knobs that an engine plan names. */
-static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key,
+static int repeat(struct vg_conv *conv, const struct vt_json *said, const char *key,
 	struct vt_err *err)
 {
-	const struct vg_cudnn *c = p->c;
+	const struct vg_cudnn *c = conv->c;
 	const struct vt_json *knobs = vt_json_get(said, "knobs");
 	int64_t index = vt_json_integer(vt_json_get(said, "engine"), -1), n = 0;
-	const struct vg_attribute e[] = {
-		{ CUDNN_ATTR_ENGINE_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->graph },
+	const struct vg_attribute e[] = { { CUDNN_ATTR_ENGINE_OPERATION_GRAPH,
+						  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv->graph },
 		{ CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index },
-		{ CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->properties }
-	};
+		{ CUDNN_ATTR_ENGINE_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+			&c->properties } };
 	struct vg_attribute g[2];
-	int rc = vg_cudnn_make(c, &p->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine", err);
+	int rc = vg_cudnn_make(c, &conv->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine",
+		err);
 
 	for (; !rc && knobs && n < (int64_t)knobs->n && n < MOST_KNOBS; n++) {
 		cudnnBackendKnobType_t type =
@@ -384,47 +391,48 @@ static int repeat(struct vg_conv *p, const struct vt_json *said, const char *key
 							  CUDNN_TYPE_KNOB_TYPE, 1, &type },
 			{ CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &value } };
 
-		rc = vg_cudnn_make(c, &p->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2,
+		rc = vg_cudnn_make(c, &conv->knob[n], CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, k, 2,
 			"knob", err);
 	}
 	g[0] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-		&p->engine };
+		&conv->engine };
 	g[1] = (struct vg_attribute){ CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
-		CUDNN_TYPE_BACKEND_DESCRIPTOR, n, p->knob };
+		CUDNN_TYPE_BACKEND_DESCRIPTOR, n, conv->knob };
 	if (!rc)
-		rc = vg_cudnn_make(c, &p->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g, n ? 2 : 1,
+		rc = vg_cudnn_make(c, &conv->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g,
+			n ? 2 : 1,
 			"engine "
 			"configuration",
 			err);
 	if (!rc)
-		rc = build_plan(p, p->config, err);
+		rc = build_plan(conv, conv->config, err);
 	if (!rc)
-		rc = note_choice(p, key, err);
+		rc = note_choice(conv, key, err);
 	return rc
 		? vt_err_prefix(err, "the engine plan's engine %lld for %s", (long long)index, key)
 		: 0;
 }
 
-int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv_spec *s,
+int vg_cudnn_plan(struct vg_cudnn *cudnn, struct vg_conv **out, const struct vg_conv_spec *spec,
 	struct vt_err *err)
 {
 	struct vg_conv *p = vt_xcalloc(1, sizeof(*p));
-	char *key = vg_plan_key(s);
-	const struct vt_json *said = vt_json_get(c->wanted, key);
+	char *key = vg_plan_key(spec);
+	const struct vt_json *said = vt_json_get(cudnn->wanted, key);
 	int rc;
 
-	p->c = c;
+	p->c = cudnn;
 	if (!said)
-		said = vt_json_get(c->chosen, key); /* equal convolutions have one engine */
-	if (!said && c->first)
-		said = vt_json_get(c->first->chosen, key);
-	rc = make_tensors(p, s, err);
+		said = vt_json_get(cudnn->chosen, key); /* equal convolutions have one engine */
+	if (!said && cudnn->first)
+		said = vt_json_get(cudnn->first->chosen, key);
+	rc = make_tensors(p, spec, err);
 	if (!rc)
-		rc = make_convolution(p, s, err);
+		rc = make_convolution(p, spec, err);
 	if (!rc)
-		rc = make_graph(p, s, err);
+		rc = make_graph(p, spec, err);
 	if (!rc)
-		rc = said ? repeat(p, said, key, err) : choose(p, s, key, err);
+		rc = said ? repeat(p, said, key, err) : choose(p, spec, key, err);
 	free(key);
 	if (rc)
 		vg_cudnn_plan_free(p);
@@ -433,26 +441,26 @@ int vg_cudnn_plan(struct vg_cudnn *c, struct vg_conv **out, const struct vg_conv
 	return rc;
 }
 
-void vg_cudnn_plan_free(struct vg_conv *p)
+void vg_cudnn_plan_free(struct vg_conv *conv)
 {
-	cudnnBackendDescriptor_t *first[] = { &p->plan, &p->config },
-				 *last[] = { &p->engine, &p->graph, &p->op, &p->conv, &p->tensor[0],
-					 &p->tensor[1], &p->tensor[2] };
+	cudnnBackendDescriptor_t *first[] = { &conv->plan, &conv->config },
+				 *last[] = { &conv->engine, &conv->graph, &conv->op, &conv->conv,
+					 &conv->tensor[0], &conv->tensor[1], &conv->tensor[2] };
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
-		vg_cudnn_destroy(p->c, first[i]);
-	vg_cudnn_destroy_many(p->c, p->knob, MOST_KNOBS);
+		vg_cudnn_destroy(conv->c, first[i]);
+	vg_cudnn_destroy_many(conv->c, conv->knob, MOST_KNOBS);
 	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++)
-		vg_cudnn_destroy(p->c, last[i]);
-	free(p);
+		vg_cudnn_destroy(conv->c, last[i]);
+	free(conv);
 }
 
-size_t vg_cudnn_workspace(const struct vg_conv *p)
+size_t vg_cudnn_workspace(const struct vg_conv *conv)
 {
-	return (size_t)p->workspace;
+	return (size_t)conv->workspace;
 }
 
-int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, void *y,
+int vg_cudnn_execute(struct vg_cudnn *cudnn, struct vg_conv *conv, void *x, void *w, void *y,
 	void *workspace, struct vt_err *err)
 {
 	int64_t id[3] = { 'x', 'w', 'y' };
@@ -462,12 +470,13 @@ int vg_cudnn_execute(struct vg_cudnn *c, struct vg_conv *p, void *x, void *w, vo
 		{ CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointer },
 		{ CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace } };
 	cudnnBackendDescriptor_t pack = NULL;
-	int rc = vg_cudnn_make(c, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3,
+	int rc = vg_cudnn_make(cudnn, &pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, a, 3,
 		"variant pack", err);
 
 	if (!rc)
-		rc = vg_cudnn_check(c, c->f.cudnnBackendExecute(c->handle, p->plan, pack),
-			"execute", err);
-	vg_cudnn_destroy(c, &pack);
+		rc = vg_cudnn_check(cudnn,
+			cudnn->f.cudnnBackendExecute(cudnn->handle, conv->plan, pack), "execute",
+			err);
+	vg_cudnn_destroy(cudnn, &pack);
 	return rc;
 }

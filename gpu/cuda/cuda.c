@@ -32,9 +32,9 @@ struct vg_tape {
 	cudaGraphExec_t exec;
 };
 
-static struct card *self(struct vg_device *d)
+static struct card *self(struct vg_device *device)
 {
-	return (struct card *)d;
+	return (struct card *)device;
 }
 
 /* An error stays in the runtime until it is asked for; the next launch would take it for its
@@ -62,13 +62,12 @@ static int check(cudaError_t status, const char *what, struct vt_err *err)
 }
 
 /* --- memory -------------------------------------------------------------- */
-
-static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *err)
+static int alloc(struct vg_device *device, void **p, size_t nbytes, struct vt_err *err)
 {
 	size_t free_bytes = 0, all = 0;
 	cudaError_t status = cudaMalloc(p, nbytes);
 
-	(void)d;
+	(void)device;
 	if (status != cudaErrorMemoryAllocation)
 		return check(status, "cudaMalloc", err);
 	forget(status);
@@ -80,27 +79,27 @@ static int alloc(struct vg_device *d, void **p, size_t nbytes, struct vt_err *er
 }
 
 /* cudaFree need not wait for queued work that uses the memory. */
-static void release(struct vg_device *d, void *p)
+static void release(struct vg_device *device, void *p)
 {
 	if (!p)
 		return;
-	forget(cudaStreamSynchronize(self(d)->stream));
+	forget(cudaStreamSynchronize(self(device)->stream));
 	forget(cudaFree(p));
 }
 
-static size_t room(struct vg_device *d)
+static size_t room(struct vg_device *device)
 {
 	size_t free_bytes = 0, all = 0;
 
-	(void)d;
+	(void)device;
 	forget(cudaMemGetInfo(&free_bytes, &all));
 	return free_bytes;
 }
 
-static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes,
+static int upload(struct vg_device *device, void *to, const void *from, size_t nbytes,
 	struct vt_err *err)
 {
-	struct card *c = self(d);
+	struct card *c = self(device);
 	int k = c->next, rc;
 
 	if (nbytes > SLOT_BYTES) {
@@ -118,35 +117,35 @@ static int upload(struct vg_device *d, void *to, const void *from, size_t nbytes
 	return rc ? rc : check(cudaEventRecord(c->sent[k], c->stream), "upload", err);
 }
 
-static int download(struct vg_device *d, void *to, const void *from, size_t nbytes,
+static int download(struct vg_device *device, void *to, const void *from, size_t nbytes,
 	struct vt_err *err)
 {
-	int rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyDeviceToHost, self(d)->stream),
+	int rc = check(cudaMemcpyAsync(to, from, nbytes, cudaMemcpyDeviceToHost,
+			       self(device)->stream),
 		"download", err);
 
-	return rc ? rc : check(cudaStreamSynchronize(self(d)->stream), "download", err);
+	return rc ? rc : check(cudaStreamSynchronize(self(device)->stream), "download", err);
 }
 
-static int clear(struct vg_device *d, void *p, size_t nbytes, struct vt_err *err)
+static int clear(struct vg_device *device, void *p, size_t nbytes, struct vt_err *err)
 {
-	return check(cudaMemsetAsync(p, 0, nbytes, self(d)->stream), "clear", err);
+	return check(cudaMemsetAsync(p, 0, nbytes, self(device)->stream), "clear", err);
 }
 
 /* --- work ---------------------------------------------------------------- */
-
-static int run(struct vg_device *d, enum vg_kernel kernel, const void *args, uint32_t items,
+static int run(struct vg_device *device, enum vg_kernel kernel, const void *args, uint32_t items,
 	struct vt_err *err)
 {
 	static const char *const names[] = { VG_KERNEL_NAMES };
 
-	return check((cudaError_t)vg_launch((int)kernel, args, items, self(d)->stream),
+	return check((cudaError_t)vg_launch((int)kernel, args, items, self(device)->stream),
 		names[kernel], err);
 }
 
-static int conv_new(struct vg_device *d, struct vg_conv **out, const struct vg_conv_spec *s,
+static int conv_new(struct vg_device *device, struct vg_conv **out, const struct vg_conv_spec *spec,
 	struct vt_err *err)
 {
-	return vg_cudnn_plan(self(d)->cudnn, out, s, err);
+	return vg_cudnn_plan(self(device)->cudnn, out, spec, err);
 }
 
 /* Arrays and events that a timed convolution needs. */
@@ -155,49 +154,50 @@ struct trial {
 	cudaEvent_t from, to;
 };
 
-static int begin_trial(struct card *c, struct trial *t, struct vg_conv *conv,
-	const struct vg_conv_spec *s, struct vt_err *err)
+static int begin_trial(struct card *gpu, struct trial *trial, struct vg_conv *conv,
+	const struct vg_conv_spec *spec, struct vt_err *err)
 {
-	size_t lanes = VG_LANES * vg_type_size(s->type), taps = (size_t)(s->k * s->k * s->k);
-	size_t n[4] = { vg_chunks(&s->x) * lanes,
-		(size_t)s->y.chunks * VG_LANES * taps * (size_t)s->x.chunks * lanes,
-		vg_chunks(&s->y) * lanes, vg_cudnn_workspace(conv) };
-	int rc = check(cudaEventCreateWithFlags(&t->from, cudaEventDefault), "event", err);
+	size_t lanes = VG_LANES * vg_type_size(spec->type),
+	       taps = (size_t)(spec->k * spec->k * spec->k);
+	size_t n[4] = { vg_chunks(&spec->x) * lanes,
+		(size_t)spec->y.chunks * VG_LANES * taps * (size_t)spec->x.chunks * lanes,
+		vg_chunks(&spec->y) * lanes, vg_cudnn_workspace(conv) };
+	int rc = check(cudaEventCreateWithFlags(&trial->from, cudaEventDefault), "event", err);
 
 	if (!rc)
-		rc = check(cudaEventCreateWithFlags(&t->to, cudaEventDefault), "event", err);
+		rc = check(cudaEventCreateWithFlags(&trial->to, cudaEventDefault), "event", err);
 	for (int i = 0; !rc && i < 4; i++) {
-		rc = alloc(&c->base, &t->array[i], n[i] ? n[i] : 256, err);
+		rc = alloc(&gpu->base, &trial->array[i], n[i] ? n[i] : 256, err);
 		if (!rc && n[i])
-			rc = clear(&c->base, t->array[i], n[i], err);
+			rc = clear(&gpu->base, trial->array[i], n[i], err);
 	}
 	return rc;
 }
 
-static void end_trial(struct card *c, struct trial *t)
+static void end_trial(struct card *gpu, struct trial *trial)
 {
 	for (int i = 0; i < 4; i++)
-		release(&c->base, t->array[i]);
-	if (t->from)
-		forget(cudaEventDestroy(t->from));
-	if (t->to)
-		forget(cudaEventDestroy(t->to));
+		release(&gpu->base, trial->array[i]);
+	if (trial->from)
+		forget(cudaEventDestroy(trial->from));
+	if (trial->to)
+		forget(cudaEventDestroy(trial->to));
 }
 
 /* Milliseconds of one execution. */
-static int time_once(struct card *c, const struct trial *t, struct vg_conv *conv, float *ms,
+static int time_once(struct card *gpu, const struct trial *trial, struct vg_conv *conv, float *ms,
 	struct vt_err *err)
 {
-	int rc = check(cudaEventRecord(t->from, c->stream), "event", err);
+	int rc = check(cudaEventRecord(trial->from, gpu->stream), "event", err);
 
 	if (!rc)
-		rc = vg_cudnn_execute(c->cudnn, conv, t->array[0], t->array[1], t->array[2],
-			t->array[3], err);
+		rc = vg_cudnn_execute(gpu->cudnn, conv, trial->array[0], trial->array[1],
+			trial->array[2], trial->array[3], err);
 	if (!rc)
-		rc = check(cudaEventRecord(t->to, c->stream), "event", err);
+		rc = check(cudaEventRecord(trial->to, gpu->stream), "event", err);
 	if (!rc)
-		rc = check(cudaEventSynchronize(t->to), "event", err);
-	return rc ? rc : check(cudaEventElapsedTime(ms, t->from, t->to), "event", err);
+		rc = check(cudaEventSynchronize(trial->to), "event", err);
+	return rc ? rc : check(cudaEventElapsedTime(ms, trial->from, trial->to), "event", err);
 }
 
 static int by_value(const void *a, const void *b)
@@ -208,13 +208,13 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The median of as many runs as are wished for, behind two to warm up. */
-static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_spec *s, double *ms,
-	struct vt_err *err)
+static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_spec *spec,
+	double *ms, struct vt_err *err)
 {
 	enum { WARM = 2 };
 	struct card *c = context;
 	struct trial t = { { NULL }, NULL, NULL };
-	int runs = c->runs, rc = begin_trial(c, &t, conv, s, err);
+	int runs = c->runs, rc = begin_trial(c, &t, conv, spec, err);
 	float *each = vt_xcalloc((size_t)runs + 1, sizeof(*each));
 
 	for (int i = -WARM; !rc && i < runs; i++)
@@ -226,23 +226,23 @@ static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_s
 	return rc;
 }
 
-static int convolve(struct vg_device *d, struct vg_conv *conv, void *x, void *w, void *y,
+static int convolve(struct vg_device *device, struct vg_conv *conv, void *x, void *w, void *y,
 	void *workspace, struct vt_err *err)
 {
-	return vg_cudnn_execute(self(d)->cudnn, conv, x, w, y, workspace, err);
+	return vg_cudnn_execute(self(device)->cudnn, conv, x, w, y, workspace, err);
 }
 
-static int record(struct vg_device *d, struct vt_err *err)
+static int record(struct vg_device *device, struct vt_err *err)
 {
-	return check(cudaStreamBeginCapture(self(d)->stream, cudaStreamCaptureModeThreadLocal),
+	return check(cudaStreamBeginCapture(self(device)->stream, cudaStreamCaptureModeThreadLocal),
 		"record", err);
 }
 
-static int stop(struct vg_device *d, struct vg_tape **out, struct vt_err *err)
+static int stop(struct vg_device *device, struct vg_tape **out, struct vt_err *err)
 {
 	struct vg_tape *t = vt_xcalloc(1, sizeof(*t));
 	cudaGraph_t graph = NULL;
-	int rc = check(cudaStreamEndCapture(self(d)->stream, &graph), "record", err);
+	int rc = check(cudaStreamEndCapture(self(device)->stream, &graph), "record", err);
 
 	if (!rc)
 		rc = check(cudaGraphInstantiate(&t->exec, graph, 0), "graph", err);
@@ -255,23 +255,22 @@ static int stop(struct vg_device *d, struct vg_tape **out, struct vt_err *err)
 	return rc;
 }
 
-static int replay(struct vg_device *d, struct vg_tape *t, struct vt_err *err)
+static int replay(struct vg_device *device, struct vg_tape *tape, struct vt_err *err)
 {
-	return check(cudaGraphLaunch(t->exec, self(d)->stream), "replay", err);
+	return check(cudaGraphLaunch(tape->exec, self(device)->stream), "replay", err);
 }
 
-static void tape_free(struct vg_tape *t)
+static void tape_free(struct vg_tape *tape)
 {
-	if (t)
-		forget(cudaGraphExecDestroy(t->exec));
-	free(t);
+	if (tape)
+		forget(cudaGraphExecDestroy(tape->exec));
+	free(tape);
 }
 
 /* --- opening ------------------------------------------------------------- */
-
-static void close_card(struct vg_device *d)
+static void close_card(struct vg_device *device)
 {
-	struct card *c = self(d);
+	struct card *c = self(device);
 
 	vg_cudnn_close(c->cudnn);
 	for (int k = 0; k < SLOTS; k++) {
@@ -285,37 +284,37 @@ static void close_card(struct vg_device *d)
 	free(c);
 }
 
-static void describe(struct vg_device *d, struct vt_json *j)
+static void describe(struct vg_device *device, struct vt_json *json)
 {
-	struct card *c = self(d);
+	struct card *c = self(device);
 	char text[32];
 
-	vt_json_put_text(j, "card", c->about.name);
+	vt_json_put_text(json, "card", c->about.name);
 	snprintf(text, sizeof(text), "%d.%d", c->about.major, c->about.minor);
-	vt_json_put_text(j, "capability", text);
-	vt_json_put_int(j, "driver", c->driver);
-	vt_json_put_int(j, "cuda", c->runtime);
-	vt_json_put(j, "engines", vg_cudnn_engines(c->cudnn));
-	vt_json_put_int(j, "cudnn", (int64_t)vg_cudnn_version(c->cudnn));
+	vt_json_put_text(json, "capability", text);
+	vt_json_put_int(json, "driver", c->driver);
+	vt_json_put_int(json, "cuda", c->runtime);
+	vt_json_put(json, "engines", vg_cudnn_engines(c->cudnn));
+	vt_json_put_int(json, "cudnn", (int64_t)vg_cudnn_version(c->cudnn));
 }
 
-static void follow(struct vg_device *d, const struct vg_device *first)
+static void follow(struct vg_device *device, const struct vg_device *first)
 {
-	vg_cudnn_follow(self(d)->cudnn, ((const struct card *)first)->cudnn);
+	vg_cudnn_follow(self(device)->cudnn, ((const struct card *)first)->cudnn);
 }
 
-void *vg_card_stream(const struct vg_device *d)
+void *vg_card_stream(const struct vg_device *device)
 {
-	return ((const struct card *)d)->stream;
+	return ((const struct card *)device)->stream;
 }
 
-int vg_card_number(const struct vg_device *d)
+int vg_card_number(const struct vg_device *device)
 {
-	return ((const struct card *)d)->number;
+	return ((const struct card *)device)->number;
 }
 
 /* The driver and a GPU that this plugin has code for, one of `of`. */
-static int find_card(struct card *c, int of, struct vt_err *err)
+static int find_card(struct card *gpu, int of, struct vt_err *err)
 {
 	void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
 	cudaError_t status;
@@ -326,15 +325,15 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 			"the NVIDIA driver is missing: libcuda.so.1 is not installed on "
 			"this machine");
 	dlclose(driver);
-	forget(cudaRuntimeGetVersion(&c->runtime));
-	forget(cudaDriverGetVersion(&c->driver));
+	forget(cudaRuntimeGetVersion(&gpu->runtime));
+	forget(cudaDriverGetVersion(&gpu->driver));
 	status = cudaGetDeviceCount(&n);
 	if (status == cudaErrorInsufficientDriver)
 		return vt_err_set(err, VT_EDEVICE,
 			"the NVIDIA driver is too old: it serves CUDA %d.%d, this plugin "
 			"needs %d.%d",
-			c->driver / 1000, c->driver % 1000 / 10, c->runtime / 1000,
-			c->runtime % 1000 / 10);
+			gpu->driver / 1000, gpu->driver % 1000 / 10, gpu->runtime / 1000,
+			gpu->runtime % 1000 / 10);
 	if (status != cudaSuccess || n < 1)
 		return vt_err_set(err, VT_EDEVICE, "no GPU: %s",
 			status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves "
@@ -345,32 +344,34 @@ static int find_card(struct card *c, int of, struct vt_err *err)
 			"%d GPUs were asked for and %d can be seen; give --devices %d, or "
 			"let CUDA_VISIBLE_DEVICES show more",
 			of, n, n);
-	if (check(cudaSetDevice(c->number), "card", err) ||
-		check(cudaGetDeviceProperties(&c->about, c->number), "card", err))
+	if (check(cudaSetDevice(gpu->number), "card", err) ||
+		check(cudaGetDeviceProperties(&gpu->about, gpu->number), "card", err))
 		return err->code;
-	if (10 * c->about.major + c->about.minor < LEAST_CAPABILITY)
+	if (10 * gpu->about.major + gpu->about.minor < LEAST_CAPABILITY)
 		return vt_err_set(err, VT_EDEVICE,
 			"the GPU %s has compute capability %d.%d; 8.0 or newer is needed",
-			c->about.name, c->about.major, c->about.minor);
+			gpu->about.name, gpu->about.major, gpu->about.minor);
 	status = (cudaError_t)vg_launch_check();
 	forget(status);
 	if (status != cudaSuccess)
 		return vt_err_set(err, VT_EDEVICE,
 			"the plugin holds no code for %s (capability %d.%d); build it with "
 			"GPU_ARCHS=%d%d",
-			c->about.name, c->about.major, c->about.minor, c->about.major,
-			c->about.minor);
+			gpu->about.name, gpu->about.major, gpu->about.minor, gpu->about.major,
+			gpu->about.minor);
 	return 0;
 }
 
-static int make_queue(struct card *c, struct vt_err *err)
+static int make_queue(struct card *gpu, struct vt_err *err)
 {
-	int rc = check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream", err);
+	int rc = check(cudaStreamCreateWithFlags(&gpu->stream, cudaStreamNonBlocking), "stream",
+		err);
 
 	for (int k = 0; !rc && k < SLOTS; k++) {
-		rc = check(cudaMallocHost((void **)&c->slot[k], SLOT_BYTES), "pinned memory", err);
+		rc = check(cudaMallocHost((void **)&gpu->slot[k], SLOT_BYTES), "pinned memory",
+			err);
 		if (!rc)
-			rc = check(cudaEventCreateWithFlags(&c->sent[k], cudaEventDisableTiming),
+			rc = check(cudaEventCreateWithFlags(&gpu->sent[k], cudaEventDisableTiming),
 				"event", err);
 	}
 	return rc;

@@ -5,9 +5,9 @@
 #include "gpu/engine/device.h"
 
 /* The cudaStream_t all its work is queued on. */
-void *vg_card_stream(const struct vg_device *d);
+void *vg_card_stream(const struct vg_device *device);
 
 /* The number CUDA has for it. */
-int vg_card_number(const struct vg_device *d);
+int vg_card_number(const struct vg_device *device);
 
 #endif

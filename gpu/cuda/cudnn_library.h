@@ -44,22 +44,22 @@ struct vg_attribute {
 };
 
 /* The library's status as *err: VT_ENOMEM for want of memory, else VT_EDEVICE. */
-int vg_cudnn_check(const struct vg_cudnn *c, cudnnStatus_t status, const char *what,
+int vg_cudnn_check(const struct vg_cudnn *cudnn, cudnnStatus_t status, const char *what,
 	struct vt_err *err);
 
 /* Makes a descriptor with its attributes and finalizes it; on failure *out is NULL. */
-int vg_cudnn_make(const struct vg_cudnn *c, cudnnBackendDescriptor_t *out,
-	cudnnBackendDescriptorType_t type, const struct vg_attribute *a, int n, const char *what,
-	struct vt_err *err);
-int vg_cudnn_get(const struct vg_cudnn *c, cudnnBackendDescriptor_t d,
+int vg_cudnn_make(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t *out,
+	cudnnBackendDescriptorType_t type, const struct vg_attribute *attribute, int n,
+	const char *what, struct vt_err *err);
+int vg_cudnn_get(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t d,
 	cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room,
 	int64_t *n, void *out, const char *what, struct vt_err *err);
 /* *d becomes NULL */
-void vg_cudnn_destroy(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d);
+void vg_cudnn_destroy(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t *d);
 
 /* Descriptors for an answer to fill: all or, on failure, none. */
-int vg_cudnn_make_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n,
+int vg_cudnn_make_many(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t *d, int n,
 	cudnnBackendDescriptorType_t type, struct vt_err *err);
-void vg_cudnn_destroy_many(const struct vg_cudnn *c, cudnnBackendDescriptor_t *d, int n);
+void vg_cudnn_destroy_many(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t *d, int n);
 
 #endif

@@ -58,8 +58,7 @@ struct nccl {
 };
 
 /* --- the library --------------------------------------------------------- */
-
-static int load(struct nccl *c, struct vt_err *err)
+static int load(struct nccl *nccl, struct vt_err *err)
 {
 	void *so = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
 
@@ -78,33 +77,33 @@ static int load(struct nccl *c, struct vt_err *err)
 				"libnccl.so.2 has no %s; several GPUs need NCCL 2.13 or "          \
 				"newer",                                                           \
 				#name);                                                            \
-		memcpy(&c->f.name, &symbol, sizeof(symbol));                                       \
+		memcpy(&nccl->f.name, &symbol, sizeof(symbol));                                    \
 	}
 	FUNCTIONS(FIND)
-	if (c->f.ncclGetVersion(&c->version) != ncclSuccess)
+	if (nccl->f.ncclGetVersion(&nccl->version) != ncclSuccess)
 		return vt_err_set(err, VT_EDEVICE, "libnccl.so.2 does not say which version it is");
-	if (c->version < LEAST_VERSION)
+	if (nccl->version < LEAST_VERSION)
 		return vt_err_set(err, VT_EDEVICE,
 			"NCCL %d.%d is too old; several GPUs need 2.13 or newer",
-			c->version / 10000, c->version / 100 % 100);
+			nccl->version / 10000, nccl->version / 100 % 100);
 	return 0; /* it stays loaded: it has threads of its own */
 }
 
-static int fail(const struct nccl *c, ncclResult_t status, const char *what, struct vt_err *err)
+static int fail(const struct nccl *nccl, ncclResult_t status, const char *what, struct vt_err *err)
 {
-	const char *more = c->f.ncclGetLastError(NULL);
+	const char *more = nccl->f.ncclGetLastError(NULL);
 
 	return vt_err_set(err, VT_EDEVICE, "NCCL: %s: %s%s%s (NCCL_DEBUG=WARN tells more)", what,
-		c->f.ncclGetErrorString(status), more && *more ? ": " : "", more ? more : "");
+		nccl->f.ncclGetErrorString(status), more && *more ? ": " : "", more ? more : "");
 }
 
 /* Ends what is under way on every GPU; the link is of no use from then on. */
-static void give_up(struct nccl *c)
+static void give_up(struct nccl *nccl)
 {
-	for (int r = 0; r < c->n; r++) {
-		if (c->comm[r])
-			c->f.ncclCommAbort(c->comm[r]);
-		c->comm[r] = NULL;
+	for (int r = 0; r < nccl->n; r++) {
+		if (nccl->comm[r])
+			nccl->f.ncclCommAbort(nccl->comm[r]);
+		nccl->comm[r] = NULL;
 	}
 }
 
@@ -114,13 +113,13 @@ static void nap(void)
 }
 
 /* What became of a call; not in progress any more. */
-static int settle(struct nccl *c, ncclResult_t status, const char *what, struct vt_err *err)
+static int settle(struct nccl *nccl, ncclResult_t status, const char *what, struct vt_err *err)
 {
-	for (int r = 0; r < c->n && (status == ncclSuccess || status == ncclInProgress); r++) {
+	for (int r = 0; r < nccl->n && (status == ncclSuccess || status == ncclInProgress); r++) {
 		ncclResult_t state = status;
 
-		while (status == ncclInProgress && c->comm[r]) {
-			if (c->f.ncclCommGetAsyncError(c->comm[r], &state) != ncclSuccess ||
+		while (status == ncclInProgress && nccl->comm[r]) {
+			if (nccl->f.ncclCommGetAsyncError(nccl->comm[r], &state) != ncclSuccess ||
 				state != ncclInProgress)
 				break;
 			nap();
@@ -130,16 +129,15 @@ static int settle(struct nccl *c, ncclResult_t status, const char *what, struct 
 	}
 	if (status == ncclSuccess || status == ncclInProgress)
 		return 0;
-	fail(c, status, what, err);
-	give_up(c);
+	fail(nccl, status, what, err);
+	give_up(nccl);
 	return err->code;
 }
 
 /* --- the link ------------------------------------------------------------ */
-
-static void close_link(struct vg_link *l)
+static void close_link(struct vg_link *link)
 {
-	struct nccl *c = (struct nccl *)l;
+	struct nccl *c = (struct nccl *)link;
 
 	for (int r = 0; r < c->n; r++)
 		if (c->comm[r])
@@ -147,15 +145,15 @@ static void close_link(struct vg_link *l)
 	free(c);
 }
 
-static void describe(struct vg_link *l, struct vt_json *j)
+static void describe(struct vg_link *link, struct vt_json *json)
 {
-	vt_json_put_text(j, "name", "nccl");
-	vt_json_put_int(j, "version", ((struct nccl *)l)->version);
+	vt_json_put_text(json, "name", "nccl");
+	vt_json_put_int(json, "version", ((struct nccl *)link)->version);
 }
 
-static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt_err *err)
+static int exchange(struct vg_link *link, const struct vg_move *move, int n, struct vt_err *err)
 {
-	struct nccl *c = (struct nccl *)l;
+	struct nccl *c = (struct nccl *)link;
 	ncclResult_t status, end;
 
 	if (!c->comm[0])
@@ -165,11 +163,11 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 	if (status != ncclSuccess)
 		return settle(c, status, "exchange", err);
 	for (int i = 0; status == ncclSuccess && i < n; i++) {
-		status = c->f.ncclSend(m[i].source, m[i].nbytes, ncclUint8, m[i].to,
-			c->comm[m[i].from], c->stream[m[i].from]);
+		status = c->f.ncclSend(move[i].source, move[i].nbytes, ncclUint8, move[i].to,
+			c->comm[move[i].from], c->stream[move[i].from]);
 		if (status == ncclSuccess)
-			status = c->f.ncclRecv(m[i].target, m[i].nbytes, ncclUint8, m[i].from,
-				c->comm[m[i].to], c->stream[m[i].to]);
+			status = c->f.ncclRecv(move[i].target, move[i].nbytes, ncclUint8,
+				move[i].from, c->comm[move[i].to], c->stream[move[i].to]);
 	}
 	end = c->f.ncclGroupEnd();
 	return settle(c, status == ncclSuccess ? end : status, "exchange", err);
@@ -177,22 +175,22 @@ static int exchange(struct vg_link *l, const struct vg_move *m, int n, struct vt
 
 /* Whether a GPU has ended its work: cudaErrorNotReady until then, an error if it or its
  * communicator has failed. */
-static cudaError_t ask(struct nccl *c, int rank, ncclResult_t *state)
+static cudaError_t ask(struct nccl *nccl, int rank, ncclResult_t *state)
 {
-	cudaError_t status = cudaSetDevice(c->card[rank]);
+	cudaError_t status = cudaSetDevice(nccl->card[rank]);
 
-	if (c->f.ncclCommGetAsyncError(c->comm[rank], state) != ncclSuccess)
+	if (nccl->f.ncclCommGetAsyncError(nccl->comm[rank], state) != ncclSuccess)
 		*state = ncclInternalError;
 	if (status == cudaSuccess)
-		status = cudaStreamQuery(c->stream[rank]);
+		status = cudaStreamQuery(nccl->stream[rank]);
 	if (status == cudaErrorNotReady)
 		(void)cudaGetLastError(); /* no launch's error */
 	return status;
 }
 
-static int finish(struct vg_link *l, struct vt_err *err)
+static int finish(struct vg_link *link, struct vt_err *err)
 {
-	struct nccl *c = (struct nccl *)l;
+	struct nccl *c = (struct nccl *)link;
 	int done = 0, rc = 0;
 
 	if (!c->comm[0])
