@@ -1,5 +1,5 @@
-/* repo.h - data repos: commits, the branches and tags that name them, and what a user may write
- * for one.
+/* repo.h - data repos: commits, the branches and tags that name them, and the names that users
+ * write for commits.
  *
  *      <store>/commits/ab/...                 one commit: canonical JSON, named by its SHA-256,
  *                                             mode 0444
@@ -36,12 +36,11 @@ struct vt_commit {
 
 void vt_commit_release(struct vt_commit *commit);
 
-/* Appends the object's bytes and sets commit->id.  Text that is no UTF-8 and provenance or source
- * that is no JSON object is VT_EUSAGE. */
+/* Appends the object's bytes and sets commit->id.  Text that is not UTF-8, and provenance or source
+ * that is not a JSON object, is VT_EUSAGE. */
 int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err *err);
 
-/* The bytes must be exactly what vt_commit_write makes of their meaning; anything else is
- * VT_EDATA. */
+/* The bytes must be exactly those that vt_commit_write would write; otherwise VT_EDATA. */
 int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const char *origin,
 	struct vt_err *err);
 
@@ -50,8 +49,8 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id_hex,
 	struct vt_err *err);
 
-/* Was the commit made of a spec's default, which nobody asked for by name?  Its source says so, as
- * {"default": path}; a new default may take its place. */
+/* True if the commit was made from a spec's default and not on request: its source is
+ * {"default": path}.  A new default may replace it. */
 bool vt_commit_by_default(const struct vt_commit *commit);
 /* the source of such a commit; caller frees */
 char *vt_commit_default_mark(const char *path);
@@ -59,16 +58,16 @@ char *vt_commit_default_mark(const char *path);
 struct vt_commit_note {
 	const char *message, *author;    /* NULL or "": not given */
 	const char *provenance, *source; /* the same; texts of JSON objects */
-	/* the commit that the branch must be at ("": none), else VT_EFAIL; NULL: wherever it is */
+	/* the expected head of the branch ("": no commit), otherwise VT_EFAIL; NULL: any */
 	const char *onto;
-	bool allow_empty; /* commit although nothing changed */
+	bool allow_empty; /* commit even if nothing changed */
 };
 
-/* Appends a commit to a branch, which is made by its first.  Where the head has this tree and
- * provenance already nothing is written and *out is the head; *made tells which (may be NULL).  On
- * top of a head that a default made the same tree is committed again by whoever asks for it.
- * A commit without provenance on top of one that a run made is refused (VT_EUSAGE): the next run
- * would write its output again. */
+/* Appends a commit to a branch; the first commit creates the branch.  If the head already has this
+ * tree and provenance, nothing is written and *out is the head; *made (may be NULL) says which.  If
+ * a default made the head, an explicit commit of the same tree is written all the same.  A commit
+ * without provenance on top of one that a run made is refused (VT_EUSAGE), because the next run
+ * would replace it. */
 int vt_repo_commit(struct vt_store *store, struct vt_commit *out, bool *made, const char *repo,
 	const char *branch, const struct vt_digest *tree, const struct vt_commit_note *note,
 	struct vt_err *err);
@@ -79,8 +78,8 @@ int vt_repo_commit(struct vt_store *store, struct vt_commit *out, bool *made, co
  *      REPO@DIGITS          a commit in the repo's history by 4 or more first digits of its id
  *      REPO@JOB             the newest commit there that the job of this id made (provenance.job)
  *      ...~N                N first parents back; ~ alone is ~1
- * VT_ENOINPUT if there is no such thing, VT_EUSAGE if it can mean two things (the message lists
- * them). */
+ * VT_ENOINPUT if there is no such commit, VT_EUSAGE if the name is ambiguous (the message lists the
+ * meanings). */
 int vt_repo_resolve(struct vt_store *store, struct vt_commit *out, const char *what,
 	struct vt_err *err);
 bool vt_repo_exists(struct vt_store *store, const char *repo);
@@ -106,9 +105,9 @@ const char *vt_refs_at(const struct vt_refs *refs, const char *repo, const char 
 void vt_refs_add(struct vt_refs *refs, const char *repo, const char *name, const char *commit);
 void vt_refs_release(struct vt_refs *refs);
 
-/* Moves one ref from `from` ("" where it must not exist yet) to `to` ("" removes it) under the
- * store's lock; VT_EFAIL and the present value in the message when it is somewhere else by now.
- * `to` must be a commit that is there. */
+/* Moves one ref from `from` ("": it must not exist) to `to` ("" removes it) under the store's lock.
+ * VT_EFAIL, with the present value in the message, if the ref is not at `from`.  The commit `to`
+ * must exist. */
 int vt_ref_move(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err);
 
@@ -127,22 +126,22 @@ int vt_repo_walk(struct vt_store *store, const struct vt_strs *tips, vt_commit_f
 /* The same from every ref of the store. */
 int vt_repo_walk_all(struct vt_store *store, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
-/* Every commit object there is, in order of id, reachable or not. */
+/* Every commit object, reachable or not, in order of id. */
 int vt_repo_each_commit(struct vt_store *store, vt_commit_fn fn, void *ctx, struct vt_err *err);
 
-/* Names ("KIND ID" with KIND commits, trees or objects) of what the given commits and trees (ids),
- * themselves included, name and what is lost or damaged here, erased files not counted; an object
- * that looks untouched is not read. */
+/* Lost or damaged commits, trees and objects ("KIND ID", with KIND commits, trees or objects) among
+ * the given commits and trees (ids) and everything they name, except erased files.  An object that
+ * matches its seal is not read. */
 int vt_store_unsound(struct vt_store *store, const struct vt_strs *commits,
 	const struct vt_strs *trees, struct vt_strs *out, struct vt_err *err);
 
-/* Re-hashes every commit, checks that its tree and parents are there and that every ref names a
- * commit that is; calls found for each damage with a sentence.  Adds to *n what was checked and
- * to *bad what was damaged. */
+/* Hashes every commit again, and checks that its tree and parents exist and that every ref names
+ * an existing commit.  Calls found with a sentence for each fault.  Adds the number of checks to
+ * *n and of faults to *bad. */
 int vt_repo_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence), void *ctx,
 	size_t *n, size_t *bad, struct vt_err *err);
 
-/* Is `ancestor` the commit `of` or one it descends from? */
+/* *yes: `ancestor` is the commit `of` or one of its ancestors. */
 int vt_repo_descends(struct vt_store *store, const char *of, const char *ancestor, bool *yes,
 	struct vt_err *err);
 
