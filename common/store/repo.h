@@ -10,12 +10,11 @@
  *      {"author": "..", "format": 1, "message": "..", "parents": [id..], "provenance": {..},
  *      "source": {..},
  *       "time": 1767225600, "tree": id}
- * author, provenance and source are left out where nothing was given. provenance says what the
- * tree was made from, source where what made it was kept (git.h).  The time is seconds since
- * 1970 when the commit was made, or SOURCE_DATE_EPOCH where the environment has it.  A commit is
- * written only when its tree and its parents are there, and a ref only when its commit is, each
- * durable before the next: the ref file's rename is the point from which a commit holds.  No
- * database has part in this; losing lineage.db loses no history.
+ * author, provenance and source are left out if not given.  provenance says what the tree was made
+ * from, source where its spec is versioned (git.h).  time is seconds since 1970, or
+ * SOURCE_DATE_EPOCH if the environment has it.  A commit is written after its tree and parents, and
+ * a ref after its commit, each durable before the next: the commit takes effect with the rename of
+ * the ref file.  Losing lineage.db loses no history.
  *
  * Names of repos are 1 to 63 letters, digits, _ and -; branches and tags may have dots inside
  * ("v1.0").  Within a repo a branch and a tag never share a name. */

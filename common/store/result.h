@@ -8,8 +8,8 @@
  * `tree` is the output without its .lineage directories; `lineage` is a tree of the files in those,
  * by whole path, and is left out if there are none.  `data` is the digest of the inputs alone, by
  * which a result of another program over the same data is found.  `transform` is the digest of an
- * object: the text whose hash is the program's part of the key.  `inputs` is the rest of the key, if
- * it is short.  Both only explain a key.
+ * object: the text whose hash is the program's part of the key.  `inputs` is the rest of the key,
+ * if it is short.  Both only explain a key.
  *
  * `brought` is present if push or pull brought the result (reuse.h says when it is used then).
  *
