@@ -239,8 +239,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 static const struct vt_stage stage = {
 	.name = "classify",
 	.version = "1",
-	.summary = "Predicts the class of each subject, with probabilities, and scores the "
-		   "predictions.",
+	.summary = "Predicts the class of each subject, and scores the predictions.",
 	.output = "predictions.csv: class, true class if known, probabilities; "
 		  "metrics.json with --patches",
 	.about = "The network sees one patch from the middle of each subject's "
