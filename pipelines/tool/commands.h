@@ -10,16 +10,12 @@
 /* X(group, name, summary) */
 /* clang-format off */
 #define VT_COMMANDS_PIPELINES(X) \
-	X("pipelines", run, "execute a spec file over committed repos, skipping what is " \
-		"unchanged") \
+	X("pipelines", run, "execute a spec file over committed repos, skip what is unchanged") \
 	X("pipelines", plan, "print the datums that a run would execute") \
 	X("pipelines", manifest, "draft a manifest for a directory, or check one against it") \
-	X("pipelines", lint, "check spec files: one line per finding, with the JSON " \
-		"pointer and the fix") \
-	X("pipelines", datum, "list datums, run one again, open a shell in its view, " \
-		"compare reruns") \
-	X("pipelines", emit, "translate a spec: pachyderm, argo, argo-events, " \
-		"boutiques, cwl, snakemake") \
+	X("pipelines", lint, "check spec files: one line per finding, with the fix") \
+	X("pipelines", datum, "list datums, run one again, open a shell in its view, compare") \
+	X("pipelines", emit, "translate a spec to argo, cwl, snakemake, boutiques, pachyderm") \
 	X("pipelines", merge, "merge the outputs of datums; report paths that two of " \
 		"them wrote") \
 	X("pipelines", record, "write the record of a datum that another engine ran") \

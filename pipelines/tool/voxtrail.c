@@ -48,9 +48,9 @@ static void help(FILE *to)
 	struct vt_buf out = VT_BUF_INIT;
 	vt_buf_str(&out,
 		"usage: voxtrail COMMAND [OPTION...]\n"
-		"Auditable brain-MRI segmentation pipelines.  `voxtrail COMMAND --help` describes "
-		"a command,\n"
-		"`voxtrail --version` names the commit it was built from.\n");
+		"Auditable brain-MRI segmentation pipelines.\n"
+		"`voxtrail COMMAND --help` describes a command.\n"
+		"`voxtrail --version` prints the commit it was built from.\n");
 	for (const struct command *c = commands; c->name; c++) {
 		const struct command *first = commands;
 		while (strcmp(first->group, c->group))
