@@ -57,6 +57,15 @@ wide = load("qm/checkpoint.json")["int8"]
 say(wide["subjects"] == ["s1"] and wide["range"] == "max", "range and number of subjects are as asked", wide["subjects"])
 
 
+for model, out in (("net", "x-f32"), ("q", "x-int8")):
+    run("export", "--model", model, "--out", out)
+onnx = {o: open(o + "/model.onnx", "rb").read() for o in ("x-f32", "x-int8")}
+count = len(int8["layers"])
+say(onnx["x-int8"].count(b"\x0eQuantizeLinear") == count and onnx["x-int8"].count(b"\x10DequantizeLinear") == 2 * count and b"QuantizeLinear" not in onnx["x-f32"],
+    "export writes each convolution with scales between QuantizeLinear and DequantizeLinear")
+say(len(onnx["x-int8"]) < 0.4 * len(onnx["x-f32"]), "and its kernels as bytes", {k: len(v) for k, v in onnx.items()})
+
+
 # --- refusals
 def refused(args, status, *words, what):
     p = run(*args, status=None)
