@@ -54,6 +54,21 @@ void vt_process_kill(pid_t pid)
 		kill(pid, SIGTERM);
 }
 
+int vt_process_wait(pid_t pid, struct vt_err *err)
+{
+	int status = 0;
+
+	vt_orphans_adopt();
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR) {
+			vt_err_errno(err, VT_EIO, "process %d: cannot wait for it", (int)pid);
+			return 0;
+		}
+	if (WIFSIGNALED(status))
+		vt_orphans_end(NULL, 0);
+	return status;
+}
+
 bool vt_process_can_mount(void)
 {
 	static int known = -1;

@@ -50,6 +50,10 @@ bool vt_process_can_mount(void);
  * waited for, as ever. */
 void vt_process_kill(pid_t pid);
 
+/* Waits for one that was started with a log, while no other runs; what is left of it where somebody
+ * killed its supervisor ends, too.  Returns the status as wait(2) gives it; VT_EIO in *err. */
+int vt_process_wait(pid_t pid, struct vt_err *err);
+
 /* "name", "uid" or either with ":group": false if there is no such user or group. */
 bool vt_process_user(const char *text, uid_t *uid, gid_t *gid);
 

@@ -39,7 +39,10 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) &&
 		!vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
 		signal(SIGINT, SIG_IGN); /* the shell's, not ours */
-		waitpid(a->pid, status, 0);
+		if (what == VT_ATTEMPT_SHELL)
+			waitpid(a->pid, status, 0);
+		else
+			*status = vt_process_wait(a->pid, err);
 		signal(SIGINT, SIG_DFL);
 		if (what != VT_ATTEMPT_SHELL)
 			vt_attempt_kill(a);

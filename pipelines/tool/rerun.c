@@ -1,6 +1,5 @@
 #include "pipelines/tool/rerun.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,9 +260,10 @@ static int execute(struct rerun *r, bool *well, struct vt_err *err)
 	sandbox(r, &p);
 	if (!rc && !(pid = vt_process_start(&p, err)))
 		rc = err->code;
-	while (!rc && waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			rc = vt_err_errno(err, VT_EIO, "%s: cannot wait for it", r->program);
+	if (!rc) {
+		status = vt_process_wait(pid, err);
+		rc = err->code;
+	}
 	*well = !rc && ended_well(r, status);
 	if (!rc && !*well) {
 		r->out->verdict = VT_RUN_FAILED;

@@ -35,6 +35,9 @@ spec "\"setsid sleep 900.9$mark & (setsid sh -c 'sleep 901.9$mark; :' &) ; sleep
 voxtrail run --log text p.json --repo r=in --store s 2>err & run=$!; started
 kill -KILL "$(awk '$4 == '$run' {print $1}' /proc/[0-9]*/stat 2>/dev/null | head -n 1)"; wait $run; rc=$?
 same "a supervisor that is killed from outside leaves nothing running" "$rc:$(left)" 1:0
+voxtrail datum exec p.json p / --store s >out 2>err & run=$!; started
+kill -KILL "$(awk '$4 == '$run' {print $1}' /proc/[0-9]*/stat 2>/dev/null | head -n 1)"; wait $run
+same "nor does it under datum exec" "$(left)" 0
 spec '"exit 7"' 2; voxtrail run --log text p.json --repo r=in --store s 2>err; same "and a status as a status" "$?:$(grep -c 'exit=7 tries=2' err)" 1:1
 spec '"ln -s /nowhere /pfs/out/l"' 1; voxtrail run --log text p.json --repo r=in --store s 2>err
 same "a reason that no status tells is in the report and in the log" "$?:$(grep -c 'ended with 0: .*/l' err):$(voxtrail logs p --store s | grep -c '/l')" 1:1:1
