@@ -142,11 +142,6 @@ struct rows_conv {
 	const float *w, *bias; /* w: [group][tap][c_in][channels of the group] */
 	const struct vt_fused *fused;
 	int groups, n_taps;
-	/* where a tap lies, from its output: planes, lines, values */
-	struct {
-		int z, y;
-		ptrdiff_t x;
-	} tap[MAX_TAPS];
 };
 
 /* Output channels are cut into groups as equal as can be, so that each keeps enough sums in
@@ -184,15 +179,13 @@ struct lines {
 	int next; /* the line to widen next, as a multiple of the dilation */
 };
 
-/* Where outputs of line y, plane z find tap t's row of the first channel. */
-static const float *tap_row(const struct rows_conv *r, const struct lines *l, int n, int z, int y,
-	int t)
+/* Where line iy of plane iz begins, first channel; the line is under taps tz and ty. */
+static const float *line_at(const struct rows_conv *r, const struct lines *l, int n, int iz, int iy,
+	int tz, int slot)
 {
-	int k = r->c->k, d = r->c->dilation, iz = z + r->tap[t].z, iy = y + r->tap[t].y;
-
 	if (!l->x)
-		return r->x.p + row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy, 0) + r->tap[t].x;
-	return l->x + (size_t)(t / (k * k) * k + iy / d % k) * l->line + VT_HALO + r->tap[t].x;
+		return r->x.p + row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy, 0);
+	return l->x + (size_t)(tz * r->c->k + slot) * l->line + VT_HALO;
 }
 
 /* Taps inside the volume for outputs of line y, plane z, whose weights begin at w, `per_tap`
@@ -200,15 +193,40 @@ static const float *tap_row(const struct rows_conv *r, const struct lines *l, in
 static int taps_at(const struct rows_conv *r, const struct lines *l, struct vt_tap *tap, int n,
 	int z, int y, const float *w, size_t per_tap)
 {
-	unsigned d = (unsigned)r->x.s.d, h = (unsigned)r->x.s.h;
-	int count = 0;
+	int k = r->c->k, d = r->c->dilation, pad = r->c->pad, count = 0;
+	int first = y / d - k / 2 + k; /* of the lines read, more than 0 */
 
-	for (int t = 0; t < r->n_taps; t++)
-		if ((unsigned)(z + r->tap[t].z) < d && (unsigned)(y + r->tap[t].y) < h) {
-			tap[count].x = tap_row(r, l, n, z, y, t);
-			tap[count++].w = w + (size_t)t * per_tap;
+	for (int tz = 0; tz < k; tz++)
+		for (int ty = 0; ty < k; ty++) {
+			int iz = z + tz * d - pad, iy = y + ty * d - pad;
+			const float *row;
+
+			if (iz < 0 || iz >= r->x.s.d || iy < 0 || iy >= r->x.s.h)
+				continue;
+			row = line_at(r, l, n, iz, iy, tz, (first + ty) % k);
+			for (int tx = 0; tx < k; tx++, count++) {
+				tap[count].x = row + tx * d - pad;
+				tap[count].w = w + (size_t)((tz * k + ty) * k + tx) * per_tap;
+			}
 		}
 	return count;
+}
+
+/* Lines a dilation further, which are widened next, and where this line's outputs go. */
+static void prefetch(const struct rows_conv *r, const struct lines *l, int n, int z, int y)
+{
+	enum { LINE = 64 / sizeof(*r->x.h) };
+	int d = r->c->dilation, pad = r->c->pad, iy = y + d + pad;
+
+	for (int iz = z - pad; l->x && iy < r->x.s.h && iz <= z + pad; iz += d) {
+		size_t at = row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy, 0);
+
+		for (size_t i = 0; iz >= 0 && iz < r->x.s.d && i < l->line; i += LINE)
+			__builtin_prefetch(r->x.h + at + i);
+	}
+	for (size_t i = 0; r->y.h && i < r->ly.line; i += LINE)
+		__builtin_prefetch(r->y.h + row_at(&r->ly, (size_t)n, (size_t)z, (size_t)y, 0) + i,
+			1);
 }
 
 /* Widens the lines that outputs of line y, plane z read and that are not there yet; lines a
@@ -237,18 +255,6 @@ static void widen_lines(const struct rows_conv *r, struct lines *l, int n, int z
 	}
 }
 
-static void set_taps(struct rows_conv *r)
-{
-	const struct vt_conv *c = r->c;
-
-	r->n_taps = c->k * c->k * c->k;
-	for (int t = 0; t < r->n_taps; t++) {
-		r->tap[t].z = c->dilation * (t / (c->k * c->k)) - c->pad;
-		r->tap[t].y = c->dilation * (t / c->k % c->k) - c->pad;
-		r->tap[t].x = c->dilation * (t % c->k) - c->pad;
-	}
-}
-
 static void line_of_outputs(const struct rows_conv *r, struct lines *l, int n, int z, int y)
 {
 	struct vt_tap tap[MAX_TAPS];
@@ -263,6 +269,7 @@ static void line_of_outputs(const struct rows_conv *r, struct lines *l, int n, i
 
 	if (r->x.h)
 		widen_lines(r, l, n, z, y);
+	prefetch(r, l, n, z, y);
 	for (int g = 0; g < r->groups; g++) {
 		int from = first_of(n_out, r->groups, g);
 
@@ -330,9 +337,9 @@ void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_vie
 		.w = packed,
 		.bias = run->bias,
 		.fused = run->fused,
-		.groups = groups_of(y.s.c) };
+		.groups = groups_of(y.s.c),
+		.n_taps = taps };
 
-	set_taps(&r);
 	pack_row_weights(packed, run->w, y.s.c, x.s.c, taps);
 	if (run->bf16)
 		run->k->to_bf16(packed, packed, n_packed);
