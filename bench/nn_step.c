@@ -55,6 +55,18 @@ static double peak_mib(void)
 	return (double)u.ru_maxrss / 1024;
 }
 
+/* The peak without what the process and the arrays of this program take, beside the plan. */
+static void print_beside_plan(double before, struct vt_session *s, const char *plan)
+{
+	struct vt_shape x = vt_session_input_shape(s), y = vt_session_output_shape(s);
+	double own = (double)((size_t)x.n * (size_t)x.d * (size_t)x.h * (size_t)x.w) * (x.c + y.c) *
+		sizeof(float) / 1048576;
+	double planned = 0;
+
+	sscanf(strstr(plan, "total "), "total %lf", &planned);
+	printf("planned %.1f MiB, taken %.1f MiB\n", planned, peak_mib() - before - own);
+}
+
 static void serve(struct vt_session *s, const char *plan, size_t parameters, bool train)
 {
 	float *x = ramp(vt_session_input_shape(s)), *y = ramp(vt_session_output_shape(s));
@@ -155,6 +167,7 @@ int main(int argc, char **argv)
 		.level = argc > 9 && !strcmp(argv[9], "bf16") ? VT_LEVEL_BF16 : VT_LEVEL_F32 };
 	struct vt_model_request r;
 	bool int8 = argc > 9 && !strcmp(argv[9], "int8");
+	double before;
 
 	if (argc < 8 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr,
@@ -167,6 +180,7 @@ int main(int argc, char **argv)
 	clock_used = atoi(argv[6]) == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
 	r = (struct vt_model_request){ argv[1], params, 1, atoi(argv[3]), atoi(argv[4]),
 		{ atoi(argv[5]), atoi(argv[5]), atoi(argv[5]) } };
+	before = peak_mib();
 	if (vt_model_build(&g, &r, &err) || vt_plan_text(&plan, g, &opts, &err) ||
 		(int8 ? new_int8(&s, g, opts, &err) : vt_session_new(&s, g, &opts, &err))) {
 		fprintf(stderr, "%s\n", err.text);
@@ -180,6 +194,7 @@ int main(int argc, char **argv)
 	} else {
 		fputs(strstr(plan.data, "\nparameters ") + 1, stdout);
 		measure(s, atoi(argv[7]), opts.training);
+		print_beside_plan(before, s, strstr(plan.data, "\nparameters "));
 	}
 	vt_session_free(s);
 	vt_graph_free(g);

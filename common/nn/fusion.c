@@ -7,7 +7,7 @@
 struct view {
 	const struct vt_graph *g;
 	const bool *live, *wants;
-	bool training;
+	bool training, device;
 };
 
 static bool uses(const struct view *v, int j, int i)
@@ -95,7 +95,9 @@ static void share_gradients(struct vt_fusion *f, const struct view *v)
 
 		if (v->live[i] && f->norm[i] >= 0 && n->op == VT_OP_ACT)
 			f->grad[f->norm[i]] = f->grad[i];
-		if (n->op != VT_OP_ADD || !v->live[i] || !v->wants[i] || a == b)
+		/* on the CPU an output's gradient may be of another precision */
+		if (n->op != VT_OP_ADD || !v->live[i] || !v->wants[i] || a == b ||
+			(!v->device && vt_graph_is_output(v->g, i)))
 			continue;
 		if (reads_first(f, v, i, a, b) || reads_first(f, v, i, b, a))
 			f->grad[a] = f->grad[b] = f->grad[i];
@@ -110,7 +112,7 @@ void vt_fusion_make(struct vt_fusion *f, const struct vt_graph *g, const struct 
 	const bool *live, const bool *wants)
 {
 	size_t n = (size_t)g->n_nodes;
-	struct view v = { g, live, wants, o->training };
+	struct view v = { g, live, wants, o->training, o->stored > 0 };
 
 	*f = (struct vt_fusion){ .act = vt_xcalloc(n, sizeof(int)),
 		.norm = vt_xcalloc(n, sizeof(int)),
@@ -120,7 +122,8 @@ void vt_fusion_make(struct vt_fusion *f, const struct vt_graph *g, const struct 
 		f->act[i] = f->norm[i] = -1;
 		f->value[i] = f->grad[i] = i;
 	}
-	join_operators(f, &v);
+	if (v.device)
+		join_operators(f, &v);
 	share_gradients(f, &v);
 }
 

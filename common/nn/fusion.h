@@ -1,5 +1,5 @@
 /* fusion.h - which operators of a graph a device does in one pass, and which share an array; a
- * function of the graph and the options.
+ * function of the graph and the options.  On the CPU gradients of sums alone.
  *
  *   norm, then an activation that alone uses it     one pass over voxels forward, two backward;
  *                                                   the norm's result is not kept

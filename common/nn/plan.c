@@ -19,8 +19,8 @@
 #include "common/nn/cpu/int8.h"
 #include "common/nn/int8.h"
 
-/* One array and the span of steps it must live: forward of node i is step i, its backward is
- * step 2 n - 1 - i. */
+/* One array and the span of half steps it must live: forward of node i is step i, its backward is
+ * step 2 n - 1 - i; step s is 2 s, what was let go is made, and 2 s + 1, the operator. */
 struct span {
 	size_t *offset;
 	size_t size;
@@ -103,23 +103,24 @@ static int last_forward(const struct view *v, int i)
 	return last;
 }
 
-/* When the backward pass has the value of a node: from its first use to its last; to == 0:
- * never. */
+/* When the backward pass has the value of a node: from its first use to its last, in half steps;
+ * to == 0: never. */
 struct later {
 	int from, to;
 };
 
 static void touch(struct later *l, const struct vt_plan *p, const struct vt_graph *g, int i,
-	int step)
+	int from, int to)
 {
 	if (i < 0)
 		return;
 	if (p->again[i] && !l[i].to) {
-		l[i].from = step;
+		l[i].from = from;
+		/* on the CPU what only the making reads is free for the operator */
 		for (int k = 0; k < 2; k++)
-			touch(l, p, g, g->node[i].in[k], step);
+			touch(l, p, g, g->node[i].in[k], from, p->device ? to : from);
 	}
-	l[i].to = step;
+	l[i].to = to > l[i].to ? to : l[i].to;
 }
 
 /* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what
@@ -132,7 +133,28 @@ static void set_later(struct later *l, const struct vt_plan *p, const struct vie
 	for (int j = n - 1; v->training && j >= 0; j--)
 		for (int i = 0; v->live[j] && v->wants[j] && i <= j; i++)
 			if (vt_plan_backward_reads(p, v->g, j, i))
-				touch(l, p, v->g, i, 2 * n - 1 - j);
+				touch(l, p, v->g, i, 2 * (2 * n - 1 - j), 2 * (2 * n - 1 - j) + 1);
+}
+
+/* The backward pass reads the value of node i, for another node's sake. */
+static bool read_later(const struct vt_plan *p, const struct view *v, int i)
+{
+	for (int j = i + 1; j < v->g->n_nodes; j++)
+		if (v->live[j] && v->wants[j] && vt_plan_backward_reads(p, v->g, j, i))
+			return true;
+	return false;
+}
+
+/* Sum i is of something made again and of something kept anyway: of an upsampled tensor and a
+ * skip connection's. */
+static bool cheap_sum(const struct vt_plan *p, const struct view *v, int i)
+{
+	const struct vt_node *n = &v->g->node[i];
+	int made = n->op == VT_OP_ADD && p->again[n->in[0]] ? 0 : 1;
+
+	return n->op == VT_OP_ADD && !v->device && p->again[n->in[made]] &&
+		!p->again[n->in[1 - made]] && v->g->node[n->in[made]].op != VT_OP_ADD &&
+		read_later(p, v, n->in[1 - made]);
 }
 
 /* What is cheap to make again from what is kept anyway. */
@@ -145,21 +167,22 @@ static void set_again(struct vt_plan *p, const struct view *v, bool recompute)
 		p->again[i] = recompute && v->training && v->live[i] &&
 			!vt_graph_is_output(v->g, i) &&
 			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT ||
-				op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST);
+				op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST ||
+				cheap_sum(p, v, i));
 	}
 }
 
-/* First step that writes the gradient of node i: the backward of its last consumer. */
+/* First half step that writes the gradient of node i: the backward of its last consumer. */
 static int grad_from(const struct view *v, int i)
 {
-	int n = v->g->n_nodes;
+	int n = v->g->n_nodes, step = 2 * n - 1 - i;
 
 	if (vt_graph_is_output(v->g, i))
-		return n;
-	for (int j = n - 1; j > i; j--)
+		return 2 * n;
+	for (int j = i + 1; j < n; j++)
 		if (reads(v, j, i))
-			return 2 * n - 1 - j;
-	return 2 * n - 1 - i;
+			step = 2 * n - 1 - j;
+	return 2 * step + (v->device ? 0 : 1);
 }
 
 static int by_size(const void *a, const void *b)
@@ -334,7 +357,7 @@ static int value_owner(const struct vt_plan *p, const struct view *v, int i)
 
 static int grad_owner(const struct vt_plan *p, int i)
 {
-	return p->device ? p->fusion.grad[i] : i;
+	return p->fusion.grad[i];
 }
 
 /* A span of an array that may have one already. */
@@ -359,18 +382,19 @@ static void find_spans(struct span *s, struct vt_plan *p, const struct view *v,
 	set_later(later, p, v);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t size = size_of(p, opts, g->node[i].shape, small && p->half[i]);
-		int last = last_forward(v, i), a = value_owner(p, v, i), b = grad_owner(p, i);
+		int last = 2 * last_forward(v, i) + 1, a = value_owner(p, v, i),
+		    b = grad_owner(p, i);
 		bool whole = p->device && i == g->input; /* it is there before the pass */
 
 		if (!v->live[i])
 			continue;
-		widen(&s[3 * a], &p->value[a], size, whole ? 0 : i,
+		widen(&s[3 * a], &p->value[a], size, whole ? 0 : 2 * i,
 			p->again[i] || later[i].to < last ? last : later[i].to);
 		if (p->again[i] && later[i].to)
 			widen(&s[3 * a + 1], &p->back[a], size, later[i].from, later[i].to);
 		if (v->training && v->wants[i])
 			widen(&s[3 * b + 2], &p->grad[b], size, grad_from(v, i),
-				2 * g->n_nodes - 1 - i);
+				2 * (2 * g->n_nodes - 1 - i) + 1);
 	}
 	free(later);
 }
@@ -403,6 +427,8 @@ static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_ses
 	struct span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
 	int n = 0;
 
+	memset(p->value, 0xff, (size_t)g->n_nodes * sizeof(*p->value));
+	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
 	find_spans(s, p, v, opts);
 	for (int i = 0; i < 3 * g->n_nodes; i++)
 		if (s[i].offset)
@@ -473,6 +499,37 @@ static void plan_int8(struct vt_plan *p, const struct view *v, const struct vt_s
 		p->scratch = 2 * p->int8_room / p->unit;
 }
 
+/* Convolutions, from the first on, whose outputs are large and whose making again lets the arena
+ * shrink by half of their size or more; no more of them than a quarter of the forward pass. */
+static void convolve_again(struct vt_plan *p, const struct view *v,
+	const struct vt_session_opts *opts)
+{
+	const struct vt_graph *g = v->g;
+	size_t largest = 0;
+	double left = 0;
+
+	for (int i = 0; i < g->n_nodes; i++) {
+		left += v->live[i] ? vt_plan_work(g, i) / 4 : 0;
+		largest = vt_floats(g->node[i].shape) > largest ? vt_floats(g->node[i].shape)
+								: largest;
+	}
+	for (int i = 0; i < g->n_nodes; i++) {
+		const struct vt_node *n = &g->node[i];
+		size_t before = p->arena, size = size_of(p, opts, n->shape, p->half[i]);
+
+		if (n->op != VT_OP_CONV || !v->live[i] || vt_graph_is_output(g, i) ||
+			vt_floats(n->shape) < largest / 4 || vt_plan_work(g, i) > left)
+			continue;
+		p->again[i] = true;
+		lay_out(p, v, opts);
+		p->again[i] = p->arena + size / 2 <= before;
+		if (p->again[i])
+			left -= vt_plan_work(g, i);
+		else
+			lay_out(p, v, opts);
+	}
+}
+
 int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
 	struct vt_err *err)
 {
@@ -489,8 +546,6 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	p->value = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->value));
 	p->grad = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->grad));
 	p->back = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->back));
-	memset(p->value, 0xff, (size_t)g->n_nodes * sizeof(*p->value));
-	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
 	p->live = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->live));
 	p->wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->wants));
 	p->half = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->half));
@@ -502,13 +557,14 @@ int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_se
 	v.live = p->live;
 	v.wants = p->wants;
 	v.half = p->half;
-	if (p->device)
-		vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
+	vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
 	set_again(p, &v, opts->recompute);
 	set_hosts(p, &v);
 	p->rows = !v.training && !v.device && !opts->any_level && !opts->int8 && !opts->observed &&
 		rows_pay(p, &v);
 	lay_out(p, &v, opts);
+	if (opts->recompute && v.training && !v.device)
+		convolve_again(p, &v, opts);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t need = p->live[i] ? scratch_of(p, g, i, opts) : 0;
 
@@ -539,55 +595,4 @@ size_t vt_plan_bytes(const struct vt_plan *p, bool training)
 {
 	return (p->arena + p->scratch) * p->unit + p->int8 +
 		(training ? 2 : 1) * p->weights * sizeof(float);
-}
-
-/* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of
- * those of s. */
-static void name_what_fits(struct vt_buf *out, struct vt_shape s, double share)
-{
-	int d = s.d, h = s.h, w = s.w;
-
-	if (s.n > 1 && s.n * share >= 1) {
-		vt_buf_printf(out, "; a batch of %d fits", (int)(s.n * share));
-		return;
-	}
-	while ((d > 16 || h > 16 || w > 16) && (double)d * h * w > share * s.n * s.d * s.h * s.w) {
-		d = d > 16 ? (d - 1) / 16 * 16 : d;
-		h = h > 16 ? (h - 1) / 16 * 16 : h;
-		w = w > 16 ? (w - 1) / 16 * 16 : w;
-	}
-	vt_buf_printf(out, "; a patch of about %dx%dx%d%s fits", d, h, w,
-		s.n > 1 ? " in a batch of 1" : "");
-}
-
-int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g,
-	const struct vt_session_opts *opts, struct vt_err *err)
-{
-	static const double mib = 1048576;
-	struct vt_session_opts less = *opts;
-	struct vt_err unused = VT_ERR_INIT;
-	struct vt_plan q;
-	struct vt_buf text = VT_BUF_INIT;
-	double need = (double)vt_plan_bytes(p, opts->training), limit = (double)opts->memory_limit;
-	double weights = (double)((opts->training ? 2 : 1) * p->weights * sizeof(float));
-
-	if (!opts->memory_limit || need <= limit)
-		return 0;
-	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed",
-		need / mib, limit / mib);
-	less.recompute = true;
-	if (opts->training && !opts->recompute && !vt_plan_make(&q, g, &less, &unused)) {
-		vt_buf_printf(&text, "; recomputing activations it needs %.1f MiB",
-			(double)vt_plan_bytes(&q, true) / mib);
-		vt_plan_release(&q);
-	}
-	if (limit > weights)
-		name_what_fits(&text, g->node[g->input].shape,
-			(limit - weights) / (need - weights));
-	else
-		vt_buf_printf(&text, "; its weights alone take %.1f MiB: use fewer filters",
-			weights / mib);
-	vt_err_set(err, VT_ENOMEM, "%s", text.data);
-	vt_buf_release(&text);
-	return err->code;
 }

@@ -46,6 +46,9 @@ void vt_plan_release(struct vt_plan *p);
 /* arena, scratch, weights and their gradients */
 size_t vt_plan_bytes(const struct vt_plan *p, bool training);
 
+/* Multiply-adds of one forward pass of node i. */
+double vt_plan_work(const struct vt_graph *g, int i);
+
 /* Whether the operator computes on values of bf16 itself; else they are widened into scratch. */
 bool vt_plan_takes_half(enum vt_op op);
 

@@ -9,8 +9,7 @@ static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add"
 	"upsample", "maxpool", "dropout", "mul", "gpool", "cpool", "softmax", "avgpool", "nearest",
 	"window", "reshape", "detach", "noise" };
 
-/* Multiply-adds of one forward pass of node i. */
-static double work_of(const struct vt_graph *g, int i)
+double vt_plan_work(const struct vt_graph *g, int i)
 {
 	const struct vt_node *n = &g->node[i];
 	struct vt_shape in, pos;
@@ -111,7 +110,7 @@ static void layer_line(struct vt_buf *out, const struct vt_graph *g, const struc
 	if (p->again[i])
 		snprintf(back, sizeof(back), " again %zu", p->back[i] * p->unit);
 	vt_buf_printf(out, "%-5d %-8s %-28s %-24s %10zu %12.1f %13s %13s%s\n", i, in, what, shape,
-		weights_of(g, i), 2 * work_of(g, i) / 1e6, value, grad, back);
+		weights_of(g, i), 2 * vt_plan_work(g, i) / 1e6, value, grad, back);
 }
 
 static const char *precision_text(const struct vt_plan *p, const struct vt_session_opts *opts)
@@ -137,7 +136,7 @@ static void sum_text(struct vt_buf *out, const struct vt_graph *g, const struct 
 
 	for (int i = 0; i < g->n_nodes; i++)
 		if (p->live[i])
-			work += work_of(g, i);
+			work += vt_plan_work(g, i);
 	if (p->device)
 		vt_buf_printf(out, "device, values of %d bytes in chunks of 8 channels%s\n",
 			opts->stored, opts->recompute ? ", recompute" : "");
@@ -203,7 +202,7 @@ int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *g,
 		return rc;
 	*macs = 0;
 	for (int i = 0; i < g->n_nodes; i++)
-		*macs += p.live[i] ? work_of(g, i) : 0;
+		*macs += p.live[i] ? vt_plan_work(g, i) : 0;
 	*bytes = vt_plan_bytes(&p, opts->training);
 	vt_plan_release(&p);
 	return 0;

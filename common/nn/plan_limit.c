@@ -1,0 +1,53 @@
+/* What a plan is refused for, and what would fit instead. */
+#include "common/nn/plan.h"
+
+/* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of
+ * those of s. */
+static void name_what_fits(struct vt_buf *out, struct vt_shape s, double share)
+{
+	int d = s.d, h = s.h, w = s.w;
+
+	if (s.n > 1 && s.n * share >= 1) {
+		vt_buf_printf(out, "; a batch of %d fits", (int)(s.n * share));
+		return;
+	}
+	while ((d > 16 || h > 16 || w > 16) && (double)d * h * w > share * s.n * s.d * s.h * s.w) {
+		d = d > 16 ? (d - 1) / 16 * 16 : d;
+		h = h > 16 ? (h - 1) / 16 * 16 : h;
+		w = w > 16 ? (w - 1) / 16 * 16 : w;
+	}
+	vt_buf_printf(out, "; a patch of about %dx%dx%d%s fits", d, h, w,
+		s.n > 1 ? " in a batch of 1" : "");
+}
+
+int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g,
+	const struct vt_session_opts *opts, struct vt_err *err)
+{
+	static const double mib = 1048576;
+	struct vt_session_opts less = *opts;
+	struct vt_err unused = VT_ERR_INIT;
+	struct vt_plan q;
+	struct vt_buf text = VT_BUF_INIT;
+	double need = (double)vt_plan_bytes(p, opts->training), limit = (double)opts->memory_limit;
+	double weights = (double)((opts->training ? 2 : 1) * p->weights * sizeof(float));
+
+	if (!opts->memory_limit || need <= limit)
+		return 0;
+	vt_buf_printf(&text, "the network needs %.1f MiB at this patch and %.1f MiB are allowed",
+		need / mib, limit / mib);
+	less.recompute = true;
+	if (opts->training && !opts->recompute && !vt_plan_make(&q, g, &less, &unused)) {
+		vt_buf_printf(&text, "; recomputing activations it needs %.1f MiB",
+			(double)vt_plan_bytes(&q, true) / mib);
+		vt_plan_release(&q);
+	}
+	if (limit > weights)
+		name_what_fits(&text, g->node[g->input].shape,
+			(limit - weights) / (need - weights));
+	else
+		vt_buf_printf(&text, "; its weights alone take %.1f MiB: use fewer filters",
+			weights / mib);
+	vt_err_set(err, VT_ENOMEM, "%s", text.data);
+	vt_buf_release(&text);
+	return err->code;
+}
