@@ -47,7 +47,18 @@ void vt_plan_release(struct vt_plan *p);
 size_t vt_plan_bytes(const struct vt_plan *p, bool training);
 
 /* Multiply-adds of one forward pass of node i. */
-double vt_plan_work(const struct vt_graph *g, int i);
+static inline double vt_plan_work(const struct vt_graph *g, int i)
+{
+	const struct vt_node *n = &g->node[i];
+	struct vt_shape in, pos;
+
+	if (n->op != VT_OP_CONV)
+		return 0;
+	in = g->node[n->in[0]].shape;
+	pos = n->conv.transposed ? in : n->shape;
+	return (double)pos.n * pos.d * pos.h * pos.w * in.c * n->shape.c * n->conv.k * n->conv.k *
+		n->conv.k;
+}
 
 /* Whether the operator computes on values of bf16 itself; else they are widened into scratch. */
 bool vt_plan_takes_half(enum vt_op op);

@@ -9,19 +9,6 @@ static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add"
 	"upsample", "maxpool", "dropout", "mul", "gpool", "cpool", "softmax", "avgpool", "nearest",
 	"window", "reshape", "detach", "noise" };
 
-double vt_plan_work(const struct vt_graph *g, int i)
-{
-	const struct vt_node *n = &g->node[i];
-	struct vt_shape in, pos;
-
-	if (n->op != VT_OP_CONV)
-		return 0;
-	in = g->node[n->in[0]].shape;
-	pos = n->conv.transposed ? in : n->shape;
-	return (double)pos.n * (double)vt_voxels(pos) * in.c * n->shape.c * n->conv.k * n->conv.k *
-		n->conv.k;
-}
-
 /* " w424": the convolution is computed as winograd.h says, with the forms F(4, 3), F(2, 3) and F(4,
  * 3) on z, y and x; " w555" is F(2, 5); " int8": on whole numbers. */
 static void winograd_text(char out[8], const struct vt_graph *g, const struct vt_plan *p,
