@@ -406,6 +406,13 @@ static int by_names(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
+/* Whether a param that only scores have a use for differs from its default. */
+static bool judges_scores(const struct params *p)
+{
+	return p->of || p->keep_best || p->drop_worst || p->keep_share < 1 || *p->limit ||
+		strcmp(p->by, "dice") != 0 || *p->region || *p->group || p->better || p->unscored;
+}
+
 static int run(struct vt_stage_run *r, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(r);
@@ -416,9 +423,9 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		return vt_err_set(err, VT_EUSAGE, "give either --scores DIR or --names FILE");
 	if (names && !vt_stage_input(r, "from"))
 		return vt_err_set(err, VT_EUSAGE, "--names FILE: give --from DIR, where they are");
-	if (names && (p->of || p->keep_best || p->drop_worst || p->keep_share < 1 || *p->limit))
+	if (names && judges_scores(p))
 		return vt_err_set(err, VT_EUSAGE,
-			"--names FILE says who is kept: no limits and no --of models beside it");
+			"--names FILE says who is kept: no param of scores goes with it");
 	if (!names && vt_stage_input(r, "manifest"))
 		return vt_err_set(err, VT_EUSAGE, "--manifest goes with --names");
 	return names ? by_names(r, err) : by_scores(r, err);

@@ -56,7 +56,8 @@ for text, code, what in ((two[0] + "\nUCSF-PDGM-0777\n", 65, "1 of its 2 names a
                          ("../x\n", 65, "cannot be a subject's name"), ('["a", 3]', 65, "/1: each name is a text"), ('["a",', 65, "text ends"), ("a\0b\n", 65, "zero byte")):
     err = run("select", "--names", wrote("bad", text), "--from", "scans", "--manifest", MANIFEST, "--out", "none", code=code)
     say(what in err and not files("none"), "refused: %r" % text, err)
-for args, what in (([], "either --scores DIR or --names"), (["--names", "list.txt"], "--from DIR"), (["--names", "list.txt", "--scores", "scans"], "either"), (["--names", "list.txt", "--from", "scans", "--keep-best", "2"], "no limits")):
+for args, what in (([], "either --scores DIR or --names"), (["--names", "list.txt"], "--from DIR"), (["--names", "list.txt", "--scores", "scans"], "either"), (["--names", "list.txt", "--from", "scans", "--keep-best", "2"], "no param of scores"),
+                   (["--names", "list.txt", "--from", "scans", "--region", "WT"], "no param of scores"), (["--names", "list.txt", "--from", "scans", "--unscored", "drop"], "no param of scores")):
     say(what in run("select", *args, "--out", "none", code=64), "select %s: 64" % " ".join(args))
 
 # --- a pipeline: the list is a repo of its own -----------------------------------------------------------------------------------
