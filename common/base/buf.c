@@ -64,7 +64,7 @@ char *vt_asprintf(const char *fmt, ...)
 	va_start(ap, fmt);
 	vt_buf_vprintf(&b, fmt, ap);
 	va_end(ap);
-	return vt_buf_detach(&b);
+	return vt_xrealloc(b.data, b.len + 1); /* many are kept for long */
 }
 
 void vt_buf_release(struct vt_buf *buf)

@@ -26,7 +26,7 @@ static void add_file(struct vt_tree *tree, const char *path, struct vt_digest di
 static void add_dir(struct vt_tree *tree, const char *path, struct vt_digest id, const char *text)
 {
 	if (tree->n_dirs == tree->cap_dirs) {
-		tree->cap_dirs = tree->cap_dirs ? 2 * tree->cap_dirs : 16;
+		tree->cap_dirs = tree->cap_dirs ? 2 * tree->cap_dirs : 2;
 		tree->dir = vt_xrealloc(tree->dir, tree->cap_dirs * sizeof(*tree->dir));
 	}
 	tree->dir[tree->n_dirs++] = (struct vt_tree_dir){ vt_xstrdup(path), id, vt_xstrdup(text) };
@@ -147,6 +147,8 @@ int vt_tree_from_files(struct vt_tree **out, const struct vt_tree_file *file, si
 	struct vt_tree *t = vt_xcalloc(1, sizeof(*t));
 	int rc = 0;
 
+	t->cap_files = n; /* one of thousands may be small */
+	t->file = vt_xcalloc(n + 1, sizeof(*t->file));
 	for (size_t i = 0; !rc && i < n; i++) {
 		rc = vt_tree_check_name(NULL, file[i].path, err);
 		add_file(t, file[i].path, file[i].digest, file[i].size, file[i].executable);

@@ -74,26 +74,36 @@ static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_reuse *reus
 	return 0;
 }
 
+enum { BATCH = 4096 }; /* tasks whose results are in memory at a time */
+
+static int find_done_among(struct vt_run *r, struct vt_task *task, size_t n_tasks,
+	struct vt_reuse *reuse, struct vt_err *err)
+{
+	struct vt_result *found = vt_xcalloc(n_tasks, sizeof *found);
+	struct vt_task **of = vt_xcalloc(n_tasks, sizeof(*of));
+	bool *usable = vt_xcalloc(n_tasks, sizeof *usable);
+	size_t n = 0;
+	for (size_t i = 0; i < n_tasks; i++) {
+		struct vt_err none = VT_ERR_INIT;
+		if (!vt_result_get(vt_run_store(r), &found[n], &task[i].key, &none))
+			of[n++] = &task[i];
+	}
+	vt_result_usable(vt_run_store(r), found, n, usable, err);
+	for (size_t i = 0; i < n && !err->code; i++)
+		if (usable[i] && vt_reuse_may(reuse, &found[i], of[i]->datum))
+			of[i]->state = VT_DATUM_SKIPPED;
+	free(found);
+	free(of);
+	free(usable);
+	return err->code;
+}
+
 /* Tasks with a result of their key, whose every file is there and sound, and which may be used
  * (reuse.h), are skipped. */
 static int find_done(struct vt_run *r, struct vt_job *j, struct vt_reuse *reuse, struct vt_err *err)
 {
-	struct vt_result *found = vt_xcalloc(j->n + 1, sizeof *found);
-	size_t *task = vt_xcalloc(j->n + 1, sizeof *task), n = 0;
-	bool *usable = vt_xcalloc(j->n + 1, sizeof *usable);
-	for (size_t i = 0; i < j->n && !j->pipeline->every_job; i++) {
-		struct vt_err none = VT_ERR_INIT;
-		if (!vt_result_get(vt_run_store(r), &found[n], &j->task[i].key, &none))
-			task[n++] = i;
-	}
-	if (!err->code)
-		vt_result_usable(vt_run_store(r), found, n, usable, err);
-	for (size_t i = 0; i < n && !err->code; i++)
-		if (usable[i] && vt_reuse_may(reuse, &found[i], j->task[task[i]].datum))
-			j->task[task[i]].state = VT_DATUM_SKIPPED;
-	free(found);
-	free(task);
-	free(usable);
+	for (size_t i = 0; i < j->n && !j->pipeline->every_job && !err->code; i += BATCH)
+		find_done_among(r, &j->task[i], j->n - i < BATCH ? j->n - i : BATCH, reuse, err);
 	return err->code;
 }
 
