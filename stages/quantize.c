@@ -67,7 +67,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "quantize",
-	.version = "1",
+	.version = "2",
 	.summary = "Finds scales with which a checkpoint's convolutions are computed in int8.",
 	.output = "checkpoint.json with the scales, the weights as they were, history.csv",
 	.about = "The network runs in f32 over the validation subjects, and what each convolution "

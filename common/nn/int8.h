@@ -28,8 +28,9 @@ enum vt_int8_range { VT_INT8_LEAST_ERROR, VT_INT8_MAX };
 extern const char *const vt_int8_ranges[]; /* "error", "max", NULL */
 
 /* Of node i.  Not taken: what reads the network's input, what no other convolution reads from
- * (heads), transposed ones, fewer than five channels on a side, sums that could leave int32. */
+ * (heads), transposed ones, fewer than eight channels on a side, sums that could leave int32. */
 bool vt_int8_takes(const struct vt_graph *g, int i);
+bool vt_int8_takes_any(const struct vt_graph *g);
 
 /* Of one weight of the graph; weights == NULL: it is not taken. */
 struct vt_int8_scales {

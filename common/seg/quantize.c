@@ -128,6 +128,11 @@ static int open_all(struct quantizing *q, const char *model, struct vt_err *err)
 	if (!rc)
 		rc = vt_checkpoint_session(&q->graph, &q->session, &q->c, model, q->o->weights, 1,
 			NULL, NULL, err);
+	if (!rc && !vt_int8_takes_any(q->graph))
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: int8 would compute nothing of this network: no convolution between "
+			"two others has eight channels or more on both sides; use f32 or bf16",
+			model);
 	if (rc)
 		return rc;
 	q->finder = vt_int8_finder_new(q->graph);

@@ -89,6 +89,10 @@ run("quantize", "--model", "alone", "--patches", patches, "--out", "q-any", "--s
 say(load("q-any/checkpoint.json")["int8"]["subjects"] == ["s0", "s1", "s2", "s3", "s4"], "any subject but those kept for testing")
 
 
+run("train", "--patches", patches, "--out", "narrow", "--fold", 1, "--model", "meshnet", "--network", '{"channels": 5}', "--patch", 16, "--steps", 1, "--validate-every", 1)
+refused(("quantize", "--model", "narrow", "--patches", patches, "--out", "x"), 65, "eight channels", what="a network that is too narrow")
+
+
 def tampered(change, *words, what):
     shutil.rmtree("t", ignore_errors=True)
     shutil.copytree("q", "t", ignore=shutil.ignore_patterns(".lineage"))

@@ -280,7 +280,7 @@ static void networks_in_int8(void)
 		const char *name, *params;
 		int in, out, edge;
 	} net[] = { { "segresnet", "{\"init_filters\": 8}", 4, 3, 16 },
-		{ "meshnet", "{\"channels\": 5}", 1, 3, 19 },
+		{ "meshnet", "{\"channels\": 9}", 1, 3, 19 },
 		{ "unet3d", "{\"width\": 8, \"groups\": 4}", 4, 3, 16 }, { "vnet", "{}", 2, 1, 16 },
 		{ "residual-unet", "{}", 2, 2, 16 } };
 	static const char *const isa[] = { "portable", "avx2", "avx512" };
