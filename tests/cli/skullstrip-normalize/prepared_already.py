@@ -22,7 +22,7 @@ def why(out, subject):
 
 def names_it(text, scan, geometry):
     """The reason names paths as the stage was given them: by the input."""
-    return scan in text and geometry in text and "prepared already" in text and "raw scans" in text and "crop-patch --normed" in text
+    return scan in text and geometry in text and "is already prepared" in text and "raw scans" in text and "crop-patch --normed" in text
 
 
 json.dump({"format": 1, "name": "m", "channels": [{"role": "flair", "files": ["{subject}/flair.nii", "{subject}/flair.nii.gz"]}],
@@ -45,7 +45,7 @@ say(rc == 65 and all(names_it(why("twice", s), "scans/%s/flair.nii " % s, "scans
     "prepared subjects are refused with geometry.json as the sign and what to give instead", (rc, text, why("twice", "p1")))
 say(not glob.glob(T + "/twice/p?"), "nothing of them is written")
 rc, text = run("skullstrip-normalize", "--scans", "prepared", "--out", "median", "--grid", "median", *common)
-say(rc == 65 and "prepared already" in why("median", "p1"), "with the median spacing of them too", (rc, text))
+say(rc == 65 and "is already prepared" in why("median", "p1"), "with the median spacing of them too", (rc, text))
 
 os.makedirs(T + "/mixed")
 shutil.copytree(T + "/scans/p1", T + "/mixed/p1")
