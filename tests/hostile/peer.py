@@ -1,5 +1,5 @@
 """A peer that lies: trees, tombstones and records of its are held against what was asked for before anything gets its name."""
-import os, sys
+import os, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
@@ -51,6 +51,14 @@ r = pull(below, f"{T}/forms2")
 check(r.returncode == 65 and "one name in two Unicode forms" in r.stderr, "below a directory too", (r.returncode, r.stderr))
 r = pull(entry(H, "f {D} 3 A.nii\n", "f {D} 3 a.nii\n", "f {D} 3 b\n"), f"{T}/cases")
 check(r.returncode == 0 and '"case-twins"' in r.stderr and '"one":"A.nii","other":"a.nii"' in r.stderr, "two cases of one name: taken, and said", r.stderr)
+many = one + """import itertools, unicodedata
+cases = [''.join(p) for p in itertools.product(*zip('abcdefghijklmno', 'ABCDEFGHIJKLMNO'))]
+names = sorted([n.encode() for n in cases] + [('\u00e9' + n).encode() for n in cases])
+commit(put('trees', b'voxtree 1\\n' + b''.join(b'f %s 3 %s\\n' % (D.encode(), n) for n in names)))
+"""
+begun = time.monotonic()
+r = pull(many, f"{T}/many")
+check(r.returncode == 0 and '"pairs":65534' in r.stderr and time.monotonic() - begun < 20, "65536 names that differ in case alone hold up nothing", (time.monotonic() - begun, r.stderr))
 tool("commit", "G", f"{T}/mine", "--copy", store=f"{T}/twin-repos")
 r = pull(entry(H, "f {D} 3 a\n"), f"{T}/twin-repos")
 check(r.returncode == 0 and '"one":"G","other":"g"' in r.stderr, "and a repo whose name differs from one here in case alone", r.stderr)
