@@ -167,22 +167,44 @@ static void order(struct vt_ancestry *ancestry)
 	free(place);
 }
 
-int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *lineage, struct vt_err *err)
+/* They come first.  A root may have left the tables since the lineage was opened. */
+static int count_roots(struct vt_ancestry *a, const struct vt_lineage *lineage, struct vt_err *err)
 {
-	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = lineage, .err = err };
-	struct digests d = { .l = &l, .id = "" };
-	int rc = vt_lineage_ancestors(lineage, add_execution, &l, err);
+	const struct vt_strs *roots = vt_lineage_roots(lineage);
 
-	l.a->n_roots = vt_lineage_roots(lineage)->n;
+	while (a->n_roots < a->n && vt_strs_hold(roots, a->v[a->n_roots].id))
+		a->n_roots++;
+	return a->n_roots == roots->n
+		? 0
+		: vt_err_set(err, VT_EDEVICE,
+			  "the store's records changed while they were read; try again");
+}
+
+/* Within one state of the tables: each id that an answer names was in the first one. */
+static int load(struct loading *l, struct vt_lineage *lineage, struct vt_err *err)
+{
+	struct digests d = { .l = l, .id = "" };
+	int rc = vt_lineage_ancestors(lineage, add_execution, l, err);
+
+	if (!rc)
+		rc = count_roots(l->a, lineage, err);
 	if (!rc) {
-		sort_ids(&l);
-		rc = vt_lineage_edges(lineage, add_edge, &l, err);
+		sort_ids(l);
+		rc = vt_lineage_edges(lineage, add_edge, l, err);
 	}
 	if (!rc)
 		rc = vt_lineage_raw(lineage, add_raw, &d, err);
 	add_raw_files(&d);
+	return rc ? rc : vt_lineage_missing(lineage, &l->a->missing, err);
+}
+
+int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *lineage, struct vt_err *err)
+{
+	struct loading l = { .a = vt_xcalloc(1, sizeof(*l.a)), .t = lineage, .err = err };
+	int rc = vt_lineage_begin(lineage, err);
+
 	if (!rc)
-		rc = vt_lineage_missing(lineage, &l.a->missing, err);
+		rc = vt_lineage_end(lineage, load(&l, lineage, err), err);
 	free(l.by_id);
 	if (rc) {
 		vt_ancestry_free(l.a);

@@ -66,6 +66,16 @@ static int ask(struct vt_lineage *lineage, const char *sql, vt_record_index_row 
 		(const char *const[]){ lineage->roots_json }, row, ctx);
 }
 
+int vt_lineage_begin(struct vt_lineage *lineage, struct vt_err *err)
+{
+	return vt_record_index_read_begin(lineage->db, err);
+}
+
+int vt_lineage_end(struct vt_lineage *lineage, int rc, struct vt_err *err)
+{
+	return vt_record_index_read_end(lineage->db, rc, err);
+}
+
 int vt_lineage_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
 	struct vt_err *err)
 {

@@ -303,6 +303,21 @@ static int count_records(struct vt_lineage *lineage, unsigned long long *n, stru
 		read_number, n);
 }
 
+/* What the question begins with must be there: without it the answer would be short, and nothing
+ * would say so. */
+static int demand_roots(struct vt_lineage *lineage, struct vt_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < lineage->roots.n; i++) {
+		struct vt_json *j = NULL;
+
+		rc = vt_lineage_record(lineage, &j, lineage->roots.v[i], err);
+		vt_json_free(j);
+	}
+	return rc;
+}
+
 /* *grew: were there any that are new?  So who asks again as long as there are comes to an end. */
 static int put_stored(struct vt_lineage *lineage, const struct vt_strs *ids, bool *grew,
 	struct vt_err *err)
@@ -402,6 +417,8 @@ static int fill_own(struct vt_lineage *lineage, struct vt_err *err)
 		rc = vt_record_index_add_records(lineage->own, v, lineage->carried.n, err);
 	if (!rc)
 		rc = copy_trust(lineage, err);
+	if (!rc)
+		rc = demand_roots(lineage, err);
 	if (!rc && lineage->s)
 		rc = put_stored(lineage, &lineage->roots, &grew, err);
 	if (!rc)

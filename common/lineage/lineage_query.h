@@ -53,6 +53,12 @@ int vt_lineage_only_of(struct vt_store *store, const struct vt_tree *part, struc
 int vt_lineage_record(struct vt_lineage *lineage, struct vt_json **out, const char *id,
 	struct vt_err *err);
 
+/* Questions between the two are answered by one state of the store: without them, a record that is
+ * imported or rejected meanwhile is in one answer and not in the next.  vt_lineage_end takes the rc
+ * so far and returns it, or what went wrong. */
+int vt_lineage_begin(struct vt_lineage *lineage, struct vt_err *err);
+int vt_lineage_end(struct vt_lineage *lineage, int rc, struct vt_err *err);
+
 struct vt_lineage_step {
 	const char *id, *stage, *status;
 	const char *tree; /* of its first output port; "" if it failed */

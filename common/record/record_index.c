@@ -409,6 +409,16 @@ int vt_record_index_read(struct vt_record_index *index, struct vt_err *err, cons
 	return run(index, err, sql, n, args, row, ctx);
 }
 
+int vt_record_index_read_begin(struct vt_record_index *index, struct vt_err *err)
+{
+	return vt_index_exec(index, "BEGIN", err);
+}
+
+int vt_record_index_read_end(struct vt_record_index *index, int rc, struct vt_err *err)
+{
+	return vt_index_finish(index, rc, err);
+}
+
 /* --- statements with arguments -------------------------------------------- */
 
 /* Steps once; *got is the first column of a row, or unchanged if there is none. */

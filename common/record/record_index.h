@@ -99,4 +99,10 @@ int vt_record_index_add_text(void *strs, int n, const char *const *column);
 int vt_record_index_read(struct vt_record_index *index, struct vt_err *err, const char *sql, int n,
 	const char *const *args, vt_record_index_row row, void *ctx);
 
+/* Between the two, every vt_record_index_read sees one state of the tables, whatever others write
+ * meanwhile.  Not nested, and nothing is written between them.  read_end takes the rc so far and
+ * returns it, or what went wrong. */
+int vt_record_index_read_begin(struct vt_record_index *index, struct vt_err *err);
+int vt_record_index_read_end(struct vt_record_index *index, int rc, struct vt_err *err);
+
 #endif

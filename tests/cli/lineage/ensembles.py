@@ -1,7 +1,7 @@
 """Results made of several results, each with its records below a directory of its own: an ensemble's members, the models and scores that
 compare reads, what select reads.  Whose data it is, what came of a subject, and leaks, with the members' records beside them, in the store,
 or nowhere."""
-import json, os, shutil, subprocess, sys
+import hashlib, json, os, shutil, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _records import check
@@ -84,6 +84,15 @@ check(got == cohort, "the members' directory itself: one by its record, one by i
 r = run("predict", "--model", "half", "--scans", "new", "--manifest", M, "--out", "seg-half", "--overlap", "0")
 got = subjects("seg-half", "one")
 check(r.returncode == 0 and got == want, "one member's record beside it and the other's in the store: both are found", got)
+
+shutil.copytree("one", "hurt")
+first = hashlib.sha256(open(record_of("ens/f0")[1] + "/record.json", "rb").read()).hexdigest()
+damaged = f"hurt/records/{first[:2]}/{first[2:]}"
+os.chmod(damaged, 0o644)
+open(damaged, "w").write("{}")
+for what in ("audit", "subjects", "leakage"):
+    r = ask(what, "half", store="hurt")
+    check(r.returncode == 76 and damaged in r.stderr, f"{what}: a member's record that is damaged is named, and nothing is answered without it", (r.returncode, r.stderr))
 
 # --- a store that knows none ---------------------------------------------------------
 r = run("predict", "--model", "ens", "--scans", "new", "--manifest", M, "--store", "S", "--overlap", "0", "--out", "seg-s")
