@@ -44,7 +44,9 @@ struct vt_tree {
  * root, if not NULL, is put before the path in the message.  VT_EDATA. */
 int vt_tree_check_name(const char *root, const char *path, struct vt_err *err);
 
-/* Is an element of the relative path named .lineage? */
+/* The first element of the relative path that is named .lineage, or NULL. */
+const char *vt_tree_lineage_part(const char *path);
+/* Is there one? */
 bool vt_tree_is_lineage(const char *path);
 
 /* Hashes every file below root (which may be a symlink to the directory). */

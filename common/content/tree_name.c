@@ -38,16 +38,21 @@ static void show(struct vt_buf *out, const char *path)
 			vt_buf_char(out, (char)*p);
 }
 
-bool vt_tree_is_lineage(const char *path)
+const char *vt_tree_lineage_part(const char *path)
 {
 	for (const char *name = path; *name;) {
 		size_t n = strcspn(name, "/");
 
 		if (n == 8 && !strncmp(name, ".lineage", n))
-			return true;
+			return name;
 		name += n + (name[n] == '/');
 	}
-	return false;
+	return NULL;
+}
+
+bool vt_tree_is_lineage(const char *path)
+{
+	return vt_tree_lineage_part(path) != NULL;
 }
 
 int vt_tree_check_name(const char *root, const char *path, struct vt_err *err)

@@ -268,7 +268,8 @@ int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt
 	*out = (struct vt_import){ .tree = NULL };
 	rc = vt_record_dir_read(&c, dir, err);
 	if (!rc && c.n) {
-		rc = vt_store_hash_dir(store, &checked, dir, err);
+		rc = vt_store_hash(store, &checked, dir,
+			&(struct vt_ingest_opts){ .follow = opts->follow }, err);
 		if (!rc)
 			rc = check(&c, checked, dir, opts, out, err);
 		if (!rc)

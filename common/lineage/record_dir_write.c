@@ -93,13 +93,13 @@ static bool has_digest(const struct vt_tree_file *file, const char *sha256)
 }
 
 /* Are those of the files that stand in this directory of the tree the ones listed? */
-static bool agree_at(const struct vt_json *files, const struct vt_tree *tree, const char *at)
+static bool files_agree(const struct vt_json *files, const struct vt_tree *tree, const char *at)
 {
 	bool agree = true;
 
-	for (size_t i = 0; agree && i < files->n; i++) {
-		char *path =
-			vt_path_join(at, vt_json_text(vt_json_get(files->item[i], "path"), ""));
+	for (size_t i = 0; files && agree && i < files->n; i++) {
+		const char *name = vt_json_text(vt_json_get(files->item[i], "path"), "");
+		char *path = *at ? vt_path_join(at, name) : vt_xstrdup(name);
 		const struct vt_tree_file *file = vt_tree_find(tree, path);
 
 		agree = !file ||
@@ -109,15 +109,27 @@ static bool agree_at(const struct vt_json *files, const struct vt_tree *tree, co
 	return agree;
 }
 
+static bool agrees_at(const struct vt_json *record, const struct vt_tree *tree, const char *at)
+{
+	const struct vt_json *outputs = vt_json_get(record, "outputs");
+	bool agrees = true;
+
+	for (size_t i = 0; outputs && agrees && i < outputs->n; i++)
+		agrees = files_agree(vt_json_get(outputs->item[i], "files"), tree, at);
+	return agrees;
+}
+
 /* Adds the directories of the tree that hold the record's result: "" if a file stands where the
- * record says, or none anywhere; else where the first one stands. */
+ * record says, or none anywhere; else where the first one stands.  None where the tree has other
+ * bytes than the record lists: whoever reads the directory would refuse it. */
 static void find_places(struct vt_strs *out, const struct vt_json *record,
 	const struct vt_tree *tree)
 {
 	const struct vt_json *files = vt_json_pointer(record, "/outputs/0/files");
 	const char *path = "", *sha256 = "";
+	bool agrees = agrees_at(record, tree, "");
 
-	for (size_t i = 0; files && i < files->n; i++) {
+	for (size_t i = 0; agrees && files && i < files->n; i++) {
 		const char *one = vt_json_text(vt_json_get(files->item[i], "path"), "");
 
 		if (vt_tree_find(tree, one)) {
@@ -137,12 +149,12 @@ static void find_places(struct vt_strs *out, const struct vt_json *record,
 			has_digest(&tree->file[i], sha256)) {
 			char *at = vt_xstrndup(tree->file[i].path, whole - n - 1);
 
-			if (agree_at(files, tree, at))
+			if (agrees_at(record, tree, at))
 				vt_strs_add(out, at);
 			free(at);
 		}
 	}
-	if (!out->n)
+	if (agrees && !out->n)
 		vt_strs_add(out, "");
 }
 

@@ -58,7 +58,7 @@ static void add_read(struct said *v, const struct vt_json *files)
 /* path: of record.json below some .lineage/; what is beside that is what the record lists. */
 static void hear(struct said *v, const struct vt_reuse *r, const char *path, const char *id)
 {
-	const char *at = strstr(path, ".lineage/");
+	const char *at = vt_tree_lineage_part(path);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	const struct vt_json *in, *out;

@@ -391,7 +391,7 @@ static int split(struct parts *p, const struct vt_tree *all, const char *dir, st
 static void add_record_dirs(struct vt_strs *dirs, const char *root, const struct vt_tree *lineage)
 {
 	for (size_t i = 0; lineage && i < lineage->n_files; i++) {
-		const char *path = lineage->file[i].path, *at = strstr(path, ".lineage/");
+		const char *path = lineage->file[i].path, *at = vt_tree_lineage_part(path);
 		char *dir = vt_asprintf("%s/%.*s", root, at ? (int)(at - path) : 0, path);
 
 		vt_strs_add(dirs, dir);

@@ -186,8 +186,7 @@ static int add_outputs(struct vt_origins *o, struct vt_store *s, const struct vt
 static int add_record(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
 	const struct vt_tree *written, size_t from, size_t to, struct vt_err *err)
 {
-	static const char name[] = ".lineage/";
-	const char *path = written->file[from].path, *mark = strstr(path, name);
+	const char *path = written->file[from].path, *mark = vt_tree_lineage_part(path);
 	size_t n = mark ? (size_t)(mark - path) : 0;
 	char *at = vt_xstrndup(path, n ? n - 1 : 0);
 	int rc = 0;

@@ -35,6 +35,26 @@ voxtrail consent withdraw sub-1 --reason letter >/dev/null 2>&1; voxtrail consen
 same "consent check lists what a command made of it" "$?:$(grep -c sub-1 c)" 1:1
 voxtrail consent check >c 2>&1
 same "and so does the check of everything, which names commands that mix and no others" "$?:$(awk '{print $4}' c | sort | tr '\n' ' ')" "1:mean "
+# a model that was checked out, edited, and committed without its records: what made the rest of it says otherwise of the edited file
+mkdir texts && echo one >texts/a && echo two >texts/b
+cat >model.json <<S
+[{"pipeline":{"name":"model"},"input":$(pfs texts /),"transform":{"image":"$image","cmd":["sh"],"stdin":["cd /pfs/out; echo 16 >patch.json; cat /pfs/texts/* | rev >weights"]}}]
+S
+reader() { printf '[{"pipeline":{"name":"%s"},"input":%s,"transform":{"image":"%s","cmd":["sh"],"stdin":["cat /pfs/%s/* | tac >/pfs/out/all"]}}]' "$1" "$(pfs "$2" /)" "$image" "$2"; }
+voxtrail run model.json --repo texts=texts --log text 2>err && voxtrail checkout model m >/dev/null 2>err; same "a model" "$?" 0
+mkdir edited && cp m/weights m/patch.json edited/ && chmod u+w edited/* && echo 32 >edited/patch.json && voxtrail commit model2 edited --copy >/dev/null 2>err
+reader pred model2 >pred.json; voxtrail run pred.json --checkout pr --log text 2>err; same "an edited model that was committed by hand is read" "$?" 0
+voxtrail audit pr/pred >a 2>&1; same "who made the bytes that stayed is known" "$?:$(voxtrail audit --list pr/pred | awk '{print $2}' | sort | tr '\n' ' ')" "0:model pred "
+voxtrail checkout model2 m2 >/dev/null 2>err; voxtrail import m2 >a 2>&1; same "a checkout of it agrees with itself" "$?" 0
+# what a repo is bound to: a store of git beside it, files behind links, and records
+cp -r m linked && chmod -R u+w linked && mkdir linked/.git && mv linked/weights linked/.git/w && ln -s .git/w linked/weights
+reader third model3 >third.json; voxtrail run third.json --repo model3=linked --checkout th --log text 2>err; same "a directory with records, links and .git is bound" "$?" 0
+same "with its records and without .git" "$(voxtrail audit --list th/third | awk '{print $2}' | sort | tr '\n' ' '):$(voxtrail ls model3 2>&1 | grep -c git)" "model third :0"
+voxtrail commit model4 linked --copy --follow-links >a 2>&1; same "and committed with --follow-links" "$?" 0
+# a directory whose name ends like that of the records
+mkdir -p ens/case.lineage && cp -r m/. ens/case.lineage/ && chmod -R u+w ens
+reader fourth model5 | sed 's,/pfs/model5/\*,/pfs/model5/*/weights,' >fourth.json; voxtrail run fourth.json --repo model5=ens --checkout fo --log text 2>err
+same "a member called case.lineage keeps its records" "$?:$(voxtrail audit --list fo/fourth | awk '{print $2}' | sort | tr '\n' ' ')" "0:fourth model "
 # a foreign step between our stages (the case of a denoiser)
 unset VOXTRAIL_STORE
 make-cohort --out cohort --subjects 2 --seed 5 >/dev/null 2>&1
