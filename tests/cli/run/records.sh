@@ -43,8 +43,8 @@ S
 reader() { printf '[{"pipeline":{"name":"%s"},"input":%s,"transform":{"image":"%s","cmd":["sh"],"stdin":["cat /pfs/%s/* | tac >/pfs/out/all"]}}]' "$1" "$(pfs "$2" /)" "$image" "$2"; }
 voxtrail run model.json --repo texts=texts --log text 2>err && voxtrail checkout model m >/dev/null 2>err; same "a model" "$?" 0
 mkdir edited && cp m/weights m/patch.json edited/ && chmod u+w edited/* && echo 32 >edited/patch.json && voxtrail commit model2 edited --copy >/dev/null 2>err
-reader pred model2 >pred.json; voxtrail run pred.json --checkout pr --log text 2>err; same "an edited model that was committed by hand is read" "$?" 0
-voxtrail audit pr/pred >a 2>&1; same "who made the bytes that stayed is known" "$?:$(voxtrail audit --list pr/pred | awk '{print $2}' | sort | tr '\n' ' ')" "0:model pred "
+reader pred model2 >pred.json; voxtrail run pred.json --checkout pr --log text 2>err
+voxtrail audit pr/pred >a 2>&1; same "a model that was edited and committed by hand: who made the bytes that stayed is known" "$?:$(voxtrail audit --list pr/pred | awk '{print $2}' | sort | tr '\n' ' ')" "0:model pred "
 voxtrail checkout model2 m2 >/dev/null 2>err; voxtrail import m2 >a 2>&1; same "a checkout of it agrees with itself" "$?" 0
 # what a repo is bound to: a store of git beside it, files behind links, and records
 cp -r m linked && chmod -R u+w linked && mkdir linked/.git && mv linked/weights linked/.git/w && ln -s .git/w linked/weights
@@ -55,6 +55,7 @@ voxtrail commit model4 linked --copy --follow-links >a 2>&1; same "and committed
 mkdir -p ens/case.lineage && cp -r m/. ens/case.lineage/ && chmod -R u+w ens
 reader fourth model5 | sed 's,/pfs/model5/\*,/pfs/model5/*/weights,' >fourth.json; voxtrail run fourth.json --repo model5=ens --checkout fo --log text 2>err
 same "a member called case.lineage keeps its records" "$?:$(voxtrail audit --list fo/fourth | awk '{print $2}' | sort | tr '\n' ' ')" "0:fourth model "
+same "beside what is read" "$(cat fo/fourth/.lineage/*/record.json | grep -c '"parents":\["')" 1
 # a foreign step between our stages (the case of a denoiser)
 unset VOXTRAIL_STORE
 make-cohort --out cohort --subjects 2 --seed 5 >/dev/null 2>&1
@@ -72,6 +73,13 @@ same "a foreign step between stages" "$?:$(tail -n 1 err | grep -c 'refused')" 0
 voxtrail audit f/crop --store fs >a 2>&1; same "the audit is whole" "$?" 0
 same "goes through it to the stage before" "$(voxtrail audit --list f/crop --store fs | awk '{print $2}' | sort | uniq -c | awk '{printf "%s=%s ", $2, $1}')" "crop-patch=1 denoise=2 skullstrip-normalize=2 "
 same "and to the scans" "$(grep -c 'sub-00[12]/.*\.nii' a | awk '{print ($1 >= 8)}')" 1
+# a stage reads what was edited by hand and committed without its records: the rest of the subject's result was made by what says otherwise
+voxtrail checkout normed n --store fs >/dev/null 2>err && rm -rf n/.lineage && chmod -R u+w n
+for f in n/sub-001/*.nii; do printf edited | dd of="$f" bs=1 seek=148 conv=notrunc 2>/dev/null; break; done
+voxtrail commit normed2 n --copy --store fs >/dev/null 2>err
+sed -n 's/"pipeline":{"name":"crop"}/"pipeline":{"name":"crop2"}/; s/denoise/normed2/g; /crop2/,$p' foreign.json | sed '1s/.*{"pipeline"/[{"pipeline"/' >crop2.json
+voxtrail run crop2.json --store fs --checkout f --log text 2>err; same "an edited result that was committed by hand is read by a stage" "$?" 0
+same "what was not edited is known" "$(voxtrail audit --list f/crop2 --store fs | awk '{print $2}' | sort | uniq -c | awk '{printf "%s=%s ", $2, $1}')" "crop-patch=1 skullstrip-normalize=2 "
 # exit 0 means done
 one() { printf '{"pipeline":{"name":"p"%s},"transform":{"image":"%s",%s},"input":%s,"datumTries":2%s}' "" "$image" "$1" "$(pfs sc "${2:-/}")" "${3:-}" >p.json; }
 printf '#!/bin/sh\nexit 0\n' >liar && chmod +x liar
