@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/attest/signer.h"
+#include "common/base/fault.h"
 #include "common/base/fs.h"
 #include "common/base/random.h"
 #include "common/store/history.h"
@@ -225,8 +226,12 @@ static bool is_approver(const struct vt_policy *p, const char *user)
 
 static int tell(const struct deciding *d, struct vt_err *err)
 {
-	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT), *by = vt_json_new(VT_JSON_ARRAY);
+	struct vt_json *detail, *by;
 
+	if (vt_fault("approval.tell"))
+		return vt_err_errno(err, VT_EIO, "the approval cannot be noted");
+	detail = vt_json_new(VT_JSON_OBJECT);
+	by = vt_json_new(VT_JSON_ARRAY);
 	for (size_t i = 0; i < d->users.n; i++)
 		vt_json_push(by, vt_json_new_text(d->users.v[i]));
 	vt_json_put(detail, "decision", vt_json_copy(d->decision));

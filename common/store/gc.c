@@ -440,6 +440,21 @@ static int sweep(struct gc *g, struct vt_err *err)
 	return rc;
 }
 
+/* Finds all that would go, and asks whether it may. */
+static bool ask(struct gc *g, struct vt_err *err)
+{
+	const struct vt_gc_opts *opts = g->opts;
+	struct vt_gc_opts look = *opts;
+	bool may;
+
+	look.sweep = false;
+	g->opts = &look;
+	may = !sweep(g, err) && opts->may(opts->ctx, g->out, err);
+	g->opts = opts;
+	*g->out = (struct vt_gc_result){ 0 };
+	return may;
+}
+
 /* Alone with the store; with patience. */
 static int lock_alone(struct vt_store *store, int seconds, struct vt_err *err)
 {
@@ -519,6 +534,7 @@ int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt
 		.blobs = VT_DIGEST_SET_INIT,
 		.listed = VT_DIGEST_SET_INIT,
 		.now = time(NULL) };
+	bool may = true;
 	int rc;
 
 	*out = (struct vt_gc_result){ 0 };
@@ -533,7 +549,11 @@ int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt
 	if (rc)
 		return rc;
 	rc = mark(&g, err);
-	if (!rc)
+	if (!rc && opts->may) {
+		may = ask(&g, err);
+		rc = err->code;
+	}
+	if (!rc && may)
 		rc = sweep(&g, err);
 	if (!rc && opts->sweep && out->commits + out->trees + out->blobs + out->results)
 		rc = tell(store, out, err);

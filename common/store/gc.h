@@ -18,6 +18,13 @@
 
 #include "common/store/store.h"
 
+struct vt_gc_result {
+	size_t kept_commits, kept_trees, kept_blobs;
+	size_t commits, trees, blobs, leftovers, results; /* to remove */
+	/* of what is removed; a blob with hard links outside the store frees none */
+	uint64_t bytes;
+};
+
 struct vt_gc_opts {
 	bool sweep; /* false: only report what would be removed */
 	/* also scratch/: the state from which killed stages would resume */
@@ -29,14 +36,11 @@ struct vt_gc_opts {
 	int wait_seconds; /* for processes that use the store; then VT_EDEVICE */
 	/* called for each file or directory to remove, relative to the store; may be NULL */
 	void (*found)(void *ctx, const char *path, uint64_t size);
+	/* Asked once everything was found, before any of it goes and under the locks, so what it
+	 * was shown is what goes; then `found` is called anew.  False: nothing goes, for the reason
+	 * in err if there is one.  May be NULL. */
+	bool (*may)(void *ctx, const struct vt_gc_result *would, struct vt_err *err);
 	void *ctx;
-};
-
-struct vt_gc_result {
-	size_t kept_commits, kept_trees, kept_blobs;
-	size_t commits, trees, blobs, leftovers, results; /* to remove */
-	/* of what is removed; a blob with hard links outside the store frees none */
-	uint64_t bytes;
 };
 
 /* Removes what killed processes left in tmp/, as soon as no process publishes; VT_EDEVICE if one

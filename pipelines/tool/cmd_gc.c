@@ -8,85 +8,94 @@
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
-static void found(void *ctx, const char *path, uint64_t size)
-{
-	(void)ctx;
-	vt_say("%s %llu\n", path, (unsigned long long)size);
-}
+struct wish {
+	struct vt_gc_opts opts;
+	struct vt_store *store;
+	struct vt_approval approval;
+	struct vt_strs goes;
+	int list;
+	bool asking; /* what goes is gathered to be decided on */
+};
 
 /* What killed processes left is nobody's, and others come meanwhile. */
-static void note(void *ctx, const char *path, uint64_t size)
+static bool is_somebodys(const char *path)
 {
-	(void)size;
-	if (strncmp(path, "tmp/", 4) && strncmp(path, "scratch/", 8))
-		vt_strs_add(ctx, path);
+	return strncmp(path, "tmp/", 4) && strncmp(path, "scratch/", 8);
+}
+
+static void found(void *ctx, const char *path, uint64_t size)
+{
+	struct wish *w = ctx;
+
+	if (w->asking && is_somebodys(path))
+		vt_strs_add(&w->goes, path);
+	else if (!w->asking && w->list)
+		vt_say("%s %llu\n", path, (unsigned long long)size);
 }
 
 /* What goes is what was signed: commits, trees, files and results by name. */
-static bool may_sweep(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_approval *a,
-	struct vt_err *err)
+static bool may_sweep(void *ctx, const struct vt_gc_result *would, struct vt_err *err)
 {
-	struct vt_strs goes = VT_STRS_INIT;
-	struct vt_gc_opts look = *opts;
-	struct vt_json *decision;
-	struct vt_gc_result r;
-	struct vt_policy policy;
-	bool may = false, asks;
+	struct wish *w = ctx;
+	struct vt_json *decision = vt_decision("sweep", NULL, NULL, NULL);
 
-	if (vt_policy_read(&policy, s, err))
-		return false;
-	asks = vt_policy_has(&policy, "approved", "sweep");
-	vt_policy_release(&policy);
-	if (!asks && !a->ask && !a->approve.n)
-		return true;
-	decision = vt_decision("sweep", NULL, NULL, NULL);
-	look.sweep = false;
-	look.found = note;
-	look.ctx = &goes;
-	if (vt_store_gc(s, &look, &r, err)) {
-		vt_json_free(decision);
-	} else {
-		vt_strs_sort(&goes);
-		vt_decision_list(decision, "files", &goes);
-		vt_json_put_int(decision, "commits", (int64_t)r.commits);
-		vt_json_put_bool(decision, "scratch", opts->scratch);
-		may = vt_decide(s, "sweep", decision, a, err);
-	}
-	vt_strs_release(&goes);
-	return may;
+	w->asking = false;
+	vt_strs_sort(&w->goes);
+	vt_decision_list(decision, "files", &w->goes);
+	vt_json_put_int(decision, "commits", (int64_t)would->commits);
+	vt_json_put_bool(decision, "scratch", w->opts.scratch);
+	return vt_decide(w->store, "sweep", decision, &w->approval, err);
 }
 
-static void gc(struct vt_store *s, const struct vt_gc_opts *opts, struct vt_approval *a,
-	struct vt_err *err)
+/* A sweep that a second person decides on is asked for under the locks of the sweep itself; to
+ * write the request removes nothing. */
+static int prepare(struct wish *w, struct vt_err *err)
 {
-	struct vt_gc_result r;
+	struct vt_policy policy;
 
-	if (opts->sweep && !may_sweep(s, opts, a, err))
-		return;
-	if (vt_store_gc(s, opts, &r, err))
-		return;
+	w->opts.found = found;
+	w->opts.ctx = w;
+	if (!w->opts.sweep || vt_policy_read(&policy, w->store, err))
+		return err->code;
+	w->asking = vt_policy_has(&policy, "approved", "sweep") || w->approval.ask ||
+		w->approval.approve.n;
+	vt_policy_release(&policy);
+	if (w->asking)
+		w->opts.may = may_sweep;
+	w->opts.sweep = !w->approval.ask;
+	return 0;
+}
+
+static void report(const struct vt_gc_opts *opts, const struct vt_gc_result *r)
+{
 	vt_say("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n",
-		opts->sweep ? "removed"
-			    : "would "
-			      "go with --sweep",
-		r.commits, r.trees, r.blobs, r.leftovers, (unsigned long long)r.bytes);
+		opts->sweep ? "removed" : "would go with --sweep", r->commits, r->trees, r->blobs,
+		r->leftovers, (unsigned long long)r->bytes);
 	if (opts->result_days)
 		vt_say("%s: %zu results of runs older than %ld days that no head, tag or pin "
 		       "lists\n",
-			opts->sweep ? "removed" : "would go with --sweep", r.results,
+			opts->sweep ? "removed" : "would go with --sweep", r->results,
 			opts->result_days);
-	vt_say("kept: %zu commits, %zu trees, %zu blobs\n", r.kept_commits, r.kept_trees,
-		r.kept_blobs);
+	vt_say("kept: %zu commits, %zu trees, %zu blobs\n", r->kept_commits, r->kept_trees,
+		r->kept_blobs);
+}
+
+static void gc(struct wish *w, struct vt_err *err)
+{
+	struct vt_gc_result r;
+
+	if (!prepare(w, err) && !vt_store_gc(w->store, &w->opts, &r, err) && !w->approval.asked)
+		report(&w->opts, &r);
 }
 
 int vt_cmd_gc(int argc, char **argv)
 {
-	int sweep = 0, scratch = 0, list = 0;
-	struct vt_approval approval = { .ask = NULL };
+	int sweep = 0, scratch = 0;
+	struct wish w = { .list = 0 };
 	long long days = 14, seconds = 10, result_days = -1;
 	const struct vt_opt opts[] = {
 		{ 0, "sweep", VT_OPT_FLAG, &sweep, NULL, "remove it" },
-		{ 0, "list", VT_OPT_FLAG, &list, NULL,
+		{ 0, "list", VT_OPT_FLAG, &w.list, NULL,
 			"one line per file: path in the store, bytes" },
 		{ 0, "scratch", VT_OPT_FLAG, &scratch, NULL,
 			"also the state from which killed stages would resume" },
@@ -97,7 +106,7 @@ int vt_cmd_gc(int argc, char **argv)
 			"or a pinned commit lists them" },
 		{ 0, "wait", VT_OPT_INT, &seconds, "SECONDS",
 			"how long to wait for processes that publish to the store (default 10)" },
-		VT_APPROVAL_OPTS(&approval),
+		VT_APPROVAL_OPTS(&w.approval),
 		VT_OPTS_END,
 	};
 	struct vt_call c = {
@@ -115,16 +124,18 @@ int vt_cmd_gc(int argc, char **argv)
 			vt_err_set(&c.err, VT_EUSAGE,
 				"--keep-days is 0 to 36500, --results-older-than 1 to 36500, "
 				"--wait 0 to 86400");
-		else
-			gc(c.s,
-				&(struct vt_gc_opts){ .sweep = sweep != 0,
-					.scratch = scratch != 0,
-					.keep_days = (long)days,
-					.result_days = result_days > 0 ? (long)result_days : 0,
-					.wait_seconds = (int)seconds,
-					.found = list ? found : NULL },
-				&approval, &c.err);
+		else if (!sweep && (w.approval.ask || w.approval.approve.n))
+			vt_err_set(&c.err, VT_EUSAGE, "--ask and --approve go with --sweep");
+		w.store = c.s;
+		w.opts = (struct vt_gc_opts){ .sweep = sweep != 0,
+			.scratch = scratch != 0,
+			.keep_days = (long)days,
+			.result_days = result_days > 0 ? (long)result_days : 0,
+			.wait_seconds = (int)seconds };
+		if (!c.err.code)
+			gc(&w, &c.err);
 	}
-	vt_strs_release(&approval.approve);
+	vt_strs_release(&w.approval.approve);
+	vt_strs_release(&w.goes);
 	return vt_call_end(&c);
 }

@@ -1,6 +1,6 @@
 """Where the policy wants a second person, nobody alone takes the second pair of eyes away or gives up what it would look at: approvers
 are not revoked, branches and tags not given up, commits not swept, here or by a push; and nobody brings approvers or keys of their own."""
-import json, os, pwd, shutil, subprocess, sys
+import fcntl, json, os, pwd, shutil, signal, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
@@ -28,6 +28,14 @@ def alone(what, *args):
     r = tool(*args, store=S)
     check(r.returncode == 3 and "second person" in r.stderr, f"{what}: not alone", (r.returncode, r.stderr))
     check((policy(), heads(), len(log())) == before, f"{what}: nothing was done")
+
+
+def is_taken(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def together(what, name, *args):
@@ -76,17 +84,26 @@ check(head in shown and "master" in shown and head not in heads(), "who approves
 
 sweep = ("gc", "--sweep", "--keep-days", "0")
 alone("gc --sweep", *sweep)
+check(tool("gc", "--ask", f"{T}/x", store=S).returncode == 64, "gc --ask without --sweep is refused")
 check(tool("gc", "--keep-days", "0", store=S).returncode == 0, "looking needs nobody")
 commit = f"commits/{head[:2]}/{head[2:]}"
 check(os.path.exists(f"{S}/{commit}"), "the commit is still there")
 tool(*sweep, "--ask", f"{T}/sweep-asked", store=S)
 stage("voxtrail", "trust", "approve", f"{T}/sweep-asked", "--key", f"{T}/anna", "--out", f"{T}/sweep", "--store", S)
-tool("commit", "more", f"{T}/else", "--copy", store=S)
+write(f"{T}/more/sub-010/t1.nii", "more")  # not what the refused push brought
+tool("commit", "more", f"{T}/more", "--copy", store=S)
 together("branch --delete --force", "dropped2", "branch", "--delete", "--force", "more", "master")
 r = tool(*sweep, "--approve", f"{T}/sweep", store=S)
 check(r.returncode == 65 and "changed since" in r.stderr and os.path.exists(f"{S}/{commit}"), "what goes is what was signed", (r.returncode, r.stderr))
-shown = together("gc --sweep", "swept", *sweep)
+tool(*sweep, "--ask", f"{T}/swept-asked", store=S)
+shown = stage("voxtrail", "trust", "approve", f"{T}/swept-asked", "--key", f"{T}/anna", "--out", f"{T}/swept", "--store", S).stdout
 check(commit in shown, "who approves sees what goes", shown)
+p = subprocess.Popen(["voxtrail", *sweep, "--approve", f"{T}/swept", "--store", S], env=dict(os.environ, VOXTRAIL_FAULT="approval.tell:stop"), stdout=subprocess.DEVNULL)
+os.waitpid(p.pid, os.WUNTRACED)
+with open(f"{S}/in-use") as used, open(f"{S}/lock") as lock:
+    check(os.path.exists(f"{S}/{commit}") and is_taken(used) and is_taken(lock), "from the look that was compared with what was signed to the sweep nothing else can come to go")
+p.send_signal(signal.SIGCONT)
+check(p.wait(30) == 0, "gc --sweep: by two")
 check(not os.path.exists(f"{S}/{commit}"), "swept by two")
 check(tool("gc", "--sweep", "--ask", f"{T}/x", store=other).returncode == 64, "--ask where nobody is needed is said")
 
