@@ -67,7 +67,12 @@ int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, cons
 
 	if (access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
 		rc = VT_ENOINPUT;
-	else if (!(rc = vt_fs_read(&text, path, 4096, err))) {
+	else if ((rc = vt_fs_read(&text, path, 4096, err)) == VT_ENOINPUT) {
+		if (vt_fs_exists(path)) /* and no file */
+			rc = err->code = VT_EINTEGRITY;
+		else /* removed meanwhile */
+			*err = (struct vt_err)VT_ERR_INIT;
+	} else if (!rc) {
 		if (text.len == VT_HEX && text.data[VT_HEX - 1] == '\n')
 			text.data[VT_HEX - 1] = '\0';
 		if (text.len != VT_HEX || !vt_digest_parse(&d, text.data))

@@ -104,6 +104,10 @@ const char *vt_refs_at(const struct vt_refs *refs, const char *repo, const char 
 void vt_refs_add(struct vt_refs *refs, const char *repo, const char *name, const char *commit);
 void vt_refs_release(struct vt_refs *refs);
 
+/* The ref's commit id; VT_ENOINPUT and no text in *err where there is none. */
+int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, const char *name,
+	struct vt_err *err);
+
 /* Moves one ref from `from` ("": it must not exist) to `to` ("" removes it) under the store's lock.
  * VT_EFAIL, with the present value in the message, if the ref is not at `from`.  The commit `to`
  * must exist. */

@@ -21,8 +21,4 @@ int vt_commit_put(struct vt_store *store, const struct vt_commit *commit, const 
 int vt_ref_write(struct vt_store *store, const char *repo, const char *name, const char *from,
 	const char *to, struct vt_err *err);
 
-/* The ref's commit id; VT_ENOINPUT and no text in *err where there is none. */
-int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, const char *name,
-	struct vt_err *err);
-
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/store/repo.h"
 #include "pipelines/runner/datum.h"
 #include "pipelines/runner/programs.h"
 #include "pipelines/spec/cron.h"
@@ -244,6 +245,10 @@ static void lint_pfs(const struct vt_pipeline *p, const struct vt_input *in,
 			"is missing, and the default changes how inputs "
 			"sort; write the name");
 	lint_glob(in, j, f);
+	if (!vt_ref_name_is_good(in->branch))
+		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/branch",
+			"is no name of a branch; write 1 to 63 letters, digits, _, - and single "
+			"dots inside");
 	if (vt_json_get(j, "commit"))
 		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/commit",
 			"must not be set in a spec; name a branch");

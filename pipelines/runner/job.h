@@ -28,6 +28,7 @@ struct vt_run_opts {
 	/* planning: nothing is committed and triggers stay where they are; binding: what is bound
 	 * to repos is committed all the same, as somebody will read the files */
 	bool planning, binding;
+	bool looking; /* with planning: no lock of the runner's is taken, nothing is written */
 	enum vt_view view;
 	const char *secrets;         /* a JSON file {name: {key: value}}; NULL: none */
 	const struct vt_strs *repos; /* "name=path" */

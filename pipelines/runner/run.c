@@ -160,7 +160,11 @@ static void note_source(struct vt_run *r)
 
 static int open_store(struct vt_run *r, struct vt_err *err)
 {
-	if (vt_runner_open(&r->runner, r->opts.store, r->opts.planning, err))
+	enum vt_runner_aim aim = VT_RUNNER_RUN;
+
+	if (r->opts.planning)
+		aim = r->opts.looking ? VT_RUNNER_LOOK : VT_RUNNER_PLAN;
+	if (vt_runner_open(&r->runner, r->opts.store, aim, err))
 		return err->code;
 	r->store = vt_xstrdup(vt_store_dir(vt_run_store(r)));
 	r->scratch = vt_path_join(r->store, "scratch");

@@ -40,21 +40,27 @@ struct vt_store *vt_runner_store(const struct vt_runner *runner)
 
 /* --- opening ------------------------------------------------------------- */
 
-static int take_lock(struct vt_runner *r, struct vt_err *err)
+bool vt_runner_flock(int fd)
 {
 	const struct timespec pause = { 0, 50000000 };
-	bool busy = false;
+	bool busy = true;
+
+	for (int i = 0; busy && i <= 20; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		busy = flock(fd, LOCK_EX | LOCK_NB) != 0;
+	}
+	return !busy;
+}
+
+static int take_lock(struct vt_runner *r, struct vt_err *err)
+{
 	char *path = vt_path_join(r->dir, "lock");
 
 	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (r->lock < 0)
 		vt_err_errno(err, VT_ECANTCREAT, "%s", path);
-	/* A child that a killed runner had just forked holds the lock until its exec: a second of
-	 * patience. */
-	for (int i = 0; !err->code && (busy = flock(r->lock, LOCK_EX | LOCK_NB) != 0) && i < 20;
-		i++)
-		nanosleep(&pause, NULL);
-	if (!err->code && busy)
+	else if (!vt_runner_flock(r->lock))
 		vt_err_set(err, VT_EDEVICE,
 			"%s: another run is using this store; wait for it, or give another --store",
 			path);
@@ -153,12 +159,13 @@ static int take_place(struct vt_runner *r, struct vt_err *err)
 		: 0;
 }
 
-int vt_runner_open(struct vt_runner **out, const char *store, bool looking, struct vt_err *err)
+int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim aim,
+	struct vt_err *err)
 {
 	struct vt_runner *r = vt_xcalloc(1, sizeof(*r));
-	enum vt_store_mode mode = looking && vt_fs_exists(store) && !vt_store_may_write(store)
-		? VT_STORE_READ
-		: VT_STORE_CREATE;
+	const bool reads = aim == VT_RUNNER_LOOK ||
+		(aim == VT_RUNNER_PLAN && vt_fs_exists(store) && !vt_store_may_write(store));
+	const enum vt_store_mode mode = reads ? VT_STORE_READ : VT_STORE_CREATE;
 
 	r->lock = -1;
 	if (!vt_store_open(&r->store, store, mode, err)) {

@@ -15,12 +15,22 @@
 
 struct vt_runner;
 
-/* Makes the store where there is none.  looking: a store that may only be read is opened, too;
- * nothing can be executed in it. */
-int vt_runner_open(struct vt_runner **out, const char *store, bool looking, struct vt_err *err);
+enum vt_runner_aim {
+	VT_RUNNER_RUN = 1,
+	VT_RUNNER_PLAN, /* a store that may only be read is opened, too; nothing runs in it */
+	VT_RUNNER_LOOK, /* any store is opened as one that may only be read, beside a run */
+};
+
+/* Makes the store where there is none, but for a look. */
+int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim aim,
+	struct vt_err *err);
 void vt_runner_close(struct vt_runner *runner);
 const char *vt_runner_dir(const struct vt_runner *runner); /* <store>/runner */
 struct vt_store *vt_runner_store(const struct vt_runner *runner);
+
+/* Locks the file for this process alone.  False: another has had it for a second; a child that a
+ * killed runner had just forked holds its locks until its exec. */
+bool vt_runner_flock(int fd);
 
 /* What a branch is to hold: the files of the directory `from`, or one file as manifest.json. */
 struct vt_bind {

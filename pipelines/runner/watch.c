@@ -1,14 +1,15 @@
 /* An input is one line, "REPO@BRANCH=COMMIT"; of a trigger that asks for the time a second one
  * says which commit it sees.  A run and a look write the same lines in the same order, so equal
  * texts mean that a run would find what the last one found.  No lock is held while waiting but
- * that of the watch: commits, gc and other runs come between. */
+ * that of the watch, and a look takes none of the runner's: commits, gc and other runs come
+ * between. */
 #include "pipelines/runner/watch.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ int vt_watch_open(int *lock, const char *store, struct vt_err *err)
 
 	*lock = -1;
 	/* Who runs at the moment has made the place. */
-	if (vt_runner_open(&runner, store, false, err) == VT_EDEVICE)
+	if (vt_runner_open(&runner, store, VT_RUNNER_RUN, err) == VT_EDEVICE)
 		*err = (struct vt_err)VT_ERR_INIT;
 	vt_runner_close(runner);
 	if (err->code)
@@ -34,7 +35,7 @@ int vt_watch_open(int *lock, const char *store, struct vt_err *err)
 	*lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (*lock < 0)
 		vt_err_errno(err, VT_ECANTCREAT, "%s", path);
-	else if (flock(*lock, LOCK_EX | LOCK_NB))
+	else if (!vt_runner_flock(*lock))
 		vt_err_set(err, VT_EDEVICE,
 			"%s: another `voxtrail run --watch` is waiting on this store; stop it, or "
 			"give another --store",
@@ -108,19 +109,18 @@ struct looking {
 static void look_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct looking *l = ctx;
-	struct vt_refs refs = { NULL, 0, 0 };
-	char *name;
-	const char *commit;
+	char *name, commit[VT_HEX];
 
+	assert(vt_ref_name_is_good(leaf->branch)); /* by lint */
 	l->asks_time |= asks_time(leaf);
-	if (l->err->code || !is_watched(l->spec, leaf) ||
-		vt_refs_list(&refs, l->store, leaf->repo, l->err))
+	if (l->err->code || !is_watched(l->spec, leaf))
 		return;
 	name = vt_asprintf("heads/%s", leaf->branch);
-	commit = vt_refs_find(&refs, name);
-	add_line(&l->out, leaf, commit ? commit : "");
+	if (vt_ref_read(l->store, commit, leaf->repo, name, l->err))
+		*commit = '\0';
+	if (!l->err->code)
+		add_line(&l->out, leaf, commit);
 	free(name);
-	vt_refs_release(&refs);
 }
 
 static int look_at_heads(struct looking *l)
@@ -156,7 +156,7 @@ static bool trigger_moves(const struct vt_buf *seen, const struct vt_spec *spec,
 	struct vt_run *run = NULL;
 	bool moves = false;
 
-	look.planning = true;
+	look.planning = look.looking = true;
 	look.repos = NULL;
 	if (!vt_run_open(&run, spec, &look, &none)) {
 		vt_watch_seen(&now, run);

@@ -116,10 +116,11 @@ static void run_spec(const char *file, const struct vt_run_opts *o, const char *
 
 /* --- waiting for commits ----------------------------------------------------- */
 
-/* What no commit will mend. */
-static bool is_for_good(const struct vt_err *err)
+/* What no commit will mend.  Once a run was opened, what cannot be written is a full disk. */
+static bool is_for_good(const struct vt_err *err, bool first)
 {
-	return err->code == VT_EUSAGE || err->code == VT_ECANTCREAT || err->code == VT_ECONFIG;
+	return err->code == VT_EUSAGE || err->code == VT_ECONFIG ||
+		(first && err->code == VT_ECANTCREAT);
 }
 
 static void report_run(struct vt_err *err)
@@ -134,14 +135,17 @@ static void report_run(struct vt_err *err)
 /* Reads the spec anew; one that became wrong meanwhile stays what it was. */
 static void read_again(struct vt_spec **spec, const char *file, struct vt_err *err)
 {
-	struct vt_spec *new = NULL;
+	struct vt_spec *new = NULL, *unused = NULL;
 
 	if (!vt_command_spec(&new, file, err)) {
-		vt_spec_free(*spec);
+		unused = *spec;
 		*spec = new;
-	} else if (*spec) {
-		report_run(err);
+	} else {
+		unused = new;
+		if (*spec)
+			report_run(err);
 	}
+	vt_spec_free(unused);
 }
 
 /* One run, and the wait for what starts the next; the signal that ends the watch, or 0. */
@@ -157,7 +161,7 @@ static int watch_once(const struct vt_spec *spec, struct vt_run_opts *o, const c
 	busy = err->code == VT_EDEVICE && !w.opened;
 	if (w.opened)
 		o->repos = NULL;
-	if (!stopped && !is_for_good(err)) {
+	if (!stopped && (w.opened || !is_for_good(err, o->repos != NULL))) {
 		if (!busy)
 			report_run(err);
 		*err = (struct vt_err)VT_ERR_INIT;
