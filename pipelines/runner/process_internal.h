@@ -49,7 +49,8 @@ bool vt_request_length(int requests, size_t *length);
 
 /* From here on what is left of a descendant that died is a child of this process. */
 void vt_orphans_adopt(void);
-/* Kills every child but these (0 is none), and what they started, and waits for all of it. */
+/* Kills every child but these (0 is none) and those of the time before the first adoption, and
+ * what they started, and waits for all of it. */
 void vt_orphans_end(const pid_t *spared, size_t n);
 
 #endif

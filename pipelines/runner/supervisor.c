@@ -58,6 +58,32 @@ static bool is_one_of(pid_t pid, const pid_t *spared, size_t n)
 	return found;
 }
 
+/* Children of the program that became this one by exec are not ours to end. */
+static struct {
+	pid_t *pid;
+	size_t n;
+	bool known;
+} inherited;
+
+static void note_inherited(void)
+{
+	const pid_t self = getpid();
+	DIR *d = opendir("/proc");
+
+	for (const struct dirent *e; d && (e = readdir(d));) {
+		long pid = strtol(e->d_name, NULL, 10);
+
+		if (pid <= 1 || parent_of(e->d_name) != self)
+			continue;
+		inherited.pid =
+			vt_xrealloc(inherited.pid, (inherited.n + 1) * sizeof *inherited.pid);
+		inherited.pid[inherited.n++] = (pid_t)pid;
+	}
+	if (d)
+		closedir(d);
+	inherited.known = true;
+}
+
 /* How many children of ours there are but the spared ones; all are killed, and reaped if `reaping`
  * (who does so knows of no other child to wait for). */
 static size_t kill_children(const pid_t *spared, size_t n, bool reaping)
@@ -69,7 +95,8 @@ static size_t kill_children(const pid_t *spared, size_t n, bool reaping)
 	for (const struct dirent *e; d && (e = readdir(d));) {
 		long pid = strtol(e->d_name, NULL, 10);
 
-		if (pid <= 1 || parent_of(e->d_name) != self || is_one_of((pid_t)pid, spared, n))
+		if (pid <= 1 || parent_of(e->d_name) != self || is_one_of((pid_t)pid, spared, n) ||
+			is_one_of((pid_t)pid, inherited.pid, inherited.n))
 			continue;
 		kill((pid_t)pid, SIGKILL);
 		if (!reaping || waitpid((pid_t)pid, NULL, WNOHANG) != (pid_t)pid)
@@ -82,6 +109,8 @@ static size_t kill_children(const pid_t *spared, size_t n, bool reaping)
 
 void vt_orphans_adopt(void)
 {
+	if (!inherited.known)
+		note_inherited();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 

@@ -44,8 +44,6 @@ static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 		else
 			*status = vt_process_wait(a->pid, err);
 		signal(SIGINT, SIG_DFL);
-		if (what != VT_ATTEMPT_SHELL)
-			vt_attempt_kill(a);
 		a->pid = 0;
 	}
 	free(dir);

@@ -32,9 +32,10 @@ spec '"kill -SEGV $$"' 1; voxtrail run --log text p.json --repo r=in --store s 2
 spec '"kill -KILL $PPID; exec sleep 902.9'"$mark"'"' 2; voxtrail run --log text p.json --repo r=in --store s 2>err; same "who kills what supervises it has failed, and the next try runs" "$?:$(grep -c 'exit=137 tries=2' err):$(left)" 1:1:0
 # what the program left in sessions of their own, when somebody kills the supervisor from outside
 spec "\"setsid sleep 900.9$mark & (setsid sh -c 'sleep 901.9$mark; :' &) ; sleep 902.9$mark\"" 1
-voxtrail run --log text p.json --repo r=in --store s 2>err & run=$!; started
-kill -KILL "$(awk '$4 == '$run' {print $1}' /proc/[0-9]*/stat 2>/dev/null | head -n 1)"; wait $run; rc=$?
+sh -c 'sleep 77.7 & echo $! >sibling; exec voxtrail run --log text p.json --repo r=in --store s 2>err' & run=$!; started; sibling=$(cat sibling)
+kill -KILL "$(awk '$4 == '$run' && $1 != '$sibling' {print $1}' /proc/[0-9]*/stat 2>/dev/null | head -n 1)"; wait $run; rc=$?
 same "a supervisor that is killed from outside leaves nothing running" "$rc:$(left)" 1:0
+kill -0 "$sibling"; same "but what the shell had started that became the run" "$?" 0; kill "$sibling"
 voxtrail datum exec p.json p / --store s >out 2>err & run=$!; started
 kill -KILL "$(awk '$4 == '$run' {print $1}' /proc/[0-9]*/stat 2>/dev/null | head -n 1)"; wait $run
 same "nor does it under datum exec" "$(left)" 0
