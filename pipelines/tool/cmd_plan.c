@@ -221,6 +221,20 @@ static bool parse_slice(struct scanning *how, const char *text)
 		how->slice >= 0 && how->slice < how->slices;
 }
 
+/* slice: NULL if it was not given. */
+static int check_options(struct scanning *how, bool items, const char *slice, struct vt_err *err)
+{
+	if ((items || how->views) && !how->pipeline)
+		vt_err_set(err, VT_EUSAGE, "--items and --views need --pipeline");
+	else if ((slice && !items) || (how->keys && !how->views) ||
+		(how->consent && !items && !how->views))
+		vt_err_set(err, VT_EUSAGE,
+			"--slice goes with --items, --keys with --views, --consent with either");
+	else if (!parse_slice(how, slice ? slice : "0/1"))
+		vt_err_set(err, VT_EUSAGE, "--slice %s: write K/N, K from 0 to N - 1", slice);
+	return err->code;
+}
+
 int vt_cmd_plan(int argc, char **argv)
 {
 	struct vt_strs repos = VT_STRS_INIT;
@@ -228,7 +242,7 @@ int vt_cmd_plan(int argc, char **argv)
 	struct vt_spec *spec = NULL;
 	struct vt_run *run = NULL;
 	const char *only = NULL;
-	const char *slice = "0/1";
+	const char *slice = NULL;
 	struct scanning how = { .repos = &repos };
 	int json = 0, items = 0, all = 0;
 	const struct vt_opt opts[] = {
@@ -265,16 +279,10 @@ int vt_cmd_plan(int argc, char **argv)
 		o.store = c.store;
 		how.pipeline = only;
 		how.store = c.store;
-		if ((items || how.views) && !only)
-			vt_err_set(&c.err, VT_EUSAGE, "--items and --views need --pipeline");
-		else if (!parse_slice(&how, slice))
-			vt_err_set(&c.err, VT_EUSAGE, "--slice %s: write K/N, K from 0 to N - 1",
-				slice);
-		else if (vt_command_spec(&spec, c.args.v[0], &c.err))
-			;
-		else if (items || how.views)
+		if (!check_options(&how, items, slice, &c.err) &&
+			!vt_command_spec(&spec, c.args.v[0], &c.err) && (items || how.views))
 			scan(spec, &how, &c.err);
-		else if (!vt_run_open(&run, spec, &o, &c.err))
+		else if (!c.err.code && !vt_run_open(&run, spec, &o, &c.err))
 			plan(run, only, all, json ? JSON : TEXT, &c.err);
 	}
 	vt_run_close(run);

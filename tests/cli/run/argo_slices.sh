@@ -30,6 +30,7 @@ voxtrail plan bound.json --pipeline deep --views views --repo m=ours/m 2>err; sa
 # the list that Argo would cut
 mkdir many; (cd many && seq -f 'sub-%04g' 3500 | xargs touch)
 printf '[%s]' "$(step p true many '/*')" >many.json
+voxtrail plan many.json --pipeline p --repo many=many --slice 0/2 2>err; same "a slice of what is no list of items is refused" "$?:$(grep -c 'slice goes with --items' err)" 64:1
 items() { voxtrail plan many.json --items --pipeline p --repo many=many "$@" 2>err; }
 items >/dev/null; same "what does not fit says in how many slices it does" "$?:$(grep -c 'emit the workflow with --slices 2' err)" 65:1
 items --slice 0/2 >0; items --slice 1/2 >1; for k in 0 1 2; do items --slice $k/3 >third-$k; done
