@@ -56,6 +56,13 @@ bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
 	return !a->asked;
 }
 
+int vt_decide_nothing(const struct vt_approval *a, const char *option, struct vt_err *err)
+{
+	if (a->ask || a->approve.n)
+		vt_err_set(err, VT_EUSAGE, "--ask and --approve go with %s", option);
+	return err->code;
+}
+
 bool vt_decide_vouch(struct vt_store *s, const struct vt_strs *dirs, const char *reason,
 	struct vt_approval *a, struct vt_err *err)
 {

@@ -88,7 +88,7 @@ static bool may_vouch(struct vt_store *s, const char *dir, const char *reason,
 	bool may;
 
 	if (!reason)
-		return true;
+		return !vt_decide_nothing(a, "--vouch", err);
 	vt_strs_add(&dirs, dir);
 	may = vt_decide_vouch(s, &dirs, reason, a, err);
 	vt_strs_release(&dirs);

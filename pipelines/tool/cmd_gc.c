@@ -124,8 +124,8 @@ int vt_cmd_gc(int argc, char **argv)
 			vt_err_set(&c.err, VT_EUSAGE,
 				"--keep-days is 0 to 36500, --results-older-than 1 to 36500, "
 				"--wait 0 to 86400");
-		else if (!sweep && (w.approval.ask || w.approval.approve.n))
-			vt_err_set(&c.err, VT_EUSAGE, "--ask and --approve go with --sweep");
+		else if (!sweep)
+			vt_decide_nothing(&w.approval, "--sweep", &c.err);
 		w.store = c.s;
 		w.opts = (struct vt_gc_opts){ .sweep = sweep != 0,
 			.scratch = scratch != 0,

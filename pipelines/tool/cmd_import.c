@@ -99,7 +99,8 @@ int vt_cmd_import(int argc, char **argv)
 			.believed = require != 0,
 			.vouch = vouch };
 
-		if (!vouch || vt_decide_vouch(c.s, &c.args, vouch, &approval, &c.err))
+		if (vouch ? vt_decide_vouch(c.s, &c.args, vouch, &approval, &c.err)
+			  : !vt_decide_nothing(&approval, "--vouch", &c.err))
 			import(c.s, &c.args, &how, &c.err);
 	}
 	vt_strs_release(&approval.approve);

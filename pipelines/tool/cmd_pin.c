@@ -54,6 +54,8 @@ static void change(struct vt_store *s, const char *what, struct wish *w, struct 
 
 	if (id_of(id, s, what, err))
 		return;
+	if (!(w->remove && w->force) && vt_decide_nothing(&w->approval, "--remove --force", err))
+		return;
 	if (w->remove && w->force &&
 		!vt_decide(s, "unpin", vt_decision("unpin", "id", id, NULL), &w->approval, err))
 		return;

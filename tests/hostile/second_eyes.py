@@ -84,7 +84,10 @@ check(head in shown and "master" in shown and head not in heads(), "who approves
 
 sweep = ("gc", "--sweep", "--keep-days", "0")
 alone("gc --sweep", *sweep)
-check(tool("gc", "--ask", f"{T}/x", store=S).returncode == 64, "gc --ask without --sweep is refused")
+for args in (("gc",), ("commit", "scans", f"{T}/scans", "--copy"), ("pin", "scans@v1")):
+    before = heads()
+    r = tool(*args, "--ask", f"{T}/x", store=S)
+    check(r.returncode == 64 and "--ask and --approve go with --" in r.stderr and heads() == before, f"{args[0]} --ask where nothing is decided is refused", r.stderr)
 check(tool("gc", "--keep-days", "0", store=S).returncode == 0, "looking needs nobody")
 commit = f"commits/{head[:2]}/{head[2:]}"
 check(os.path.exists(f"{S}/{commit}"), "the commit is still there")
