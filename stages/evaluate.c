@@ -88,8 +88,8 @@ static const struct vt_param params[] = {
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_segment_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16; int8: on "
-		"the CPU, with the output of quantize"),
+		"precision of the computation; default: f32, on a GPU bf16; f32, bf16 and "
+		"int8 also on the CPU, int8 there alone and with the output of quantize"),
 	{ .name = NULL },
 };
 
@@ -213,7 +213,7 @@ static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struc
 {
 	const struct params *p = vt_stage_params(r);
 	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow,
-		p->precision == VT_SEGMENT_INT8 };
+		p->precision };
 	struct vt_segmenter *s = NULL;
 	struct vt_dataset d = { NULL, 0 };
 	struct vt_evaluation e;
@@ -227,9 +227,7 @@ static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struc
 	if (!rc)
 		rc = vt_evaluate_model(&e, s, &d, vt_stage_input(r, "patches"), o, err);
 	if (!rc) {
-		about = vt_device_describe(device);
-		if (how.int8)
-			vt_json_put_text(about, "precision", "int8");
+		about = vt_segment_describe(device, p->precision);
 		if (e.on_host->n)
 			vt_json_put(about, "joined_on_host", vt_json_copy(e.on_host));
 		vt_stage_note(r, "device", about);
@@ -248,7 +246,8 @@ static int run_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct 
 	int rc = vt_device_open(&device,
 		&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 			.precision = vt_segment_precisions[p->precision],
-			.engines = vt_stage_input(r, "engines") },
+			.engines = vt_stage_input(r, "engines"),
+			.segments = true },
 		err);
 
 	if (!rc)
@@ -328,9 +327,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-static void settle(void *p)
+static void settle(void *all)
 {
-	vt_device_settle(&((struct params *)p)->device);
+	struct params *p = all;
+
+	vt_segment_settle(&p->device, p->precision);
 }
 
 static const struct vt_stage stage = {

@@ -78,8 +78,8 @@ static const struct vt_param params[] = {
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_segment_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16; int8: on "
-		"the CPU, with the output of quantize"),
+		"precision of the computation; default: f32, on a GPU bf16; f32, bf16 and "
+		"int8 also on the CPU, int8 there alone and with the output of quantize"),
 	{ .name = NULL },
 };
 
@@ -413,13 +413,12 @@ static int all_subjects(struct job *j, struct vt_err *err)
 /* What it ran on, how many windows at a time, and for whom the device had no room. */
 static void note_device(const struct job *j)
 {
-	struct vt_json *about = vt_device_describe(j->device);
+	const struct params *p = vt_stage_params(j->r);
+	struct vt_json *about = vt_segment_describe(j->device, p->precision);
 
 	if (j->device && j->s->session[0])
 		vt_json_put_int(about, "windows_at_a_time",
 			vt_session_input_shape(j->s->session[0]).n);
-	if (((const struct params *)vt_stage_params(j->r))->precision == VT_SEGMENT_INT8)
-		vt_json_put_text(about, "precision", "int8");
 	if (j->on_host->n)
 		vt_json_put(about, "joined_on_host", vt_json_copy(j->on_host));
 	vt_stage_note(j->r, "device", about);
@@ -472,12 +471,13 @@ static int open_all(struct job *j, struct vt_err *err)
 		rc = vt_device_open(&j->device,
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 				.precision = vt_segment_precisions[p->precision],
+				.segments = true,
 				.engines = vt_stage_input(j->r, "engines") },
 			err);
 	if (!rc)
 		rc = vt_segmenter_open(&j->s, vt_stage_input(j->r, "model"),
 			&(struct vt_segmenter_opts){ weights[p->weights], j->device, p->allow,
-				p->precision == VT_SEGMENT_INT8 },
+				p->precision },
 			err);
 	if (!rc)
 		rc = check_manifest(j, err);
@@ -514,9 +514,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-static void settle(void *p)
+static void settle(void *all)
 {
-	vt_device_settle(&((struct params *)p)->device);
+	struct params *p = all;
+
+	vt_segment_settle(&p->device, p->precision);
 }
 
 static const struct vt_stage stage = {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/fs.h"
 #include "common/base/json.h"
@@ -336,11 +337,21 @@ static int copy_file(const struct listed *k, const char *file, struct vt_err *er
 	return rc;
 }
 
+/* Of a subject that is refused after all nothing stays. */
+static void remove_copy(const struct listed *k, const char *file)
+{
+	char *path = vt_path_join(vt_stage_out(k->r), file);
+
+	unlink(path);
+	free(path);
+}
+
 /* Whatever the manifest may mean by the subject's files; the stage that reads them judges them. */
 static int copy_subject(void *ctx, const char *subject, struct vt_err *err)
 {
 	struct listed *k = ctx;
 	struct vt_strs files = VT_STRS_INIT;
+	size_t n;
 	int rc = 0;
 
 	if (!vt_strs_hold(&k->there, subject))
@@ -355,8 +366,10 @@ static int copy_subject(void *ctx, const char *subject, struct vt_err *err)
 	if (!files.n)
 		rc = vt_err_set(err, VT_ENOINPUT, "subject %s: none of its files is below %s",
 			subject, k->from);
-	for (size_t i = 0; !rc && i < files.n; i++)
-		rc = copy_file(k, files.v[i], err);
+	for (n = 0; !rc && n < files.n; n++)
+		rc = copy_file(k, files.v[n], err);
+	while (rc && n)
+		remove_copy(k, files.v[--n]);
 	vt_strs_release(&files);
 	return rc;
 }
@@ -379,27 +392,43 @@ static int select_listed(struct listed *k, struct vt_json *dropped, struct vt_js
 	return rc ? rc : vt_stage_each(k->r, &k->names, copy_subject, k, err);
 }
 
+static bool is_refused(const struct vt_stage_run *r, const char *subject)
+{
+	char *path = vt_asprintf("%s/quarantine/%s.json", vt_stage_out(r), subject);
+	bool yes = vt_fs_exists(path);
+
+	free(path);
+	return yes;
+}
+
 static int by_names(struct vt_stage_run *r, struct vt_err *err)
 {
 	struct vt_json *kept = vt_json_new(VT_JSON_ARRAY), *dropped = vt_json_new(VT_JSON_ARRAY),
 		       *refused = vt_json_new(VT_JSON_ARRAY);
 	struct listed k = { .r = r, .from = vt_stage_input(r, "from") };
+	struct vt_strs subjects = VT_STRS_INIT;
 	int rc = select_listed(&k, dropped, refused, err);
 
-	for (size_t i = 0; i < k.names.n; i++)
-		if (vt_strs_hold(&k.there, k.names.v[i]))
-			note(kept, k.names.v[i], NULL);
+	for (size_t i = 0; i < k.names.n; i++) {
+		const char *name = k.names.v[i];
+
+		if (vt_strs_hold(&k.there, name) && !is_refused(r, name)) {
+			note(kept, name, NULL);
+			vt_strs_add(&subjects, name);
+		}
+	}
 	if (refused->n)
 		vt_stage_note(r, "refused_before", refused);
 	else
 		vt_json_free(refused);
 	if (!rc) {
-		vt_stage_note(r, "subjects", vt_json_new_texts(&k.names));
+		vt_stage_note(r, "subjects", vt_json_new_texts(&subjects));
 		rc = write_selection(r, "names", kept, dropped, vt_json_new(VT_JSON_ARRAY), err);
 	} else {
 		vt_json_free(kept);
 		vt_json_free(dropped);
 	}
+	vt_strs_release(&subjects);
 	vt_strs_release(&k.names);
 	vt_strs_release(&k.there);
 	vt_manifest_free(k.m);

@@ -54,8 +54,8 @@ static const struct vt_param params[] = {
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_segment_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16; int8: on "
-		"the CPU, with the output of quantize"),
+		"precision of the computation; default: f32, on a GPU bf16; f32, bf16 and "
+		"int8 also on the CPU, int8 there alone and with the output of quantize"),
 	{ .name = NULL },
 };
 
@@ -98,7 +98,7 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 {
 	const struct params *p = vt_stage_params(r);
 	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow,
-		p->precision == VT_SEGMENT_INT8 };
+		p->precision };
 	const struct vt_evaluate_opts o = { .which = p->subjects ? VT_WHICH_FOLDS
 								 : VT_WHICH_VALIDATION,
 		.how = { .windows = { .overlap = p->overlap,
@@ -116,9 +116,7 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 	if (!rc)
 		rc = vt_tune(&t, s, &d, vt_stage_input(r, "patches"), grid, &o, err);
 	if (!rc) {
-		about = vt_device_describe(device);
-		if (how.int8)
-			vt_json_put_text(about, "precision", "int8");
+		about = vt_segment_describe(device, p->precision);
 		vt_stage_note(r, "device", about);
 		rc = write_all(r, &t, s, base, err);
 		vt_tuned_release(&t);
@@ -144,6 +142,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		rc = vt_device_open(&device,
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 				.precision = vt_segment_precisions[p->precision],
+				.segments = true,
 				.engines = vt_stage_input(r, "engines") },
 			err);
 	if (!rc)
@@ -153,9 +152,11 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	return rc;
 }
 
-static void settle(void *p)
+static void settle(void *all)
 {
-	vt_device_settle(&((struct params *)p)->device);
+	struct params *p = all;
+
+	vt_segment_settle(&p->device, p->precision);
 }
 
 static const struct vt_stage stage = {

@@ -101,9 +101,10 @@ double vt_rng_between(struct vt_rng *rng, double lo, double hi)
 
 uint32_t vt_rng_below(struct vt_rng *rng, uint32_t n)
 {
-	uint32_t reject = (uint32_t)(-n) % n, x;
+	uint32_t reject, x;
 
 	assert(n > 0);
+	reject = (uint32_t)(-n) % n;
 	do {
 		x = vt_rng_u32(rng);
 	} while (x < reject);

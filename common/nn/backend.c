@@ -153,6 +153,13 @@ static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, s
 	return rc;
 }
 
+static bool cpu_computes(const struct vt_device_opts *o)
+{
+	if (!o->precision || !strcmp(o->precision, "default") || !strcmp(o->precision, "f32"))
+		return true;
+	return o->segments && (!strcmp(o->precision, "bf16") || !strcmp(o->precision, "int8"));
+}
+
 int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err)
 {
 	struct vt_json *about;
@@ -165,12 +172,11 @@ int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struc
 		return vt_err_set(err, VT_EUSAGE,
 			"precision int8: computed on the CPU; leave --device %s out",
 			vt_device_wishes[o->wish]);
-	if (o->wish == VT_DEVICE_CPU && !int8 && o->precision && strcmp(o->precision, "default") &&
-		strcmp(o->precision, "f32"))
+	if (o->wish == VT_DEVICE_CPU && !cpu_computes(o))
 		return vt_err_set(err, VT_EUSAGE,
-			"precision %s: the CPU computes in f32 or int8; other precisions need "
+			"precision %s: the CPU computes in f32%s here; other precisions need "
 			"--device cuda",
-			o->precision);
+			o->precision, o->segments ? ", bf16 or int8" : "");
 	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
 		return vt_err_set(err, VT_EUSAGE,
 			"%d GPUs were asked for on the CPU; they need --device cuda", o->cards);

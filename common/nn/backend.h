@@ -33,8 +33,8 @@ extern const char *const vt_device_wishes[];
 extern const char *const vt_device_precisions[];
 /* the same and "int8", of a stage that segments with checkpoints */
 extern const char *const vt_segment_precisions[];
-/* "int8", an index of these: computed on the CPU by whoever asked for the device */
-enum { VT_SEGMENT_INT8 = 5 };
+/* Indices of these: on the CPU they are computed by whoever asked for the device, int8 there alone. */
+enum { VT_SEGMENT_BF16 = 3, VT_SEGMENT_INT8 = 5 };
 
 /* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the
  * fastest.  For tools that write engine plans: what such a device computes depends on time. */
@@ -46,7 +46,8 @@ struct vt_device_opts {
 	const char *precision;
 	/* file or directory with an engine plan to replay (docs/gpu.md); NULL: choose */
 	const char *engines;
-	int cards; /* that share a training session's batch; 0 and 1: one */
+	int cards;     /* that share a training session's batch; 0 and 1: one */
+	bool segments; /* who asks computes bf16 and int8 on the CPU */
 };
 
 struct vt_device;

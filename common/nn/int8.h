@@ -6,8 +6,8 @@
  *      opts.int8 = scales;                                 a session in int8 (session.h)
  *
  * Scales as JSON: { kernel's name: { "scale", "zero", "weights": [one of each output] } } for
- * every convolution that vt_int8_takes.  An input x is the whole number nearest to x / scale +
- * zero, 0 to 255, a weight of output o the one nearest to w / weights[o], -127 to 127
+ * every convolution that vt_int8_takes.  An input x is the whole number nearest to x r + zero,
+ * 0 to 255, where r is 1 / scale in f32, a weight of output o the one nearest to w / weights[o], -127 to 127
  * (cpu/int8.h has the arithmetic).  weights[o] is the largest |w| of the output / 127.
  *
  * The range of an input holds 0 and is

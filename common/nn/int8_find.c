@@ -168,6 +168,7 @@ struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *f, struct vt_
 	enum vt_int8_range range, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
+	struct vt_int8_scales *as_read = NULL;
 	int rc = 0;
 
 	for (int w = 0; !rc && w < f->g->n_weights; w++) {
@@ -182,9 +183,9 @@ struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *f, struct vt_
 		else
 			vt_json_put(j, name, layer_of(seen, vt_session_weight(s, w), range));
 	}
-	if (!rc && !j->n)
-		rc = vt_err_set(err, VT_EDATA,
-			"the network has no convolution that int8 computes (docs/cpu-engine.md)");
+	if (!rc)
+		rc = vt_int8_read(&as_read, f->g, j, err); /* they may be out of its bounds */
+	vt_int8_free(as_read, f->g);
 	if (rc)
 		vt_json_free(j);
 	return rc ? NULL : j;

@@ -25,6 +25,7 @@ struct span {
 	size_t *offset;
 	size_t size;
 	int from, to;
+	int id; /* among equals the lower is placed first */
 };
 
 /* 16 floats of distance keep the arrays of one layer off the same cache sets. */
@@ -193,9 +194,9 @@ static int by_size(const void *a, const void *b)
 		return x->size < y->size ? 1 : -1;
 	if (x->from != y->from)
 		return x->from < y->from ? -1 : 1;
-	if (x->to < y->to)
-		return -1;
-	return x->to > y->to;
+	if (x->to != y->to)
+		return x->to < y->to ? -1 : 1;
+	return x->id - y->id;
 }
 
 /* The lowest offset at which span i meets no already placed span whose life overlaps. */
@@ -364,7 +365,7 @@ static int grad_owner(const struct vt_plan *p, int i)
 static void widen(struct span *s, size_t *offset, size_t size, int from, int to)
 {
 	if (!s->offset)
-		*s = (struct span){ offset, size, from, to };
+		*s = (struct span){ offset, size, from, to, 0 };
 	s->from = from < s->from ? from : s->from;
 	s->to = to > s->to ? to : s->to;
 }
@@ -431,8 +432,10 @@ static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_ses
 	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
 	find_spans(s, p, v, opts);
 	for (int i = 0; i < 3 * g->n_nodes; i++)
-		if (s[i].offset)
-			s[n++] = s[i];
+		if (s[i].offset) {
+			s[n] = s[i];
+			s[n++].id = i;
+		}
 	p->arena = place_all(s, n, by_size);
 	/* of arrays of several sizes, those that are made last first may take less */
 	if (p->half[v->g->input] && place_all(s, n, by_size_late) > p->arena)

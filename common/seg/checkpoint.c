@@ -207,16 +207,16 @@ void vt_checkpoint_close(struct vt_checkpoint *c)
 static int int8_scales(const struct vt_json **out, const struct vt_checkpoint *c, const char *dir,
 	const char *which, struct vt_err *err)
 {
-	const struct vt_json *int8 = vt_json_get(c->json, "int8");
+	const struct vt_json *int8 = vt_json_get(c->json, "int8"),
+			     *layers = vt_json_get(int8, "layers");
 	const char *of = vt_json_text(vt_json_get(int8, "weights"), "");
 
-	*out = vt_json_get(int8, "layers");
 	if (!int8)
 		return vt_err_set(err, VT_EDATA,
 			"%s/checkpoint.json: holds no scales for --precision int8; make them with "
 			"quantize, and give its output",
 			dir);
-	if (!*out || (*out)->type != VT_JSON_OBJECT)
+	if (!layers || layers->type != VT_JSON_OBJECT)
 		return vt_err_set(err, VT_EDATA,
 			"%s/checkpoint.json: /int8/layers must be an object; quantize writes it",
 			dir);
@@ -225,6 +225,7 @@ static int int8_scales(const struct vt_json **out, const struct vt_checkpoint *c
 			"%s/checkpoint.json: /int8 is of the weights \"%s\", not of \"%s\"; choose "
 			"those, or run quantize with --weights %s",
 			dir, of, which, which);
+	*out = layers;
 	return 0;
 }
 
@@ -252,6 +253,7 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 			&(struct vt_session_opts){ .blank = true,
 				.device = device,
 				.int8 = int8,
+				.level = c->bf16 ? VT_LEVEL_BF16 : VT_LEVEL_F32,
 				.observed = c->observed },
 			err);
 	if (!rc)

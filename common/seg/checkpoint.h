@@ -19,8 +19,9 @@ struct vt_checkpoint {
 	bool softmax;
 	bool classes; /* one answer for a whole scan: outputs are the manifest's classes */
 	/* of the sessions made from now on: convolutions on whole numbers, by the scales that
-	 * quantize wrote; vt_session_observe may be called.  Set by the caller; on the CPU */
-	bool int8, observed;
+	 * quantize wrote; in bf16; vt_session_observe may be called.  Set by the caller; on the
+	 * CPU */
+	bool int8, bf16, observed;
 };
 
 /* VT_EDATA, with file and pointer, unless channels and regions are those of the manifest it holds

@@ -15,9 +15,10 @@ struct quantizing {
 	struct vt_int8_finder *finder;
 };
 
-static bool is_validation(const struct vt_checkpoint *c, const char *subject)
+/* role: "train", "validation" or "test", as the checkpoint has it */
+static bool has_role(const struct vt_checkpoint *c, const char *role, const char *subject)
 {
-	const struct vt_json *list = vt_json_pointer(c->json, "/subjects/validation");
+	const struct vt_json *list = vt_json_get(vt_json_get(c->json, "subjects"), role);
 
 	for (size_t i = 0; i < vt_json_length(list); i++)
 		if (!strcmp(vt_json_text(list->item[i], ""), subject))
@@ -25,10 +26,12 @@ static bool is_validation(const struct vt_checkpoint *c, const char *subject)
 	return false;
 }
 
-/* A test subject is never looked at, whatever is asked. */
+/* A test subject, of the checkpoint or of the containers, is never looked at, whatever is asked. */
 static bool is_chosen(const struct quantizing *q, const struct vt_patch_file *f)
 {
-	return is_validation(&q->c, f->subject) || (q->o->any_subject && !f->test);
+	if (f->test || has_role(&q->c, "test", f->subject))
+		return false;
+	return q->o->any_subject || has_role(&q->c, "validation", f->subject);
 }
 
 static int look_at(struct quantizing *q, const struct vt_patch_file *f, struct vt_err *err)

@@ -7,6 +7,7 @@
 
 #include "common/base/fs.h"
 #include "common/image/morphology.h"
+#include "common/nn/backend.h"
 #include "common/nn/model.h"
 #include "common/seg/contract.h"
 #include "common/seg/paste.h"
@@ -116,6 +117,22 @@ static void order_by_group(struct vt_segmenter *s)
 	s->first = &s->member[0].checkpoint;
 }
 
+void vt_segment_settle(int64_t *device, int64_t precision)
+{
+	if (precision == VT_SEGMENT_INT8 && *device == VT_DEVICE_AUTO)
+		*device = VT_DEVICE_CPU;
+	vt_device_settle(device);
+}
+
+struct vt_json *vt_segment_describe(const struct vt_device *device, int64_t precision)
+{
+	struct vt_json *about = vt_device_describe(device);
+
+	if (!device && (precision == VT_SEGMENT_BF16 || precision == VT_SEGMENT_INT8))
+		vt_json_put_text(about, "precision", vt_segment_precisions[precision]);
+	return about;
+}
+
 int vt_segmenter_open(struct vt_segmenter **out, const char *model,
 	const struct vt_segmenter_opts *o, struct vt_err *err)
 {
@@ -131,8 +148,10 @@ int vt_segmenter_open(struct vt_segmenter **out, const char *model,
 		rc = open_member(s, dirs.v[i], o->allow, err);
 	if (!rc)
 		order_by_group(s);
-	for (size_t i = 0; i < s->n; i++)
-		s->member[i].checkpoint.int8 = o->int8;
+	for (size_t i = 0; i < s->n; i++) {
+		s->member[i].checkpoint.int8 = o->precision == VT_SEGMENT_INT8;
+		s->member[i].checkpoint.bf16 = !o->device && o->precision == VT_SEGMENT_BF16;
+	}
 	for (size_t i = 0; !rc && i < s->n; i++)
 		rc = vt_checkpoint_session(&s->member[i].graph, &s->session[i],
 			&s->member[i].checkpoint, s->member[i].dir, o->weights,

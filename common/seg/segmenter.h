@@ -28,8 +28,14 @@ struct vt_segmenter_opts {
 	const char *weights;      /* "best" or "last" */
 	struct vt_device *device; /* NULL: the CPU */
 	const char *allow;        /* contract.h: what may differ */
-	bool int8;                /* on the CPU, by the scales that quantize wrote */
+	/* an index of vt_segment_precisions; int8: by the scales that quantize wrote */
+	int64_t precision;
 };
+
+/* vt_device_settle for a stage that segments: int8 is for the CPU. */
+void vt_segment_settle(int64_t *device, int64_t precision);
+/* vt_device_describe with the precision in which the CPU computes. */
+struct vt_json *vt_segment_describe(const struct vt_device *device, int64_t precision);
 
 struct vt_member {
 	char *dir;

@@ -9,9 +9,10 @@
 
 struct vg_shape vg_shape_of(const struct vg_session *session, int i)
 {
-	struct vt_shape t = session->g->node[i].shape;
+	struct vt_shape t;
 
 	assert(i >= 0 && i < session->g->n_nodes);
+	t = session->g->node[i].shape;
 	return vg_shape_make(t.n, t.c, t.d, t.h, t.w);
 }
 

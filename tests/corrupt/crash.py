@@ -153,7 +153,7 @@ found = set()
 for room in "content", "record", "store", "lineage", "transfer":
     for f in os.listdir(f"{ROOT}/common/{room}"):
         text = open(f"{ROOT}/common/{room}/{f}").read() if f.endswith(".c") else ""
-        found |= set(re.findall(r'vt_fault\("([a-z0-9.]+)"\)|sync_all\(s, "([a-z.]+)"|, "(gc\.[a-z]+)"', text))
+        found |= set(re.findall(r'vt_fault\("([a-z0-9.]+)"\)|sync_all\(\w+, "([a-z.]+)"|, "(gc\.[a-z]+)"', text))
 found = {next(n for n in m if n) for m in found}
 check(found == set(steps), "this test knows every step there is", found ^ set(steps))
 for step, names in steps.items():

@@ -1,4 +1,5 @@
-"""int8: quantize, then predict and evaluate with the scales; the same bytes for any instructions and threads; refusals and scales that were tampered with."""
+"""int8: quantize, then predict and evaluate with the scales; bf16 without any; the same bytes for any instructions and threads; refusals and scales that
+were tampered with."""
 import copy, glob, json, os, shutil
 import nibabel as nib
 import numpy as np
@@ -85,12 +86,29 @@ j["subjects"] = {"train": [], "validation": [], "test": []}
 json.dump(j, open("alone/checkpoint.json", "w"))
 refused(("quantize", "--model", "alone", "--patches", patches, "--out", "x"), 65, "validation subject", "--subjects any", what="nobody to look at, and what to do")
 refused(("quantize", "--model", "alone", "--patches", tests_only, "--out", "x", "--subjects", "any"), 65, "validation subject", what="test subjects are never looked at")
+manifest("unsplit.json", split={"seed": 1, "test": 0, "folds": 2, "subjects": {"s%d" % i: i % 2 for i in range(6)}})
+run("quantize", "--model", "net", "--patches", prepare("c3", "s", "unsplit.json"), "--out", "q-net", "--subjects", "any")
+say("s5" not in load("q-net/checkpoint.json")["int8"]["subjects"], "nor a test subject of the checkpoint whom the containers do not call one")
 run("quantize", "--model", "alone", "--patches", patches, "--out", "q-any", "--subjects", "any")
 say(load("q-any/checkpoint.json")["int8"]["subjects"] == ["s0", "s1", "s2", "s3", "s4"], "any subject but those kept for testing")
 
 
 run("train", "--patches", patches, "--out", "narrow", "--fold", 1, "--model", "meshnet", "--network", '{"channels": 5}', "--patch", 16, "--steps", 1, "--validate-every", 1)
 refused(("quantize", "--model", "narrow", "--patches", patches, "--out", "x"), 65, "eight channels", what="a network that is too narrow")
+
+
+# --- bf16 on the CPU
+for out, env in (("b1", {"VOXTRAIL_THREADS": "1"}), ("b3", {"VOXTRAIL_THREADS": "3", "VOXTRAIL_ISA": "portable"})):
+    run("predict", "--model", "net", "--scans", "s", "--manifest", "m.json", "--out", out, "--probabilities", "true", "--overlap", 0.25, "--precision", "bf16", env=env)
+say(all(open("b1/s%d/%s.nii.gz" % (i, f), "rb").read() == open("b3/s%d/%s.nii.gz" % (i, f), "rb").read() for i in range(6) for f in ("seg", "probability-WT")),
+    "bf16 has the same bytes with 1 and 3 threads and with portable C")
+far = [np.abs(np.asarray(nib.load("b1/s%d/probability-WT.nii.gz" % i).dataobj) - np.asarray(nib.load("pf/s%d/probability-WT.nii.gz" % i).dataobj)).max() for i in range(6)]
+say(0 < max(far) < 0.1, "its probabilities are near those of f32, and others", far)
+say(["bf16"] == [n["device"]["precision"] for n in (load(f)["notes"] for f in glob.glob("b1/.lineage/*/record.json")) if "device" in n], "the record says bf16")
+run("evaluate", "--model", "net", "--patches", patches, "--subjects", "all", "--out", "e-bf16", "--bootstrap", 0, "--overlap", 0.25, "--precision", "bf16")
+near = [v["dice"] for v in load("e-bf16/metrics.json")["mean"].values()]
+say(max(abs(a - b) for a, b in zip(dice["e-f32"], near)) < 0.02, "evaluate in bf16 is near f32", near)
+refused(answer[:-1] + ("fp16", "--model", "net", "--out", "x"), 64, "f32, bf16 or int8", what="a precision that the CPU has not")
 
 
 def tampered(change, *words, what):

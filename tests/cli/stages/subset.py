@@ -56,6 +56,17 @@ for text, code, what in ((two[0] + "\nUCSF-PDGM-0777\n", 65, "1 of its 2 names a
                          ("../x\n", 65, "cannot be a subject's name"), ('["a", 3]', 65, "/1: each name is a text"), ('["a",', 65, "text ends"), ("a\0b\n", 65, "zero byte")):
     err = run("select", "--names", wrote("bad", text), "--from", "scans", "--manifest", MANIFEST, "--out", "none", code=code)
     say(what in err and not files("none"), "refused: %r" % text, err)
+# a subject one of whose files cannot be read leaves none of the others
+m = json.load(open(MANIFEST))
+m["channels"] = [{"role": "flair", "files": ["images/{subject}_0000.nii.gz"]}]
+m["label"]["files"] = ["labels/{subject}.nii.gz"]
+wrote("flat.json", json.dumps(m))
+os.makedirs("flat/images"), os.makedirs("flat/labels/a.nii.gz")
+for path in ("flat/images/a_0000.nii.gz", "flat/images/b_0000.nii.gz", "flat/labels/b.nii.gz"):
+    os.link("scans/" + want[0], path)
+err = run("select", "--names", wrote("ab.txt", "a\nb\n"), "--from", "flat", "--manifest", "flat.json", "--out", "ab", code=65)
+say(kept("ab")[0] == ["b"] and files("ab") == ["images/b_0000.nii.gz", "labels/b.nii.gz", "quarantine/a.json"], "of a subject that is refused nothing is kept", (err, files("ab")))
+
 for args, what in (([], "either --scores DIR or --names"), (["--names", "list.txt"], "--from DIR"), (["--names", "list.txt", "--scores", "scans"], "either"), (["--names", "list.txt", "--from", "scans", "--keep-best", "2"], "no param of scores"),
                    (["--names", "list.txt", "--from", "scans", "--region", "WT"], "no param of scores"), (["--names", "list.txt", "--from", "scans", "--unscored", "drop"], "no param of scores")):
     say(what in run("select", *args, "--out", "none", code=64), "select %s: 64" % " ".join(args))
