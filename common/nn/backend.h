@@ -33,7 +33,7 @@ extern const char *const vt_device_wishes[];
 extern const char *const vt_device_precisions[];
 /* the same and "int8", of a stage that segments with checkpoints */
 extern const char *const vt_segment_precisions[];
-/* Indices of these: on the CPU they are computed by whoever asked for the device, int8 there alone. */
+/* Indices of these: on the CPU whoever asked for the device computes them; int8 there alone. */
 enum { VT_SEGMENT_BF16 = 3, VT_SEGMENT_INT8 = 5 };
 
 /* Instead of a path: "tune:5", say, runs every acceptable engine five times and takes the
