@@ -8,7 +8,8 @@
  * Scales as JSON: { kernel's name: { "scale", "zero", "weights": [one of each output] } } for
  * every convolution that vt_int8_takes.  An input x is the whole number nearest to x r + zero,
  * 0 to 255, where r is 1 / scale in f32; a weight of output o is the one nearest to
- * w / weights[o], -127 to 127 (cpu/int8.h has the arithmetic).  weights[o] is the largest |w| of the output / 127.
+ * w / weights[o], -127 to 127 (cpu/int8.h has the arithmetic).  weights[o] is the largest |w| of
+ * the output / 127.
  *
  * The range of an input holds 0 and is
  *      max      all that was seen: its smallest to its largest value
