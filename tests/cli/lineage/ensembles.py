@@ -189,7 +189,7 @@ check(ask("commit", "seg", "seg", store="I").returncode == 0, "the prediction is
 r = ask("push", "--all", "P", store="I")
 got = subjects("seg", "P"), subjects("models", "P")
 check(r.returncode == 0 and got == (want, cohort), "push: the other store knows whose data the prediction and the members are", (r.stderr, got))
-ssh = {**os.environ, "VOXTRAIL_SSH": f"sh -c 'exec {B}/bin/voxtrail serve --store P' #"}
+ssh = {**os.environ, "VOXTRAIL_SSH": f"sh -c 'exec voxtrail serve --store P' #"}
 r = run("voxtrail", "pull", "--all", "host:P", "--store", "Q", env=ssh)
 got = subjects("seg", "Q"), subjects("models", "Q")
 check(r.returncode == 0 and got == (want, cohort), "so does one that pulls it through serve", (r.stderr, got))
