@@ -31,8 +31,8 @@ static const char *const absents[] = { "count", "name", NULL };
 
 static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, true,
-		"checkpoint: output of train; or a directory of several, whose mean probability "
-		"is scored" },
+		"checkpoint: output of train or quantize; or a directory of several, whose mean "
+		"probability is scored" },
 	{ "patches", VT_PORT_DIR, true, "labeled subjects: output of crop-patch" },
 	{ "predictions", VT_PORT_DIR, true,
 		"instead of --model and --patches: label maps of any tool, "

@@ -27,7 +27,7 @@ struct params {
 static const char *const weights[] = { "best", "last", NULL };
 
 static const struct vt_port in[] = {
-	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train" },
+	{ "model", VT_PORT_DIR, false, "a checkpoint: output of train or quantize" },
 	{ "metrics", VT_PORT_DIR, true, "its scores: output of evaluate" },
 	{ NULL, 0, false, NULL },
 };

@@ -38,8 +38,8 @@ static const char *const strips[] = { "trained", "auto", "always", "never", NULL
 
 static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false,
-		"a checkpoint: output of train; or a directory of several, whose "
-		"probabilities are averaged" },
+		"a checkpoint: output of train, quantize or import-model; or a directory of "
+		"several, whose probabilities are averaged" },
 	{ "scans", VT_PORT_DIR, false, "subjects as the manifest lays them out" },
 	{ "manifest", VT_PORT_FILE, false, "which file is which channel" },
 	{ "region", VT_PORT_DIR, true,

@@ -77,9 +77,9 @@ static const struct vt_stage stage = {
 		 "precision as before:\n\n"
 		 "    quantize --model checkpoint --patches patches --out int8\n"
 		 "    predict --model int8 --precision int8 --scans scans ...\n\n"
-		 "The first convolution, heads, transposed convolutions and everything that is no "
-		 "convolution stay f32. Compare evaluate --precision int8 with f32 before you use "
-		 "it.",
+		 "The first convolution, heads, transposed convolutions, those with fewer than "
+		 "eight channels on a side, and everything that is no convolution stay f32. "
+		 "Compare evaluate --precision int8 with f32 before you use it.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

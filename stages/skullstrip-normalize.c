@@ -86,7 +86,7 @@ static const struct vt_param params[] = {
 	VT_ENUM("device", device, vt_device_wishes, 0,
 		"where to run the network; auto: on a GPU if there is one"),
 	VT_ENUM("precision", precision, vt_device_precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16; on the CPU f32 alone"),
 	{ .name = NULL },
 };
 

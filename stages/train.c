@@ -221,7 +221,8 @@ static const struct vt_param params[] = {
 	VT_INT("devices", devices, 1, 1, 16, "GPU",
 		"number of GPUs to distribute each batch over, with --device cuda"),
 	VT_ENUM("precision", precision, precisions, 0,
-		"precision of the computation; default: f32, on a GPU bf16"),
+		"precision of the computation; default: f32, on a GPU bf16; on the CPU f32, bf16 "
+		"or auto"),
 	{ .name = NULL },
 };
 

@@ -40,7 +40,7 @@ struct vt_session_opts {
 	bool blank;
 	/* without training: compute every output, not the prediction alone */
 	bool all_outputs;
-	/* numeric precision on the CPU: f32, or bf16 operands in convolutions; a device has its
+	/* numeric precision on the CPU: f32, or bf16 as cpu/bf16.h defines it; a device has its
 	 * own */
 	enum vt_level level;
 	/* the CPU: room for `level` and every more precise one, for vt_session_set_level */

@@ -2,7 +2,7 @@
  * hold each other.
  *
  *      <store>/history   one canonical JSON object a line:
- *                        {"by":"..","detail":{..},"event":"commit","n":12,
+ *                        {"by":"..","detail":{..},"event":"ref","n":12,
  *                         "prev":"<digest of line 11>","time":1767225600}
  *
  * The first line's prev is 64 zeros, and it has a member "store": 32 random hex digits, by which

@@ -147,7 +147,8 @@ int vt_cmd_datum(int argc, char **argv)
 	const char *view = "auto";
 	const struct vt_opt opts[] = {
 		{ 0, "repo", VT_OPT_LIST, &repos, "NAME=DIR",
-			"commit DIR to the repo NAME first (repeatable)" },
+			"commit DIR to the repo NAME first; list: as if it were committed "
+			"(repeatable)" },
 		{ 0, "view", VT_OPT_STRING, &view, "HOW",
 			"how /pfs is made: auto, ns, root or prefix (default auto)" },
 		{ 0, "secrets-file", VT_OPT_STRING, &o.secrets, "FILE",
