@@ -164,7 +164,8 @@ help:
 #h make test-portability   emitted CWL and Snakefile under cwltool and snakemake; ARM64 under qemu-user; stages under memcheck
 #h make deps-torch         Debian's PyTorch, for the tests that run it beside ours (230 MB)
 #h make test-specs         every committed spec with its own kind of network (minutes)
-#h make lint         rooms, stand-alone headers, banned calls, sizes, format
+#h make lint         rooms, stand-alone headers, circles, banned calls, format, spelling, sizes, names in documents
+#h make docs         docs/stages from the stages' own tables
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a GPU
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean

@@ -24,7 +24,8 @@ static const char *const weights[] = { "best", "last", NULL };
 static const struct vt_port in[] = {
 	{ "model", VT_PORT_DIR, false,
 		"checkpoint: output of train or quantize; or a directory of several, of which the "
-		"mean probability is tuned or, with --subjects folds, that of each on its own fold" },
+		"mean probability is tuned or, with --subjects folds, that of each on its own "
+		"fold" },
 	{ "patches", VT_PORT_DIR, false, "labeled subjects: output of crop-patch" },
 	{ "base", VT_PORT_FILE, true,
 		"a recipe of predict or evaluate whose other params recipe.json keeps" },

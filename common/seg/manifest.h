@@ -2,7 +2,7 @@
  * holds the field's layouts.
  *
  *      struct vt_manifest *m = NULL;
- *      vt_manifest_read(&m, "manifests/brats-2021.json", err);
+ *      vt_manifest_read(&m, "manifests/brats-2018-2021.json", err);
  *      vt_manifest_subjects(&ids, m, scans_dir, err);
  *      vt_manifest_channel(&path, m, scans_dir, "BraTS2021_00000", 0, err);
  *

@@ -1,4 +1,5 @@
-"""Every option that a spec gives to one of our stages is a port, a param or a common flag in the stage's own table."""
+"""Every option that a spec gives to one of our stages is a port, a param or a common flag in the stage's own table; every default
+of a repo is a file or directory of the tree."""
 import glob, json, os, re, subprocess
 ROOT, B = os.environ["ROOT"], os.environ["B"]
 COMMON = {"out", "recipe", "store", "scratch", "threads", "log"}
@@ -22,5 +23,8 @@ for path in sorted(glob.glob(ROOT + "/pipelines/*.json")):
         checked += 1
         wrong += ["%s --%s" % (stage, o) for o in (w[2:] for w in words if w.startswith("--")) if o not in named | COMMON]
     print("%s - %s: options of %d stages are in their tables %s" % ("not ok" if wrong else "ok", os.path.basename(path), checked, wrong or ""))
+    defaults = {v for p in listed for k, v in p.get("metadata", {}).get("annotations", {}).items() if k.startswith("voxtrail/repo.")}
+    gone = sorted(v for v in defaults if not os.path.exists(os.path.join(os.path.dirname(path), v)))
+    print("%s - %s: %d defaults of repos are there %s" % ("not ok" if gone else "ok", os.path.basename(path), len(defaults), gone or ""))
 for s in sorted(missing):
     print("skip - options of %s: this build has no such stage" % s)
