@@ -10,9 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/base/fs.h"
 #include "common/base/json.h"
 #include "common/seg/manifest.h"
 #include "common/seg/select.h"
@@ -75,49 +73,6 @@ static int options(struct vt_select_opts *o, const struct params *p, struct vt_e
 	return 0;
 }
 
-static const struct vt_scored *find(const struct vt_scored *s, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(s[i].name, name))
-			return &s[i];
-	return NULL;
-}
-
-struct copying {
-	const char *from, *to;
-};
-
-static int copy_one(void *ctx, const char *relative, char type, struct vt_err *err)
-{
-	const struct copying *c = ctx;
-	char *from = vt_path_join(c->from, relative), *to = vt_path_join(c->to, relative);
-	int rc = 0;
-
-	if (type == 'd')
-		rc = vt_fs_mkdirs(to, err);
-	else if (type == 'f')
-		rc = vt_fs_copy(from, to, 0644, err);
-	else
-		rc = vt_err_set(err, VT_EDATA, "%s: neither a file nor a directory", from);
-	free(from);
-	free(to);
-	return rc;
-}
-
-/* The records beside it too: what is kept can be asked what it was made from wherever it lies. */
-static int copy_entry(const char *root, const char *name, const char *out, struct vt_err *err)
-{
-	char *from = vt_path_join(root, name), *to = vt_path_join(out, name);
-	struct copying c = { from, to };
-	int rc = vt_fs_is_dir(from) ? vt_fs_mkdirs(to, err) : vt_fs_copy(from, to, 0644, err);
-
-	if (!rc && vt_fs_is_dir(from))
-		rc = vt_fs_walk(from, copy_one, &c, err);
-	free(from);
-	free(to);
-	return rc;
-}
-
 static void note(struct vt_json *list, const char *name, const struct vt_scored *s)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -128,28 +83,6 @@ static void note(struct vt_json *list, const char *name, const struct vt_scored 
 	vt_json_push(list, j);
 }
 
-/* The directory of the refused, which holds <subject>.json and nothing else; somebody of that name
- * could not be told from it. */
-static int check_quarantine(const char *path, bool scored, struct vt_err *err)
-{
-	struct vt_strs names = VT_STRS_INIT;
-	bool strange = scored;
-	int rc = vt_fs_list(&names, path, err);
-
-	for (size_t i = 0; !rc && i < names.n; i++) {
-		size_t n = strlen(names.v[i]);
-
-		strange |= n < 6 || strcmp(names.v[i] + n - 5, ".json") != 0;
-	}
-	vt_strs_release(&names);
-	if (!rc && strange)
-		rc = vt_err_set(err, VT_EDATA,
-			"%s: a subject cannot have the name of the directory of refused ones; "
-			"rename it",
-			path);
-	return rc;
-}
-
 /* The entries of `from`: copied where kept, and listed. */
 static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n,
 	struct vt_json *unscored, struct vt_err *err)
@@ -158,20 +91,16 @@ static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n
 	const char *root = vt_stage_input(r, "from");
 	struct vt_strs names = VT_STRS_INIT;
 	size_t copied = 0;
-	int rc = vt_fs_list(&names, root, err);
+	int rc = vt_select_entries(&names, root, err);
 
+	if (!rc && vt_scores_find(s, n, "quarantine"))
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: a subject cannot have the name of the directory of refused ones, "
+			"\"quarantine\"; rename it",
+			vt_stage_input(r, "scores"));
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		const struct vt_scored *one = find(s, n, names.v[i]);
-		char *path = vt_path_join(root, names.v[i]);
-		bool entry = vt_fs_is_dir(path) && names.v[i][0] != '.';
+		const struct vt_scored *one = vt_scores_find(s, n, names.v[i]);
 
-		bool refused = !strcmp(names.v[i], "quarantine");
-
-		if (entry && refused)
-			rc = check_quarantine(path, one != NULL, err);
-		free(path);
-		if (rc || !entry || refused)
-			continue;
 		if (!one)
 			note(unscored, names.v[i], NULL);
 		if (!one && p->unscored == 2)
@@ -180,7 +109,7 @@ static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n
 				names.v[i]);
 		if (rc || !(one ? one->kept : p->unscored == 0))
 			continue;
-		rc = copy_entry(root, names.v[i], vt_stage_out(r), err);
+		rc = vt_select_copy_entry(root, names.v[i], vt_stage_out(r), err);
 		copied++;
 	}
 	if (!rc && !copied)
@@ -241,47 +170,12 @@ struct listed {
 	struct vt_stage_run *r;
 	struct vt_manifest *m; /* NULL: an entry of `from` a name */
 	const char *from;
-	struct vt_strs names, there; /* sorted */
+	struct vt_strs names, there;   /* sorted */
+	struct vt_strs chosen, copied; /* of the names: who is there, and who was not refused */
 };
 
-static int find_entries(struct listed *k, struct vt_err *err)
-{
-	struct vt_strs all = VT_STRS_INIT;
-	int rc = vt_fs_list(&all, k->from, err);
-
-	for (size_t i = 0; !rc && i < all.n; i++) {
-		char *path = vt_path_join(k->from, all.v[i]);
-
-		if (!vt_fs_is_stray(all.v[i]) && vt_fs_is_dir(path) &&
-			strcmp(all.v[i], "quarantine"))
-			vt_strs_add(&k->there, all.v[i]);
-		free(path);
-	}
-	vt_strs_release(&all);
-	return rc;
-}
-
-/* Who was refused on the way to `from` is known there, and stays refused. */
-static int take_refused(struct listed *k, const char *name, bool *was, struct vt_err *err)
-{
-	char *from = vt_asprintf("%s/quarantine/%s.json", k->from, name),
-	     *dir = vt_path_join(vt_stage_out(k->r), "quarantine"),
-	     *to = vt_asprintf("%s/%s.json", dir, name);
-	int rc = 0;
-
-	*was = !k->m && vt_fs_exists(from);
-	if (*was)
-		rc = vt_fs_mkdirs(dir, err);
-	if (*was && !rc)
-		rc = vt_fs_copy(from, to, 0644, err);
-	free(from);
-	free(dir);
-	free(to);
-	return rc;
-}
-
 /* Names that nobody there has are the list's fault, all of them together. */
-static int check_known(struct listed *k, struct vt_json *refused, struct vt_err *err)
+static int choose(struct listed *k, struct vt_json *refused, struct vt_err *err)
 {
 	struct vt_buf unknown = VT_BUF_INIT;
 	size_t n = 0;
@@ -289,11 +183,14 @@ static int check_known(struct listed *k, struct vt_json *refused, struct vt_err 
 
 	for (size_t i = 0; !rc && i < k->names.n; i++) {
 		const char *name = k->names.v[i];
-		bool was;
+		bool was = false;
 
-		if (vt_strs_hold(&k->there, name))
+		if (vt_strs_hold(&k->there, name)) {
+			vt_strs_add(&k->chosen, name);
 			continue;
-		rc = take_refused(k, name, &was, err);
+		}
+		if (!k->m)
+			rc = vt_select_copy_refused(&was, k->from, name, vt_stage_out(k->r), err);
 		if (!rc && was)
 			note(refused, name, NULL);
 		else if (!rc && n++ < 5)
@@ -309,73 +206,19 @@ static int check_known(struct listed *k, struct vt_json *refused, struct vt_err 
 	return rc;
 }
 
-static void add_files(struct vt_strs *files, const struct listed *k, const struct vt_strs *patterns,
-	const char *subject)
-{
-	for (size_t i = 0; i < patterns->n; i++) {
-		char *file = vt_manifest_fill(k->m, patterns->v[i], subject),
-		     *path = file ? vt_path_join(k->from, file) : NULL;
-
-		if (path && vt_fs_exists(path))
-			vt_strs_add(files, file);
-		free(path);
-		free(file);
-	}
-}
-
-static int copy_file(const struct listed *k, const char *file, struct vt_err *err)
-{
-	char *from = vt_path_join(k->from, file), *to = vt_path_join(vt_stage_out(k->r), file),
-	     *dir = vt_xstrndup(to, (size_t)(vt_path_name(to) - to - 1));
-	int rc = vt_fs_mkdirs(dir, err);
-
-	if (!rc)
-		rc = vt_fs_copy(from, to, 0644, err);
-	free(from);
-	free(to);
-	free(dir);
-	return rc;
-}
-
-/* Of a subject that is refused after all nothing stays. */
-static void remove_copy(const struct listed *k, const char *file)
-{
-	char *path = vt_path_join(vt_stage_out(k->r), file);
-
-	unlink(path);
-	free(path);
-}
-
-/* Whatever the manifest may mean by the subject's files; the stage that reads them judges them. */
 static int copy_subject(void *ctx, const char *subject, struct vt_err *err)
 {
 	struct listed *k = ctx;
-	struct vt_strs files = VT_STRS_INIT;
-	size_t n;
-	int rc = 0;
+	const char *out = vt_stage_out(k->r);
+	int rc = k->m ? vt_select_copy_files(k->m, k->from, subject, out, err)
+		      : vt_select_copy_entry(k->from, subject, out, err);
 
-	if (!vt_strs_hold(&k->there, subject))
-		return 0;
-	if (!k->m)
-		return copy_entry(k->from, subject, vt_stage_out(k->r), err);
-	for (int c = 0; c < k->m->n_channels; c++)
-		add_files(&files, k, &k->m->channel[c].files, subject);
-	add_files(&files, k, &k->m->mask_files, subject);
-	add_files(&files, k, &k->m->label_files, subject);
-	vt_strs_unique(&files);
-	if (!files.n)
-		rc = vt_err_set(err, VT_ENOINPUT, "subject %s: none of its files is below %s",
-			subject, k->from);
-	for (n = 0; !rc && n < files.n; n++)
-		rc = copy_file(k, files.v[n], err);
-	while (rc && n)
-		remove_copy(k, files.v[--n]);
-	vt_strs_release(&files);
+	if (!rc)
+		vt_strs_add(&k->copied, subject);
 	return rc;
 }
 
-static int select_listed(struct listed *k, struct vt_json *dropped, struct vt_json *refused,
-	struct vt_err *err)
+static int select_listed(struct listed *k, struct vt_json *refused, struct vt_err *err)
 {
 	int rc = vt_select_read_names(&k->names, vt_stage_input(k->r, "names"), err);
 
@@ -383,54 +226,41 @@ static int select_listed(struct listed *k, struct vt_json *dropped, struct vt_js
 		rc = vt_manifest_read(&k->m, vt_stage_input(k->r, "manifest"), err);
 	if (!rc)
 		rc = k->m ? vt_manifest_subjects(&k->there, k->m, k->from, err)
-			  : find_entries(k, err);
+			  : vt_select_entries(&k->there, k->from, err);
 	if (!rc)
-		rc = check_known(k, refused, err);
-	for (size_t i = 0; !rc && i < k->there.n; i++)
-		if (!vt_strs_hold(&k->names, k->there.v[i]))
-			note(dropped, k->there.v[i], NULL);
-	return rc ? rc : vt_stage_each(k->r, &k->names, copy_subject, k, err);
+		rc = choose(k, refused, err);
+	return rc ? rc : vt_stage_each(k->r, &k->chosen, copy_subject, k, err);
 }
 
-static bool is_refused(const struct vt_stage_run *r, const char *subject)
+static int note_listed(const struct listed *k, struct vt_err *err)
 {
-	char *path = vt_asprintf("%s/quarantine/%s.json", vt_stage_out(r), subject);
-	bool yes = vt_fs_exists(path);
+	struct vt_json *kept = vt_json_new(VT_JSON_ARRAY), *dropped = vt_json_new(VT_JSON_ARRAY);
 
-	free(path);
-	return yes;
+	for (size_t i = 0; i < k->copied.n; i++)
+		note(kept, k->copied.v[i], NULL);
+	for (size_t i = 0; i < k->there.n; i++)
+		if (!vt_strs_hold(&k->names, k->there.v[i]))
+			note(dropped, k->there.v[i], NULL);
+	vt_stage_note(k->r, "subjects", vt_json_new_texts(&k->copied));
+	return write_selection(k->r, "names", kept, dropped, vt_json_new(VT_JSON_ARRAY), err);
 }
 
 static int by_names(struct vt_stage_run *r, struct vt_err *err)
 {
-	struct vt_json *kept = vt_json_new(VT_JSON_ARRAY), *dropped = vt_json_new(VT_JSON_ARRAY),
-		       *refused = vt_json_new(VT_JSON_ARRAY);
 	struct listed k = { .r = r, .from = vt_stage_input(r, "from") };
-	struct vt_strs subjects = VT_STRS_INIT;
-	int rc = select_listed(&k, dropped, refused, err);
+	struct vt_json *refused = vt_json_new(VT_JSON_ARRAY);
+	int rc = select_listed(&k, refused, err);
 
-	for (size_t i = 0; i < k.names.n; i++) {
-		const char *name = k.names.v[i];
-
-		if (vt_strs_hold(&k.there, name) && !is_refused(r, name)) {
-			note(kept, name, NULL);
-			vt_strs_add(&subjects, name);
-		}
-	}
 	if (refused->n)
 		vt_stage_note(r, "refused_before", refused);
 	else
 		vt_json_free(refused);
-	if (!rc) {
-		vt_stage_note(r, "subjects", vt_json_new_texts(&subjects));
-		rc = write_selection(r, "names", kept, dropped, vt_json_new(VT_JSON_ARRAY), err);
-	} else {
-		vt_json_free(kept);
-		vt_json_free(dropped);
-	}
-	vt_strs_release(&subjects);
+	if (!rc)
+		rc = note_listed(&k, err);
 	vt_strs_release(&k.names);
 	vt_strs_release(&k.there);
+	vt_strs_release(&k.chosen);
+	vt_strs_release(&k.copied);
 	vt_manifest_free(k.m);
 	return rc;
 }

@@ -74,6 +74,16 @@ void vt_scores_free(struct vt_scored *s, size_t n)
 	free(s);
 }
 
+static int name_of(const void *name, const void *scored)
+{
+	return strcmp(name, ((const struct vt_scored *)scored)->name);
+}
+
+const struct vt_scored *vt_scores_find(const struct vt_scored *s, size_t n, const char *name)
+{
+	return n ? bsearch(name, s, n, sizeof(*s), name_of) : NULL;
+}
+
 /* --- subjects ------------------------------------------------------------ */
 
 static int read_table(struct scores *s, const char *path, const char *by, const char *region,
@@ -209,13 +219,6 @@ int vt_scores_of_models(struct vt_scored **out, size_t *n, const char *root, con
 
 /* --- selection ----------------------------------------------------------- */
 
-static bool better(const struct vt_scored *a, const struct vt_scored *b, bool low)
-{
-	if (a->score < b->score || a->score > b->score)
-		return (a->score < b->score) == low;
-	return strcmp(a->name, b->name) < 0;
-}
-
 static size_t group_length(const char *name, const char *separator)
 {
 	const char *at = *separator ? strstr(name, separator) : NULL;
@@ -227,29 +230,61 @@ static size_t group_length(const char *name, const char *separator)
 	return 0;
 }
 
-static bool same_group(const char *a, const char *b, const char *separator)
-{
-	size_t n = group_length(a, separator);
+struct ranked {
+	struct vt_scored *of;
+	size_t group; /* so many bytes of its name */
+	bool low_is_better;
+};
 
-	return n == group_length(b, separator) && !strncmp(a, b, n);
+/* Groups, in each the best first. */
+static int by_rank(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+	size_t n = x->group < y->group ? x->group : y->group;
+	int order = strncmp(x->of->name, y->of->name, n);
+
+	if (!order)
+		order = (x->group > y->group) - (x->group < y->group);
+	if (order)
+		return order;
+	order = (x->of->score > y->of->score) - (x->of->score < y->of->score);
+	if (!order)
+		return strcmp(x->of->name, y->of->name);
+	return x->low_is_better ? order : -order;
+}
+
+static bool same_group(const struct ranked *x, const struct ranked *y)
+{
+	return x->group == y->group && !strncmp(x->of->name, y->of->name, x->group);
+}
+
+static void select_of_group(const struct ranked *group, size_t n, const struct vt_select_opts *o)
+{
+	size_t most = (size_t)ceil((double)n * o->keep_share - 1e-9);
+
+	most = most ? most : 1;
+	for (size_t ahead = 0; ahead < n; ahead++) {
+		struct vt_scored *s = group[ahead].of;
+		bool beyond = o->low_is_better ? s->score > o->limit : s->score < o->limit;
+
+		s->kept = ahead < most && (!o->keep_best || ahead < o->keep_best) &&
+			ahead + o->drop_worst < n && !(o->has_limit && beyond);
+	}
 }
 
 void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o)
 {
-	for (size_t i = 0; i < n; i++) {
-		size_t ahead = 0, all = 0, most;
+	struct ranked *rank = vt_xcalloc(n + 1, sizeof(*rank));
 
-		for (size_t k = 0; k < n; k++)
-			if (same_group(s[i].name, s[k].name, o->group)) {
-				all++;
-				ahead += k != i && better(&s[k], &s[i], o->low_is_better);
-			}
-		most = (size_t)ceil((double)all * o->keep_share - 1e-9);
-		most = most ? most : 1;
-		s[i].kept = ahead < most && (!o->keep_best || ahead < o->keep_best) &&
-			ahead + o->drop_worst < all;
-		if (o->has_limit &&
-			(o->low_is_better ? s[i].score > o->limit : s[i].score < o->limit))
-			s[i].kept = false;
+	for (size_t i = 0; i < n; i++)
+		rank[i] = (struct ranked){ &s[i], group_length(s[i].name, o->group),
+			o->low_is_better };
+	if (n > 1)
+		qsort(rank, n, sizeof(*rank), by_rank);
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && same_group(&rank[i], &rank[end]);)
+			end++;
+		select_of_group(rank + i, end - i, o);
 	}
+	free(rank);
 }

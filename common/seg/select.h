@@ -1,4 +1,4 @@
-/* select.h - scores of subjects or of checkpoints, or a list of names, and which are kept.
+/* select.h - scores of subjects or of checkpoints, or a list of names; which are kept, and copied.
  *
  *      struct vt_scored *s = NULL;
  *      vt_scores_of_subjects(&s, &n, root, "dice", "", err);
@@ -12,6 +12,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/seg/manifest.h"
 
 struct vt_scored {
 	char *name;
@@ -42,6 +43,9 @@ int vt_scores_of_models(struct vt_scored **out, size_t *n, const char *root, con
 	const char *region, struct vt_err *err);
 void vt_scores_free(struct vt_scored *s, size_t n);
 
+/* NULL: it has no score. */
+const struct vt_scored *vt_scores_find(const struct vt_scored *s, size_t n, const char *name);
+
 /* Sets kept.  Equal scores: the name that comes first is the better. */
 void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o);
 
@@ -49,5 +53,22 @@ void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o);
  * name a line.  VT_EDATA with path and name for one that stands twice or can be no subject's, and
  * for a list of nobody. */
 int vt_select_read_names(struct vt_strs *names, const char *path, struct vt_err *err);
+
+/* The subdirectories of root, sorted: an entry each.  Not those that the system leaves, nor that of
+ * the refused, which holds <subject>.json and nothing else: VT_EDATA for a subject of its name. */
+int vt_select_entries(struct vt_strs *entries, const char *root, struct vt_err *err);
+
+/* An entry with all that is in it, records too: what is kept can be asked what it was made from
+ * wherever it lies. */
+int vt_select_copy_entry(const char *from, const char *name, const char *to, struct vt_err *err);
+
+/* The scans, masks and label maps of a subject, as the manifest lays them out; all of them or none.
+ * VT_ENOINPUT if there are none. */
+int vt_select_copy_files(const struct vt_manifest *m, const char *from, const char *subject,
+	const char *to, struct vt_err *err);
+
+/* Who was refused on the way to `from` is known there, and stays refused: *was. */
+int vt_select_copy_refused(bool *was, const char *from, const char *name, const char *to,
+	struct vt_err *err);
 
 #endif
