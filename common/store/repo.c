@@ -165,6 +165,20 @@ int vt_ref_move(struct vt_store *store, const char *repo, const char *name, cons
 }
 
 /* --- walks --------------------------------------------------------------- */
+
+/* Of a commit that something here names. */
+static int read_named(struct vt_store *store, struct vt_commit *out, const char *id,
+	struct vt_err *err)
+{
+	int rc = vt_commit_read(store, out, id, err);
+
+	if (rc == VT_ENOINPUT)
+		rc = vt_err_set(err, VT_EINTEGRITY,
+			"%s: commit %s is missing; pull it from a copy of the store", store->dir,
+			id);
+	return rc;
+}
+
 static void queue(struct vt_digest_set *set, struct vt_strs *todo, const char *id)
 {
 	struct vt_digest d;
@@ -185,12 +199,7 @@ int vt_repo_walk(struct vt_store *store, const struct vt_strs *tips, vt_commit_f
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		struct vt_commit c = { .id = "" };
 
-		rc = vt_commit_read(store, &c, todo.v[i], err);
-		if (rc == VT_ENOINPUT)
-			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s: commit %s is missing; pull it from a copy of the "
-				"store",
-				store->dir, todo.v[i]);
+		rc = read_named(store, &c, todo.v[i], err);
 		for (size_t k = 0; !rc && k < c.parents.n; k++)
 			queue(&seen, &todo, c.parents.v[k]);
 		if (!rc)
@@ -439,7 +448,7 @@ static int go_back(struct vt_store *store, struct vt_commit *commit, unsigned lo
 		if (!commit->parents.n)
 			return vt_err_set(err, VT_ENOINPUT,
 				"%s: there are only %lu commits before it", what, i);
-		if (vt_commit_read(store, &parent, commit->parents.v[0], err))
+		if (read_named(store, &parent, commit->parents.v[0], err))
 			return err->code;
 		vt_commit_release(commit);
 		*commit = parent;
@@ -470,7 +479,7 @@ int vt_repo_resolve(struct vt_store *store, struct vt_commit *out, const char *w
 	if (!rc)
 		rc = resolve_word(store, id, repo, word, err);
 	if (!rc)
-		rc = vt_commit_read(store, &c, id, err);
+		rc = read_named(store, &c, id, err);
 	if (!rc)
 		rc = go_back(store, &c, steps, what, err);
 	if (rc)

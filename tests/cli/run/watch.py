@@ -25,9 +25,9 @@ def commit():
     subprocess.run(["voxtrail", "commit", "scans", "in", "--store", "s"], check=True, capture_output=True)
 
 
-def start(*more):
+def start(*more, file="spec.json"):
     # in a session of its own and with signals as a service manager leaves them
-    return subprocess.Popen(["voxtrail", "run", "spec.json", "--watch", "--every", "0.1", "--store", "s", "--log", "text", *more], stderr=open("err", "w"), start_new_session=True,
+    return subprocess.Popen(["voxtrail", "run", file, "--watch", "--every", "0.1", "--store", "s", "--log", "text", *more], stderr=open("err", "w"), start_new_session=True,
                             preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (2, 15, 1)])
 
 
@@ -134,6 +134,39 @@ commit()
 say(waits(2) and "this run ended with 73" in log() and w.poll() is None and open("co/p").read() == "mine", "what cannot be written once it runs is a failed run, not the end", log()[-500:])
 w.terminate()
 w.wait(20)
+# --- branches that come and go -------------------------------------------------------------------------------------------------
+spec()
+w = start()
+waits(1)
+drop = lambda: subprocess.run(["voxtrail", "branch", "--delete", "--force", "scans", "master", "--store", "s"], check=True, capture_output=True)
+calm = lambda: [n := log().count("waits for commits"), time.sleep(1), log().count("waits for commits") == n][-1]
+drop()
+say(waits(2) and "repo scans has no commit" in log() and w.poll() is None and calm(), "the branch is deleted: said once, and it waits", log()[-500:])
+subject("k")
+commit()
+say(until(lambda: "k" in ran()) and waits(3), "made again with a commit it counts", log()[-500:])
+n = len(ran())
+drop()
+waits(4)
+commit()
+say(waits(5) and calm() and len(ran()) == n, "deleted and made again with what it had: nothing runs anew", log()[-500:])
+w.terminate()
+w.wait(20)
+head = lambda repo: open("s/refs/%s/heads/master" % repo).read().strip()
+lose = lambda id: os.rename("s/commits/%s/%s" % (id[:2], id[2:]), "lost")
+mend = lambda id: os.rename("lost", "s/commits/%s/%s" % (id[:2], id[2:]))
+json.dump({"pipeline": {"name": "n"}, "transform": {"image": IMAGE, "cmd": ["sh"], "stdin": ["ls /pfs/tick >/pfs/out/log"]}, "input": {"cron": {"name": "tick", "spec": "@daily"}}}, open("cron.json", "w"))
+subprocess.run(["voxtrail", "tick", "cron.json", "n", "--store", "s"], check=True, capture_output=True)
+for repo, file in (("n_tick", "cron.json"), ("scans", "spec.json")):
+    id = head(repo)
+    lose(id)
+    p = subprocess.run(["voxtrail", "run", file, "--store", "s"], capture_output=True, text=True, timeout=20)
+    say(p.returncode == 76 and id in p.stderr and "pull it from a copy" in p.stderr, "a head of %s whose commit is missing: 76, and how to mend it" % repo, (p.returncode, p.stderr))
+    w = start(file=file)
+    say(waits(1) and calm() and log().count("waits for commits") == 1 and w.poll() is None, "a watch waits, and does not spin", log()[-500:])
+    w.terminate()
+    w.wait(20)
+    mend(id)
 spec(branch="master~1")
 p = subprocess.run(["voxtrail", "run", "spec.json", "--watch", "--store", "s"], capture_output=True, text=True, timeout=20)
 say(p.returncode == 65 and "/pfs/branch" in p.stderr and "is no name of a branch" in p.stderr, "a commit back from a head is no branch to wait for: 65", (p.returncode, p.stderr))
