@@ -56,10 +56,10 @@ bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
 	return !a->asked;
 }
 
-int vt_decide_nothing(const struct vt_approval *a, const char *option, struct vt_err *err)
+int vt_decide_nothing(const struct vt_approval *a, const char *with, struct vt_err *err)
 {
 	if (a->ask || a->approve.n)
-		vt_err_set(err, VT_EUSAGE, "--ask and --approve go with %s", option);
+		vt_err_set(err, VT_EUSAGE, "--ask and --approve go with %s", with);
 	return err->code;
 }
 

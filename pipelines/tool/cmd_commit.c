@@ -148,6 +148,5 @@ int vt_cmd_commit(int argc, char **argv)
 					.allow_empty = empty != 0 },
 				&c.err);
 	}
-	vt_strs_release(&approval.approve);
 	return vt_call_end(&c);
 }

@@ -223,24 +223,18 @@ static void check(struct vt_store *s, const char *what, const struct wishes *w, 
 static void decide(struct vt_store *s, const struct vt_strs *a, struct wishes *w,
 	struct vt_err *err)
 {
-	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_json *decision;
+	char id[VT_HEX];
 
 	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
 		vt_err_set(err, VT_EUSAGE, "%s: give retrain, accept or retire", a->v[3]);
-	else if (!vt_store_records(s, a->v[1], &ids, err) && ids.n != 1)
-		vt_err_set(err, VT_ENOINPUT, "%s: %s", a->v[1],
-			ids.n ? "several records begin with this"
-			      : "there is "
-				"no such record");
-	else if (!err->code) {
+	else if (!vt_command_record(id, s, a->v[1], err)) {
 		decision = vt_decision("consent", "subject", a->v[2], w->reason);
-		vt_json_put_text(decision, "record", ids.v[0]);
+		vt_json_put_text(decision, "record", id);
 		vt_json_put_text(decision, "verdict", a->v[3]);
 		if (vt_decide(s, "consent", decision, &w->approval, err))
-			vt_consent_decide(s, ids.v[0], a->v[2], a->v[3], w->reason, err);
+			vt_consent_decide(s, id, a->v[2], a->v[3], w->reason, err);
 	}
-	vt_strs_release(&ids);
 }
 
 /* A name that matches nothing would protect nobody. */
@@ -281,11 +275,13 @@ static void restore(struct vt_store *s, const char *subject, struct wishes *w, s
 static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, struct vt_err *err)
 {
 	const char *verb = a->v[0], *reason = w->reason;
-	bool changes =
-		!strcmp(verb, "withdraw") || !strcmp(verb, "restore") || !strcmp(verb, "decide");
+	bool decides = !strcmp(verb, "restore") || !strcmp(verb, "decide"),
+	     changes = decides || !strcmp(verb, "withdraw");
 
 	if (changes && (!reason || !*reason))
 		vt_err_set(err, VT_EUSAGE, "--reason is missing");
+	else if (!decides && vt_decide_nothing(&w->approval, "restore and decide", err))
+		;
 	else if (!strcmp(verb, "list") && a->n == 1)
 		list(s, w->json, err);
 	else if (!strcmp(verb, "check") && a->n <= 2)
@@ -338,6 +334,5 @@ int vt_cmd_consent(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv))
 		act(c.s, &c.args, &w, &c.err);
-	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

@@ -175,6 +175,5 @@ int vt_cmd_datum(int argc, char **argv)
 	}
 	vt_run_close(run);
 	vt_spec_free(spec);
-	vt_strs_release(&repos);
 	return vt_call_end(&c);
 }

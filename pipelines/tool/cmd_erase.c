@@ -238,10 +238,14 @@ int vt_cmd_erase(int argc, char **argv)
 	};
 
 	if (vt_call_begin(&c, argc, argv)) {
-		bool other = w.proposed || w.accept || w.lift;
+		bool other = w.proposed || w.accept || w.lift,
+		     decides = w.yes || w.accept || w.lift;
 
 		if (c.args.n != !other || w.proposed + (w.accept != NULL) + (w.lift != NULL) > 1)
 			vt_err_set(&c.err, VT_EUSAGE, "usage: voxtrail %s", c.usage);
+		else if (!decides &&
+			vt_decide_nothing(&w.approval, "--yes, --accept and --lift", &c.err))
+			;
 		else if (w.proposed) {
 			if (!vt_store_open(&c.s, c.store, VT_STORE_READ, &c.err))
 				list_proposals(c.s, &c.err);
@@ -255,6 +259,5 @@ int vt_cmd_erase(int argc, char **argv)
 				 &c.err))
 			erase(c.s, c.args.v[0], &w, &c.err);
 	}
-	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

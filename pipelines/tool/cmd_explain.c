@@ -115,6 +115,5 @@ int vt_cmd_explain(int argc, char **argv)
 		else if (!vt_store_open(&c.s, c.store, VT_STORE_READ, &c.err))
 			explain(c.s, c.args.v[0], c.args.v[1], &c.err);
 	}
-	vt_strs_release(&repos);
 	return vt_call_end(&c);
 }

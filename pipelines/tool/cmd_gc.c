@@ -135,7 +135,6 @@ int vt_cmd_gc(int argc, char **argv)
 		if (!c.err.code)
 			gc(&w, &c.err);
 	}
-	vt_strs_release(&w.approval.approve);
 	vt_strs_release(&w.goes);
 	return vt_call_end(&c);
 }

@@ -103,6 +103,5 @@ int vt_cmd_import(int argc, char **argv)
 			  : !vt_decide_nothing(&approval, "--vouch", &c.err))
 			import(c.s, &c.args, &how, &c.err);
 	}
-	vt_strs_release(&approval.approve);
 	return vt_call_end(&c);
 }

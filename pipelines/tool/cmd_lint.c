@@ -89,6 +89,5 @@ int vt_cmd_lint(int argc, char **argv)
 		if (!c.err.code && errors)
 			c.err.code = VT_EDATA;
 	}
-	vt_strs_release(&data.repos);
 	return vt_call_end(&c);
 }

@@ -54,8 +54,6 @@ static void change(struct vt_store *s, const char *what, struct wish *w, struct 
 
 	if (id_of(id, s, what, err))
 		return;
-	if (!(w->remove && w->force) && vt_decide_nothing(&w->approval, "--remove --force", err))
-		return;
 	if (w->remove && w->force &&
 		!vt_decide(s, "unpin", vt_decision("unpin", "id", id, NULL), &w->approval, err))
 		return;
@@ -66,6 +64,19 @@ static void change(struct vt_store *s, const char *what, struct wish *w, struct 
 	} else if (!vt_pin_add(s, id, w->reason, w->until, err)) {
 		vt_say("%s is pinned %s%s\n", id, *w->until ? "until " : "for good", w->until);
 	}
+}
+
+static void change_or_list(struct vt_store *s, const struct vt_strs *what, struct wish *w,
+	struct vt_err *err)
+{
+	bool decides = what->n && w->remove && w->force;
+
+	if (!decides && vt_decide_nothing(&w->approval, "--remove --force", err))
+		return;
+	if (what->n)
+		change(s, what->v[0], w, err);
+	else
+		list(s, err);
 }
 
 int vt_cmd_pin(int argc, char **argv)
@@ -90,7 +101,6 @@ int vt_cmd_pin(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv) &&
 		!vt_store_open(&c.s, c.store, c.args.n ? VT_STORE_OPEN : VT_STORE_READ, &c.err))
-		c.args.n ? change(c.s, c.args.v[0], &w, &c.err) : list(c.s, &c.err);
-	vt_strs_release(&w.approval.approve);
+		change_or_list(c.s, &c.args, &w, &c.err);
 	return vt_call_end(&c);
 }

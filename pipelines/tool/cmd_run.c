@@ -264,6 +264,5 @@ int vt_cmd_run(int argc, char **argv)
 		else if (!c.err.code)
 			watch(c.args.v[0], &o, checkout, isnan(every) ? 2 : every, &c.err);
 	}
-	vt_strs_release(&repos);
 	return vt_call_end(&c);
 }

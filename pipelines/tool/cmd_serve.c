@@ -37,6 +37,5 @@ int vt_cmd_serve(int argc, char **argv)
 			vt_peer_serve(c.s, &limits, 0, 1, &c.err);
 		c.err.text[0] = '\0'; /* the other end says what went wrong */
 	}
-	vt_strs_release(&repos);
 	return vt_call_end(&c);
 }

@@ -73,7 +73,7 @@ static void answer(const struct vt_audit *a, const struct vt_strs *missing, cons
 		print_json(a, missing);
 	else if (!subject)
 		print_text(a);
-	if (subject && !vt_audit_has(&a->subjects, subject))
+	if (subject && !vt_strs_hold(&a->subjects, subject))
 		err->code = VT_EFAIL;
 	else if (subject && !json)
 		vt_say("%s  %s\n", subject, vt_audit_role(a, subject));

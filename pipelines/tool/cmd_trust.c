@@ -47,17 +47,14 @@ static int find(struct vt_store *s, const struct vt_strs *named, size_t from, bo
 	if (all)
 		return vt_trust_claims(s, ids, err);
 	for (size_t i = from; i < named->n; i++) {
-		size_t before = ids->n;
+		char id[VT_HEX];
 
 		if (strlen(named->v[i]) < 8 || named->v[i][strspn(named->v[i], "0123456789abcdef")])
 			return vt_err_set(err, VT_EUSAGE,
 				"%s: a record is named by 8 or more digits of its id", named->v[i]);
-		if (vt_store_records(s, named->v[i], ids, err))
+		if (vt_command_record(id, s, named->v[i], err))
 			return err->code;
-		if (ids->n != before + 1)
-			return vt_err_set(err, VT_ENOINPUT, "%s: %s", named->v[i],
-				ids->n == before ? "there is no such record"
-						 : "several records begin with this");
+		vt_strs_add(ids, id);
 	}
 	return 0;
 }
@@ -288,10 +285,25 @@ static void approve(const char *request, const struct wishes *w, struct vt_err *
 	vt_buf_release(&shown);
 }
 
+static bool decides(const char *verb)
+{
+	static const char *const verbs[] = { "vouch", "add-key", "add-approver", "revoke-approver",
+		"waive" };
+	bool is = false;
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		is |= !strcmp(verb, verbs[i]);
+	return is;
+}
+
 static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, struct vt_err *err)
 {
 	const char *verb = a->v[0];
 
+	if (!decides(verb) &&
+		vt_decide_nothing(&w->approval,
+			"vouch, add-key, add-approver, revoke-approver and waive", err))
+		return;
 	if (!strcmp(verb, "list") && a->n == 1)
 		list(s, w->json, err);
 	else if (!strcmp(verb, "vouch"))
@@ -381,6 +393,5 @@ int vt_cmd_trust(int argc, char **argv)
 
 	if (vt_call_begin(&c, argc, argv))
 		act(c.s, &c.args, &w, &c.err);
-	vt_strs_release(&w.approval.approve);
 	return vt_call_end(&c);
 }

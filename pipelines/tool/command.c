@@ -114,6 +114,9 @@ bool vt_call_begin(struct vt_call *call, int argc, char **argv)
 
 int vt_call_end(struct vt_call *call)
 {
+	for (const struct vt_opt *o = call->opts; o && o->kind != VT_OPT_END; o++)
+		if (o->kind == VT_OPT_LIST)
+			vt_strs_release(o->to);
 	vt_store_close(call->s);
 	vt_strs_release(&call->args);
 	if (call->err.code && call->err.text[0])

@@ -24,6 +24,21 @@ int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, s
 	return needed ? vt_store_open(out, dir, VT_STORE_READ, err) : 0;
 }
 
+int vt_command_record(char id[VT_HEX], struct vt_store *store, const char *digits,
+	struct vt_err *err)
+{
+	struct vt_strs ids = VT_STRS_INIT;
+	int rc = vt_store_records(store, digits, &ids, err);
+
+	if (!rc && ids.n != 1)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s: %s", digits,
+			ids.n ? "several records begin with this" : "there is no such record");
+	if (!rc)
+		memcpy(id, ids.v[0], VT_HEX);
+	vt_strs_release(&ids);
+	return rc;
+}
+
 void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *err)
 {
 	if (missing->n && !err->code)

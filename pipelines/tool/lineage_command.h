@@ -13,6 +13,10 @@
  * lineage: *out is NULL then. */
 int vt_lineage_store(struct vt_store **out, const char *dir, const char *what, struct vt_err *err);
 
+/* The whole id of the one record that begins with these digits; VT_ENOINPUT: none, or several. */
+int vt_command_record(char id[VT_HEX], struct vt_store *store, const char *digits,
+	struct vt_err *err);
+
 /* VT_EFAIL, with the first of them, if any records are missing and there is no error yet. */
 void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *err);
 

@@ -82,6 +82,15 @@ static bool may_drop(struct vt_store *s, struct request *q, const char *name, co
 	return vt_decide(s, "drop", decision, &q->approval, err);
 }
 
+/* at: NULL for a branch or tag that is new. */
+static bool may_change(struct vt_store *s, struct request *q, const char *name, const char *at,
+	const char *to, struct vt_err *err)
+{
+	return at && q->force
+		? may_drop(s, q, name, at, to, err)
+		: !vt_decide_nothing(&q->approval, "--force on one that is there", err);
+}
+
 static void change(struct vt_store *s, struct request *q, const struct vt_refs *refs,
 	struct vt_err *err)
 {
@@ -105,9 +114,8 @@ static void change(struct vt_store *s, struct request *q, const struct vt_refs *
 		rc = check_kept(s, refs, name, at, err);
 	else if (!q->remove)
 		rc = vt_repo_resolve(s, &c, what, err);
-	if (!rc && at && q->force && !may_drop(s, q, name, at, c.id, err))
-		;
-	else if (!rc && !vt_ref_move(s, q->repo, name, at ? at : "", c.id, err))
+	if (!rc && may_change(s, q, name, at, c.id, err) &&
+		!vt_ref_move(s, q->repo, name, at ? at : "", c.id, err))
 		vt_say("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is",
 			q->remove ? at : c.id);
 	vt_commit_release(&c);
@@ -129,7 +137,7 @@ static void answer(struct request *q, const char *store, struct vt_err *err)
 			store);
 	else if (q->name)
 		change(s, q, &refs, err);
-	else
+	else if (!vt_decide_nothing(&q->approval, "--force on one that is there", err))
 		print_refs(s, q, &refs, err);
 	vt_refs_release(&refs);
 	vt_store_close(s);
@@ -165,7 +173,6 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 		else
 			answer(&q, c.store, &c.err);
 	}
-	vt_strs_release(&q.approval.approve);
 	rc = vt_call_end(&c);
 	free(about);
 	free(usage);

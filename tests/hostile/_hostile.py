@@ -1,6 +1,6 @@
 """What the attacks of tests/hostile share: forged records (tests/cli/lineage/_records.py writes them from their definition), a small
 cohort, and running the tool as somebody who vouches for nothing."""
-import json, os, subprocess, sys
+import json, os, pwd, subprocess, sys
 
 sys.path.insert(0, os.environ["ROOT"] + "/tests/cli/lineage")
 from _records import *
@@ -18,6 +18,13 @@ def tool(*args, store=None, **more):
 
 def stage(*args, **more):
     return subprocess.run(args, capture_output=True, text=True, umask=umask, **more)
+
+
+def nobodys(login):
+    """The login, or a longer one, that nobody has on this machine: not who runs the tests either."""
+    while any(user.pw_name == login for user in pwd.getpwall()):
+        login += "-2"
+    return login
 
 
 def write(path, data):

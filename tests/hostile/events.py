@@ -100,7 +100,7 @@ ROWS = {
     "trust reject": [(("reject", id2, "--reason", "x"), "rejected")],
     "trust revoke-key": [(("revoke-key", "KEY", "--reason", "x"), "key-revoked")],
     "trust approvers": [(("approvers",), None)],
-    "trust add-approver": [(("add-approver", f"{T}/k.pub", "--user", "anna"), "policy"), (("add-approver", f"{T}/k2.pub", "--user", "bob"), "policy")],
+    "trust add-approver": [(("add-approver", f"{T}/k.pub", "--user", nobodys("anna")), "policy"), (("add-approver", f"{T}/k2.pub", "--user", nobodys("bob")), "policy")],
     "trust approve": [],  # a signature on a file; tests/hostile/second_person.py has the events of what was approved
     "trust revoke-approver": [(("revoke-approver", sha(open(f"{T}/k.pub", "rb").read()), "--reason", "x"), "policy")],
     "trust policy": [(("policy",), None)],

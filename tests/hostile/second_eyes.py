@@ -7,6 +7,7 @@ from _hostile import *
 
 S, other = f"{T}/s", f"{T}/other"
 me = pwd.getpwuid(os.getuid()).pw_name
+anna, bob = nobodys("anna"), nobodys("bob")
 log = lambda store=S: [json.loads(l) for l in open(f"{store}/history")]
 for n in (1, 2):
     write(f"{T}/scans/sub-00{n}/t1.nii", f"scan {n}")
@@ -14,7 +15,7 @@ for n in (1, 2):
 tool("tag", "scans", "v1", "scans~1", store=S)
 for k in ("mine", "anna", "bob", "ghost", "ghost2"):
     stage("voxtrail", "attest", "keygen", f"{T}/{k}")
-for k, u in (("mine", me), ("anna", "anna"), ("bob", "bob")):
+for k, u in (("mine", me), ("anna", anna), ("bob", bob)):
     check(tool("trust", "add-approver", f"{T}/{k}.pub", "--user", u, store=S).returncode == 0, f"{u} may approve")
 for w in ("drop", "revoke", "sweep", "erase", "trust"):
     check(tool("trust", "demand", "approved", w, store=S).returncode == 0, f"{w} needs a second person from now on")
@@ -48,11 +49,11 @@ def together(what, name, *args):
     return shown
 
 
-bob = approver("bob")[0]
-revoke = ("trust", "revoke-approver", bob[:12], "--reason", "left")
+bobs = approver(bob)[0]
+revoke = ("trust", "revoke-approver", bobs[:12], "--reason", "left")
 alone("trust revoke-approver", *revoke)
 shown = together("trust revoke-approver", "revoked", *revoke)
-check(bob in shown and "bob" in shown and not approver("bob"), "who approves sees the whole id and whose it is", shown)
+check(bobs in shown and f'"{bob}"' in shown and not approver(bob), "who approves sees the whole id and whose it is", shown)
 check(tool("trust", "revoke-approver", "0" * 16, "--reason", "x", store=S).returncode == 66, "one that is not there is 66 as ever")
 
 tool("branch", "scans", "side", store=S)
@@ -84,10 +85,17 @@ check(head in shown and "master" in shown and head not in heads(), "who approves
 
 sweep = ("gc", "--sweep", "--keep-days", "0")
 alone("gc --sweep", *sweep)
-for args in (("gc",), ("commit", "scans", f"{T}/scans", "--copy"), ("pin", "scans@v1")):
-    before = heads()
-    r = tool(*args, "--ask", f"{T}/x", store=S)
-    check(r.returncode == 64 and "--ask and --approve go with --" in r.stderr and heads() == before, f"{args[0]} --ask where nothing is decided is refused", r.stderr)
+idle = (("gc",), ("commit", "scans", f"{T}/scans", "--copy"), ("import", f"{T}/scans"), ("pin",), ("pin", "scans@v1"), ("branch", "scans"), ("branch", "scans", "idle", "v1"),
+        ("branch", "--delete", "scans", "side2"), ("tag", "scans"), ("tag", "scans", "idle", "v1", "--force"), ("erase", "sub-001"), ("erase", "--proposed"),
+        ("trust", "list"), ("trust", "reject", "0" * 16, "--reason", "x"), ("trust", "take"), ("trust", "demand", "approved", "unpin"), ("consent", "list"),
+        ("consent", "check"), ("consent", "withdraw", "sub-001", "--reason", "x"))
+tool("branch", "scans", "side2", "v1", store=S)
+for args in idle:
+    for option in ("--ask", "--approve"):
+        before = policy(), heads(), len(log())
+        r = tool(*args, option, f"{T}/x", store=S)
+        check(r.returncode == 64 and "--ask and --approve go with " in r.stderr and not r.stdout and (policy(), heads(), len(log())) == before and not os.path.exists(f"{T}/x"),
+              f"{' '.join(args).replace(T + '/', '')} {option}: nothing is decided, so it is refused", (r.returncode, r.stdout, r.stderr))
 check(tool("gc", "--keep-days", "0", store=S).returncode == 0, "looking needs nobody")
 commit = f"commits/{head[:2]}/{head[2:]}"
 check(os.path.exists(f"{S}/{commit}"), "the commit is still there")
@@ -133,7 +141,7 @@ for f in ("ld.so.cache", "ld.so.conf", "localtime", "ssl"):
     if os.path.isfile(src):
         shutil.copy(src, etc)
 key = lambda name, user: {"id": sha(open(f"{T}/{name}.pub", "rb").read()), "name": name, "user": user, "pem": open(f"{T}/{name}.pub").read()}
-write(f"{etc}/voxtrail/policy.json", json.dumps({"format": 1, "approved": ["erase"], "approvers": [key("anna", "anna"), key("bob", "bob")]}))
+write(f"{etc}/voxtrail/policy.json", json.dumps({"format": 1, "approved": ["erase"], "approvers": [key("anna", anna), key("bob", bob)]}))
 within = lambda *args: stage("unshare", "-rm", "sh", "-c", 'mount --bind "$0" /etc && exec voxtrail "$@"', etc, *args, "--store", other)
 if within("log").returncode:
     print("skip - approvers of /etc/voxtrail/policy.json: no mount namespace here")

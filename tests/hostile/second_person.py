@@ -7,6 +7,7 @@ from _hostile import *
 
 S = f"{T}/s"
 me = pwd.getpwuid(os.getuid()).pw_name
+anna = nobodys("anna")
 for n in (1, 2, 3):
     write(f"{T}/scans/sub-00{n}/t1.nii", f"scan {n}")
 tool("commit", "scans", f"{T}/scans", "--copy", store=S)
@@ -27,7 +28,7 @@ check(r.returncode == 64 and "two approvers" in r.stderr, "without two approvers
 check(tool("trust", "add-approver", f"{T}/mine.pub", store=S).returncode == 64, "an approver without a login name is refused")
 check(tool("trust", "add-approver", f"{T}/mine.pub", "--user", me, "--name", "me", store=S).returncode == 0, "one approver")
 check(tool("trust", "demand", "approved", "erase", store=S).returncode == 64, "one is not enough")
-check(tool("trust", "add-approver", f"{T}/anna.pub", "--user", "anna", store=S).returncode == 0, "a second one")
+check(tool("trust", "add-approver", f"{T}/anna.pub", "--user", anna, store=S).returncode == 0, "a second one")
 for w in ("erase", "consent", "lift", "trust", "unpin"):
     check(tool("trust", "demand", "approved", w, store=S).returncode == 0, f"{w} needs a second person from now on")
 check(tool("trust", "demand", "approved", "everything", store=S).returncode == 78, "a word that is not known is refused")
@@ -80,7 +81,7 @@ now = dict(os.environ, SOURCE_DATE_EPOCH=str(events()[0]["time"]))
 tool("commit", "scans", f"{T}/scans3", "--copy", store=other, env=now)
 theirs, ours = json.loads(open(f"{other}/history").readline()), events()[0]
 check(theirs.pop("store") != ours.pop("store") and theirs == ours, "a store of the same first event, in the same second", (theirs, ours))
-for k, u in (("mine", me), ("anna", "anna")):
+for k, u in (("mine", me), ("anna", anna)):
     tool("trust", "add-approver", f"{T}/{k}.pub", "--user", u, store=other)
 tool("trust", "demand", "approved", "erase", store=other)
 refused("another store", 65, "another store", *ask, "--approve", f"{T}/by-anna", store=other)
@@ -92,7 +93,7 @@ check(r.returncode == 65 and "week" in r.stderr and here(1), "and not for ever",
 r = tool(*ask, "--approve", f"{T}/by-anna-now", store=S)
 check(r.returncode == 0 and not here(1), "with a second person it is done", r.stderr)
 done = [e for e in events() if e["event"] == "approved"]
-check(len(done) == 1 and sorted(done[0]["detail"]["persons"]) == sorted(["anna", me]) and done[0]["detail"]["decision"]["subject"] == "sub-001" and done[0]["detail"]["approvals"], "the history names both, and keeps what was signed", done)
+check(len(done) == 1 and sorted(done[0]["detail"]["persons"]) == sorted([anna, me]) and done[0]["detail"]["decision"]["subject"] == "sub-001" and done[0]["detail"]["approvals"], "the history names both, and keeps what was signed", done)
 check(tool(*ask, "--approve", f"{T}/by-anna-now", store=S).returncode == 0 and sum(e["event"] == "approved" for e in events()) == 1, "an erasure may be finished with it after a kill")
 
 # once only
@@ -104,7 +105,7 @@ tool("consent", "withdraw", "sub-002", "--reason", "once more", store=S)
 r = tool(*back, "--approve", f"{T}/restore", store=S)
 check(r.returncode == 65 and "used" in r.stderr and "sub-002" in tool("consent", "list", store=S).stdout, "an approval serves once", r.stderr)
 # by an account that is nobody's: two signatures
-key = ("trust", "add-approver", f"{T}/bob.pub", "--user", "bob")
+key = ("trust", "add-approver", f"{T}/bob.pub", "--user", nobodys("bob"))
 tool(*key, "--ask", f"{T}/request4", store=S)
 approve("request4", "anna", "bob-1")
 check(tool(*key, "--approve", f"{T}/bob-1", store=S).returncode == 0, "a new approver, by two")

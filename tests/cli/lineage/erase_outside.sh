@@ -41,7 +41,7 @@ for i in range(400): print(f"\n{i:064x} {sys.argv[1]}")' "$p/many/$long" >>st/ch
 voxtrail checkout scans:sub-002 later >/dev/null 2>&1; names >/dev/null; grep -q 'more checkouts were made than are remembered' said && [ "$(wc -c <st/checkouts)" -lt 140000 ] && grep -q "$T/later\$" st/checkouts; ok $? "one too long of places that are there forgets the oldest, and says so"
 
 # What an approver signs is printed as text, a line a member.
-for n in anna bob; do voxtrail attest keygen $n.key >/dev/null; voxtrail trust add-approver $n.key.pub --user $n >/dev/null; done
+for n in anna bob; do voxtrail attest keygen $n.key >/dev/null; voxtrail trust add-approver $n.key.pub --user $n-of-nobody >/dev/null; done
 voxtrail trust demand approved erase >/dev/null
 voxtrail erase sub-002 --yes --reason letter --ask request.json >/dev/null
 voxtrail trust approve request.json --key anna.key --out approval.json >said
