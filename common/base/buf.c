@@ -223,7 +223,7 @@ void vt_strs_unique(struct vt_strs *list)
 	list->n = k;
 }
 
-int vt_strs_hold(const struct vt_strs *list, const char *text)
+size_t vt_strs_find(const struct vt_strs *list, const char *text)
 {
 	size_t from = 0, to = list->n;
 
@@ -232,13 +232,18 @@ int vt_strs_hold(const struct vt_strs *list, const char *text)
 		int order = strcmp(list->v[middle], text);
 
 		if (!order)
-			return 1;
+			return middle;
 		if (order < 0)
 			from = middle + 1;
 		else
 			to = middle;
 	}
-	return 0;
+	return SIZE_MAX;
+}
+
+int vt_strs_hold(const struct vt_strs *list, const char *text)
+{
+	return vt_strs_find(list, text) != SIZE_MAX;
 }
 
 void vt_strs_release(struct vt_strs *list)

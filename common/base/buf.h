@@ -83,7 +83,9 @@ struct vt_strs {
 void vt_strs_add(struct vt_strs *list, const char *text);
 void vt_strs_sort(struct vt_strs *list);   /* by bytes, independent of locale */
 void vt_strs_unique(struct vt_strs *list); /* sorts, and keeps one of equals */
-/* whether a sorted list holds a text */
+/* where a sorted list holds a text; SIZE_MAX: nowhere */
+size_t vt_strs_find(const struct vt_strs *sorted, const char *text);
+/* whether it does */
 int vt_strs_hold(const struct vt_strs *sorted, const char *text);
 void vt_strs_release(struct vt_strs *list);
 

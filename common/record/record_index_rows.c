@@ -112,6 +112,16 @@ static int add_tree(struct vt_record_index *index, int64_t row, const char *way,
 		NULL, err);
 }
 
+/* The numbers of a port's file: of its bytes, and of the subject it is of (0: of nobody). */
+static int file_numbers(struct vt_record_index *index, const struct vt_json *record,
+	const struct vt_strs *results, const struct vt_json *file, int64_t *bytes, int64_t *who,
+	struct vt_err *err)
+{
+	int rc = artifact(index, vt_json_get(file, "sha256"), bytes, err);
+
+	return rc ? rc : subject(index, record, results, vt_json_get(file, "path"), who, err);
+}
+
 static int add_output(struct vt_record_index *index, int64_t row, const struct vt_json *record,
 	const struct vt_json *port, struct vt_err *err)
 {
@@ -123,10 +133,7 @@ static int add_output(struct vt_record_index *index, int64_t row, const struct v
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		int64_t a, s;
 
-		rc = artifact(index, vt_json_get(files->item[i], "sha256"), &a, err);
-		if (!rc)
-			rc = subject(index, record, &results, vt_json_get(files->item[i], "path"),
-				&s, err);
+		rc = file_numbers(index, record, &results, files->item[i], &a, &s, err);
 		if (!rc)
 			rc = vt_index_step(index,
 				"INSERT OR IGNORE INTO file_out "
@@ -161,10 +168,7 @@ static int add_input(struct vt_record_index *index, int64_t row, const struct vt
 	for (size_t i = 0; !rc && files && i < files->n; i++) {
 		int64_t a, s;
 
-		rc = artifact(index, vt_json_get(files->item[i], "sha256"), &a, err);
-		if (!rc)
-			rc = subject(index, record, &results, vt_json_get(files->item[i], "path"),
-				&s, err);
+		rc = file_numbers(index, record, &results, files->item[i], &a, &s, err);
 		if (!rc)
 			rc = vt_index_step(index,
 				"INSERT OR IGNORE INTO file_in "

@@ -27,126 +27,10 @@ static void add_name(struct vt_strs *list, const char *kind, const char *id)
 	free(name);
 }
 
-/* --- texts with what they name: trees and subtrees, commits and parents --- */
-
-struct node {
-	char *name; /* "KIND ID" */
-	struct vt_buf text;
-	struct vt_strs needs; /* names that must be there before it */
-	bool sent, begun;
-};
-
-struct graph {
-	struct node *v;
-	size_t n, cap;
-};
-
-static void graph_release(struct graph *g)
-{
-	for (size_t i = 0; i < g->n; i++) {
-		free(g->v[i].name);
-		vt_buf_release(&g->v[i].text);
-		vt_strs_release(&g->v[i].needs);
-	}
-	free(g->v);
-}
-
-/* Sink: keeps a text whose bytes are what its name says. */
-static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
-	struct vt_err *err)
-{
-	struct graph *g = ctx;
-	struct node node = { .name = NULL };
-	struct vt_digest d;
-	char hex[VT_HEX];
-
-	if (size > 1u << 30)
-		return vt_err_set(err, VT_EDATA, "%s: %llu bytes", name, (unsigned long long)size);
-	if (vt_reader_bytes(r, size, &node.text, name, err)) {
-		vt_buf_release(&node.text);
-		return err->code;
-	}
-	vt_buf_add(&node.text, "", 0);
-	d = vt_digest_bytes(node.text.data, node.text.len);
-	vt_digest_hex(hex, &d);
-	if (strcmp(hex, strchr(name, ' ') + 1)) {
-		vt_buf_release(&node.text);
-		return vt_err_set(err, VT_EINTEGRITY,
-			"%s came with the digest %s; verify the store it came from", name, hex);
-	}
-	node.name = vt_xstrdup(name);
-	if (g->n == g->cap) {
-		g->cap = g->cap ? 2 * g->cap : 64;
-		g->v = vt_xrealloc(g->v, g->cap * sizeof(*g->v));
-	}
-	g->v[g->n++] = node;
-	return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct node *)a)->name, ((const struct node *)b)->name);
-}
-
-static struct node *find(const struct graph *g, const char *name)
-{
-	union {
-		const char *in;
-		char *out;
-	} key = { name };
-	const struct node wanted = { .name = key.out };
-
-	return g->n ? bsearch(&wanted, g->v, g->n, sizeof(*g->v), by_name) : NULL;
-}
-
-static int put_text(struct vt_peer *to, struct node *node, struct vt_err *err)
-{
-	struct vt_reader r = { node->text.data, node->text.len, -1, NULL };
-
-	node->sent = true;
-	return to->ops->put(to, node->name, node->text.len, &r, err);
-}
-
-/* Puts every node behind those it needs.  The stack is a list of its own: history is longer than
- * the C stack is deep. */
-static int put_in_order(struct graph *g, struct vt_peer *to, struct vt_err *err)
-{
-	struct node **stack = vt_xmalloc((g->n + 1) * sizeof(struct node *));
-	size_t depth = 0;
-	int rc = 0;
-
-	if (g->n > 1)
-		qsort(g->v, g->n, sizeof(*g->v), by_name);
-	for (size_t i = 0; !rc && i < g->n; i++) {
-		if (g->v[i].sent)
-			continue;
-		g->v[i].begun = true;
-		stack[depth++] = &g->v[i];
-		while (!rc && depth) {
-			struct node *top = stack[depth - 1], *below = NULL;
-
-			for (size_t k = 0; k < top->needs.n && !below; k++) {
-				below = find(g, top->needs.v[k]);
-				if (below && below->begun)
-					below = NULL;
-			}
-			if (below) {
-				below->begun = true;
-				stack[depth++] = below;
-				continue;
-			}
-			rc = put_text(to, top, err);
-			depth--;
-		}
-	}
-	free(stack);
-	return rc;
-}
-
 /* --- what is lacking ----------------------------------------------------- */
 
 struct lack {
-	struct graph commits, trees;
+	struct vt_transfer_texts commits, trees;
 	struct vt_strs roots;            /* tree ids of the commits */
 	struct vt_strs heads;            /* tree ids whose records go along */
 	struct vt_strs objects, records; /* names */
@@ -159,8 +43,8 @@ struct lack {
 
 static void lack_release(struct lack *l)
 {
-	graph_release(&l->commits);
-	graph_release(&l->trees);
+	vt_transfer_texts_release(&l->commits);
+	vt_transfer_texts_release(&l->trees);
 	vt_strs_release(&l->roots);
 	vt_strs_release(&l->heads);
 	vt_strs_release(&l->objects);
@@ -223,9 +107,9 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 		rc = find_unsound(l, to, &names, &lacking, err);
 	add_unsound(l, "commits", &lacking);
 	if (!rc)
-		rc = vt_transfer_get(from, &lacking, keep_text, &l->commits, err);
+		rc = vt_transfer_get(from, &lacking, vt_transfer_keep_text, &l->commits, err);
 	for (size_t i = 0; !rc && i < l->commits.n; i++) {
-		struct node *node = &l->commits.v[i];
+		struct vt_transfer_text *node = &l->commits.v[i];
 		struct vt_commit c = { .id = "" };
 
 		rc = vt_commit_parse(&c, node->text.data, node->text.len, node->name, err);
@@ -244,7 +128,7 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 }
 
 /* The entries of a tree: subtrees go to `below` and its own needs, files to the objects. */
-static int read_entries(struct lack *l, struct node *node, struct vt_strs *below,
+static int read_entries(struct lack *l, struct vt_transfer_text *node, struct vt_strs *below,
 	struct vt_err *err)
 {
 	const char *at = strchr(node->text.data, '\n');
@@ -284,13 +168,12 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 		if (!rc && l->unsound.n)
 			rc = find_unsound(l, to, &level, &lacking, err);
 		add_unsound(l, "trees", &lacking);
-		if (before > 1)
-			qsort(l->trees.v, before, sizeof(*l->trees.v), by_name);
+		vt_transfer_texts_sort(&l->trees);
 		for (size_t i = 0; i < lacking.n; i++)
-			if (!find(&l->trees, lacking.v[i]))
+			if (!vt_transfer_texts_find(&l->trees, lacking.v[i]))
 				vt_strs_add(&fresh, lacking.v[i]);
 		if (!rc)
-			rc = vt_transfer_get(from, &fresh, keep_text, &l->trees, err);
+			rc = vt_transfer_get(from, &fresh, vt_transfer_keep_text, &l->trees, err);
 		for (size_t i = before; !rc && i < l->trees.n; i++)
 			rc = read_entries(l, &l->trees.v[i], &below, err);
 		vt_strs_unique(&below);
@@ -343,12 +226,12 @@ static int find_heads(struct lack *l, struct vt_peer *from, const struct vt_strs
 	struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	struct graph g = { NULL, 0, 0 };
+	struct vt_transfer_texts g = { NULL, 0, 0 };
 	int rc;
 
 	for (size_t i = 0; i < tips->n; i++)
 		add_name(&names, "commits", tips->v[i]);
-	rc = vt_transfer_get(from, &names, keep_text, &g, err);
+	rc = vt_transfer_get(from, &names, vt_transfer_keep_text, &g, err);
 	for (size_t i = 0; !rc && i < g.n; i++) {
 		struct vt_commit c = { .id = "" };
 
@@ -358,7 +241,7 @@ static int find_heads(struct lack *l, struct vt_peer *from, const struct vt_strs
 		vt_commit_release(&c);
 	}
 	vt_strs_release(&names);
-	graph_release(&g);
+	vt_transfer_texts_release(&g);
 	return rc;
 }
 
@@ -433,11 +316,11 @@ static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from,
 	for (size_t i = 0; !rc && i < l->erased.n; i++)
 		rc = to->ops->bury(to, l->erased.v[i], from->said, err);
 	if (!rc)
-		rc = put_in_order(&l->trees, to, err);
+		rc = vt_transfer_put_in_order(&l->trees, to, err);
 	if (!rc)
 		rc = vt_transfer_put_results(&l->results, to, err);
 	if (!rc)
-		rc = put_in_order(&l->commits, to, err);
+		rc = vt_transfer_put_in_order(&l->commits, to, err);
 	t->n_commits = l->commits.n;
 	t->n_trees = l->trees.n;
 	t->n_objects = l->objects.n;

@@ -1,4 +1,4 @@
-/* transfer_internal.h - for transfer.c, transfer_requests.c and transfer_results.c only. */
+/* transfer_internal.h - for transfer.c and transfer_*.c only. */
 #ifndef COMMON_TRANSFER_TRANSFER_INTERNAL_H
 #define COMMON_TRANSFER_TRANSFER_INTERNAL_H
 
@@ -11,6 +11,38 @@ int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_
 	struct vt_err *err);
 int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err);
+
+/* --- transfer_texts.c --- */
+
+struct vt_transfer_text {
+	char *name; /* "KIND ID" */
+	struct vt_buf text;
+	struct vt_strs needs; /* names that must be there before it */
+	bool sent, begun;
+};
+
+struct vt_transfer_texts {
+	struct vt_transfer_text *v;
+	size_t n, cap;
+};
+
+/* At most 1 GiB from a peer, with a NUL behind. */
+int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err);
+/* VT_EINTEGRITY for other bytes than "KIND ID" says. */
+int vt_transfer_check_text(const char *name, const struct vt_buf *text, struct vt_err *err);
+
+/* A sink: keeps a text whose bytes are what its name says, in a struct vt_transfer_texts. */
+int vt_transfer_keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+	struct vt_err *err);
+void vt_transfer_texts_sort(struct vt_transfer_texts *texts);
+/* Of sorted ones; NULL: not there. */
+struct vt_transfer_text *vt_transfer_texts_find(const struct vt_transfer_texts *texts,
+	const char *name);
+/* Puts each behind those it needs. */
+int vt_transfer_put_in_order(struct vt_transfer_texts *texts, struct vt_peer *to,
+	struct vt_err *err);
+void vt_transfer_texts_release(struct vt_transfer_texts *texts);
 
 /* Results that the destination lacks: "results KEY" and the text of each. */
 struct vt_lacking_results {

@@ -23,28 +23,13 @@ int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reade
 {
 	struct vt_lacking_results *l = ctx;
 
-	if (size > 1u << 30)
-		return vt_err_set(err, VT_EDATA, "%s: %llu bytes", name, (unsigned long long)size);
 	if (l->n == l->cap) {
 		l->cap = l->cap ? 2 * l->cap : 64;
 		l->text = vt_xrealloc(l->text, l->cap * sizeof(*l->text));
 	}
 	vt_strs_add(&l->name, name);
 	l->text[l->n] = (struct vt_buf)VT_BUF_INIT;
-	vt_buf_add(&l->text[l->n], "", 0);
-	return vt_reader_bytes(r, size, &l->text[l->n++], name, err);
-}
-
-static int check_digest(const char *name, const struct vt_buf *text, struct vt_err *err)
-{
-	struct vt_digest d = vt_digest_bytes(text->data, text->len);
-	char hex[VT_HEX];
-
-	vt_digest_hex(hex, &d);
-	if (strcmp(hex, strchr(name, ' ') + 1))
-		return vt_err_set(err, VT_EINTEGRITY,
-			"%s came with the digest %s; verify the store it came from", name, hex);
-	return 0;
+	return vt_transfer_read_text(&l->text[l->n++], name, size, r, err);
 }
 
 static void add_name(struct vt_strs *list, const char *kind, const struct vt_digest *id)
@@ -95,7 +80,7 @@ static int find_lists(struct vt_strs *lists, struct vt_peer *from, const struct 
 		struct vt_commit c = { .id = "" };
 		struct vt_digest list;
 
-		rc = check_digest(text.name.v[i], &text.text[i], err);
+		rc = vt_transfer_check_text(text.name.v[i], &text.text[i], err);
 		if (!rc)
 			rc = vt_commit_parse(&c, text.text[i].data, text.text[i].len,
 				text.name.v[i], err);
@@ -123,7 +108,7 @@ static int find_names(struct vt_strs *results, struct vt_peer *from, const struc
 		struct vt_digest *key = NULL;
 		size_t n = 0;
 
-		rc = check_digest(text.name.v[i], &text.text[i], err);
+		rc = vt_transfer_check_text(text.name.v[i], &text.text[i], err);
 		if (!rc)
 			rc = vt_result_list_parse(&key, &n, &text.text[i], text.name.v[i], err);
 		for (size_t k = 0; k < n; k++)

@@ -70,15 +70,9 @@ static void side_release(struct side *s)
 static int side_entry(void *ctx, const char *relative, char type, struct vt_err *err)
 {
 	struct side *s = ctx;
-	const char *at =
-		!strncmp(relative, ".lineage", 8) ? relative : strstr(relative, "/.lineage");
-	const char *name = at ? at + (*at == '/') : NULL;
+	const char *name = vt_tree_lineage_part(relative);
 
 	(void)err;
-	while (name && name[8] && name[8] != '/') { /* a longer name that begins so */
-		at = strstr(name, "/.lineage");
-		name = at ? at + 1 : NULL;
-	}
 	if (!name && type != 'd')
 		vt_strs_add(&s->files, relative);
 	if (name && !name[8] && type == 'd') {
@@ -220,41 +214,13 @@ static int read_parents(struct sealing *s, const struct side *in, struct vt_strs
 
 /* --- what the program left of records ------------------------------------ */
 
-static bool has(const struct vt_strs *sorted, const char *text)
-{
-	size_t lo = 0, hi = sorted->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(sorted->v[mid], text);
-
-		if (!c)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
 static size_t file_at(const struct side *out, const char *carrier, const char *path)
 {
 	char *whole = *carrier ? vt_path_join(carrier, path) : vt_xstrdup(path);
-	size_t lo = 0, hi = out->files.n;
+	size_t at = vt_strs_find(&out->files, whole);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(out->files.v[mid], whole) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == out->files.n || strcmp(out->files.v[lo], whole))
-		lo = SIZE_MAX;
 	free(whole);
-	return lo;
+	return at;
 }
 
 static bool has_file(const struct side *side, const char *carrier, const char *path)
@@ -315,7 +281,7 @@ static int judge_record(struct sealing *s, const struct side *out, const char *c
 		struct vt_digest id = vt_digest_bytes(text.data, text.len);
 
 		vt_digest_hex(hex, &id);
-		if (has(&s->parents, hex)) {
+		if (vt_strs_hold(&s->parents, hex)) {
 			rc = vt_fs_remove_tree(dir, err);
 		} else if (!(rc = vt_record_parse(&record, text.data, text.len, path, err)) &&
 			vt_json_get(record, "result")) {

@@ -12,22 +12,6 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-bool vt_audit_has(const struct vt_strs *sorted, const char *what)
-{
-	for (size_t lo = 0, hi = sorted->n; lo < hi;) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(sorted->v[mid], what);
-
-		if (!c)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
 static void add_names(struct vt_strs *to, const struct vt_json *names)
 {
 	for (size_t i = 0; names && i < names->n; i++)
@@ -90,11 +74,11 @@ void vt_audit_release(struct vt_audit *audit)
 
 const char *vt_audit_role(const struct vt_audit *audit, const char *subject)
 {
-	if (vt_audit_has(&audit->train, subject))
+	if (vt_strs_hold(&audit->train, subject))
 		return "train";
-	if (vt_audit_has(&audit->choose, subject))
+	if (vt_strs_hold(&audit->choose, subject))
 		return "validation";
-	if (vt_audit_has(&audit->test, subject))
+	if (vt_strs_hold(&audit->test, subject))
 		return "test";
 	return "";
 }

@@ -39,7 +39,6 @@ char *vt_audit_repro(const struct vt_audit *audit);
 
 /* Was the file erased from the store by decision? */
 bool vt_audit_erased(const struct vt_audit *audit, const char *sha256);
-bool vt_audit_has(const struct vt_strs *sorted, const char *name);
 
 /* Executions of one stage, interface version and binary, made from the same groups: what a
  * picture of thousands can show. */

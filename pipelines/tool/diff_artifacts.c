@@ -138,7 +138,7 @@ static void compare_raw(struct vt_json *list, const struct vt_strs *a, const str
 static void compare_roles(struct vt_json *list, const struct vt_audit *a, const struct vt_audit *b)
 {
 	for (size_t i = 0; i < a->subjects.n; i++)
-		if (vt_audit_has(&b->subjects, a->subjects.v[i]))
+		if (vt_strs_hold(&b->subjects, a->subjects.v[i]))
 			find_if(list, "role", a->subjects.v[i], vt_audit_role(a, a->subjects.v[i]),
 				vt_audit_role(b, a->subjects.v[i]));
 }
