@@ -51,6 +51,16 @@ int vt_stage_identify(struct vt_stage_run *r, struct vt_err *err);
 void vt_stage_note_plugin(struct vt_stage_run *r);
 struct vt_json *vt_stage_libraries(void);
 
+/* inputs.c */
+int vt_stage_port(const struct vt_stage_run *r,
+	const char *name); /* its index; -1: there is none */
+/* /pfs/... lies below PFS_ROOT where a runner without a mount namespace set it; caller frees. */
+char *vt_stage_real_place(const char *path);
+/* Whose data may not be read: as the store says, or the runner that knows one. */
+int vt_stage_read_consent(struct vt_stage_run *r, const char *store, struct vt_err *err);
+/* Roots, trees, parents and ancestors of the ports, as consent allows; then the derivation. */
+int vt_stage_open_inputs(struct vt_stage_run *r, struct vt_err *err);
+
 /* describe.c */
 void vt_stage_help(struct vt_buf *out, const struct vt_stage *s);
 int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form,

@@ -11,7 +11,6 @@
 #include "common/base/parallel.h"
 #include "common/base/stop.h"
 #include "common/stage/stage_internal.h"
-#include "common/record/record_dir.h"
 
 static const char partial[] = ".voxtrail-partial";
 
@@ -31,28 +30,6 @@ bool vt_stage_stopping(void)
 const void *vt_stage_params(const struct vt_stage_run *r)
 {
 	return r->params;
-}
-
-static int port_index(const struct vt_stage_run *r, const char *port)
-{
-	for (int i = 0; i < vt_stage_n_ports(r->stage); i++)
-		if (!strcmp(r->stage->in[i].name, port))
-			return i;
-	return -1;
-}
-
-const char *vt_stage_input(const struct vt_stage_run *r, const char *port)
-{
-	int i = port_index(r, port);
-
-	return i < 0 ? NULL : r->root[i];
-}
-
-const char *vt_stage_tree(const struct vt_stage_run *r, const char *port)
-{
-	int i = port_index(r, port);
-
-	return i < 0 || !r->tree[i] ? NULL : r->tree_hex[i];
 }
 
 const char *vt_stage_out(const struct vt_stage_run *r)
@@ -220,7 +197,7 @@ static void number_again(const struct vt_stage_run *r, int argc, char **argv, st
 				(argv[i][2 + n] && argv[i][2 + n] != '='))
 				continue;
 			port = vt_asprintf("%s-%d", name, ++seen);
-			if (seen > 1 && port_index(r, port) >= 0) {
+			if (seen > 1 && vt_stage_port(r, port) >= 0) {
 				char *flag = vt_asprintf("--%s%s", port, argv[i] + 2 + n);
 
 				vt_strs_add(made, flag);
@@ -292,128 +269,6 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 		*rc = vt_standard_end(err);
 	vt_buf_release(&text);
 	return true;
-}
-
-/* --- inputs -------------------------------------------------------------- */
-
-/* /pfs/... lies below PFS_ROOT where a runner without a mount namespace set it. */
-static char *through_pfs_root(const char *path)
-{
-	const char *root = getenv("PFS_ROOT");
-
-	if (root && !strncmp(path, "/pfs", 4) && (path[4] == '/' || !path[4]))
-		return vt_asprintf("%s%s", root, path + 4);
-	return vt_xstrdup(path);
-}
-
-static int open_file_port(struct vt_stage_run *r, int i, struct vt_err *err)
-{
-	struct vt_tree_file f = { .path = NULL };
-	int rc;
-
-	if (vt_fs_is_dir(r->root[i])) {
-		char *path = vt_asprintf("%s/%s.json", r->root[i], r->stage->in[i].name);
-
-		free(r->root[i]);
-		r->root[i] = path;
-	}
-	rc = vt_digest_file(&f.digest, &f.size, r->root[i], err);
-	if (rc)
-		return rc;
-	/* the name it had is no part of what it says */
-	f.path = vt_asprintf("%s.json", r->stage->in[i].name);
-	rc = vt_tree_from_files(&r->tree[i], &f, 1, err);
-	free(f.path);
-	return rc;
-}
-
-/* The records beside an input, and beside what lies in it, as members of an ensemble do; one that
- * lies about a file that is there is refused.  A datum may see only some of the files. */
-static int read_parents(struct vt_stage_run *r, int i, struct vt_err *err)
-{
-	struct vt_record_dir c;
-	int rc = vt_record_dir_read(&c, r->root[i], err);
-
-	if (rc)
-		return rc;
-	rc = vt_record_dir_check(&c, r->tree[i], r->root[i], VT_RECORD_DIR_PART, NULL, NULL, err);
-	if (!rc)
-		rc = vt_consent_check_input(&r->consent, r->tree[i], r->stage->learns ? &c : NULL,
-			r->root[i], err);
-	if (!rc && strcmp(r->stage->in[i].name, "labels"))
-		rc = vt_consent_check_content(&r->consent, r->tree[i], r->root[i], err);
-	for (size_t k = 0; !rc && k < c.n; k++) {
-		if (c.v[k].own)
-			vt_strs_add(&r->parents[i], c.v[k].id);
-		vt_strs_add(&r->ancestors, c.v[k].text);
-	}
-	vt_record_dir_release(&c);
-	return rc;
-}
-
-static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
-{
-	const struct vt_port *p = &r->stage->in[i];
-	char *path;
-	int rc;
-
-	if (!r->given[i])
-		return p->optional
-			? 0
-			: vt_err_set(err, VT_EUSAGE, "--%s is missing: %s", p->name, p->help);
-	path = through_pfs_root(r->given[i]);
-	r->root[i] = vt_fs_realpath(path, err);
-	free(path);
-	if (!r->root[i])
-		return vt_err_prefix(err, "--%s", p->name);
-	if (p->kind == VT_PORT_FILE) {
-		rc = open_file_port(r, i, err);
-	} else {
-		rc = vt_fs_is_dir(r->root[i])
-			? vt_tree_hash_links(&r->tree[i], r->root[i], r->follow_links, err)
-			: vt_err_set(err, VT_ENOINPUT,
-				  "%s is a file; give the directory that holds it: %s", r->root[i],
-				  p->help);
-		if (!rc)
-			rc = read_parents(r, i, err);
-	}
-	if (rc)
-		return vt_err_prefix(err, "--%s", p->name);
-	vt_digest_hex(r->tree_hex[i], &r->tree[i]->id);
-	return 0;
-}
-
-/* Whose data may not be read: as the store says, or the runner that knows one. */
-static int read_consent(struct vt_stage_run *r, const char *store, struct vt_err *err)
-{
-	const char *named = getenv("VOXTRAIL_CONSENT");
-	char *path = store ? vt_path_join(store, "consent.json") : vt_xstrdup(named ? named : "");
-	int rc = *path ? vt_consent_read(&r->consent, path, err) : 0;
-
-	free(path);
-	return rc;
-}
-
-static int open_inputs(struct vt_stage_run *r, struct vt_err *err)
-{
-	struct vt_record_port in[VT_MAX_PORTS];
-	int n = vt_stage_n_ports(r->stage), rc = 0;
-	struct vt_record record = { .stage = r->stage->name,
-		.version = r->stage->version,
-		.binary = r->binary,
-		.params = r->params_json,
-		.input = in,
-		.n_inputs = (size_t)n };
-
-	for (int i = 0; !rc && i < n; i++) {
-		rc = open_port(r, i, err);
-		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], NULL };
-	}
-	vt_strs_unique(&r->ancestors);
-	if (!rc)
-		rc = vt_record_derivation(&r->derivation, &record, err);
-	vt_digest_hex(r->derivation_hex, &r->derivation);
-	return rc;
 }
 
 /* --- places -------------------------------------------------------------- */
@@ -554,15 +409,15 @@ static int execute(struct vt_stage_run *r, const struct command_line *c, struct 
 	if (!rc)
 		rc = vt_stage_set_params(r, c->param, err);
 	if (!rc)
-		rc = read_consent(r, c->store, err);
+		rc = vt_stage_read_consent(r, c->store, err);
 	if (!rc)
-		rc = open_inputs(r, err);
+		rc = vt_stage_open_inputs(r, err);
 	if (c->plan)
 		return rc ? rc : show_plan(r, err);
 	if (!rc && c->store)
 		rc = vt_store_open(&r->store, c->store, VT_STORE_CREATE, err);
 	if (!rc && c->out) {
-		r->out = through_pfs_root(c->out);
+		r->out = vt_stage_real_place(c->out);
 		rc = find_or_prepare_out(r, &found, err);
 	}
 	if (!rc && found && !r->store)
