@@ -13,9 +13,9 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
-#include "common/nn/backend.h"
 #include "common/seg/configure.h"
 #include "common/seg/contract.h"
+#include "common/seg/train_devices.h"
 #include "common/seg/trainer.h"
 #include "common/stage/stage.h"
 
@@ -50,9 +50,6 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 static const char *const also_allowed[] = { "activation", "subjects", NULL };
 
 #define STAGE_VERSION "10"
-
-enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
-static const char *const precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "auto", NULL };
 
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch; repeat it for several cohorts" },
@@ -220,7 +217,7 @@ static const struct vt_param params[] = {
 		"where to run the network; auto: on a GPU if there is one"),
 	VT_INT("devices", devices, 1, 1, 16, "GPU",
 		"number of GPUs to distribute each batch over, with --device cuda"),
-	VT_ENUM("precision", precision, precisions, 0,
+	VT_ENUM("precision", precision, vt_train_precisions, 0,
 		"precision of the computation; default: f32, on a GPU bf16; on the CPU f32, bf16 "
 		"or auto"),
 	{ .name = NULL },
@@ -299,9 +296,7 @@ struct owned {
 	double *output_weights;
 	char *previous, *leave;
 	const char *part[17]; /* of leave; NULL behind the last */
-	struct vt_precision_change *changes;
-	struct vt_precision_opts precision;
-	struct vt_device *device[VT_LEVELS];
+	struct vt_train_devices devices;
 	struct vt_json *configured;
 };
 
@@ -337,38 +332,19 @@ static void release(struct owned *w)
 	free(w->output_weights);
 	free(w->previous);
 	free(w->leave);
-	free(w->changes);
-	for (int level = 0; level < VT_LEVELS; level++)
-		vt_device_close(w->device[level]);
+	vt_train_devices_close(&w->devices);
 }
 
-/* Which level a step runs at: one and the same, or as decided on the way. */
-static int precision_of(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
+static struct vt_train_wishes wishes_of(const struct vt_stage_run *r)
 {
 	const struct params *p = vt_stage_params(r);
-	struct vt_precision_opts *o = &w->precision;
-	bool cpu = p->device == VT_DEVICE_CPU;
-	const char *replay = vt_stage_input(r, "replay");
 
-	if (cpu && (p->precision == TF32 || p->precision == FP16))
-		return vt_err_set(err, VT_EUSAGE,
-			"--precision=%s: the CPU computes in f32 or bf16; this one needs --device "
-			"cuda",
-			precisions[p->precision]);
-	if (replay && p->precision != AUTO)
-		return vt_err_set(err, VT_EUSAGE,
-			"--replay: repeats the changes of --precision auto, not of %s",
-			precisions[p->precision]);
-	*o = (struct vt_precision_opts){ .replaying = p->precision != AUTO,
-		.top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
-	if (p->precision == FP16)
-		o->first = VT_LEVEL_FP16;
-	else if (p->precision == BF16 || (p->precision == DEFAULT && !cpu))
-		o->first = VT_LEVEL_BF16;
-	if (!replay)
-		return 0;
-	o->replaying = true;
-	return vt_train_read_changes(&w->changes, o, replay, err);
+	return (struct vt_train_wishes){ .precision = (int)p->precision,
+		.device = (enum vt_device_wish)p->device,
+		.cards = (int)p->devices,
+		.batch = (int)p->batch,
+		.engines = vt_stage_input(r, "engines"),
+		.replay = vt_stage_input(r, "replay") };
 }
 
 static int check_parts(const struct params *p, struct vt_err *err)
@@ -377,44 +353,7 @@ static int check_parts(const struct params *p, struct vt_err *err)
 		return vt_err_set(err, VT_EUSAGE,
 			"--first-step=%lld --last-step=%lld: must be a part of --steps=%lld",
 			(long long)p->first, (long long)p->last, (long long)p->steps);
-	if (p->devices > 1 && p->device == VT_DEVICE_CPU)
-		return vt_err_set(err, VT_EUSAGE,
-			"--devices=%d: GPUs share a batch, the CPU does not; give --device cuda, "
-			"or --devices 1",
-			(int)p->devices);
-	if (p->batch % p->devices)
-		return vt_err_set(err, VT_EUSAGE,
-			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or "
-			"a multiple",
-			(int)p->devices, (int)p->batch, (int)p->devices);
 	return 0;
-}
-
-/* A device for each level that may come. */
-static int open_devices(struct owned *w, const struct vt_stage_run *r, struct vt_err *err)
-{
-	const struct params *p = vt_stage_params(r);
-	bool many = p->precision == AUTO;
-	int rc = check_parts(p, err);
-
-	for (int level = 0; !rc && level < VT_LEVELS && p->device != VT_DEVICE_CPU; level++)
-		if (many || level == (int)w->precision.first)
-			rc = vt_device_open(&w->device[level],
-				&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
-					.precision = many ? vt_level_names[level]
-							  : precisions[p->precision],
-					.engines = vt_stage_input(r, "engines"),
-					.cards = (int)p->devices },
-				err);
-	return rc;
-}
-
-/* With one level, its device is also that of validation. */
-static void use_devices(struct vt_train_opts *o, const struct owned *w, const struct params *p)
-{
-	memcpy(o->device, w->device, sizeof(o->device));
-	if (p->precision != AUTO)
-		o->device[VT_LEVEL_F32] = w->device[w->precision.first];
 }
 
 /* What params say in a text of their own. */
@@ -474,7 +413,7 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every,
 		.on_device = p->device != VT_DEVICE_CPU,
-		.precision = w->precision,
+		.precision = w->devices.precision,
 		.pad = p->pad,
 		.recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20,
@@ -528,23 +467,33 @@ static int open_data(struct vt_cohorts *c, struct owned *w, struct vt_stage_run 
 	return rc;
 }
 
-static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
+/* All that a plan and a run need besides devices.  o borrows of w and c. */
+static int prepare(struct vt_train_opts *o, struct owned *w, struct vt_cohorts *c,
+	struct vt_stage_run *r, struct vt_err *err)
 {
-	struct owned w = { .network = NULL };
-	struct vt_train_opts o;
-	struct vt_cohorts c = { .n = 0 };
-	int rc = precision_of(&w, r, err);
+	const struct vt_train_wishes wishes = wishes_of(r);
+	int rc = vt_train_devices_choose(&w->devices, &wishes, err);
 
 	if (!rc)
 		rc = check_parts(vt_stage_params(r), err);
 	if (!rc)
-		rc = open_data(&c, &w, r, err);
+		rc = open_data(c, w, r, err);
 	if (!rc)
-		rc = options(&o, &w, r, err);
-	if (!rc && vt_train_answers_once(&o, c.d[0].file[0].c))
-		rc = vt_train_classes_opts(&o, err);
-	o.more = c.more;
-	o.n_more = c.n - 1;
+		rc = options(o, w, r, err);
+	if (!rc && vt_train_answers_once(o, c->d[0].file[0].c))
+		rc = vt_train_classes_opts(o, err);
+	o->more = c->more;
+	o->n_more = c->n - 1;
+	return rc;
+}
+
+static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
+{
+	struct owned w = { .network = NULL };
+	struct vt_cohorts c = { .n = 0 };
+	struct vt_train_opts o;
+	int rc = prepare(&o, &w, &c, r, err);
+
 	if (!rc)
 		rc = vt_train_plan(text, &c.d[0], &o, err);
 	vt_cohorts_close(&c);
@@ -572,18 +521,13 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = precision_of(&w, r, err) || open_devices(&w, r, err) ? err->code : 0;
+	const struct vt_train_wishes wishes = wishes_of(r);
+	int rc = prepare(&o, &w, &c, r, err);
 
 	if (!rc)
-		rc = open_data(&c, &w, r, err);
-	if (!rc)
-		rc = options(&o, &w, r, err);
-	if (!rc && vt_train_answers_once(&o, c.d[0].file[0].c))
-		rc = vt_train_classes_opts(&o, err);
+		rc = vt_train_devices_open(&w.devices, &wishes, err);
 	if (!rc) {
-		o.more = c.more;
-		o.n_more = c.n - 1;
-		use_devices(&o, &w, vt_stage_params(r));
+		vt_train_devices_use(&o, &w.devices);
 		total_steps = o.last;
 		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &c.d[0], &o, err);
 		vt_stage_note(r, "device", vt_device_describe(o.device[o.precision.first]));
