@@ -16,21 +16,6 @@
 
 #include "pipelines/emit/emit_internal.h"
 
-static struct vt_json *object(void)
-{
-	return vt_json_new(VT_JSON_OBJECT);
-}
-
-static struct vt_json *array(void)
-{
-	return vt_json_new(VT_JSON_ARRAY);
-}
-
-static void push_text(struct vt_json *list, const char *text)
-{
-	vt_json_push(list, vt_json_new_text(text));
-}
-
 struct walk {
 	const struct vt_spec *s;
 	const struct vt_pipeline *p;
@@ -55,7 +40,7 @@ static void depend(void *ctx, const struct vt_input *leaf)
 
 static struct vt_json *task(const char *prefix, const char *name, const char *depends)
 {
-	struct vt_json *t = object();
+	struct vt_json *t = vt_emit_object();
 	char *full = vt_asprintf("%s%s", prefix, name);
 	vt_json_put_text(t, "name", full);
 	vt_json_put_text(t, "template", full);
@@ -68,7 +53,7 @@ static struct vt_json *task(const char *prefix, const char *name, const char *de
 /* A warm start's parameter, beside others that the task gets. */
 static struct vt_json *arguments_of(const struct vt_pipeline *p, struct vt_json *list)
 {
-	struct vt_json *arguments = object();
+	struct vt_json *arguments = vt_emit_object();
 	char *value = vt_asprintf("{{tasks.latest-%s.outputs.result}}", p->name);
 
 	if (p->warm)
@@ -89,11 +74,11 @@ static void fan_tasks(struct vt_json *list, const struct vt_pipeline *p, const c
 	     *template_name = vt_asprintf("plan-%s", p->name),
 	     *inner = vt_asprintf("fan-%s", p->name);
 	struct vt_json *first = task("plan-", name, depends), *work = task("", name, planned),
-		       *arguments = array();
+		       *arguments = vt_emit_array();
 
 	vt_json_put_text(first, "template", template_name);
 	if (slices > 1) {
-		struct vt_json *which = object(), *params = array();
+		struct vt_json *which = vt_emit_object(), *params = vt_emit_array();
 
 		part = vt_asprintf("%d/%d", slice, slices);
 		vt_json_push(params, vt_argo_pair("slice", part));
@@ -137,7 +122,7 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 	if (!vt_emit_is_fanned(p)) {
 		work = task("", p->name, depends.data);
 		if (p->warm)
-			vt_json_put(work, "arguments", arguments_of(p, array()));
+			vt_json_put(work, "arguments", arguments_of(p, vt_emit_array()));
 		vt_json_push(list, work);
 		vt_buf_printf(&after, "%s.Succeeded", p->name);
 	}
@@ -153,7 +138,7 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 /* One list for the whole workflow: that of every transform together. */
 static struct vt_json *pull_secrets(const struct vt_spec *s)
 {
-	struct vt_json *out = array();
+	struct vt_json *out = vt_emit_array();
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_json *list =
 			vt_json_get(s->pipeline[i].transform, "imagePullSecrets");
@@ -174,10 +159,11 @@ static struct vt_json *pull_secrets(const struct vt_spec *s)
 static struct vt_json *workflow_template(const struct vt_spec *s, const struct vt_strs *repos,
 	int slices)
 {
-	struct vt_json *spec = object(), *templates = array(), *main_template = object(),
-		       *dag = object(), *list = array();
-	struct vt_json *volumes = array(), *volume = object(), *gc = object(), *mutexes = array(),
-		       *sync = object();
+	struct vt_json *spec = vt_emit_object(), *templates = vt_emit_array(),
+		       *main_template = vt_emit_object(), *dag = vt_emit_object(),
+		       *list = vt_emit_array();
+	struct vt_json *volumes = vt_emit_array(), *volume = vt_emit_object(),
+		       *gc = vt_emit_object(), *mutexes = vt_emit_array(), *sync = vt_emit_object();
 	struct vt_json *pull = pull_secrets(s);
 	const char *project = s->pipeline[0].project;
 	for (size_t i = 0; i < s->n; i++)
@@ -210,7 +196,7 @@ static struct vt_json *workflow_template(const struct vt_spec *s, const struct v
 	else
 		vt_json_free(pull);
 	vt_json_put_text(volume, "name", "out");
-	vt_json_put(volume, "emptyDir", object());
+	vt_json_put(volume, "emptyDir", vt_emit_object());
 	vt_json_push(volumes, volume);
 	vt_json_put(spec, "volumes", volumes);
 	vt_json_put(spec, "arguments", vt_argo_parameters(repos, NULL));
@@ -229,10 +215,10 @@ static void cron_workflow(void *ctx, const struct vt_input *leaf)
 	struct crons *c = ctx;
 	if (leaf->kind != VT_INPUT_CRON)
 		return;
-	struct vt_json *spec = object(), *schedules = array(),
+	struct vt_json *spec = vt_emit_object(), *schedules = vt_emit_array(),
 		       *inner = vt_argo_reference(c->project);
 	char *name = vt_asprintf("%s-%s", c->project, leaf->name);
-	push_text(schedules, leaf->cron_spec);
+	vt_emit_push_text(schedules, leaf->cron_spec);
 	vt_json_put(spec, "schedules", schedules);
 	vt_json_put_text(spec, "timezone", "Etc/UTC");
 	vt_json_put_text(spec, "concurrencyPolicy", "Forbid");

@@ -4,11 +4,6 @@
 
 #include "pipelines/emit/emit_internal.h"
 
-static void push_text(struct vt_json *list, const char *text)
-{
-	vt_json_push(list, vt_json_new_text(text));
-}
-
 /* Engines know exit status 0 only, so further accepted ones are turned into it; stdin travels
  * in a variable.  Behind the program its output is looked at, where the image has voxtrail, and
  * marked as whole: Argo uploads what a failed try left as well. */
@@ -37,12 +32,12 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *pipeli
 		vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));
 	if (in)
 		vt_json_push(env, vt_argo_pair("VOXTRAIL_STDIN", text.data ? text.data : ""));
-	push_text(first, "/bin/sh");
-	push_text(args, "-c");
-	push_text(args, script.data);
-	push_text(args, "sh");
+	vt_emit_push_text(first, "/bin/sh");
+	vt_emit_push_text(args, "-c");
+	vt_emit_push_text(args, script.data);
+	vt_emit_push_text(args, "sh");
 	for (size_t i = 0; cmd && i < cmd->n; i++)
-		push_text(args, vt_json_text(cmd->item[i], ""));
+		vt_emit_push_text(args, vt_json_text(cmd->item[i], ""));
 	vt_buf_release(&script);
 	vt_buf_release(&text);
 	vt_json_put(container, "command", first);
@@ -134,7 +129,7 @@ struct vt_json *vt_argo_container_security(void)
 	struct vt_json *security = vt_json_new(VT_JSON_OBJECT),
 		       *capabilities = vt_json_new(VT_JSON_OBJECT),
 		       *all = vt_json_new(VT_JSON_ARRAY);
-	push_text(all, "ALL");
+	vt_emit_push_text(all, "ALL");
 	vt_json_put(capabilities, "drop", all);
 	vt_json_put_bool(security, "allowPrivilegeEscalation", false);
 	vt_json_put(security, "capabilities", capabilities);

@@ -5,23 +5,9 @@
 
 #include "pipelines/emit/emit_internal.h"
 
-static struct vt_json *object(void)
-{
-	return vt_json_new(VT_JSON_OBJECT);
-}
-static struct vt_json *array(void)
-{
-	return vt_json_new(VT_JSON_ARRAY);
-}
-
-static void push_text(struct vt_json *list, const char *text)
-{
-	vt_json_push(list, vt_json_new_text(text));
-}
-
 struct vt_json *vt_argo_pair(const char *name, const char *value)
 {
-	struct vt_json *j = object();
+	struct vt_json *j = vt_emit_object();
 	vt_json_put_text(j, "name", name);
 	if (value)
 		vt_json_put_text(j, "value", value);
@@ -31,7 +17,7 @@ struct vt_json *vt_argo_pair(const char *name, const char *value)
 struct vt_json *vt_argo_document(const char *version, const char *kind, const char *name,
 	const char *name_key, struct vt_json *spec)
 {
-	struct vt_json *d = object(), *m = object();
+	struct vt_json *d = vt_emit_object(), *m = vt_emit_object();
 	vt_json_put_text(d, "apiVersion", version);
 	vt_json_put_text(d, "kind", kind);
 	vt_json_put_text(m, name_key, name);
@@ -49,7 +35,7 @@ void vt_argo_write(struct vt_buf *out, struct vt_json *d)
 
 struct vt_json *vt_argo_parameters(const struct vt_strs *repos, const char *value)
 {
-	struct vt_json *arguments = object(), *list = array();
+	struct vt_json *arguments = vt_emit_object(), *list = vt_emit_array();
 	for (size_t i = 0; i < repos->n; i++) {
 		char *name = vt_asprintf("%s-commit", repos->v[i]);
 		vt_json_push(list, vt_argo_pair(name, value));
@@ -61,7 +47,7 @@ struct vt_json *vt_argo_parameters(const struct vt_strs *repos, const char *valu
 
 struct vt_json *vt_argo_reference(const char *project)
 {
-	struct vt_json *spec = object(), *ref = object();
+	struct vt_json *spec = vt_emit_object(), *ref = vt_emit_object();
 	vt_json_put_text(ref, "name", project);
 	vt_json_put(spec, "workflowTemplateRef", ref);
 	return spec;
@@ -69,15 +55,16 @@ struct vt_json *vt_argo_reference(const char *project)
 
 static struct vt_json *event_source(const struct vt_strs *repos)
 {
-	struct vt_json *spec = object(), *minio = object();
+	struct vt_json *spec = vt_emit_object(), *minio = vt_emit_object();
 	for (size_t i = 0; i < repos->n; i++) {
-		struct vt_json *e = object(), *bucket = object(), *events = array(),
-			       *filter = object(), *access = object(), *secret = object();
+		struct vt_json *e = vt_emit_object(), *bucket = vt_emit_object(),
+			       *events = vt_emit_array(), *filter = vt_emit_object(),
+			       *access = vt_emit_object(), *secret = vt_emit_object();
 		char *prefix = vt_asprintf("commits/%s/", repos->v[i]);
 		vt_json_put_text(bucket, "name", "voxtrail");
 		vt_json_put(e, "bucket", bucket);
 		vt_json_put_text(e, "endpoint", "minio:9000");
-		push_text(events, "s3:ObjectCreated:Put");
+		vt_emit_push_text(events, "s3:ObjectCreated:Put");
 		vt_json_put(e, "events", events);
 		vt_json_put_text(filter, "prefix", prefix);
 		vt_json_put_text(filter, "suffix", "COMMIT");
@@ -99,9 +86,9 @@ static struct vt_json *event_source(const struct vt_strs *repos)
  * "latest", a key that whoever fills the bucket keeps. */
 static struct vt_json *commit_parameters(const struct vt_strs *repos)
 {
-	struct vt_json *list = array();
+	struct vt_json *list = vt_emit_array();
 	for (size_t i = 0; i < repos->n; i++) {
-		struct vt_json *p = object(), *src = object();
+		struct vt_json *p = vt_emit_object(), *src = vt_emit_object();
 		char *dest = vt_asprintf("spec.arguments.parameters.%zu.value", i);
 		vt_json_put_text(src, "dependencyName", repos->v[i]);
 		vt_json_put_text(src, "dataTemplate",
@@ -119,10 +106,11 @@ static struct vt_json *commit_parameters(const struct vt_strs *repos)
 /* Any repo's marker starts the whole graph. */
 static struct vt_json *sensor(const struct vt_strs *repos, const char *project)
 {
-	struct vt_json *spec = object(), *dependencies = array(), *triggers = array(),
-		       *trigger = object(), *template = object();
-	struct vt_json *submit = object(), *source = object(), *inner = vt_argo_reference(project),
-		       *workflow;
+	struct vt_json *spec = vt_emit_object(), *dependencies = vt_emit_array(),
+		       *triggers = vt_emit_array(), *trigger = vt_emit_object(),
+		       *template = vt_emit_object();
+	struct vt_json *submit = vt_emit_object(), *source = vt_emit_object(),
+		       *inner = vt_argo_reference(project), *workflow;
 	struct vt_buf any = VT_BUF_INIT;
 	char *prefix = vt_asprintf("%s-", project), *event_name = vt_asprintf("%s-data", project);
 	for (size_t i = 0; i < repos->n; i++) {

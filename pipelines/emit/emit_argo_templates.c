@@ -7,21 +7,6 @@
 #include "pipelines/emit/emit_internal.h"
 #include "pipelines/spec/glob.h"
 
-static struct vt_json *object(void)
-{
-	return vt_json_new(VT_JSON_OBJECT);
-}
-
-static struct vt_json *array(void)
-{
-	return vt_json_new(VT_JSON_ARRAY);
-}
-
-static void push_text(struct vt_json *list, const char *text)
-{
-	vt_json_push(list, vt_json_new_text(text));
-}
-
 struct walk {
 	const struct vt_spec *s;
 	const struct vt_pipeline *p;
@@ -39,14 +24,14 @@ static char *repo_key(const struct vt_spec *s, const char *repo)
 
 static struct vt_json *artifact(const char *name, char *path, char *key, bool output)
 {
-	struct vt_json *a = object(), *s3 = object();
+	struct vt_json *a = vt_emit_object(), *s3 = vt_emit_object();
 	vt_json_put_text(a, "name", name);
 	vt_json_put_text(a, "path", path);
 	vt_json_put_text(s3, "key", key);
 	vt_json_put(a, "s3", s3);
 	if (output) {
-		struct vt_json *archive = object();
-		vt_json_put(archive, "none", object());
+		struct vt_json *archive = vt_emit_object();
+		vt_json_put(archive, "none", vt_emit_object());
 		vt_json_put(a, "archive", archive);
 	}
 	free(path);
@@ -56,7 +41,7 @@ static struct vt_json *artifact(const char *name, char *path, char *key, bool ou
 
 static struct vt_json *raw_artifact(const char *name, char *path, const char *text)
 {
-	struct vt_json *a = object(), *raw = object();
+	struct vt_json *a = vt_emit_object(), *raw = vt_emit_object();
 	vt_json_put_text(a, "name", name);
 	vt_json_put_text(a, "path", path);
 	vt_json_put_text(raw, "data", text);
@@ -184,7 +169,7 @@ static void fan_argument(void *ctx, const struct vt_input *leaf)
 /* Paths that are written lie on a volume: a container without privilege cannot make them. */
 static void volume_mount(struct vt_json *list, const char *path, const char *part)
 {
-	struct vt_json *m = object();
+	struct vt_json *m = vt_emit_object();
 	vt_json_put_text(m, "name", "out");
 	vt_json_put_text(m, "mountPath", path);
 	vt_json_put_text(m, "subPath", part);
@@ -193,7 +178,7 @@ static void volume_mount(struct vt_json *list, const char *path, const char *par
 
 static struct vt_json *out_mount(void)
 {
-	struct vt_json *list = array();
+	struct vt_json *list = vt_emit_array();
 	volume_mount(list, "/pfs/out", "out");
 	volume_mount(list, "/tmp", "tmp"); /* the image's own files cannot be written to */
 	return list;
@@ -223,7 +208,7 @@ static void spec_artifact(struct vt_json *list, const struct vt_pipeline *p)
 static void confine(struct vt_json *container)
 {
 	if (!vt_json_get(container, "volumeMounts")) {
-		struct vt_json *mounts = array();
+		struct vt_json *mounts = vt_emit_array();
 		volume_mount(mounts, "/tmp", "tmp");
 		vt_json_put(container, "volumeMounts", mounts);
 	}
@@ -232,16 +217,17 @@ static void confine(struct vt_json *container)
 
 struct vt_json *vt_argo_stage(const struct vt_spec *s, const struct vt_pipeline *p, bool fanned)
 {
-	struct vt_json *t = object(), *in = object(), *out = object(), *outs = array(),
-		       *container = object(), *mounts = out_mount();
-	struct walk w = { .s = s, .p = p, .list = array(), .env = array() };
+	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *out = vt_emit_object(),
+		       *outs = vt_emit_array(), *container = vt_emit_object(),
+		       *mounts = out_mount();
+	struct walk w = { .s = s, .p = p, .list = vt_emit_array(), .env = vt_emit_array() };
 	const struct vt_json *own = vt_json_get(p->transform, "env");
 	vt_json_put_text(t, "name", p->name);
 	vt_input_leaves(p->input, input_artifact, &w);
 	spec_artifact(w.list, p);
 	consent_artifact(w.list, w.env);
 	vt_json_put(in, "artifacts", w.list);
-	w.list = array();
+	w.list = vt_emit_array();
 	if (fanned) {
 		vt_json_push(w.list, vt_argo_pair("datum", NULL));
 		vt_input_leaves(p->input, fan_parameter, &w);
@@ -290,11 +276,11 @@ struct vt_json *vt_argo_plan(const struct vt_spec *s, const struct vt_pipeline *
 {
 	static const char *const fixed[] = { "plan", "/pfs/.spec/spec.json", "--items",
 		"--pipeline" };
-	struct vt_json *t = object(), *in = object(), *container = object(), *words = array(),
-		       *args = array();
+	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *container = vt_emit_object(),
+		       *words = vt_emit_array(), *args = vt_emit_array();
 	struct vt_strs names = VT_STRS_INIT;
-	struct walk w = { .s = s, .p = p, .list = array(), .names = &names };
-	struct vt_json *env = array(), *params = array();
+	struct walk w = { .s = s, .p = p, .list = vt_emit_array(), .names = &names };
+	struct vt_json *env = vt_emit_array(), *params = vt_emit_array();
 	char *name = vt_asprintf("plan-%s", p->name);
 	vt_json_put_text(t, "name", name);
 	vt_input_leaves(p->input, plan_artifact, &w);
@@ -309,16 +295,16 @@ struct vt_json *vt_argo_plan(const struct vt_spec *s, const struct vt_pipeline *
 	}
 	vt_json_put(t, "inputs", in);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
-	push_text(words, "voxtrail");
+	vt_emit_push_text(words, "voxtrail");
 	vt_json_put(container, "command", words);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-		push_text(args, fixed[i]);
-	push_text(args, p->name);
+		vt_emit_push_text(args, fixed[i]);
+	vt_emit_push_text(args, p->name);
 	if (slices > 1)
-		push_text(args, "--slice={{inputs.parameters.slice}}");
+		vt_emit_push_text(args, "--slice={{inputs.parameters.slice}}");
 	for (size_t i = 0; i < names.n; i++) {
 		char *bind = vt_asprintf("--repo=%s=/pfs/%s", names.v[i], names.v[i]);
-		push_text(args, bind);
+		vt_emit_push_text(args, bind);
 		free(bind);
 	}
 	vt_json_put(container, "args", args);
@@ -334,9 +320,10 @@ struct vt_json *vt_argo_plan(const struct vt_spec *s, const struct vt_pipeline *
  * container has none. */
 struct vt_json *vt_argo_fan(const struct vt_spec *s, const struct vt_pipeline *p)
 {
-	struct vt_json *t = object(), *in = object(), *params = array(), *dag = object(),
-		       *tasks = array(), *one = object(), *arguments = object();
-	struct walk w = { .s = s, .p = p, .list = array() };
+	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *params = vt_emit_array(),
+		       *dag = vt_emit_object(), *tasks = vt_emit_array(), *one = vt_emit_object(),
+		       *arguments = vt_emit_object();
+	struct walk w = { .s = s, .p = p, .list = vt_emit_array() };
 	char *name = vt_asprintf("fan-%s", p->name);
 	vt_json_put_text(t, "name", name);
 	vt_json_push(params, vt_argo_pair("items", NULL));
@@ -365,8 +352,9 @@ struct vt_json *vt_argo_merge(const struct vt_spec *s, const struct vt_pipeline 
 {
 	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--tries", "--out",
 		"/pfs/out", "--marker", "/pfs/commit/COMMIT", "--text", "{{workflow.uid}}" };
-	struct vt_json *t = object(), *in = object(), *out = object(), *a = array(), *o = array(),
-		       *container = object(), *words = array(), *args = array();
+	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *out = vt_emit_object(),
+		       *a = vt_emit_array(), *o = vt_emit_array(), *container = vt_emit_object(),
+		       *words = vt_emit_array(), *args = vt_emit_array();
 	struct vt_json *mounts = out_mount(), *datums, *marker;
 	char *name = vt_asprintf("merge-%s", p->name);
 	vt_json_put_text(t, "name", name);
@@ -389,12 +377,12 @@ struct vt_json *vt_argo_merge(const struct vt_spec *s, const struct vt_pipeline 
 	vt_json_put(out, "artifacts", o);
 	vt_json_put(t, "outputs", out);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
-	push_text(words, "voxtrail");
+	vt_emit_push_text(words, "voxtrail");
 	vt_json_put(container, "command", words);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-		push_text(args, fixed[i]);
+		vt_emit_push_text(args, fixed[i]);
 	if (vt_pipeline_must_leave(s, p))
-		push_text(args, "--not-only-quarantine");
+		vt_emit_push_text(args, "--not-only-quarantine");
 	vt_json_put(container, "args", args);
 	volume_mount(mounts, "/pfs/commit", "commit");
 	vt_json_put(container, "volumeMounts", mounts);
@@ -407,8 +395,9 @@ struct vt_json *vt_argo_merge(const struct vt_spec *s, const struct vt_pipeline 
 /* Prints the uid of the newest output there is; "none" before the first. */
 struct vt_json *vt_argo_latest(const struct vt_pipeline *p)
 {
-	struct vt_json *t = object(), *in = object(), *list = array(), *container = object(),
-		       *words = array(), *args = array();
+	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *list = vt_emit_array(),
+		       *container = vt_emit_object(), *words = vt_emit_array(),
+		       *args = vt_emit_array();
 	char *name = vt_asprintf("latest-%s", p->name);
 	struct vt_json *a = artifact("latest", vt_xstrdup("/pfs/latest/COMMIT"),
 		vt_asprintf("latest/%s", p->name), false);
@@ -419,9 +408,9 @@ struct vt_json *vt_argo_latest(const struct vt_pipeline *p)
 	vt_json_put(in, "artifacts", list);
 	vt_json_put(t, "inputs", in);
 	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
-	push_text(words, "/bin/sh");
-	push_text(args, "-c");
-	push_text(args, "cat /pfs/latest/COMMIT 2>/dev/null || echo none");
+	vt_emit_push_text(words, "/bin/sh");
+	vt_emit_push_text(args, "-c");
+	vt_emit_push_text(args, "cat /pfs/latest/COMMIT 2>/dev/null || echo none");
 	vt_json_put(container, "command", words);
 	vt_json_put(container, "args", args);
 	confine(container);

@@ -7,24 +7,10 @@
 
 #include "pipelines/emit/emit_internal.h"
 
-static struct vt_json *object(void)
-{
-	return vt_json_new(VT_JSON_OBJECT);
-}
-static struct vt_json *array(void)
-{
-	return vt_json_new(VT_JSON_ARRAY);
-}
-
-static void push_text(struct vt_json *list, const char *text)
-{
-	vt_json_push(list, vt_json_new_text(text));
-}
-
 /* {type: File, default: a literal with this text} */
 static struct vt_json *literal(const char *basename, const char *text)
 {
-	struct vt_json *in = object(), *file = object();
+	struct vt_json *in = vt_emit_object(), *file = vt_emit_object();
 	vt_json_put_text(in, "type", "File");
 	vt_json_put_text(file, "class", "File");
 	vt_json_put_text(file, "basename", basename);
@@ -35,7 +21,7 @@ static struct vt_json *literal(const char *basename, const char *text)
 
 static struct vt_json *output(const char *type, const char *glob)
 {
-	struct vt_json *out = object(), *binding = object();
+	struct vt_json *out = vt_emit_object(), *binding = vt_emit_object();
 	vt_json_put_text(out, "type", type);
 	vt_json_put_text(binding, "glob", glob);
 	vt_json_put(out, "outputBinding", binding);
@@ -44,13 +30,13 @@ static struct vt_json *output(const char *type, const char *glob)
 
 static struct vt_json *tool(const char *prefix, const char *name, const char *command)
 {
-	struct vt_json *t = object(), *base = array();
+	struct vt_json *t = vt_emit_object(), *base = vt_emit_array();
 	char *id = vt_asprintf("%s%s-tool", prefix, name);
 	vt_json_put_text(t, "class", "CommandLineTool");
 	vt_json_put_text(t, "id", id);
 	for (const char *p = command; *p; p += strcspn(p, " "), p += *p == ' ') {
 		char *one = vt_xstrndup(p, strcspn(p, " "));
-		push_text(base, one);
+		vt_emit_push_text(base, one);
 		free(one);
 	}
 	vt_json_put(t, "baseCommand", base);
@@ -60,7 +46,8 @@ static struct vt_json *tool(const char *prefix, const char *name, const char *co
 
 static void hints(struct vt_json *t, const struct vt_pipeline *p)
 {
-	struct vt_json *h = object(), *docker = object(), *resources = object();
+	struct vt_json *h = vt_emit_object(), *docker = vt_emit_object(),
+		       *resources = vt_emit_object();
 	double cpu = vt_json_number(vt_json_pointer(p->json, "/resourceRequests/cpu"), 0);
 
 	vt_json_put_text(docker, "dockerPull",
@@ -80,7 +67,7 @@ static void hints(struct vt_json *t, const struct vt_pipeline *p)
 /* The file of withdrawn consent, where the user gives one: behind the other arguments. */
 static void consent(struct vt_json *inputs, const char *prefix)
 {
-	struct vt_json *in = object(), *binding = object();
+	struct vt_json *in = vt_emit_object(), *binding = vt_emit_object();
 
 	vt_json_put_text(in, "type", "File?");
 	vt_json_put_int(binding, "position", 9);
@@ -95,8 +82,8 @@ static struct vt_json *stage_tool(const struct vt_pipeline *p)
 {
 	static const char *const words[] = { "$(inputs.step.path)", "$(inputs.view.basename)",
 		"$(inputs.spec.path)", "$(inputs.view.path)" };
-	struct vt_json *t = tool("", p->name, "sh"), *outs = object(), *inputs = object(),
-		       *arguments = array();
+	struct vt_json *t = tool("", p->name, "sh"), *outs = vt_emit_object(),
+		       *inputs = vt_emit_object(), *arguments = vt_emit_array();
 	struct vt_buf script = VT_BUF_INIT;
 	char *spec = vt_emit_one(p);
 
@@ -106,7 +93,7 @@ static struct vt_json *stage_tool(const struct vt_pipeline *p)
 	vt_json_put_text(inputs, "view", "Directory");
 	consent(inputs, NULL);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		push_text(arguments, words[i]);
+		vt_emit_push_text(arguments, words[i]);
 	hints(t, p);
 	vt_json_put(t, "inputs", inputs);
 	vt_json_put(t, "arguments", arguments);
@@ -120,24 +107,24 @@ static struct vt_json *stage_tool(const struct vt_pipeline *p)
 static struct vt_json *plan_tool(const struct vt_pipeline *p)
 {
 	char *spec = vt_emit_one(p);
-	struct vt_json *t = tool("plan-", p->name, "voxtrail plan"), *inputs = object(),
-		       *arguments = array(), *outs = object();
+	struct vt_json *t = tool("plan-", p->name, "voxtrail plan"), *inputs = vt_emit_object(),
+		       *arguments = vt_emit_array(), *outs = vt_emit_object();
 	struct vt_strs repos = VT_STRS_INIT;
 	vt_emit_repos_of(p, &repos);
 	vt_json_put(inputs, "spec", literal("spec.json", spec));
-	push_text(arguments, "$(inputs.spec.path)");
-	push_text(arguments, "--pipeline");
-	push_text(arguments, p->name);
+	vt_emit_push_text(arguments, "$(inputs.spec.path)");
+	vt_emit_push_text(arguments, "--pipeline");
+	vt_emit_push_text(arguments, p->name);
 	for (size_t i = 0; i < repos.n; i++) {
 		char *bind =
 			vt_asprintf("--repo=%s=$(inputs[\"%s\"].path)", repos.v[i], repos.v[i]);
 		vt_json_put_text(inputs, repos.v[i], "Directory");
-		push_text(arguments, bind);
+		vt_emit_push_text(arguments, bind);
 		free(bind);
 	}
 	consent(inputs, "--consent");
-	push_text(arguments, "--views");
-	push_text(arguments, "views");
+	vt_emit_push_text(arguments, "--views");
+	vt_emit_push_text(arguments, "views");
 	hints(t, p);
 	vt_json_put(t, "inputs", inputs);
 	vt_json_put(t, "arguments", arguments);
@@ -150,13 +137,14 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 
 static struct vt_json *merge_tool(const struct vt_spec *s, const struct vt_pipeline *p)
 {
-	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = object(),
-		       *parts = object(), *binding = object(), *outs = object();
-	struct vt_json *arguments = array();
-	push_text(arguments, "--out");
-	push_text(arguments, p->name);
+	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = vt_emit_object(),
+		       *parts = vt_emit_object(), *binding = vt_emit_object(),
+		       *outs = vt_emit_object();
+	struct vt_json *arguments = vt_emit_array();
+	vt_emit_push_text(arguments, "--out");
+	vt_emit_push_text(arguments, p->name);
 	if (vt_pipeline_must_leave(s, p))
-		push_text(arguments, "--not-only-quarantine");
+		vt_emit_push_text(arguments, "--not-only-quarantine");
 	vt_json_put_text(parts, "type", "Directory[]");
 	vt_json_put_int(binding, "position", 1);
 	vt_json_put(parts, "inputBinding", binding);
@@ -179,11 +167,11 @@ static char *source(const struct vt_spec *s, const char *repo)
 static struct vt_json *step(const char *prefix, const char *name, struct vt_json *in,
 	const char *out)
 {
-	struct vt_json *j = object(), *outs = array();
+	struct vt_json *j = vt_emit_object(), *outs = vt_emit_array();
 	char *run = vt_asprintf("#%s%s-tool", prefix, name);
 	vt_json_put_text(j, "run", run);
 	vt_json_put(j, "in", in);
-	push_text(outs, out);
+	vt_emit_push_text(outs, out);
 	vt_json_put(j, "out", outs);
 	free(run);
 	return j;
@@ -200,7 +188,8 @@ static void put_step(struct vt_json *steps, const char *prefix, const char *name
 static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct vt_pipeline *p)
 {
 	struct vt_strs repos = VT_STRS_INIT;
-	struct vt_json *in = object(), *views = object(), *parts = object(), *scattered;
+	struct vt_json *in = vt_emit_object(), *views = vt_emit_object(), *parts = vt_emit_object(),
+		       *scattered;
 	char *from = vt_asprintf("plan-%s/views", p->name), *made = vt_asprintf("%s/out", p->name);
 	vt_emit_repos_of(p, &repos);
 	for (size_t i = 0; i < repos.n; i++) {
@@ -224,12 +213,13 @@ static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct
 
 static struct vt_json *workflow(const struct vt_spec *s)
 {
-	struct vt_json *w = object(), *inputs = object(), *outputs = object(), *steps = object(),
-		       *requirements = object();
+	struct vt_json *w = vt_emit_object(), *inputs = vt_emit_object(),
+		       *outputs = vt_emit_object(), *steps = vt_emit_object(),
+		       *requirements = vt_emit_object();
 	struct vt_strs repos = VT_STRS_INIT;
 	vt_json_put_text(w, "class", "Workflow");
 	vt_json_put_text(w, "id", "main");
-	vt_json_put(requirements, "ScatterFeatureRequirement", object());
+	vt_json_put(requirements, "ScatterFeatureRequirement", vt_emit_object());
 	vt_json_put(w, "requirements", requirements);
 	vt_json_put_text(inputs, "voxtrail-consent", "File?");
 	vt_emit_source_repos(s, &repos);
@@ -237,7 +227,7 @@ static struct vt_json *workflow(const struct vt_spec *s)
 		vt_json_put_text(inputs, repos.v[i], "Directory");
 	for (size_t i = 0; i < s->n; i++) {
 		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
-		struct vt_json *out = object();
+		struct vt_json *out = vt_emit_object();
 		char *from = source(s, p->name), *id = vt_asprintf("%s-tree", p->name);
 		vt_json_put_text(out, "type", "Directory");
 		vt_json_put_text(out, "outputSource", from);
@@ -257,7 +247,7 @@ int vt_emit_cwl(struct vt_buf *out, const struct vt_spec *spec, struct vt_err *e
 {
 	if (vt_emit_refuse(spec, "CWL", err))
 		return err->code;
-	struct vt_json *d = object(), *graph = array();
+	struct vt_json *d = vt_emit_object(), *graph = vt_emit_array();
 	vt_json_put_text(d, "cwlVersion", "v1.2");
 	for (size_t i = 0; i < spec->n; i++) {
 		const struct vt_pipeline *p = &spec->pipeline[spec->order[i]];

@@ -5,6 +5,21 @@
 #include "pipelines/emit/emit.h"
 #include "pipelines/runner/datum_record.h"
 
+static inline struct vt_json *vt_emit_object(void)
+{
+	return vt_json_new(VT_JSON_OBJECT);
+}
+
+static inline struct vt_json *vt_emit_array(void)
+{
+	return vt_json_new(VT_JSON_ARRAY);
+}
+
+static inline void vt_emit_push_text(struct vt_json *list, const char *text)
+{
+	vt_json_push(list, vt_json_new_text(text));
+}
+
 /* A leaf whose glob can match several paths; a pipeline that has one has many datums. */
 bool vt_emit_fans(const struct vt_input *leaf);
 bool vt_emit_is_fanned(const struct vt_pipeline *pipeline);
