@@ -26,8 +26,8 @@ void vt_decision_list(struct vt_json *decision, const char *what, const struct v
 bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
 	struct vt_approval *a, struct vt_err *err);
 
-/* Where nothing is to be decided without `with`, options or verbs: VT_EUSAGE if --ask or --approve was
- * given. */
+/* Where nothing is to be decided without `with`, options or verbs: VT_EUSAGE if --ask or
+ * --approve was given. */
 int vt_decide_nothing(const struct vt_approval *a, const char *with, struct vt_err *err);
 
 /* vt_decide for vouching for the records beside directories; reason NULL: no vouching. */

@@ -42,8 +42,8 @@ struct vt_call {
  * store is open. */
 bool vt_call_begin(struct vt_call *call, int argc, char **argv);
 
-/* Prints the error, if there is one with a text; returns the exit status.  Releases the arguments and
- * the lists that options were read into. */
+/* Prints the error, if there is one with a text; returns the exit status.  Releases the arguments
+ * and the lists that options were read into. */
 int vt_call_end(struct vt_call *call);
 
 /* On standard error: how many of n subjects are kept for testing, and what to do where none is. */

@@ -19,7 +19,12 @@ bare=$(mktemp -d /var/tmp/voxtrail-bare.XXXXXX) || exit 2
 [ -n "${KEEP:-}" ] && echo "the root is $bare" || trap 'rm -rf --one-file-system "$bare" "$bare-2"' EXIT
 trap 'exit 143' INT TERM
 chmod 755 "$bare"
-ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; grep -vE '^ +(CC|LD|AR) |^PASS' "$T/log" | tail -n 60; fi; }
+ok() {
+	if [ "$1" = 0 ]; then echo "ok - $2"; return; fi
+	echo "not ok - $2"
+	grep -E '^FAIL|^ *not ok - ' "$T/log" | sed 's/^ *not ok/  (there) not ok/' | sort -u
+	grep -vE '^ +(CC|LD|AR) |^PASS|^ *ok - |^FAIL|^ *not ok - ' "$T/log" | tail -n 30
+}
 
 # --- a bare root, from the mirror that this machine uses ----------------------------------------------------------------
 mkdir "$T/lists"

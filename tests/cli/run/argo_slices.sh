@@ -8,8 +8,8 @@ for n in a b c; do mkdir -p r/$n; echo "{\"rate\":{\"choice\":[\"$n\"]}}" >r/$n/
 step() { printf '{"pipeline":{"name":"%s"},"transform":{"image":"%s","cmd":["/bin/sh"],"stdin":["%s"]},"input":{"pfs":{"name":"%s","repo":"%s","glob":"%s"}},"datumTries":1,"parallelismSpec":{"constant":4}}' "$1" $image "$2" "$3" "$3" "$4"; }
 cat >spec.json <<S
 [$(step m 'sample --space $r --trials 2 --out /pfs/out/$(basename $r)' r '/*'),
- $(step deep 'mkdir -p /pfs/out/${m#/pfs/m/} && tr a-z A-Z <$m/rung-1.json >/pfs/out/${m#/pfs/m/}/up' m '/*/trial-*'),
- $(step half 'mkdir -p /pfs/out/${m#/pfs/m/} && tr a-z B-Z <$m/rung-2.json >/pfs/out/${m#/pfs/m/}/up' m '/a/*'),
+ $(step deep 'mkdir -p /pfs/out/${m##*/m/} && tr a-z A-Z <$m/rung-1.json >/pfs/out/${m##*/m/}/up' m '/*/trial-*'),
+ $(step half 'mkdir -p /pfs/out/${m##*/m/} && tr a-z B-Z <$m/rung-2.json >/pfs/out/${m##*/m/}/up' m '/a/*'),
  $(step named 'tr a-z A-Z <$m/rung-1.json >/pfs/out/up' m '/b/trial-1'),
  $(step whole 'cat /pfs/m/*/*/* | tr a-z A-Z >/pfs/out/up' m '/')]
 S
@@ -23,7 +23,7 @@ done
 voxtrail emit argo spec.json >one.yaml; voxtrail emit argo spec.json --slices 1 >w.yaml
 same "one slice is no slice" "$(cmp one.yaml w.yaml && grep -c slice w.yaml)" 0
 # members in a repo that is bound
-rm -rf ours2 by2; printf '[%s]' "$(step deep 'mkdir -p /pfs/out/${m#/pfs/m/} && tr a-z A-Z <$m/rung-1.json >/pfs/out/${m#/pfs/m/}/up' m '/*/trial-*')" >bound.json
+rm -rf ours2 by2; printf '[%s]' "$(step deep 'mkdir -p /pfs/out/${m##*/m/} && tr a-z A-Z <$m/rung-1.json >/pfs/out/${m##*/m/}/up' m '/*/trial-*')" >bound.json
 voxtrail run bound.json --repo m=ours/m --store s2 --checkout ours2 2>err && voxtrail emit argo bound.json >w.yaml && voxtrail run --argo w.yaml --repo m=ours/m --store a2 --checkout by2 2>err
 same "records of a repo that somebody bound come along, too" "$?:$(diff -r -x 'observed-*' ours2 by2 2>&1 | head -n 3):$(cat by2/deep/.lineage/*/record.json | grep -o '"parents":\["[0-9a-f]*"' | wc -l)" 0::6
 voxtrail plan bound.json --pipeline deep --views views --repo m=ours/m 2>err; same "and stand in views" "$?:$(find views -path '*/m/[abc]/.lineage/*/record.json' | wc -l)" 0:6
