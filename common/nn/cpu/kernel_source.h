@@ -137,19 +137,14 @@ INLINE d8 sigmoid(d8 x)
 	return d8_div(d8_set(1.0), d8_add(d8_set(1.0), exponential(d8_mul(x, d8_set(-1.0)))));
 }
 
+/* ELU or sigmoid */
 INLINE d8 activated(const int kind, d8 x, d8 slope)
 {
 	const d8 zero = d8_set(0.0);
 
-	switch (kind) {
-	case VT_ACT_LEAKY:
-	case VT_ACT_PRELU: return d8_if_greater(x, zero, x, d8_mul(slope, x));
-	case VT_ACT_ELU:
-		return d8_if_greater(x, zero, x,
-			d8_mul(slope, d8_add(exponential(x), d8_set(-1.0))));
-	case VT_ACT_SIGMOID: return sigmoid(x);
-	default: return d8_if_greater(x, zero, x, zero);
-	}
+	if (kind == VT_ACT_SIGMOID)
+		return sigmoid(x);
+	return d8_if_greater(x, zero, x, d8_mul(slope, d8_add(exponential(x), d8_set(-1.0))));
 }
 
 INLINE d8 derivative(const int kind, d8 x, d8 slope)
@@ -158,16 +153,13 @@ INLINE d8 derivative(const int kind, d8 x, d8 slope)
 	d8 s;
 
 	switch (kind) {
-	case VT_ACT_LEAKY:
-	case VT_ACT_PRELU: return d8_if_greater(x, zero, one, slope);
 	case VT_ACT_ELU: return d8_if_greater(x, zero, one, d8_mul(slope, exponential(x)));
 	case VT_ACT_GELU:
 		s = exponential(d8_mul(x, d8_mul(x, d8_set(-0.5))));
 		s = d8_mul(d8_mul(x, d8_set(0.39894228040143267794)), s);
 		return d8_fma(d8_set(0.5),
 			d8_add(one, error_function(d8_mul(x, d8_set(0.70710678118654752440)))), s);
-	case VT_ACT_SIGMOID: s = sigmoid(x); return d8_mul(s, d8_add(one, d8_mul(s, d8_set(-1.0))));
-	default: return d8_if_greater(x, zero, one, zero);
+	default: s = sigmoid(x); return d8_mul(s, d8_add(one, d8_mul(s, d8_set(-1.0))));
 	}
 }
 
@@ -195,13 +187,16 @@ INLINE void act_of(const int kind, float *y, const float *x, size_t n, const flo
 	const float keep[8])
 {
 	d8 s = d8_of(v8_load(slope));
-	v8 k = v8_load(keep);
+	v8 k = v8_load(keep), f = v8_load(slope), zero = v8_set(0.0f);
 
 	for (size_t i = 0; i < n; i += 8) {
 		v8 v = v8_load(x + i);
 
+		/* as in double: a product of two floats is exact there, and rounded once */
 		if (kind == VT_ACT_RELU)
 			v = v8_where_positive(v, v);
+		else if (kind == VT_ACT_LEAKY)
+			v = v8_where_positive(k, v8_if_greater(v, zero, v, v8_mul(f, v)));
 		else if (kind == VT_ACT_GELU)
 			v = gelu(v);
 		else
@@ -227,11 +222,15 @@ INLINE void act_back_of(const int kind, float *dx, const float *dy, const float 
 	const float slope[8], bool accumulate)
 {
 	d8 s = d8_of(v8_load(slope));
+	v8 one = v8_set(1.0f), zero = v8_set(0.0f), f = kind == VT_ACT_RELU ? zero : v8_load(slope);
 
 	for (size_t i = 0; i < n; i += 8) {
-		v8 r = v8_of(
-			d8_mul(derivative(kind, d8_of(v8_load(x + i)), s), d8_of(v8_load(dy + i))));
+		v8 v = v8_load(x + i), d = v8_load(dy + i), r;
 
+		if (kind == VT_ACT_RELU || kind == VT_ACT_LEAKY)
+			r = v8_mul(v8_if_greater(v, zero, one, f), d);
+		else
+			r = v8_of(d8_mul(derivative(kind, d8_of(v), s), d8_of(d)));
 		v8_store(dx + i, accumulate ? v8_add(v8_load(dx + i), r) : r);
 	}
 }
@@ -249,68 +248,32 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 	}
 }
 
-typedef uint32_t words __attribute__((vector_size(64)));
-typedef int32_t integers __attribute__((vector_size(64)));
-typedef uint16_t halves __attribute__((vector_size(32)));
-
-enum { WORDS = 16 };
-
-/* vt_bf16_bits, many at a time. */
-INLINE void round_words(words *u)
-{
-	words a = *u, nan = (words)((integers)(a & 0x7fffffffu) > 0x7f800000);
-
-	*u = (nan & (a | 0x00400000u)) | (~nan & (a + 0x7fffu + (a >> 16 & 1)));
-}
-
 static void to_bf16(float *to, const float *from, size_t n)
 {
 	size_t i = 0;
 
-	for (; i + WORDS <= n; i += WORDS) {
-		words u;
-
-		memcpy(&u, from + i, sizeof(u));
-		round_words(&u);
-		u &= 0xffff0000u;
-		memcpy(to + i, &u, sizeof(u));
-	}
-	for (; i < n; i++) {
-		uint32_t u = vt_bf16_bits(from[i]);
-
-		memcpy(to + i, &u, sizeof(u));
-	}
+	for (; i + VT_LANES <= n; i += VT_LANES)
+		v8_store(to + i, v8_bf16(v8_load(from + i)));
+	for (; i < n; i++)
+		to[i] = vt_bf16_float(vt_bf16_half(from[i]));
 }
 
 static void narrow(uint16_t *to, const float *from, size_t n)
 {
 	size_t i = 0;
 
-	for (; i + WORDS <= n; i += WORDS) {
-		words u;
-		halves h;
-
-		memcpy(&u, from + i, sizeof(u));
-		round_words(&u);
-		h = __builtin_convertvector(u >> 16, halves);
-		memcpy(to + i, &h, sizeof(h));
-	}
+	for (; i + VT_LANES <= n; i += VT_LANES)
+		v8_narrow(to + i, v8_load(from + i));
 	for (; i < n; i++)
-		to[i] = (uint16_t)(vt_bf16_bits(from[i]) >> 16);
+		to[i] = vt_bf16_half(from[i]);
 }
 
 static void widen(float *to, const uint16_t *from, size_t n)
 {
 	size_t i = 0;
 
-	for (; i + WORDS <= n; i += WORDS) {
-		halves h;
-		words u;
-
-		memcpy(&h, from + i, sizeof(h));
-		u = __builtin_convertvector(h, words) << 16;
-		memcpy(to + i, &u, sizeof(u));
-	}
+	for (; i + VT_LANES <= n; i += VT_LANES)
+		v8_store(to + i, v8_widen(from + i));
 	for (; i < n; i++)
 		to[i] = vt_bf16_float(from[i]);
 }

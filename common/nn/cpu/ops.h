@@ -47,7 +47,7 @@ static inline void vt_made(const struct vt_kernels *k, struct vt_view v, size_t 
 
 /* Values that are widened, worked on and rounded at a time, in the first-level cache: a piece of
  * what is to be done at once. */
-enum { VT_PIECE = 2048 };
+enum { VT_PIECE = 512 };
 static inline size_t vt_piece(size_t left)
 {
 	return left < VT_PIECE ? left : VT_PIECE;

@@ -7,6 +7,10 @@
 #ifndef COMMON_NN_CPU_VEC8_H
 #define COMMON_NN_CPU_VEC8_H
 
+#include <stdint.h>
+
+#include "common/nn/cpu/bf16.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 #ifdef __FMA__
@@ -47,6 +51,34 @@ static inline v8 v8_if_greater(v8 a, v8 b, v8 x, v8 y)
 static inline v8 v8_where_positive(v8 y, v8 a)
 {
 	return _mm256_and_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ), a);
+}
+/* bf16.h: vt_bf16_bits, and the 16 bits that are stored. */
+static inline __m256i v8_bf16_bits(v8 a)
+{
+	__m256i u = _mm256_castps_si256(a),
+		odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1)),
+		near = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd),
+		quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x00400000));
+
+	return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(near),
+		_mm256_castsi256_ps(quiet), _mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
+}
+static inline v8 v8_bf16(v8 a)
+{
+	return _mm256_and_ps(_mm256_castsi256_ps(v8_bf16_bits(a)),
+		_mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000u)));
+}
+static inline void v8_narrow(uint16_t *p, v8 a)
+{
+	__m256i u = _mm256_srli_epi32(v8_bf16_bits(a), 16);
+
+	_mm_storeu_si128((__m128i *)p,
+		_mm_packus_epi32(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1)));
+}
+static inline v8 v8_widen(const uint16_t *p)
+{
+	return _mm256_castsi256_ps(
+		_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
 
 typedef struct {
@@ -114,7 +146,6 @@ static inline d8 d8_fma(d8 a, d8 b, d8 c)
 #else
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 typedef struct {
@@ -166,6 +197,24 @@ static inline v8 v8_where_positive(v8 y, v8 a)
 {
 	for (int i = 0; i < 8; i++)
 		a.f[i] = y.f[i] > 0.0f ? a.f[i] : 0.0f;
+	return a;
+}
+static inline void v8_narrow(uint16_t *p, v8 a)
+{
+	for (int i = 0; i < 8; i++)
+		p[i] = vt_bf16_half(a.f[i]);
+}
+static inline v8 v8_widen(const uint16_t *p)
+{
+	v8 r;
+	for (int i = 0; i < 8; i++)
+		r.f[i] = vt_bf16_float(p[i]);
+	return r;
+}
+static inline v8 v8_bf16(v8 a)
+{
+	for (int i = 0; i < 8; i++)
+		a.f[i] = vt_bf16_float(vt_bf16_half(a.f[i]));
 	return a;
 }
 

@@ -46,6 +46,34 @@ INLINE v8 v8_where_positive(v8 y, v8 a)
 {
 	return v8_if_greater(y, v8_set(0.0f), a, v8_set(0.0f));
 }
+/* bf16.h: vt_bf16_bits, and the 16 bits that are stored. */
+INLINE uint32x4_t v8_bf16_bits(float32x4_t a)
+{
+	uint32x4_t u = vreinterpretq_u32_f32(a),
+		   odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1)),
+		   near = vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7fff)), odd);
+
+	return vbslq_u32(vceqq_f32(a, a), near, vorrq_u32(u, vdupq_n_u32(0x00400000)));
+}
+INLINE v8 v8_bf16(v8 a)
+{
+	uint32x4_t upper = vdupq_n_u32(0xffff0000u);
+
+	return (v8){ vreinterpretq_f32_u32(vandq_u32(v8_bf16_bits(a.lo), upper)),
+		vreinterpretq_f32_u32(vandq_u32(v8_bf16_bits(a.hi), upper)) };
+}
+INLINE void v8_narrow(uint16_t *p, v8 a)
+{
+	vst1_u16(p, vshrn_n_u32(v8_bf16_bits(a.lo), 16));
+	vst1_u16(p + 4, vshrn_n_u32(v8_bf16_bits(a.hi), 16));
+}
+INLINE v8 v8_widen(const uint16_t *p)
+{
+	uint16x8_t h = vld1q_u16(p);
+
+	return (v8){ vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vget_low_u16(h)), 16)),
+		vreinterpretq_f32_u32(vshlq_n_u32(vmovl_high_u16(h), 16)) };
+}
 
 typedef struct {
 	float64x2_t q[4];
