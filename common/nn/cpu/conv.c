@@ -466,16 +466,10 @@ static void bias_block(void *ctx, size_t b)
 	const struct bias_grad *g = ctx;
 	size_t voxels = vt_voxels(g->dy.s), blocks = (size_t)vt_blocks(g->dy.s.c);
 	double sum[8] = { 0 }, square[8] = { 0 };
-	size_t floats = voxels * VT_LANES;
-	float room[VT_PIECE];
 
 	for (size_t n = 0; n < (size_t)g->dy.s.n; n++)
-		for (size_t from = 0, piece; from < floats; from += piece) {
-			piece = g->dy.h ? vt_piece(floats - from) : floats;
-			g->k->moments(vt_read(g->k, g->dy, (n * blocks + b) * floats + from, piece,
-					      room),
-				piece / VT_LANES, sum, square);
-		}
+		g->k->moments(vt_values_at(g->dy, (n * blocks + b) * voxels * VT_LANES), voxels,
+			sum, square);
 	for (size_t l = 0; l < VT_LANES && b * VT_LANES + l < (size_t)g->dy.s.c; l++)
 		g->db[b * VT_LANES + l] = (float)sum[l];
 }

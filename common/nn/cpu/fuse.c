@@ -68,26 +68,17 @@ void vt_fuse_add(struct vt_fused *f, struct vt_view other)
 	add_step(f, VT_FUSED_ADD, 0)->other = other;
 }
 
-static void add_other(const struct vt_kernels *k, struct vt_view other, float *y, size_t at,
-	size_t floats)
-{
-	float room[VT_PIECE];
-
-	for (size_t from = 0, n; from < floats; from += n) {
-		n = other.h ? vt_piece(floats - from) : floats;
-		k->axpy(y + from, vt_read(k, other, at + from, n, room), 1.0f, n);
-	}
-}
-
 static void apply(const struct vt_kernels *k, const struct vt_fused_step *s, float *y, size_t at,
 	size_t floats, const float *a, const float *b)
 {
+	struct vt_values v = vt_plain(y);
+
 	if (s->kind == VT_FUSED_AFFINE)
-		k->affine(y, y, floats / VT_LANES, a, b, s->relu);
+		k->affine(v, v, floats / VT_LANES, a, b, s->relu);
 	else if (s->kind == VT_FUSED_ACT)
-		k->act(s->act, y, y, floats, a, b);
+		k->act(s->act, v, v, floats, a, b);
 	else
-		add_other(k, s->other, y, at, floats);
+		k->add(v, v, vt_values_at(s->other, at), floats);
 }
 
 void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y,

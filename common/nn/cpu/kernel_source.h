@@ -18,12 +18,25 @@
 #include "common/nn/cpu/kernel_conv_source.h"
 #endif
 
-static void moments(const float *x, size_t m, double sum[8], double square[8])
+INLINE v8 take(struct vt_values v, size_t at)
+{
+	return v.h ? v8_widen(v.h + at) : v8_load(v.p + at);
+}
+
+INLINE void put(struct vt_values v, size_t at, v8 a)
+{
+	if (v.h)
+		v8_narrow(v.h + at, a);
+	else
+		v8_store(v.p + at, a);
+}
+
+static void moments(struct vt_values x, size_t m, double sum[8], double square[8])
 {
 	d8 s = d8_load(sum), q = d8_load(square);
 
-	for (size_t v = 0; v < m; v++) {
-		d8 d = d8_of(v8_load(x + 8 * v));
+	for (size_t i = 0; i < 8 * m; i += 8) {
+		d8 d = d8_of(take(x, i));
 
 		s = d8_add(s, d);
 		q = d8_fma(d, d, q);
@@ -32,48 +45,55 @@ static void moments(const float *x, size_t m, double sum[8], double square[8])
 	d8_store(square, q);
 }
 
-static void affine(float *y, const float *x, size_t m, const float a[8], const float b[8],
-	bool relu)
+static void affine(struct vt_values y, struct vt_values x, size_t m, const float a[8],
+	const float b[8], bool relu)
 {
 	v8 av = v8_load(a), bv = v8_load(b);
 
-	for (size_t v = 0; v < m; v++) {
-		v8 r = v8_fma(av, v8_load(x + 8 * v), bv);
+	for (size_t i = 0; i < 8 * m; i += 8) {
+		v8 r = v8_fma(av, take(x, i), bv);
 
-		v8_store(y + 8 * v, relu ? v8_where_positive(r, r) : r);
+		put(y, i, relu ? v8_where_positive(r, r) : r);
 	}
 }
 
-INLINE v8 masked(const float *dy, const float *y, size_t at)
+INLINE v8 masked(struct vt_values dy, struct vt_values y, size_t at)
 {
-	return y ? v8_where_positive(v8_load(y + at), v8_load(dy + at)) : v8_load(dy + at);
+	return y.p || y.h ? v8_where_positive(take(y, at), take(dy, at)) : take(dy, at);
 }
 
-static void norm_sums(const float *dy, const float *y, const float *x, size_t m, double sum[8],
-	double product[8])
+static void norm_sums(struct vt_values dy, struct vt_values y, struct vt_values x, size_t m,
+	double sum[8], double product[8])
 {
 	d8 s = d8_load(sum), p = d8_load(product);
 
-	for (size_t v = 0; v < m; v++) {
-		d8 d = d8_of(masked(dy, y, 8 * v));
+	for (size_t i = 0; i < 8 * m; i += 8) {
+		d8 d = d8_of(masked(dy, y, i));
 
 		s = d8_add(s, d);
-		p = d8_fma(d, d8_of(v8_load(x + 8 * v)), p);
+		p = d8_fma(d, d8_of(take(x, i)), p);
 	}
 	d8_store(sum, s);
 	d8_store(product, p);
 }
 
-static void norm_dx(float *dx, const float *dy, const float *y, const float *x, size_t m,
-	const float a[8], const float b[8], const float c[8], bool accumulate)
+static void norm_dx(struct vt_values dx, struct vt_values dy, struct vt_values y,
+	struct vt_values x, size_t m, const float a[8], const float b[8], const float c[8],
+	bool accumulate)
 {
 	v8 av = v8_load(a), bv = v8_load(b), cv = v8_load(c);
 
-	for (size_t v = 0; v < m; v++) {
-		v8 r = v8_fma(av, masked(dy, y, 8 * v), v8_fma(bv, v8_load(x + 8 * v), cv));
+	for (size_t i = 0; i < 8 * m; i += 8) {
+		v8 r = v8_fma(av, masked(dy, y, i), v8_fma(bv, take(x, i), cv));
 
-		v8_store(dx + 8 * v, accumulate ? v8_add(v8_load(dx + 8 * v), r) : r);
+		put(dx, i, accumulate ? v8_add(take(dx, i), r) : r);
 	}
+}
+
+static void add(struct vt_values y, struct vt_values a, struct vt_values b, size_t n)
+{
+	for (size_t i = 0; i < n; i += 8)
+		put(y, i, v8_add(take(a, i), take(b, i)));
 }
 
 static void lerp(float *y, const float *p, const float *q, float w0, float w1, size_t n)
@@ -183,14 +203,14 @@ INLINE v8 gelu(v8 x)
 	return v8_fma(h, v8_if_greater(v8_set(-4.0f), z, v8_set(-1.0f), r), h);
 }
 
-INLINE void act_of(const int kind, float *y, const float *x, size_t n, const float slope[8],
-	const float keep[8])
+INLINE void act_of(const int kind, struct vt_values y, struct vt_values x, size_t n,
+	const float slope[8], const float keep[8])
 {
 	d8 s = d8_of(v8_load(slope));
 	v8 k = v8_load(keep), f = v8_load(slope), zero = v8_set(0.0f);
 
 	for (size_t i = 0; i < n; i += 8) {
-		v8 v = v8_load(x + i);
+		v8 v = take(x, i);
 
 		/* as in double: a product of two floats is exact there, and rounded once */
 		if (kind == VT_ACT_RELU)
@@ -201,11 +221,11 @@ INLINE void act_of(const int kind, float *y, const float *x, size_t n, const flo
 			v = gelu(v);
 		else
 			v = v8_where_positive(k, v8_of(activated(kind, d8_of(v), s)));
-		v8_store(y + i, v);
+		put(y, i, v);
 	}
 }
 
-static void act(int kind, float *y, const float *x, size_t n, const float slope[8],
+static void act(int kind, struct vt_values y, struct vt_values x, size_t n, const float slope[8],
 	const float keep[8])
 {
 	switch (kind) {
@@ -218,25 +238,25 @@ static void act(int kind, float *y, const float *x, size_t n, const float slope[
 	}
 }
 
-INLINE void act_back_of(const int kind, float *dx, const float *dy, const float *x, size_t n,
-	const float slope[8], bool accumulate)
+INLINE void act_back_of(const int kind, struct vt_values dx, struct vt_values dy,
+	struct vt_values x, size_t n, const float slope[8], bool accumulate)
 {
 	d8 s = d8_of(v8_load(slope));
 	v8 one = v8_set(1.0f), zero = v8_set(0.0f), f = kind == VT_ACT_RELU ? zero : v8_load(slope);
 
 	for (size_t i = 0; i < n; i += 8) {
-		v8 v = v8_load(x + i), d = v8_load(dy + i), r;
+		v8 v = take(x, i), d = take(dy, i), r;
 
 		if (kind == VT_ACT_RELU || kind == VT_ACT_LEAKY)
 			r = v8_mul(v8_if_greater(v, zero, one, f), d);
 		else
 			r = v8_of(d8_mul(derivative(kind, d8_of(v), s), d8_of(d)));
-		v8_store(dx + i, accumulate ? v8_add(v8_load(dx + i), r) : r);
+		put(dx, i, accumulate ? v8_add(take(dx, i), r) : r);
 	}
 }
 
-static void act_back(int kind, float *dx, const float *dy, const float *x, size_t n,
-	const float slope[8], bool accumulate)
+static void act_back(int kind, struct vt_values dx, struct vt_values dy, struct vt_values x,
+	size_t n, const float slope[8], bool accumulate)
 {
 	switch (kind) {
 	case VT_ACT_LEAKY:
@@ -246,6 +266,18 @@ static void act_back(int kind, float *dx, const float *dy, const float *x, size_
 	case VT_ACT_SIGMOID: act_back_of(VT_ACT_SIGMOID, dx, dy, x, n, slope, accumulate); return;
 	default: act_back_of(VT_ACT_RELU, dx, dy, x, n, slope, accumulate); return;
 	}
+}
+
+static void slope_sums(struct vt_values dy, struct vt_values x, size_t n, double sum[8])
+{
+	d8 s = d8_load(sum), zero = d8_set(0.0);
+
+	for (size_t i = 0; i < n; i += 8) {
+		d8 v = d8_of(take(x, i));
+
+		s = d8_add(s, d8_if_greater(zero, v, d8_mul(d8_of(take(dy, i)), v), zero));
+	}
+	d8_store(sum, s);
 }
 
 static void to_bf16(float *to, const float *from, size_t n)
@@ -290,10 +322,12 @@ const struct vt_kernels KERNELS = { .name = KERNEL_NAME,
 	.affine = affine,
 	.norm_sums = norm_sums,
 	.norm_dx = norm_dx,
+	.add = add,
 	.lerp = lerp,
 	.axpy = axpy,
 	.act = act,
 	.act_back = act_back,
+	.slope_sums = slope_sums,
 	.to_bf16 = to_bf16,
 	.narrow = narrow,
 	.widen = widen,

@@ -120,33 +120,46 @@ typedef void (*vt_win_weights_fn)(const int form[3], float *to, size_t point, co
 	ptrdiff_t tap);
 typedef void (*vt_win_gradient_fn)(const int form[3], float *to, const float *from, size_t point);
 
-/* Over m voxels of eight lanes: sum[l] += x, square[l] += x^2 in double. */
-typedef void (*vt_moments_fn)(const float *x, size_t m, double sum[8], double square[8]);
+/* What the element-wise kernels read and write: floats, or bf16 (bf16.h), widened and rounded in
+ * registers; neither: none.  Where it says so, results may go where inputs lie. */
+struct vt_values {
+	float *p;
+	uint16_t *h;
+};
 
-/* y = fma(a, x, b), lane-wise, then max(y, 0) if relu. */
-typedef void (*vt_affine_fn)(float *y, const float *x, size_t m, const float a[8], const float b[8],
-	bool relu);
+/* Over m voxels of eight lanes: sum[l] += x, square[l] += x^2 in double. */
+typedef void (*vt_moments_fn)(struct vt_values x, size_t m, double sum[8], double square[8]);
+
+/* y = fma(a, x, b), lane-wise, then max(y, 0) if relu; y may be x. */
+typedef void (*vt_affine_fn)(struct vt_values y, struct vt_values x, size_t m, const float a[8],
+	const float b[8], bool relu);
 
 /* dy is masked by y > 0 if y is given; sum[l] += dy, product[l] += dy * x in double. */
-typedef void (*vt_norm_sums_fn)(const float *dy, const float *y, const float *x, size_t m,
-	double sum[8], double product[8]);
+typedef void (*vt_norm_sums_fn)(struct vt_values dy, struct vt_values y, struct vt_values x,
+	size_t m, double sum[8], double product[8]);
 
-/* dx (+)= fma(a, dy masked by y > 0, fma(b, x, c)). */
-typedef void (*vt_norm_dx_fn)(float *dx, const float *dy, const float *y, const float *x, size_t m,
-	const float a[8], const float b[8], const float c[8], bool accumulate);
+/* dx (+)= fma(a, dy masked by y > 0, fma(b, x, c)); dx may be dy. */
+typedef void (*vt_norm_dx_fn)(struct vt_values dx, struct vt_values dy, struct vt_values y,
+	struct vt_values x, size_t m, const float a[8], const float b[8], const float c[8],
+	bool accumulate);
+
+/* y = a + b over n values (a multiple of 8); y may be either. */
+typedef void (*vt_add_fn)(struct vt_values y, struct vt_values a, struct vt_values b, size_t n);
 
 /* y = fma(w0, p, w1 * q) over n floats (p, q, y may be any rows), and the gather sum y += w * p. */
 typedef void (*vt_lerp_fn)(float *y, const float *p, const float *q, float w0, float w1, size_t n);
 typedef void (*vt_axpy_fn)(float *y, const float *p, float w, size_t n);
 
-/* y = f(x) over n floats (a multiple of 8), lane l with slope[l] where the function has one
+/* y = f(x) over n values (a multiple of 8), lane l with slope[l] where the function has one
  * (ELU's alpha, leaky and PReLU slopes); 0 in the lanes where keep[l] is 0. kind is an enum
- * vt_act. */
-typedef void (*vt_act_fn)(int kind, float *y, const float *x, size_t n, const float slope[8],
-	const float keep[8]);
-/* dx (+)= f'(x) dy. */
-typedef void (*vt_act_back_fn)(int kind, float *dx, const float *dy, const float *x, size_t n,
-	const float slope[8], bool accumulate);
+ * vt_act.  y may be x. */
+typedef void (*vt_act_fn)(int kind, struct vt_values y, struct vt_values x, size_t n,
+	const float slope[8], const float keep[8]);
+/* dx (+)= f'(x) dy; dx may be dy. */
+typedef void (*vt_act_back_fn)(int kind, struct vt_values dx, struct vt_values dy,
+	struct vt_values x, size_t n, const float slope[8], bool accumulate);
+/* PReLU's gradient by lane: sum[l] += dy x where x < 0, in double. */
+typedef void (*vt_slope_sums_fn)(struct vt_values dy, struct vt_values x, size_t n, double sum[8]);
 
 /* Each of n floats rounded to bf16 (bf16.h); to may be from.  narrow: to the 16 bits that are
  * stored; widen: from these. */
@@ -165,10 +178,12 @@ struct vt_kernels {
 	vt_affine_fn affine;
 	vt_norm_sums_fn norm_sums;
 	vt_norm_dx_fn norm_dx;
+	vt_add_fn add;
 	vt_lerp_fn lerp;
 	vt_axpy_fn axpy;
 	vt_act_fn act;
 	vt_act_back_fn act_back;
+	vt_slope_sums_fn slope_sums;
 	vt_to_bf16_fn to_bf16;
 	vt_narrow_fn narrow;
 	vt_widen_fn widen;

@@ -39,53 +39,41 @@ static struct slab slab_of(const struct norm_work *w, size_t task)
 		n * (i + 1) / slabs - from };
 }
 
-/* A slab in pieces of some voxels: of PIECE where values are widened or more than one thing is
- * done with them, else whole. */
-static size_t piece_of(const struct norm_work *w, struct slab p)
+/* What the norm masks by; none if it does not. */
+static struct vt_values mask_at(const struct norm_work *w, size_t at)
 {
-	bool half = w->x.h || w->y.h || w->dy.h || w->dx.h;
-
-	return half || (w->fused && (w->fused->n || w->fused->sink)) ? PIECE : p.voxels;
-}
-
-/* y where the norm masks by it; NULL if it does not. */
-static const float *mask_of(const struct norm_work *w, size_t at, size_t n, float *room)
-{
-	return w->norm->relu ? vt_read(w->k, w->y, at, n, room) : NULL;
+	return w->norm->relu ? vt_values_at(w->y, at) : vt_plain(NULL);
 }
 
 static void moments_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
-	size_t piece = piece_of(w, p);
-	float x[VT_PIECE];
 
-	for (size_t from = 0; from < p.voxels; from += piece) {
-		size_t n = p.voxels - from < piece ? p.voxels - from : piece;
-
-		w->k->moments(vt_read(w->k, w->x, p.at + from * VT_LANES, n * VT_LANES, x), n,
-			w->part1 + 8 * task, w->part2 + 8 * task);
-	}
+	w->k->moments(vt_values_at(w->x, p.at), p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
 }
 
-static void affine_task(void *ctx, size_t task)
+static void affine_at(const struct norm_work *w, struct slab p, struct vt_values y, size_t at,
+	size_t voxels)
 {
-	struct norm_work *w = ctx;
-	struct slab p = slab_of(w, task);
-	size_t piece = piece_of(w, p), blocks = (size_t)vt_blocks(w->x.s.c);
+	w->k->affine(y, vt_values_at(w->x, at), voxels, w->a + 8 * p.block, w->b + 8 * p.block,
+		w->norm->relu);
+}
+
+/* The same in pieces, with what follows. */
+static void affine_and_more(const struct norm_work *w, struct slab p)
+{
+	size_t blocks = (size_t)vt_blocks(w->x.s.c);
+	bool sink = w->fused->sink;
 	float room[VT_PIECE];
 
-	for (size_t from = 0; from < p.voxels; from += piece) {
-		size_t n = p.voxels - from < piece ? p.voxels - from : piece,
-		       at = p.at + from * VT_LANES;
-		bool sink = w->fused && w->fused->sink;
+	for (size_t from = 0, n; from < p.voxels; from += n) {
+		size_t at = p.at + from * VT_LANES;
 		float *y = sink ? room : vt_making(w->y, at, room);
 
-		w->k->affine(y, vt_read(w->k, w->x, at, n * VT_LANES, room), n, w->a + 8 * p.block,
-			w->b + 8 * p.block, w->norm->relu);
-		if (w->fused)
-			vt_fused_blocked(w->k, w->fused, (int)(p.block % blocks), y, at, n);
+		n = p.voxels - from < PIECE ? p.voxels - from : PIECE;
+		affine_at(w, p, vt_plain(y), at, n);
+		vt_fused_blocked(w->k, w->fused, (int)(p.block % blocks), y, at, n);
 		if (sink)
 			vt_int8_put(w->fused->sink, p.block / blocks, (int)(p.block % blocks),
 				at / VT_LANES - p.block * vt_voxels(w->x.s), y, n);
@@ -94,42 +82,34 @@ static void affine_task(void *ctx, size_t task)
 	}
 }
 
+static void affine_task(void *ctx, size_t task)
+{
+	struct norm_work *w = ctx;
+	struct slab p = slab_of(w, task);
+
+	if (w->fused && (w->fused->n || w->fused->sink))
+		affine_and_more(w, p);
+	else
+		affine_at(w, p, vt_values_at(w->y, p.at), p.at, p.voxels);
+}
+
 static void sums_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
-	size_t piece = piece_of(w, p);
-	float x[VT_PIECE], y[VT_PIECE], dy[VT_PIECE];
 
-	for (size_t from = 0; from < p.voxels; from += piece) {
-		size_t voxels = p.voxels - from < piece ? p.voxels - from : piece,
-		       at = p.at + from * VT_LANES, n = voxels * VT_LANES;
-
-		w->k->norm_sums(vt_read(w->k, w->dy, at, n, dy), mask_of(w, at, n, y),
-			vt_read(w->k, w->x, at, n, x), voxels, w->part1 + 8 * task,
-			w->part2 + 8 * task);
-	}
+	w->k->norm_sums(vt_values_at(w->dy, p.at), mask_at(w, p.at), vt_values_at(w->x, p.at),
+		p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
 }
 
 static void dx_task(void *ctx, size_t task)
 {
 	struct norm_work *w = ctx;
 	struct slab p = slab_of(w, task);
-	size_t piece = piece_of(w, p);
-	float x[VT_PIECE], y[VT_PIECE], dy[VT_PIECE], room[VT_PIECE];
 
-	for (size_t from = 0; from < p.voxels; from += piece) {
-		size_t voxels = p.voxels - from < piece ? p.voxels - from : piece,
-		       at = p.at + from * VT_LANES, n = voxels * VT_LANES;
-		float *dx = vt_making(w->dx, at, room);
-
-		if (w->add)
-			vt_read(w->k, w->dx, at, n, room);
-		w->k->norm_dx(dx, vt_read(w->k, w->dy, at, n, dy), mask_of(w, at, n, y),
-			vt_read(w->k, w->x, at, n, x), voxels, w->a + 8 * p.block,
-			w->b + 8 * p.block, w->c + 8 * p.block, w->add);
-		vt_made(w->k, w->dx, at, n, dx);
-	}
+	w->k->norm_dx(vt_values_at(w->dx, p.at), vt_values_at(w->dy, p.at), mask_at(w, p.at),
+		vt_values_at(w->x, p.at), p.voxels, w->a + 8 * p.block, w->b + 8 * p.block,
+		w->c + 8 * p.block, w->add);
 }
 
 static size_t n_blocks(const struct norm_work *w)

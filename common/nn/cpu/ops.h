@@ -23,6 +23,16 @@ static inline bool vt_there(struct vt_view v)
 	return v.p || v.h;
 }
 
+/* The values of v from `at` on; those of an array. */
+static inline struct vt_values vt_values_at(struct vt_view v, size_t at)
+{
+	return (struct vt_values){ v.p ? v.p + at : NULL, v.h ? v.h + at : NULL };
+}
+static inline struct vt_values vt_plain(float *p)
+{
+	return (struct vt_values){ .p = p };
+}
+
 /* n values of v from `at` on: where they lie, or widened into room. */
 static inline const float *vt_read(const struct vt_kernels *k, struct vt_view v, size_t at,
 	size_t n, float *room)

@@ -94,18 +94,12 @@ static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LA
 static void act_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct slab all = slab_of(w, task);
-	size_t piece = piece_of(w, all);
-	float slope[VT_LANES], keep[VT_LANES], room[VT_PIECE];
+	struct slab p = slab_of(w, task);
+	float slope[VT_LANES], keep[VT_LANES];
 
-	lanes_of(w, all.block, slope, keep);
-	for (size_t from = 0; from < all.n; from += piece) {
-		struct slab p = piece_at(all, from, piece);
-		float *y = vt_making(w->y, p.at, room);
-
-		w->k->act(w->node->act, y, vt_read(w->k, w->a, p.at, p.n, room), p.n, slope, keep);
-		vt_made(w->k, w->y, p.at, p.n, y);
-	}
+	lanes_of(w, p.block, slope, keep);
+	w->k->act(w->node->act, vt_values_at(w->y, p.at), vt_values_at(w->a, p.at), p.n, slope,
+		keep);
 }
 
 void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
@@ -118,29 +112,16 @@ void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, str
 static void act_back_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct slab all = slab_of(w, task);
-	size_t piece = piece_of(w, all);
-	float slope[VT_LANES], keep[VT_LANES], room[3][VT_PIECE];
+	struct slab p = slab_of(w, task);
+	struct vt_values x = vt_values_at(w->a, p.at), dy = vt_values_at(w->b, p.at);
+	float slope[VT_LANES], keep[VT_LANES];
 
-	lanes_of(w, all.block, slope, keep);
-	for (size_t from = 0; from < all.n; from += piece) {
-		struct slab p = piece_at(all, from, piece);
-		const float *x = vt_read(w->k, w->a, p.at, p.n, room[0]),
-			    *dy = vt_read(w->k, w->b, p.at, p.n, room[1]);
-
-		if (vt_there(w->y)) {
-			float *dx = vt_making(w->y, p.at, room[2]);
-
-			if (w->add)
-				vt_read(w->k, w->y, p.at, p.n, room[2]);
-			w->k->act_back(w->node->act, dx, dy, x, p.n, slope, w->add);
-			vt_made(w->k, w->y, p.at, p.n, dx);
-		}
-		for (size_t i = 0; w->sums && i < p.n; i++)
-			if (x[i] <= 0.0f)
-				w->sums[task * VT_LANES + i % VT_LANES] +=
-					(double)dy[i] * (double)x[i];
-	}
+	lanes_of(w, p.block, slope, keep);
+	/* before dx, which may lie where dy does */
+	if (w->sums)
+		w->k->slope_sums(dy, x, p.n, w->sums + task * VT_LANES);
+	if (vt_there(w->y))
+		w->k->act_back(w->node->act, vt_values_at(w->y, p.at), dy, x, p.n, slope, w->add);
 }
 
 void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
@@ -179,20 +160,10 @@ void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, st
 static void add_task(void *ctx, size_t task)
 {
 	struct block_work *w = ctx;
-	struct slab all = slab_of(w, task);
-	size_t piece = piece_of(w, all);
-	float room[2][VT_PIECE];
+	struct slab p = slab_of(w, task);
 
-	for (size_t from = 0; from < all.n; from += piece) {
-		struct slab p = piece_at(all, from, piece);
-		const float *a = vt_read(w->k, w->a, p.at, p.n, room[0]),
-			    *b = vt_read(w->k, w->b, p.at, p.n, room[1]);
-		float *y = vt_making(w->y, p.at, room[0]);
-
-		for (size_t i = 0; i < p.n; i++)
-			y[i] = a[i] + b[i];
-		vt_made(w->k, w->y, p.at, p.n, y);
-	}
+	w->k->add(vt_values_at(w->y, p.at), vt_values_at(w->a, p.at), vt_values_at(w->b, p.at),
+		p.n);
 }
 
 void vt_cpu_add(const struct vt_kernels *k, struct vt_view a, struct vt_view b, struct vt_view y)
