@@ -21,6 +21,7 @@
 static const char magic[16] = "voxstat 1\n";
 /* entries; beyond them it begins anew, for it has no way to tell which files are gone */
 static const size_t most = 4u << 20;
+static const size_t least = 4096; /* entries worth a save of their own */
 static const int64_t tick = 20000000, whole_second = 2000000000;
 
 /* Written as it is in memory: a machine of other byte order finds no inode and starts anew. */
@@ -191,6 +192,11 @@ void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp
 		fill_slots(cache);
 	else
 		cache->slot[slot_of(cache, stamp)] = cache->n_added;
+}
+
+bool vt_stat_cache_is_due(const struct vt_stat_cache *cache)
+{
+	return cache->n_added >= least && cache->n_added >= cache->n / 4;
 }
 
 static int by_inode(const void *a, const void *b)

@@ -37,6 +37,9 @@ bool vt_stat_cache_was(const struct vt_stat_cache *cache, struct vt_digest *out,
 /* hashed_at: the clock (vt_stat_clock) before its bytes were read. */
 void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp,
 	const struct vt_digest *digest, int64_t hashed_at);
+/* Has so much been added since the last save that a process that is killed now would cost much
+ * reading?  Whoever saves then writes each entry a few times, however many there will be. */
+bool vt_stat_cache_is_due(const struct vt_stat_cache *cache);
 int64_t vt_stat_clock(void);
 bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at);
 

@@ -258,13 +258,22 @@ static int place_copy(struct ingest *in, struct vt_object *object, struct vt_err
 	return 0;
 }
 
+/* What is linked has its bytes where it came from, what is copied in the store. */
+static int sync_both(const struct ingest *in)
+{
+	struct stat from;
+	bool one = !fstat(in->scan.root_fd, &from) && from.st_dev == in->store_dev;
+
+	return (!one && syncfs(in->scan.root_fd)) || syncfs(in->s->objects_fd) ? -1 : 0;
+}
+
 /* The bytes must be on the disk before a name says what they are. */
 static int sync_bytes(struct ingest *in, size_t n, struct vt_err *err)
 {
 	int rc = 0;
 
 	if (n > VT_SYNC_EACH) {
-		if (vt_fault("adopt.sync") || syncfs(in->scan.root_fd) || syncfs(in->s->objects_fd))
+		if (vt_fault("adopt.sync") || sync_both(in))
 			return vt_err_errno(err, VT_EIO, "%s: cannot make writes durable",
 				in->s->dir);
 		return 0;
@@ -395,8 +404,8 @@ static void warn_overwritten(const struct ingest *in, const struct vt_fileset_fi
 			in->scan.root, file->path, name);
 }
 
-/* Where one output after the other is taken in the cache is written when the store is closed: it
- * is rewritten whole. */
+/* Where one output after the other is taken in the cache is written when much is new, and when the
+ * store is closed: it is rewritten whole. */
 static void remember(struct ingest *in)
 {
 	for (size_t i = 0; i < in->scan.n; i++) {
@@ -407,7 +416,7 @@ static void remember(struct ingest *in)
 		warn_overwritten(in, f);
 		vt_stat_cache_add(vt_store_cache(in->s), &f->stamp, &f->digest, in->begun);
 	}
-	if (!in->how->finished)
+	if (!in->how->finished || vt_stat_cache_is_due(vt_store_cache(in->s)))
 		vt_store_save_cache(in->s);
 }
 

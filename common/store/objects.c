@@ -178,6 +178,8 @@ static int reread(struct vt_store *store, struct vt_object *o, const size_t *whi
 			unlinkat(store->tmp_fd, scan.file[k].copied, 0);
 	vt_fileset_release(&scan);
 	free(prefix);
+	if (!rc && vt_stat_cache_is_due(vt_store_cache(store)))
+		vt_store_save_cache(store);
 	return rc;
 }
 

@@ -23,7 +23,7 @@ struct vt_store {
 };
 
 /* up to so many files are made durable one by one, more with one syncfs */
-enum { VT_SYNC_EACH = 16 };
+enum { VT_SYNC_EACH = 4 };
 
 /* <dir>/<kind>/ab/cdef...; caller frees. */
 char *vt_store_path(const struct vt_store *store, const char *kind, const struct vt_digest *digest);

@@ -15,6 +15,7 @@
 #include "common/base/fs.h"
 #include "common/lineage/consent.h"
 #include "common/base/log.h"
+#include "pipelines/runner/leftover.h"
 #include "pipelines/runner/process.h"
 #include "pipelines/runner/programs.h"
 #include "pipelines/spec/shell.h"
@@ -485,6 +486,8 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 	}
 	p.path = path;
 	environment(&p.env, of, root);
+	if (program != VT_ATTEMPT_SHELL) /* what a user starts from there is the user's */
+		set(&p.env, VT_TRY_VARIABLE, a->dir);
 	if (!path)
 		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here",
 			of->pipeline->name, vt_json_text(vt_json_at(cmd, 0), ""));

@@ -318,7 +318,9 @@ static int flush(struct vt_run *r, struct vt_err *err)
 {
 	size_t n = r->n_done;
 	struct vt_output *output = vt_xcalloc(n + 1, sizeof *output);
+	struct timespec began;
 
+	clock_gettime(CLOCK_MONOTONIC, &began);
 	for (size_t i = 0; i < n; i++)
 		output[i] = output_of(r->done[i].job, r->done[i].task);
 	r->n_done = 0;
@@ -337,14 +339,21 @@ static int flush(struct vt_run *r, struct vt_err *err)
 		release_output(&output[i]);
 	}
 	free(output);
+	r->flush_seconds = vt_seconds_since(&began);
 	return err->code;
 }
 
-/* A full group, one that waited long enough, or nothing else to do. */
+/* A full group, one that waited long enough, or nothing that runs or can be started.  A disk that
+ * takes long over a group gets larger ones, so that no more than half of the time goes to it. */
 static bool flush_is_due(const struct vt_run *r)
 {
+	const double least = 0.05, most = 1;
+	double wait = r->flush_seconds > least ? r->flush_seconds : least;
+
+	if (wait > most)
+		wait = most;
 	return r->n_done &&
-		(r->n_done == GROUP || !r->running || vt_seconds_since(&r->done_since) >= 0.05);
+		(r->n_done >= GROUP || !r->running || vt_seconds_since(&r->done_since) >= wait);
 }
 
 /* A program of the datum ended.  Returns non-zero only when the runner itself cannot go on. */
@@ -498,8 +507,7 @@ static void loop(struct vt_run *r, struct vt_err *err)
 		vt_run_progress_draw(r, false);
 		if (err->code || (!moved && !r->running && !r->n_done))
 			break;
-		reap(r, &moved, err);
-		if (!err->code && flush_is_due(r)) {
+		if (flush_is_due(r)) {
 			moved = true;
 			flush(r, err);
 		}

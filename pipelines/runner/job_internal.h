@@ -29,6 +29,7 @@ struct vt_run {
 	struct vt_active *done; /* `n_done` that ended well and are not published yet */
 	size_t n_done;
 	struct timespec done_since; /* the first of them */
+	double flush_seconds;       /* what publishing the last group took */
 	struct vt_sweeper sweeper;  /* of the tries' directories */
 	struct vt_keepers keepers;
 	char *work; /* where they are */

@@ -21,6 +21,7 @@
 #include "common/base/fs.h"
 #include "common/lineage/import.h"
 #include "common/store/repo.h"
+#include "pipelines/runner/leftover.h"
 
 struct vt_runner {
 	char *dir, *work;
@@ -153,10 +154,10 @@ static int make_parts(const struct vt_runner *r, struct vt_err *err)
 
 static int take_place(struct vt_runner *r, struct vt_err *err)
 {
-	return vt_fs_mkdirs(r->dir, err) || take_lock(r, err) || clear_former(r, err) ||
-			make_parts(r, err) || clear_work(r, err)
-		? err->code
-		: 0;
+	if (vt_fs_mkdirs(r->dir, err) || take_lock(r, err))
+		return err->code;
+	vt_leftovers_end(r->work);
+	return clear_former(r, err) || make_parts(r, err) || clear_work(r, err) ? err->code : 0;
 }
 
 int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim aim,

@@ -39,6 +39,15 @@ kill -0 "$sibling"; same "but what the shell had started that became the run" "$
 voxtrail datum exec p.json p / --store s >out 2>err & run=$!; started
 kill -KILL "$(awk '$4 == '$run' {print $1}' /proc/[0-9]*/stat 2>/dev/null | head -n 1)"; wait $run
 same "nor does it under datum exec" "$(left)" 0
+# Both at the same moment: the next run of the store, and no other, ends what is left.
+voxtrail run --log text p.json --repo r=in --store s 2>err & run=$!; started
+keepers=$(awk '$4 == '$run' {print $1}' /proc/[0-9]*/stat 2>/dev/null)
+kill -STOP $run $keepers; kill -KILL $keepers $run; wait $run
+alone() { grep -lsz "^sleep" /proc/[0-9]*/cmdline 2>/dev/null | xargs grep -lsz "9$mark" 2>/dev/null | wc -l; }
+same "killed together, run and supervisor leave what was in other sessions" "$([ "$(alone)" -ge 2 ] && echo left)" left
+spec '"echo fine >/pfs/out/x"' 1; voxtrail run --log text p.json --repo r=in --store other 2>err
+same "which is nothing to a run of another store" "$?:$([ "$(alone)" -ge 2 ] && echo left):$(grep -c left-over err)" 0:left:0
+voxtrail run --log text p.json --repo r=in --store s 2>err; same "and the next run of this one ends it, and says so" "$?:$(left):$(grep -c left-over err)" 0:0:1
 spec '"exit 7"' 2; voxtrail run --log text p.json --repo r=in --store s 2>err; same "and a status as a status" "$?:$(grep -c 'exit=7 tries=2' err)" 1:1
 spec '"ln -s /nowhere /pfs/out/l"' 1; voxtrail run --log text p.json --repo r=in --store s 2>err
 same "a reason that no status tells is in the report and in the log" "$?:$(grep -c 'ended with 0: .*/l' err):$(voxtrail logs p --store s | grep -c '/l')" 1:1:1
