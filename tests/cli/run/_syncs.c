@@ -1,5 +1,5 @@
-/* Preloaded into a run: writes to the file $SYNCS a line for each call that makes something durable, that names a result, and that
- * says a datum succeeded, with the time in ns. */
+/* Preloaded into a run: writes to the file $SYNCS, with the time in ns, a line for each call that
+ * makes something durable, that names a result, and that says a datum succeeded. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
