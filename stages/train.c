@@ -467,13 +467,16 @@ static int open_data(struct vt_cohorts *c, struct owned *w, struct vt_stage_run 
 	return rc;
 }
 
-/* All that a plan and a run need besides devices.  o borrows of w and c. */
+/* All that a plan and a run need.  Devices are opened for a run only, before its data are read: a
+ * missing GPU is said at once.  o borrows of w and c. */
 static int prepare(struct vt_train_opts *o, struct owned *w, struct vt_cohorts *c,
-	struct vt_stage_run *r, struct vt_err *err)
+	struct vt_stage_run *r, bool runs, struct vt_err *err)
 {
 	const struct vt_train_wishes wishes = wishes_of(r);
 	int rc = vt_train_devices_choose(&w->devices, &wishes, err);
 
+	if (!rc && runs)
+		rc = vt_train_devices_open(&w->devices, &wishes, err);
 	if (!rc)
 		rc = check_parts(vt_stage_params(r), err);
 	if (!rc)
@@ -492,7 +495,7 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = prepare(&o, &w, &c, r, err);
+	int rc = prepare(&o, &w, &c, r, false, err);
 
 	if (!rc)
 		rc = vt_train_plan(text, &c.d[0], &o, err);
@@ -521,11 +524,8 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	const struct vt_train_wishes wishes = wishes_of(r);
-	int rc = prepare(&o, &w, &c, r, err);
+	int rc = prepare(&o, &w, &c, r, true, err);
 
-	if (!rc)
-		rc = vt_train_devices_open(&w.devices, &wishes, err);
 	if (!rc) {
 		vt_train_devices_use(&o, &w.devices);
 		total_steps = o.last;
