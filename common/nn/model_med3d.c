@@ -10,6 +10,7 @@ const char *const vt_med3d_depths[] = { "10", "18", "34", "50", "101", "152", "2
 /* published: A for 18 and 34, else B */
 const char *const vt_med3d_shortcuts[] = { "published", "A", "B", NULL };
 static const char *const heads[] = { "segment", "coarse", "classify", "decoder", NULL };
+static const char *const strides[] = { "8", "32", NULL };
 
 static const struct vt_model_param params[] = {
 	{ "depth", 3, 0, 0, NULL, vt_med3d_depths },
@@ -19,10 +20,12 @@ static const struct vt_model_param params[] = {
 	/* no gradient through a padded shortcut: in the published code, by accident */
 	{ "detach_shortcut", 0, 0, 1, NULL, NULL },
 	{ "head", SEGMENT, 0, 0, NULL, heads },
+	/* 8: stages 3 and 4 are dilated; 32: they halve the resolution, as in a plain ResNet */
+	{ "output_stride", 0, 0, 0, NULL, strides },
 	{ "branches", 1, 1, 16, NULL, NULL }, /* segmentation heads, one a domain */
 	/* outputs of each of several 1x1x1 heads, one a cohort: train gives them */
 	{ "branch_outputs", 0, 0, 255, "0", NULL }, /* 0: none */
-	/* logits at the input's resolution; else at 1/4, as published */
+	/* logits at the input's resolution; else at 1/4 (coarse: 1 / output_stride), as published */
 	{ "full_size", 1, 0, 1, NULL, NULL },
 	{ 0 },
 };
@@ -120,9 +123,19 @@ static int block_before(const struct stage *s, int x, const char *name, int stri
 	return vt_graph_add(s->g, y, x);
 }
 
+/* What stage i (from 0) does to the resolution: halves it, or is dilated instead. */
+static void set_resolution(struct stage *s, int i, bool plain)
+{
+	static const int dilation[4] = { 1, 1, 2, 4 };
+
+	s->stride = i == 1 || (plain && i > 1) ? 2 : 1;
+	s->dilation = plain ? 1 : dilation[i];
+}
+
 int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 	const struct vt_model_param *table, int x)
 {
+	bool plain = table == params && vt_model_choice(r, table, "output_stride") == 1;
 	int depth = vt_model_choice(r, table, "depth"),
 	    shortcut = vt_model_choice(r, table, "shortcut");
 	struct stage s = { .g = g,
@@ -137,13 +150,7 @@ int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 	for (int i = 0; i < 4; i++) {
 		s.planes = 64 << i;
 		s.out_c = s.bottleneck ? 4 * s.planes : s.planes;
-		s.stride = i == 1 ? 2 : 1;
-		if (i < 2)
-			s.dilation = 1;
-		else if (i == 2)
-			s.dilation = 2;
-		else
-			s.dilation = 4;
+		set_resolution(&s, i, plain);
 		for (int j = 0; j < nets[depth].blocks[i]; j++)
 			x = s.before ? block_before(&s, x, vt_name("layer%d.%d", i + 1, j).text,
 					       j ? 1 : s.stride)
@@ -168,6 +175,11 @@ static int segment(struct vt_graph *g, const struct vt_model_request *r, int x, 
 	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 4, false) : x;
 }
 
+static int stride(const struct vt_model_request *r)
+{
+	return vt_model_choice(r, params, "output_stride") == 1 ? 32 : 8;
+}
+
 /* One head a cohort: a 1x1x1 convolution and the way up to the input's size (Chen et al.). */
 static int branches_of(struct vt_graph *g, const struct vt_model_request *r, int x)
 {
@@ -183,7 +195,7 @@ static int branches_of(struct vt_graph *g, const struct vt_model_request *r, int
 				.bias = true,
 				.init = VT_INIT_KAIMING_NORMAL_OUT });
 
-		y = vt_graph_upsample(g, y, 8, false);
+		y = vt_graph_upsample(g, y, stride(r), false);
 		if (i)
 			vt_graph_extra_output(g, y, VT_ROLE_BRANCH, 1);
 		else
@@ -221,8 +233,15 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 	enum head head = (enum head)vt_model_choice(r, params, "head");
 	int branches = (int)vt_model_number(r, params, "branches"), first = -1, own = 0;
 
-	x = vt_med3d_encoder(g, r, params, x);
 	vt_model_list(r, params, "branch_outputs", &own, 1);
+	if (stride(r) != 8 && (head == DECODER || (head == SEGMENT && !own))) {
+		vt_graph_fail(g,
+			"output_stride 32 is for the heads \"coarse\" and \"classify\"; \"%s\" "
+			"doubles the resolution a fixed number of times",
+			heads[head]);
+		return -1;
+	}
+	x = vt_med3d_encoder(g, r, params, x);
 	if (own)
 		return branches_of(g, r, x);
 	if (head == DECODER)
@@ -236,8 +255,9 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 				.k = 1,
 				.bias = true,
 				.init = VT_INIT_KAIMING_NORMAL_OUT });
-		return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 8, false)
-							     : x;
+		if (!vt_model_flag(r, params, "full_size"))
+			return x;
+		return vt_graph_upsample(g, x, stride(r), false);
 	}
 	if (branches == 1)
 		return segment(g, r, x, "conv_seg");
@@ -250,12 +270,6 @@ static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
 			first = y;
 	}
 	return first;
-}
-
-static int stride(const struct vt_model_request *r)
-{
-	(void)r;
-	return 8;
 }
 
 const struct vt_model_def vt_model_med3d = { "med3d-resnet", params, stride, build };

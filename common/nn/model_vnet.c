@@ -63,20 +63,23 @@ static int layers(const struct net *n, int x, const char *stem, int count)
 	return x;
 }
 
-/* The input, repeated to 16 channels, is added to a convolution of it. */
+/* The input, repeated to 16 channels (channel k is input channel k modulo their number, which for
+ * 1, 2, 4, 8 and 16 channels is the published repetition), is added to a convolution of it. */
 static int enter(const struct net *n, int x)
 {
+	struct vt_shape shape = vt_graph_shape(n->g, x);
 	int c = n->r->in_c, wide = x;
 
-	if (16 % c) {
+	if (c > 16) {
 		vt_graph_fail(n->g,
-			"takes 1, 2, 4, 8 or 16 channels, for the input is repeated to 16; there "
-			"are %d",
-			c);
+			"takes 1 to 16 channels, for the input is repeated to 16; there are %d", c);
 		return -1;
 	}
 	for (; c < 16; c *= 2)
 		wide = vt_graph_concat(n->g, wide, wide);
+	shape.c = 16;
+	if (c > 16)
+		wide = vt_graph_window(n->g, wide, (struct vt_shape){ 0, 0, 0, 0, 0 }, shape);
 	return activate(n, vt_graph_add(n->g, conv_norm(n, x, "in_tr", 16), wide), "in_tr",
 		".relu1", ".act_function");
 }

@@ -155,6 +155,7 @@ static void draw_here(struct vt_trainer *t, int round)
 		draw_batch(t, t->step, round, t->image, t->target);
 	if (t->ahead)
 		begin_ahead(t, round);
+	vt_train_see_patches(t);
 	vt_train_split_ignored(t, (size_t)t->o->batch);
 	if (t->o->loss.softmax && !t->class_of && !m->exclusive)
 		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
@@ -186,8 +187,10 @@ void vt_train_batch_draw(struct vt_trainer *t, int round)
 {
 	struct vt_remote *r = vt_session_remote(t->session);
 
-	if (r && !t->o->augment && draw_there(t, r, round))
+	if (r && !t->o->augment && draw_there(t, r, round)) {
+		t->watched = false;
 		return;
+	}
 	draw_here(t, round);
 	vt_session_set_input(t->session, t->image);
 	if (r)

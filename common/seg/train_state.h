@@ -64,6 +64,10 @@ struct vt_trainer {
 	double best, best_dice, loss_sum;
 	uint64_t loss_n;
 	struct vt_buf history; /* CSV so far */
+	/* of the first cohort: regions that a patch of this run held; that no subject has */
+	bool region_seen[VT_MAX_REGIONS], region_absent[VT_MAX_REGIONS];
+	int n_region_seen;
+	bool watched; /* all patches so far were drawn here, by this process */
 };
 
 /* train_precision.c: the sessions and buffers of every level; one decision a step. */
@@ -119,6 +123,17 @@ int vt_train_classes_begin(struct vt_trainer *t, struct vt_err *err);
 /* VT_EDATA where the subjects to train on are of one class; names classes that none of them has. */
 int vt_train_classes_check(const struct vt_trainer *t, struct vt_err *err);
 int vt_train_validate_classes(struct vt_trainer *t, size_t n, struct vt_err *err);
+
+/* train_worth.c: VT_EDATA where no subject to train on has a voxel of any region; warns of regions
+ * that none has. */
+int vt_train_check_worth(struct vt_trainer *t, struct vt_err *err);
+/* VT_EUSAGE where no weight would move, or the prediction has no loss; behind build_sessions. */
+int vt_train_check_moves(const struct vt_trainer *t, struct vt_err *err);
+/* A batch is drawn: which regions it holds. */
+void vt_train_see_patches(struct vt_trainer *t);
+/* Warns of regions that were in no patch; of weights that learned nothing. */
+void vt_train_warn_unseen(const struct vt_trainer *t);
+void vt_train_warn_nothing(const struct vt_trainer *t);
 
 /* train_draw.c: voxels of so many patches that are to be ignored leave the target
  * and go to a list of their own, which the losses leave out. */

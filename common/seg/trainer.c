@@ -263,9 +263,13 @@ static int begin(struct vt_trainer *t, struct vt_err *err)
 	if (!rc)
 		rc = vt_train_classes_check(t, err);
 	if (!rc)
+		rc = vt_train_check_worth(t, err);
+	if (!rc)
 		rc = check_sizes(t, err);
 	if (!rc)
 		rc = build_sessions(t, err);
+	if (!rc)
+		rc = vt_train_check_moves(t, err);
 	if (!rc)
 		rc = check_keep(t, err);
 	if (rc)
@@ -304,6 +308,7 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 
 	if (rc || resumed)
 		return rc;
+	t->watched = true;
 	t->best = -INFINITY;
 	t->step = t->precision.applied = t->o->first;
 	if (t->o->parent) {
@@ -333,6 +338,7 @@ static int start(struct vt_trainer *t, struct vt_err *err)
 
 static int loop(struct vt_trainer *t, struct vt_err *err)
 {
+	const uint64_t first_look = t->step + t->o->validate;
 	int rc = 0;
 
 	while (!rc && t->step < t->o->last) {
@@ -349,6 +355,8 @@ static int loop(struct vt_trainer *t, struct vt_err *err)
 			rc = vt_train_validate(t, err);
 		else if (rc || t->step % t->o->save)
 			continue;
+		if (!rc && (t->step == first_look || t->step == t->o->last))
+			vt_train_warn_unseen(t);
 		if (!rc)
 			rc = vt_train_save(t, err);
 	}
@@ -389,6 +397,8 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
 		warn_no_test(&t);
 	if (!rc)
 		rc = loop(&t, err);
+	if (!rc)
+		vt_train_warn_nothing(&t);
 	if (!rc)
 		rc = vt_train_finish(&t, err);
 	release(&t);

@@ -58,6 +58,8 @@ static void v_nets(void)
 	counts("vnet", "{}", 4, 1, 64, 12241958);
 	counts("vnet", "{\"act\": \"elu\"}", 4, 1, 64, 12240261);
 	counts("vnet", "{}", 4, 4, 64, 12253988);
+	counts("vnet", "{}", 3, 1, 64, 12241958 - 125 * 16); /* any number of channels to 16 */
+	counts("vnet", "{}", 15, 1, 64, 12241958 + 11 * 125 * 16);
 	counts("vnet", "{\"variant\": \"original\"}", 4, 3, 64, 45607906);
 	counts("vnet", "{\"variant\": \"original\"}", 1, 2, 64, 45597898);
 }
@@ -189,7 +191,11 @@ static void refuses(void)
 		"dilations[1] must be a whole number from 1 to 64");
 	refused("unet3d", "{}", 4, 20, "must be a multiple of 8");
 	refused("nnunet-plain", "{}", 4, 48, "must be a multiple of 32");
-	refused("vnet", "{}", 3, 64, "takes 1, 2, 4, 8 or 16 channels");
+	refused("vnet", "{}", 17, 64, "takes 1 to 16 channels");
+	refused("med3d-resnet", "{\"output_stride\": \"32\"}", 1, 64,
+		"output_stride 32 is for the heads");
+	refused("med3d-resnet", "{\"output_stride\": \"32\", \"head\": \"coarse\"}", 1, 48,
+		"must be a multiple of 32");
 	refused("resnet50", "{}", 1, 64,
 		"there is no network \"resnet50\"; there are segresnet, meshnet, unet3d");
 }

@@ -13,7 +13,7 @@ class VNet(nn.Module):
         super().__init__()
         prelu = demo if prelu is None else prelu
         act = (lambda c: nn.PReLU(c)) if prelu else (lambda c: nn.ELU())
-        self.repeat, self.demo = 16 // i, demo
+        self.repeat, self.demo = -(-16 // i), demo
 
         def convolution(i, o):
             c = nn.Conv3d(i, o, 5, padding=2, bias=demo)
@@ -45,7 +45,7 @@ class VNet(nn.Module):
 
     def forward(self, x):
         a0, a1, a2 = self.names
-        x = getattr(self.in_tr, a0)(self.convolve(self.in_tr, x) + x.repeat(1, self.repeat, 1, 1, 1))
+        x = getattr(self.in_tr, a0)(self.convolve(self.in_tr, x) + x.repeat(1, self.repeat, 1, 1, 1)[:, :16])
         skips = [x]
         for name, _, _ in self.downs:
             t = getattr(self, name)
@@ -113,16 +113,17 @@ MED3D = {10: ([1, 1, 1, 1], False, False), 18: ([2, 2, 2, 2], False, True), 34: 
 
 
 class Med3D(nn.Module):
-    def __init__(self, i, o, depth, head="segment", branches=1, full=True, detach=False, pad=None, before=False):
+    def __init__(self, i, o, depth, head="segment", branches=1, full=True, detach=False, pad=None, before=False, stride=8):
         super().__init__()
         blocks, bottleneck, published = MED3D[depth]
         pad = published if pad is None else pad
         self.conv1, self.bn1 = nn.Conv3d(i, 64, 7, 2, 3, bias=False), nn.BatchNorm3d(64)
         c = 64
-        for k, (planes, stride, dilation) in enumerate(((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))):
+        self.stride, plain = stride, ((64, 1, 1), (128, 2, 1), (256, 2, 1), (512, 2, 1))
+        for k, (planes, step, dilation) in enumerate(plain if stride == 32 else ((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))):
             layer = []
             for j in range(blocks[k]):
-                layer.append((ResidualBefore if before else Residual)(c, planes, bottleneck, 1 if j else stride, dilation, pad, detach))
+                layer.append((ResidualBefore if before else Residual)(c, planes, bottleneck, 1 if j else step, dilation, pad, detach))
                 c = layer[-1].o
             setattr(self, f"layer{k + 1}", nn.Sequential(*layer))
         self.kind, self.full, self.c = head, full, c
@@ -162,7 +163,7 @@ class Med3D(nn.Module):
         if self.kind == "decoder":
             return self.decoder(x)
         if self.kind == "coarse":
-            return up(self.coarse(x), 8, False) if self.full else self.coarse(x)
+            return up(self.coarse(x), self.stride, False) if self.full else self.coarse(x)
         ys = [b.conv_seg(x) for b in self.branch] if hasattr(self, "branch") else [self.conv_seg(x)]
         ys = [up(y, 4, False) if self.full else y for y in ys]
         return ys if len(ys) > 1 else ys[0]

@@ -50,6 +50,8 @@ cases = [
     ("med3d-resnet", {"depth": "10", "head": "decoder"}, 1, 2, 2, (16, 16, 16), lambda: Med3D(1, 2, 10, "decoder")),
     ("med3d-resnet", {"depth": "50", "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24), lambda: Med3D(1, 2, 50, "coarse", before=True)),
     ("med3d-resnet", {"depth": "18", "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24), lambda: Med3D(1, 2, 18, "coarse", before=True)),
+    ("vnet", {"dropout": 0, "dropout_other": 0, "act": "elu"}, 3, 2, 2, (16, 8, 16), lambda: VNet(3, 2, prelu=False)),
+    ("med3d-resnet", {"depth": "10", "head": "coarse", "output_stride": "32"}, 1, 2, 2, (32, 64, 64), lambda: Med3D(1, 2, 10, "coarse", stride=32)),
 ]
 # Of tens of millions of ReLU inputs some lie within rounding of 0 for any weights, and each that is on here and off there moves
 # gradients by a hundredth and more, in PyTorch's f32 beside its own f64 as well: values and statistics are compared, gradients not.

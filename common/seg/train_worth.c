@@ -1,0 +1,172 @@
+/* train_worth.c - what a training cannot learn, said as soon as it is known: regions that no
+ * subject has, regions that no patch held, weights that are all frozen, a prediction that has no
+ * loss, and weights that learned nothing. What can never be right is refused; what may be right (a
+ * small cohort, a short run) is a warning. Regions are looked for until each was seen once, so that
+ * a usual cohort costs nothing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/seg/train_state.h"
+
+/* Marks the regions of f; the number of all that are marked then. */
+static int mark_regions(bool *seen, int marked, const struct vt_patch_file *f)
+{
+	for (size_t i = 0; i < f->n_foreground && marked < f->n_regions; i++)
+		for (int r = 0; r < f->n_regions; r++)
+			if (!seen[r] && vt_patch_holds(f, f->foreground[i], r)) {
+				seen[r] = true;
+				marked++;
+			}
+	return marked;
+}
+
+/* The names of regions that are not marked, parted by commas; owned by the caller. */
+static char *unmarked(const struct vt_manifest *m, const bool *seen, const bool *told)
+{
+	struct vt_buf names = VT_BUF_INIT;
+
+	for (int r = 0; r < m->n_regions; r++)
+		if (!seen[r] && !(told && told[r]))
+			vt_buf_printf(&names, "%s%s", names.len ? ", " : "", m->region[r].name);
+	return vt_buf_detach(&names);
+}
+
+static int check_regions_of(bool *seen, const struct vt_dataset *d, const size_t *train, size_t n,
+	const struct vt_manifest *m, struct vt_err *err)
+{
+	int marked = 0;
+	char *names;
+
+	for (size_t i = 0; i < n && marked < m->n_regions; i++)
+		marked = mark_regions(seen, marked, &d->file[train[i]]);
+	if (marked == m->n_regions)
+		return 0;
+	names = unmarked(m, seen, NULL);
+	if (!marked)
+		vt_err_set(err, VT_EDATA,
+			"none of the %zu subjects to train on has a voxel of a region (%s): there "
+			"is nothing to learn; check the values of the regions of manifest %s "
+			"against those of the label maps, and the box of crop-patch",
+			n, names, m->name);
+	else
+		vt_log(VT_LOG_WARN, "absent-region",
+			"regions=\"%s\" cohort=\"%s\" subjects=%zu note=\"no subject to train on "
+			"has a voxel of these: they will not be learned. Check the values that "
+			"the manifest gives them against those of the label maps\"",
+			names, m->name, n);
+	free(names);
+	return marked ? 0 : err->code;
+}
+
+int vt_train_check_worth(struct vt_trainer *t, struct vt_err *err)
+{
+	bool seen[VT_MAX_REGIONS] = { false };
+
+	if (t->class_of)
+		return 0;
+	if (check_regions_of(t->region_seen, t->d, t->train, t->n_train, t->manifest, err))
+		return err->code;
+	/* what is told here is not told again when no patch has it */
+	for (int r = 0; r < t->manifest->n_regions; r++)
+		t->region_absent[r] = !t->region_seen[r];
+	memset(t->region_seen, 0, sizeof(t->region_seen));
+	for (int k = 1; k < t->n_cohorts; k++) {
+		const struct vt_train_cohort *c = &t->cohort[k];
+
+		memset(seen, 0, sizeof(seen));
+		if (check_regions_of(seen, c->d, c->train, c->n_train, c->manifest, err))
+			return err->code;
+	}
+	return 0;
+}
+
+int vt_train_check_moves(const struct vt_trainer *t, struct vt_err *err)
+{
+	if (vt_graph_output_at(t->graph, 0).weight == 0)
+		return vt_err_set(err, VT_EUSAGE,
+			"--output-weights: output 0 is the prediction, and with a weight of 0 it "
+			"would not be trained");
+	for (int i = 0; i < vt_session_n_weights(t->session); i++)
+		if (vt_train_rate_factor(t, i) > 0)
+			return 0;
+	return vt_err_set(err, VT_EUSAGE,
+		"--pretrained-rate-factor=0 freezes every weight, for --reinitialize names none of "
+		"them: nothing would be learned; name the part that is to be learned afresh, such "
+		"as the head");
+}
+
+void vt_train_see_patches(struct vt_trainer *t)
+{
+	const int n = t->manifest->n_regions;
+	size_t voxels = t->voxels * (size_t)t->o->batch;
+
+	if (t->class_of || t->turn || t->n_region_seen == n)
+		return;
+	for (size_t v = 0; v < voxels && t->n_region_seen < n; v++) {
+		uint8_t bits = t->target[v];
+
+		if (!bits || bits == VT_PATCH_IGNORED)
+			continue;
+		for (int r = 0; r < n; r++)
+			if (!t->region_seen[r] &&
+				(t->manifest->exclusive ? bits == r + 1 : bits >> r & 1)) {
+				t->region_seen[r] = true;
+				t->n_region_seen++;
+			}
+	}
+}
+
+void vt_train_warn_unseen(const struct vt_trainer *t)
+{
+	char *names;
+
+	if (t->class_of || !t->watched)
+		return;
+	names = unmarked(t->manifest, t->region_seen, t->region_absent);
+	if (*names)
+		vt_log(VT_LOG_WARN, "region-in-no-patch",
+			"regions=\"%s\" step=%llu note=\"no patch so far held a voxel of these, so "
+			"nothing was learned about them: give --foreground above 0, --center "
+			"region or a larger --patch\"",
+			names, (unsigned long long)t->step);
+	free(names);
+}
+
+/* Mean Dice on n validation subjects of an answer that marks every voxel of the container. */
+static double dice_of_everything(const struct vt_trainer *t, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct vt_patch_file *f = &t->d->file[t->validation[i]];
+		double voxels = (double)f->d * f->h * f->w, count[VT_MAX_REGIONS] = { 0 };
+
+		for (size_t k = 0; k < f->n_foreground; k++)
+			for (int r = 0; r < f->n_regions; r++)
+				count[r] += vt_patch_holds(f, f->foreground[k], r);
+		for (int r = 0; r < f->n_regions; r++)
+			sum += 2 * count[r] / (count[r] + voxels) / f->n_regions;
+	}
+	return sum / (double)n;
+}
+
+void vt_train_warn_nothing(const struct vt_trainer *t)
+{
+	size_t n = t->n_validation;
+	double least;
+
+	if (t->class_of || !n)
+		return;
+	if (t->o->max_validation > 0 && n > (size_t)t->o->max_validation)
+		n = (size_t)t->o->max_validation;
+	least = t->o->loss.softmax ? 0 : dice_of_everything(t, n);
+	if (t->best_dice > least * 1.05)
+		return;
+	vt_log(VT_LOG_WARN, "nothing-learned",
+		"dice=%.4f subjects=%zu note=\"on the validation subjects the weights that are "
+	        "kept "
+		"are no better than no answer at all, or one that marks every voxel (%.4f): train "
+		"longer, or with another --learning-rate or loss\"",
+		t->best_dice, n, least);
+}
