@@ -25,7 +25,7 @@ static const struct vt_model_param params[] = {
 	{ "branches", 1, 1, 16, NULL, NULL }, /* segmentation heads, one a domain */
 	/* outputs of each of several 1x1x1 heads, one a cohort: train gives them */
 	{ "branch_outputs", 0, 0, 255, "0", NULL }, /* 0: none */
-	/* logits at the input's resolution; else at 1/4 (coarse: 1 / output_stride), as published */
+	/* logits at the input's resolution; else at 1/4 (coarse: 1 / output_stride) */
 	{ "full_size", 1, 0, 1, NULL, NULL },
 	{ 0 },
 };

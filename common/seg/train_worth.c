@@ -164,9 +164,8 @@ void vt_train_warn_nothing(const struct vt_trainer *t)
 	if (t->best_dice > least * 1.05)
 		return;
 	vt_log(VT_LOG_WARN, "nothing-learned",
-		"dice=%.4f subjects=%zu note=\"on the validation subjects the weights that are "
-	        "kept "
-		"are no better than no answer at all, or one that marks every voxel (%.4f): train "
+		"dice=%.4f subjects=%zu note=\"on the validation subjects the kept weights are no "
+		"better than no answer at all, or one that marks every voxel (%.4f): train "
 		"longer, or with another --learning-rate or loss\"",
 		t->best_dice, n, least);
 }

@@ -249,16 +249,32 @@ static int check_keep(const struct vt_trainer *t, struct vt_err *err)
 	return 0;
 }
 
+static int nobody_to_train_on(const struct vt_trainer *t, struct vt_err *err)
+{
+	size_t missed = 0;
+
+	for (size_t i = 0; i < t->d->n; i++)
+		missed += vt_json_true(vt_json_get(t->d->file[i].header, "nothing_found"), false);
+	if (missed)
+		return vt_err_set(err, VT_EDATA,
+			"no labeled subject is left to train on: in %zu of %zu the first of two "
+			"networks found nothing, so they have no box, and the others are held out "
+			"for "
+			"test or in validation fold %d; train the first network longer",
+			missed, t->d->n, t->o->fold);
+	return vt_err_set(err, VT_EDATA,
+		"no labeled subject is left to train on: all are held out for test "
+		"or in validation fold %d; give --fold -1 "
+		"or another fold, or another seed in the manifest's split",
+		t->o->fold);
+}
+
 static int begin(struct vt_trainer *t, struct vt_err *err)
 {
 	int rc;
 
 	if (!t->n_train)
-		return vt_err_set(err, VT_EDATA,
-			"no labeled subject is left to train on: all are held out for test "
-			"or in validation fold %d; give --fold -1 "
-			"or another fold, or another seed in the manifest's split",
-			t->o->fold);
+		return nobody_to_train_on(t, err);
 	rc = check_meaning(t, err);
 	if (!rc)
 		rc = vt_train_classes_check(t, err);

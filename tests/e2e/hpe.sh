@@ -36,3 +36,14 @@ voxtrail commit scans cohort/scans --store store >log 2>&1 && voxtrail commit la
 manifest manifest.json '[{"name": "tumor", "values": [1, 2, 4]}]' 0 1 1 '"test"' '"test"' '"test"' '"test"' 1
 spec run --log json --checkout out --repo new-scans=new/scans --repo manifest=manifest.json; ok $? "and the same command runs"
 grep -q '"sub-008"' out/winner/trial-*/checkpoint.json && [ "$(grep -l '"sub-008"' out/rung-1/trial-*/checkpoint.json | wc -l)" = 2 ]; ok $? "from the commit to a new checkpoint, trained on the new subject too"
+# 87 of 495: the variant of the spec that begins with a list of subjects.
+mkdir names && printf 'sub-001\nsub-002\nsub-004\n' >names/names.txt
+SPEC=hpe-subset
+spec run --log json --checkout part --repo scans=cohort/scans --repo labels=cohort/labels --repo new-scans=new/scans --repo manifest=manifest.json --repo names=names; ok $? "a list of subjects goes first"
+got=$(cd part/skullstrip-normalize && ls -d sub-* | tr '\n' ' '); [ "$got" = "sub-001 sub-002 sub-004 " ]; ok $? "only they are prepared ($got)"
+"$PYTHON" -c '
+import glob, json, sys
+c = [json.load(open(p))["subjects"] for p in glob.glob("part/winner/trial-*/checkpoint.json")]
+m = json.load(open("part/evaluate/metrics.json"))
+sys.exit(not (len(c) == 1 and c[0]["train"] == ["sub-002"] and c[0]["validation"] == ["sub-001"] and list(m["sources"]) == ["sub-004"]))' >log 2>&1
+ok $? "and trained on and scored"

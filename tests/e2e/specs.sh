@@ -16,6 +16,8 @@ recipe recipe/predict-coarse.json '"overlap":0'
 recipe recipe/train.json "$net,$small,\"fold\":1"
 recipe recipe/cohort-spacing.json '"of":"mean"'
 recipe recipe/normalize-coarse.json '"spacing":4'
+recipe recipe/spacing-med3d.json '"of":"median"'
+recipe recipe/normalize-med3d.json '"strip":"never","normalize":"clip-zscore"'
 recipe recipe/predict-fine.json '"overlap":0'
 box='"augment":[{"name":"rotate","range":[-10,10]},{"name":"zoom","range":[0.8,1]},{"name":"translate","range":[-10,10]}]'
 recipe recipe/train-coarse.json "\"model\":\"med3d-resnet\",\"network\":{\"depth\":\"10\",\"head\":\"coarse\"},$small,\"pad\":true,\"fold\":1"
@@ -54,8 +56,8 @@ one=$(score tf/fold-1); [ -n "$one" ] && [ "$(score same)" = "$one" ]; ok $? "an
 [ "$(score mixed)" = "$one" ]; ok $? "directories without a checkpoint are no members"
 mkdir bad; cp -r tf/fold-1 bad/a; cp -r tf/fold-1 bad/b; sed -i 's/"ET"/"XX"/; /"WT",/d' bad/b/checkpoint.json; score bad >/dev/null; [ $? != 0 ]; ok $? "members with other regions are refused"
 sed 's/"name": *"embedded"/"name": "second"/; s/"TC"/"core"/' "$embedded" >second.json
-both med3d-transfer "evaluate=1 export=1 pretrain=1 source-2-crop=4 source-2-normalize=4 source-crop=4 source-normalize=4 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded" --repo source-2-scans=cohort/scans --repo source-2-labels=cohort/labels --repo source-2-manifest=second.json
-voxtrail checkout pretrain med3d --store store >/dev/null; grep -q '"second"' med3d/checkpoint.json && grep -q branch.1 med3d/last.safetensors; ok $? "med3d: two cohorts are learned from, a branch each"
+both med3d-transfer "crop-patch=4 evaluate=1 export=1 pretrain=1 skullstrip-normalize=4 source-2-crop=4 source-2-normalize=4 source-2-spacing=1 source-crop=4 source-normalize=4 source-spacing=1 spacing=1 train=1" --repo source-scans=cohort/scans --repo source-labels=cohort/labels --repo source-manifest="$embedded" --repo source-2-scans=cohort/scans --repo source-2-labels=cohort/labels --repo source-2-manifest=second.json
+voxtrail checkout pretrain med3d --store store >/dev/null; grep -q '"second"' med3d/checkpoint.json && grep -q branch.1 med3d/last.safetensors && grep -q '"normalize": "clip-zscore"' med3d/checkpoint.json; ok $? "med3d: two cohorts are learned from, a branch each, their intensities cut and scaled by the volume"
 both two-stage-liver "coarse=1 crop-coarse=4 crop-fine=4 evaluate=1 export=1 find=4 find-new=4 normalize-coarse=4 predict=4 skullstrip-normalize=4 spacing=1 train=1" --repo new-scans=cohort/scans
 for r in crop-fine find predict evaluate; do voxtrail checkout $r liver/$r --store store >/dev/null; done
 [ "$(ls liver/find/*/seg.nii.gz | wc -l):$(ls liver/crop-fine/*/subject.vtp | wc -l)" = 4:4 ]; ok $? "two-stage: a box a subject, where the first network looks"
