@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +64,8 @@ static void load(struct vt_stat_cache *cache)
 		h.n * sizeof(struct entry) != cache->map.size - sizeof(h))
 		return;
 	sum = vt_digest_bytes(cache->map.data + sizeof(h), cache->map.size - sizeof(h));
+	/* little of it is looked up: what was read leaves this process's memory */
+	madvise((void *)(uintptr_t)cache->map.data, cache->map.size, MADV_DONTNEED);
 	if (!vt_digest_equal(&sum, &h.sum))
 		return;
 	assert(!((uintptr_t)cache->map.data % _Alignof(struct entry)));

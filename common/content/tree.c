@@ -23,13 +23,14 @@ static void add_file(struct vt_tree *tree, const char *path, struct vt_digest di
 		(struct vt_tree_file){ vt_xstrdup(path), digest, size, executable };
 }
 
-static void add_dir(struct vt_tree *tree, const char *path, struct vt_digest id, const char *text)
+/* Takes path and text. */
+static void add_dir(struct vt_tree *tree, char *path, struct vt_digest id, char *text)
 {
 	if (tree->n_dirs == tree->cap_dirs) {
 		tree->cap_dirs = tree->cap_dirs ? 2 * tree->cap_dirs : 2;
 		tree->dir = vt_xrealloc(tree->dir, tree->cap_dirs * sizeof(*tree->dir));
 	}
-	tree->dir[tree->n_dirs++] = (struct vt_tree_dir){ vt_xstrdup(path), id, vt_xstrdup(text) };
+	tree->dir[tree->n_dirs++] = (struct vt_tree_dir){ path, id, text };
 }
 
 void vt_tree_free(struct vt_tree *tree)
@@ -129,15 +130,15 @@ static int build_dir(struct vt_tree *tree, size_t from, size_t to, size_t skip,
 		entry_line(&text, c[i].type, &c[i].digest, c[i].size, name);
 		free(name);
 	}
+	free(c);
 	if (!rc) {
 		char *path = skip ? vt_xstrndup(tree->file[from].path, skip - 1) : vt_xstrdup("");
+		size_t length = text.len + 1;
 
 		*id = vt_digest_bytes(text.data, text.len);
-		add_dir(tree, path, *id, text.data);
-		free(path);
+		add_dir(tree, path, *id, vt_xrealloc(vt_buf_detach(&text), length));
 	}
 	vt_buf_release(&text);
-	free(c);
 	return rc;
 }
 

@@ -27,7 +27,7 @@ struct vt_tree_file {
 struct vt_tree_dir {
 	char *path; /* "" is the root */
 	struct vt_digest id;
-	char *text; /* canonical text */
+	char *text; /* canonical text; NULL in a tree that was read from a store */
 };
 
 struct vt_tree {

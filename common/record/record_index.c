@@ -297,6 +297,11 @@ static int connect(struct vt_record_index *index, struct vt_err *err)
 	return rc;
 }
 
+int vt_record_index_spare_memory(struct vt_record_index *index, struct vt_err *err)
+{
+	return vt_index_exec(index, "PRAGMA mmap_size = 0; PRAGMA cache_size = -16384;", err);
+}
+
 /* VOXTRAIL_LOCK_WAIT, in seconds; anything that is no such number is the default. */
 static int busy_seconds(void)
 {

@@ -67,6 +67,8 @@ struct vt_record_index;
 int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only,
 	struct vt_err *err);
 void vt_record_index_close(struct vt_record_index *index);
+/* Keeps a few MiB of the tables in memory and maps nothing: for who adds and hardly asks. */
+int vt_record_index_spare_memory(struct vt_record_index *index, struct vt_err *err);
 
 /* Indexes records in one transaction; one that is there already is left alone. */
 struct vt_record_text;

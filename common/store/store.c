@@ -241,6 +241,11 @@ void vt_store_close(struct vt_store *store)
 	free(store);
 }
 
+int vt_store_spare_memory(struct vt_store *store, struct vt_err *err)
+{
+	return vt_record_index_spare_memory(store->db, err);
+}
+
 static int take(int fd, int how, const struct vt_store *store, const char *name, struct vt_err *err)
 {
 	while (flock(fd, how))

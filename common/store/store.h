@@ -49,6 +49,10 @@ bool vt_store_is_read_only(const struct vt_store *store);
 int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mode,
 	struct vt_err *err);
 void vt_store_close(struct vt_store *store);
+
+/* For a run, which lasts: the index takes a few MiB, however large it is, and questions to it take
+ * longer. */
+int vt_store_spare_memory(struct vt_store *store, struct vt_err *err);
 const char *vt_store_dir(const struct vt_store *store);
 
 /* As vt_tree_hash_dir.  Digests are cached, so a later vt_store_ingest does not read the files

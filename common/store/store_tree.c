@@ -16,8 +16,9 @@ int vt_store_put_trees(struct vt_store *store, const struct vt_tree *const *t, s
 
 	for (size_t k = 0; !rc && k < n; k++)
 		for (size_t i = 0; !rc && i < t[k]->n_dirs; i++)
-			rc = vt_batch_add(store, &b, &t[k]->dir[i].id, t[k]->dir[i].text,
-				strlen(t[k]->dir[i].text), err);
+			if (t[k]->dir[i].text)
+				rc = vt_batch_add(store, &b, &t[k]->dir[i].id, t[k]->dir[i].text,
+					strlen(t[k]->dir[i].text), err);
 	if (!rc)
 		rc = vt_batch_publish(store, &b, err);
 	vt_batch_release(store, &b);
@@ -203,6 +204,10 @@ int vt_store_get_tree(struct vt_store *store, struct vt_tree **out, const struct
 	/* a text that no commit of ours would write: not in order, sizes that do not add up */
 	if (!rc && !vt_digest_equal(&t->id, id))
 		rc = vt_err_set(err, VT_EINTEGRITY, "a tree that is not in canonical form");
+	for (size_t i = 0; !rc && i < t->n_dirs; i++) { /* they are in the store */
+		free(t->dir[i].text);
+		t->dir[i].text = NULL;
+	}
 	if (rc)
 		vt_tree_free(t);
 	else

@@ -273,23 +273,28 @@ static bool same_datums(const struct vt_snapshot *old, const struct vt_digest *d
 	return same;
 }
 
-static int commit_output(struct vt_run *r, struct vt_job *j, const struct vt_tree *tree,
+/* Takes the tree over where it is committed, for those who read it next. */
+static int commit_output(struct vt_run *r, struct vt_job *j, struct vt_tree **tree,
 	struct vt_err *err)
 {
+	struct vt_tree *const whole = *tree;
+	const struct vt_tree *const output = whole;
 	struct vt_commit_note note = { .message = "output of a run", .source = r->source };
 	char *provenance = NULL;
 	struct vt_digest *key = keys_of(j), list;
 	struct vt_commit c = { .id = "" };
 	struct vt_snapshot *seen = NULL;
 	char *name = vt_asprintf("%s@master", j->pipeline->name);
-	if (!vt_store_put_trees(vt_run_store(r), &tree, 1, err) &&
+	if (!vt_store_put_trees(vt_run_store(r), &output, 1, err) &&
 		!vt_result_list_put(vt_run_store(r), key, j->n, &list, err) &&
 		(note.provenance = provenance = provenance_of(r, j, &list)) &&
 		!vt_repo_commit(vt_run_store(r), &c, &j->changed, j->pipeline->name, "master",
-			&tree->id, &note, err) &&
-		!vt_snapshot_of(&seen, vt_run_store(r), c.id, err)) {
-		vt_run_hold(r, name, seen);
-		vt_fault("head");
+			&output->id, &note, err)) {
+		*tree = NULL;
+		if (!vt_snapshot_made(&seen, vt_run_store(r), c.id, whole, err)) {
+			vt_run_hold(r, name, seen);
+			vt_fault("head");
+		}
 	}
 	vt_commit_release(&c);
 	free(provenance);
@@ -321,7 +326,7 @@ static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
 	if (!err->code && nothing_is_left(r, j, tree ? tree : old->tree))
 		j->because = "every subject was refused: nothing but quarantine is left";
 	else if (!err->code && tree && !(same && vt_digest_equal(&tree->id, &old->tree->id)))
-		commit_output(r, j, tree, err);
+		commit_output(r, j, &tree, err);
 	vt_tree_free(tree);
 	free(key);
 	return err->code;

@@ -172,7 +172,8 @@ int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim
 	if (!vt_store_open(&r->store, store, mode, err)) {
 		r->dir = vt_path_join(vt_store_dir(r->store), "runner");
 		r->work = vt_path_join(r->dir, "work");
-		if (!vt_store_use(r->store, err) && mode == VT_STORE_CREATE)
+		if (!vt_store_use(r->store, err) && !vt_store_spare_memory(r->store, err) &&
+			mode == VT_STORE_CREATE)
 			take_place(r, err);
 	}
 	if (err->code) {

@@ -52,6 +52,21 @@ int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *store, const char 
 	return 0;
 }
 
+int vt_snapshot_made(struct vt_snapshot **out, struct vt_store *store, const char *commit,
+	struct vt_tree *tree, struct vt_err *err)
+{
+	struct vt_snapshot *seen = vt_xcalloc(1, sizeof(*seen));
+	int rc = vt_commit_read(store, &seen->commit, commit, err);
+
+	seen->tree = tree;
+	vt_tree_paths_of(&seen->paths, tree);
+	if (rc)
+		vt_snapshot_close(seen);
+	else
+		*out = seen;
+	return rc;
+}
+
 int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *store, const char *repo,
 	const char *branch, struct vt_err *err)
 {

@@ -33,6 +33,10 @@ int vt_snapshot_open(struct vt_snapshot **out, struct vt_store *store, const cha
 int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *store, const char *commit,
 	struct vt_err *err);
 
+/* The same of a commit that was just made of the tree, which is taken over, also on failure. */
+int vt_snapshot_made(struct vt_snapshot **out, struct vt_store *store, const char *commit,
+	struct vt_tree *tree, struct vt_err *err);
+
 /* Of files that are in no store; takes the tree over. */
 struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree);
 /* One more owner. */
