@@ -52,8 +52,8 @@ def itself(work, n):
 QUESTIONS = [(" ".join(words), words + more) for words, more in (
     (["run"], ["p.json", "--repo", "r=in", "--jobs", "2"]), (["plan"], ["p.json", "--repo", "r=in"]), (["datum", "list"], ["p.json", "p"]),
     (["log"], []), (["log", "p"], []), (["logs", "p"], []), (["ls", "p"], []), (["explain", "p", "/f000007"], []), (["explain"], ["--spec", "p.json", "p"]),
-    (["checkout", "p"], ["co"]), (["audit", "p"], []), (["audit", "co/f000007"], []), (["subjects", "p"], []), (["descendants", "in/f000007"], []),
-    (["history"], []), (["verify"], []), (["gc"], []), (["gc", "--sweep"], []), (["rebuild"], []))]
+    (["descendants", "in/f000007"], []), (["subjects", "p"], []), (["history"], []), (["audit", "p"], []), (["verify"], []), (["gc"], []),
+    (["checkout", "p"], ["co"]), (["audit", "co/f000007"], []), (["gc", "--sweep"], []), (["rebuild"], []))]
 
 
 def line(n, build, step, got, beyond=None):
