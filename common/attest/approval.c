@@ -16,7 +16,7 @@
 #include "common/store/history.h"
 #include "common/store/store_internal.h"
 
-enum { WEEK = 7 * 24 * 3600, REQUEST_LIMIT = 1 << 20 };
+enum { DAY = 24 * 3600, WEEK = 7 * DAY, REQUEST_LIMIT = 1 << 20 };
 
 static const char *text(const struct vt_json *j, const char *key)
 {
@@ -28,7 +28,7 @@ static const char *text(const struct vt_json *j, const char *key)
 struct past {
 	const char *nonce;
 	char store[VT_HEX]; /* which one this is */
-	bool used;
+	bool used, lifted;  /* and then an erasure was taken back */
 };
 
 static int look(void *ctx, const struct vt_json *line, const char *digest_hex)
@@ -41,6 +41,8 @@ static int look(void *ctx, const struct vt_json *line, const char *digest_hex)
 	if (p->nonce && !strcmp(text(line, "event"), "approved") &&
 		!strcmp(text(detail, "nonce"), p->nonce))
 		p->used = true;
+	if (p->used && !strcmp(text(line, "event"), "erasure-lifted"))
+		p->lifted = true;
 	return 0;
 }
 
@@ -154,12 +156,24 @@ static int open_envelope(struct vt_buf *payload, const char **user, const struct
 	return rc;
 }
 
+/* By the machine's clock and by the one that the environment may set.  Clocks of two machines may
+ * differ by a day. */
+static bool is_timely(const struct vt_json *request)
+{
+	int64_t then = vt_json_integer(vt_json_get(request, "time"), 0),
+		now[2] = { vt_history_clock(), vt_history_now() };
+
+	for (int i = 0; i < 2; i++)
+		if (then < now[i] - WEEK || then > now[i] + DAY)
+			return false;
+	return true;
+}
+
 /* Is it this decision, here and now? */
 static int check_request(struct deciding *d, const struct vt_json *request, const char *path,
 	struct vt_err *err)
 {
 	struct vt_buf is = VT_BUF_INIT, was = VT_BUF_INIT;
-	int64_t age = vt_history_now() - vt_json_integer(vt_json_get(request, "time"), 0);
 	struct past p = { .nonce = text(request, "nonce") };
 	int rc = check_form(request, path, err);
 
@@ -172,13 +186,16 @@ static int check_request(struct deciding *d, const struct vt_json *request, cons
 			"%s: approves another decision, or what it would do has changed since: "
 			"ask again with --ask",
 			path);
-	if (!rc && (age > WEEK || age < -WEEK))
-		rc = vt_err_set(err, VT_EDATA, "%s: was asked for more than a week ago", path);
+	if (!rc && !is_timely(request))
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: was asked for more than a week ago, or is dated ahead of this "
+			"machine's clock: ask again",
+			path);
 	if (!rc)
 		rc = vt_history_read(d->s, look, &p, err);
 	if (!rc && strcmp(text(request, "store"), p.store))
 		rc = vt_err_set(err, VT_EDATA, "%s: approves a decision on another store", path);
-	if (!rc && p.used && strcmp(text(d->decision, "decision"), "erase"))
+	if (!rc && p.used && (p.lifted || strcmp(text(d->decision, "decision"), "erase")))
 		rc = vt_err_set(err, VT_EDATA, "%s: was used already; ask again", path);
 	if (!rc && d->nonce && strcmp(d->nonce, p.nonce))
 		rc = vt_err_set(err, VT_EDATA, "%s: is of another request than the first", path);
@@ -218,7 +235,7 @@ static bool is_approver(const struct vt_policy *p, const char *user)
 	for (size_t i = 0; i < vt_policy_n_approvers(p); i++) {
 		struct vt_policy_key k = vt_policy_approver(p, i);
 
-		if (!strcmp(k.user, user) && !vt_policy_key_fault(&k, vt_history_now()))
+		if (!strcmp(k.user, user) && !vt_policy_key_fault(&k))
 			return true;
 	}
 	return false;

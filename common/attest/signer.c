@@ -14,7 +14,7 @@ int vt_signer_open(struct vt_buf *payload, struct vt_policy_key *signer,
 		struct vt_err why = VT_ERR_INIT;
 		struct vt_key *key = NULL;
 
-		if (vt_policy_key_fault(&k, vt_history_now()))
+		if (vt_policy_key_fault(&k))
 			continue;
 		if (vt_key_parse(&key, k.pem, strlen(k.pem), k.id, err))
 			return err->code;

@@ -69,20 +69,6 @@ bool vt_path_is_portable(const char *relative)
 	}
 }
 
-bool vt_fs_exists(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0;
-}
-
-bool vt_fs_is_dir(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static int code_of_open(void)
 {
 	return errno == EIO ? VT_EIO : VT_ENOINPUT;

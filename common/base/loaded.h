@@ -6,8 +6,10 @@
  *              use(l.v[i].path, l.v[i].swapped);
  *      vt_loaded_release(&l);
  *
- * One is `swapped` if the environment put it there: LD_PRELOAD (or /etc/ld.so.preload) names it, or
- * it comes from a directory of LD_LIBRARY_PATH.  The executable itself is not listed. */
+ * One is `swapped` if the environment put it there: LD_PRELOAD (or /etc/ld.so.preload) names it, it
+ * comes from a directory of LD_LIBRARY_PATH or from one of its directories for a processor, or
+ * LD_AUDIT brought it.  The executable itself is not listed.  A library that hides on purpose, as
+ * one that changes its process's environment may, is not found. */
 #ifndef COMMON_BASE_LOADED_H
 #define COMMON_BASE_LOADED_H
 

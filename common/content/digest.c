@@ -1,5 +1,8 @@
 /* SHA-256 by OpenSSL's EVP, of bytes, of streams and of files. A file is read once; if its stamp
- * changed meanwhile, its digest is refused. */
+ * changed meanwhile, its digest is refused. The algorithm is fetched once, in a library context of
+ * its own: $OPENSSL_CONF, which may leave out the default provider or ask for others, is not read
+ * there. A digest that cannot be computed ends the process: there is no value that could stand for
+ * it. */
 #include "common/content/digest.h"
 #include "common/base/fs.h"
 #include "common/base/stop.h"
@@ -7,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,12 +20,41 @@
 
 enum { CHUNK = 1 << 20 };
 
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void fetch_sha256(void)
+{
+	OSSL_LIB_CTX *own = OSSL_LIB_CTX_new();
+
+	sha256 = own ? EVP_MD_fetch(own, "SHA256", "provider=default") : NULL;
+}
+
+static void must(int done)
+{
+	static const char text[] = "voxtrail: SHA-256 is not available in this OpenSSL\n";
+
+	if (done == 1)
+		return;
+	if (write(2, text, sizeof(text) - 1) < 0) {
+		/* nothing is left to say it with */
+	}
+	_exit(VT_EBUG);
+}
+
+static const EVP_MD *algorithm(void)
+{
+	pthread_once(&sha256_once, fetch_sha256);
+	must(sha256 != NULL);
+	return sha256;
+}
+
 struct vt_digest vt_digest_bytes(const void *bytes, size_t n)
 {
 	struct vt_digest d;
 	unsigned len = sizeof(d.b);
 
-	EVP_Digest(bytes, n, d.b, &len, EVP_sha256(), NULL);
+	must(EVP_Digest(bytes, n, d.b, &len, algorithm(), NULL));
 	return d;
 }
 
@@ -34,7 +67,7 @@ int vt_digest_stream_new(struct vt_digest_stream **out, struct vt_err *err)
 	struct vt_digest_stream *s = vt_xcalloc(1, sizeof(*s));
 
 	s->ctx = EVP_MD_CTX_new();
-	if (!s->ctx || !EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL)) {
+	if (!s->ctx || !EVP_DigestInit_ex(s->ctx, algorithm(), NULL)) {
 		vt_digest_stream_free(s);
 		return vt_err_set(err, VT_EBUG, "SHA-256 is not available in this OpenSSL");
 	}
@@ -44,15 +77,15 @@ int vt_digest_stream_new(struct vt_digest_stream **out, struct vt_err *err)
 
 void vt_digest_stream_add(struct vt_digest_stream *stream, const void *bytes, size_t n)
 {
-	EVP_DigestUpdate(stream->ctx, bytes, n);
+	must(EVP_DigestUpdate(stream->ctx, bytes, n));
 }
 
 void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *stream)
 {
 	unsigned len = sizeof(out->b);
 
-	EVP_DigestFinal_ex(stream->ctx, out->b, &len);
-	EVP_DigestInit_ex(stream->ctx, NULL, NULL);
+	must(EVP_DigestFinal_ex(stream->ctx, out->b, &len));
+	must(EVP_DigestInit_ex(stream->ctx, NULL, NULL));
 }
 
 void vt_digest_stream_free(struct vt_digest_stream *stream)

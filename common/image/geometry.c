@@ -161,6 +161,21 @@ int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err)
 	return 0;
 }
 
+int vt_geometry_check_size(const struct vt_geometry *geometry, struct vt_err *err)
+{
+	size_t n = 1;
+
+	for (int a = 0; a < 3; a++) {
+		if (geometry->dim[a] > VT_VOLUME_MOST_VOXELS / n)
+			return vt_err_set(err, VT_EDATA,
+				"a grid of %zu x %zu x %zu voxels; at most %zu are allowed",
+				geometry->dim[0], geometry->dim[1], geometry->dim[2],
+				VT_VOLUME_MOST_VOXELS);
+		n *= geometry->dim[a] ? geometry->dim[a] : 1;
+	}
+	return 0;
+}
+
 size_t vt_geometry_count(const struct vt_geometry *geometry)
 {
 	return geometry->dim[0] * geometry->dim[1] * geometry->dim[2];

@@ -22,6 +22,10 @@
 #include "common/base/json.h"
 #include "common/image/grid.h"
 
+/* 1 GiB as f32: a few kilobytes of gzip, or a header, may claim any size, and a cohort must not fail
+ * for one such file. */
+#define VT_VOLUME_MOST_VOXELS ((size_t)1 << 28)
+
 /* Which of the header's statements `affine` was taken from. */
 enum vt_form { VT_FORM_NONE = 1, VT_FORM_QFORM, VT_FORM_SFORM };
 
@@ -54,6 +58,9 @@ void vt_geometry_set_affine(struct vt_geometry *geometry, const double affine[3]
 
 /* Refuses a non-finite or singular affine and spacings outside 0.01 to 100 mm (VT_EDATA). */
 int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err);
+
+/* Refuses a grid of more than VT_VOLUME_MOST_VOXELS, VT_EDATA. */
+int vt_geometry_check_size(const struct vt_geometry *geometry, struct vt_err *err);
 
 /* dim[0] * dim[1] * dim[2]. */
 size_t vt_geometry_count(const struct vt_geometry *geometry);

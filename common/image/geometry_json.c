@@ -122,7 +122,8 @@ static int geometry_parse(struct vt_geometry *out, const struct vt_json *json, s
 		get_matrix(g.sform, json, "sform", err) ||
 		get_reals(g.quatern, 3, json, "quatern", err) ||
 		get_reals(g.qoffset, 3, json, "qoffset", err) ||
-		get_reals(g.pixdim, 3, json, "pixdim", err) || vt_geometry_check(&g, err))
+		get_reals(g.pixdim, 3, json, "pixdim", err) || vt_geometry_check(&g, err) ||
+		vt_geometry_check_size(&g, err))
 		return err->code;
 	g.sform_code = (int)vt_json_integer(vt_json_get(json, "sform_code"), 0);
 	g.qform_code = (int)vt_json_integer(vt_json_get(json, "qform_code"), 0);

@@ -90,6 +90,39 @@ static int normalize_word(const struct vt_json *settings)
 	return text ? 0 : VT_NORM_ZSCORE;
 }
 
+/* Numbers that others may have written decide the sizes of grids and of margins from here on. */
+static int check_numbers(const struct vt_prepare_opts *opts, struct vt_err *err)
+{
+	const struct {
+		const char *key;
+		double value, least, most;
+	} all[] = { { "spacing_mm", opts->spacing[0], -1, 100 },
+		{ "spacing_mm", opts->spacing[1], -1, 100 },
+		{ "spacing_mm", opts->spacing[2], -1, 100 },
+		{ "tolerance_mm", opts->tolerance_mm, 0, 10 },
+		{ "form_tolerance_mm", opts->form_tolerance_mm, 0, 10000 },
+		{ "threshold", opts->brain.threshold, 0, 1 },
+		{ "mask_margin_mm", opts->brain.margin_mm, 0, 20 } };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!(all[i].value >= all[i].least && all[i].value <= all[i].most))
+			return vt_err_set(err, VT_EDATA,
+				"settings: %s must be a number from %g to %g", all[i].key,
+				all[i].least, all[i].most);
+	return 0;
+}
+
+static int take_margin(int *out, const struct vt_json *value, struct vt_err *err)
+{
+	int64_t n = vt_json_integer(value, value ? INT64_MIN : *out);
+
+	if (n < -1 || n > 64)
+		return vt_err_set(err, VT_EDATA,
+			"settings: margin must be a whole number from -1 to 64");
+	*out = (int)n;
+	return 0;
+}
+
 int vt_prepare_settings_read(struct vt_prepare_opts *opts, const struct vt_json *json,
 	struct vt_err *err)
 {
@@ -132,10 +165,11 @@ int vt_prepare_settings_read(struct vt_prepare_opts *opts, const struct vt_json 
 	if (opts->normalize == VT_NORM_WINDOW && !(opts->window[0] < opts->window[1]))
 		return vt_err_set(err, VT_EDATA, "settings: window must be two numbers in order");
 	opts->conform = (enum vt_conform)(word(json, "conform", conforms, 1) - 1);
-	opts->crop_margin = (int)vt_json_integer(vt_json_get(json, "margin"), opts->crop_margin);
 	opts->brain.threshold = number(vt_json_get(json, "threshold"), opts->brain.threshold);
 	opts->brain.margin_mm = number(vt_json_get(json, "mask_margin_mm"), opts->brain.margin_mm);
 	opts->mask_role = vt_json_text(vt_json_get(json, "mask_channel"), "");
 	opts->learned = vt_json_text(vt_json_get(json, "learned"), NULL);
-	return 0;
+	return check_numbers(opts, err)
+		? err->code
+		: take_margin(&opts->crop_margin, vt_json_get(json, "margin"), err);
 }

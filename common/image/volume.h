@@ -27,9 +27,7 @@
 
 enum vt_dtype { VT_U8 = 1, VT_I8, VT_U16, VT_I16, VT_U32, VT_I32, VT_U64, VT_I64, VT_F32, VT_F64 };
 
-/* Of one frame (1 GiB as f32) and of all together: a few kilobytes of gzip may claim any size, and
- * a cohort must not fail for one such file. */
-#define VT_VOLUME_MOST_VOXELS  ((size_t)1 << 28)
+/* Of all frames together; of one: VT_VOLUME_MOST_VOXELS. */
 #define VT_VOLUME_MOST_SAMPLES ((size_t)1 << 31)
 
 enum vt_volume_flags {

@@ -35,7 +35,7 @@ static void add_content(struct vt_consent *consent)
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err)
 {
 	*out = (struct vt_consent){ .j = NULL };
-	if (!vt_fs_exists(path))
+	if (vt_fs_is_absent(path))
 		return 0;
 	if (vt_json_read(&out->j, path, err))
 		return err->code;
@@ -45,6 +45,22 @@ int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err
 	}
 	add_content(out);
 	return 0;
+}
+
+int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? vt_xstrndup(path, (size_t)(slash - path) + 1) : vt_xstrdup(".");
+	int rc = 0;
+
+	*out = (struct vt_consent){ .j = NULL };
+	if (!vt_fs_is_dir(dir))
+		rc = vt_err_set(err, VT_ENOINPUT,
+			"$VOXTRAIL_CONSENT: %s: there is no such directory; name the file "
+			"consent.json of a store, so that withdrawals are seen",
+			path);
+	free(dir);
+	return rc ? rc : vt_consent_read(out, path, err);
 }
 
 void vt_consent_release(struct vt_consent *consent)

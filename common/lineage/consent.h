@@ -26,6 +26,9 @@ struct vt_consent {
 
 /* an absent file: nobody withdrew */
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err);
+/* The same of $VOXTRAIL_CONSENT: of a directory that is not there nobody knows who withdrew,
+ * VT_ENOINPUT. */
+int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_err *err);
 void vt_consent_release(struct vt_consent *consent);
 /* caller frees */
 char *vt_consent_path(const struct vt_store *store);

@@ -1,7 +1,7 @@
 /* What computes in this execution besides its executable.
  *
- * Libraries that the environment put in the place of the system's, by LD_PRELOAD or
- * LD_LIBRARY_PATH, make another program of it: its digest is then the SHA-256 of the canonical JSON
+ * Libraries that the environment put in the place of the system's, by LD_PRELOAD, LD_LIBRARY_PATH or
+ * LD_AUDIT, make another program of it: its digest is then the SHA-256 of the canonical JSON
  * {"binary": digest of the executable, "loaded": [{"name", "sha256"}..]}, so that nothing is reused
  * of what it gave, and the record notes them.  All others are the system's; they are observed, in
  * no id: equal work has equal ids on machines that differ in an update of libc. */
@@ -11,6 +11,8 @@
 #include "common/base/fs.h"
 #include "common/base/loaded.h"
 #include "common/stage/stage_internal.h"
+
+#define UNKNOWN "unknown"
 
 /* [{"name", "sha256"}..] of those that are wanted; a file that cannot be read has no digest. */
 static struct vt_json *list(bool (*wanted)(const struct vt_loaded_one *one))
@@ -23,7 +25,7 @@ static struct vt_json *list(bool (*wanted)(const struct vt_loaded_one *one))
 		struct vt_json *one;
 		struct vt_err none = VT_ERR_INIT;
 		struct vt_digest d;
-		char hex[VT_HEX] = "unknown";
+		char hex[VT_HEX] = UNKNOWN;
 		uint64_t size;
 
 		if (!wanted(&l.v[i]))
@@ -67,9 +69,15 @@ int vt_stage_identify(struct vt_stage_run *r, struct vt_err *err)
 	if (rc)
 		return rc;
 	swapped = list(is_swapped);
-	if (!swapped->n) {
+	for (size_t i = 0; !rc && i < swapped->n; i++)
+		if (!strcmp(vt_json_text(vt_json_get(swapped->item[i], "sha256"), ""), UNKNOWN))
+			rc = vt_err_set(err, VT_ENOINPUT,
+				"%s, a library that the environment puts into this program, cannot "
+				"be read: what computes here is not known",
+				vt_json_text(vt_json_get(swapped->item[i], "name"), ""));
+	if (rc || !swapped->n) {
 		vt_json_free(swapped);
-		return 0;
+		return rc;
 	}
 	vt_digest_hex(hex, &r->binary);
 	j = vt_json_new(VT_JSON_OBJECT);

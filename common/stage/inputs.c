@@ -118,9 +118,13 @@ static int open_port(struct vt_stage_run *r, int i, struct vt_err *err)
 int vt_stage_read_consent(struct vt_stage_run *r, const char *store, struct vt_err *err)
 {
 	const char *named = getenv("VOXTRAIL_CONSENT");
-	char *path = store ? vt_path_join(store, "consent.json") : vt_xstrdup(named ? named : "");
-	int rc = *path ? vt_consent_read(&r->consent, path, err) : 0;
+	char *path;
+	int rc;
 
+	if (!store)
+		return named && *named ? vt_consent_read_named(&r->consent, named, err) : 0;
+	path = vt_path_join(store, "consent.json");
+	rc = vt_consent_read(&r->consent, path, err);
 	free(path);
 	return rc;
 }

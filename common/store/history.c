@@ -16,13 +16,18 @@
 
 enum { TAIL = 1 << 20 }; /* a line is shorter than this */
 
+int64_t vt_history_clock(void)
+{
+	return (int64_t)time(NULL);
+}
+
 int64_t vt_history_now(void)
 {
 	const char *fixed = getenv("SOURCE_DATE_EPOCH");
 	char *end;
 	long long t = fixed ? strtoll(fixed, &end, 10) : 0;
 
-	return fixed && *fixed && !*end ? t : (int64_t)time(NULL);
+	return fixed && *fixed && !*end ? t : vt_history_clock();
 }
 
 char *vt_history_actor(void)

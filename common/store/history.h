@@ -33,6 +33,8 @@ void vt_history_store(char id[VT_HEX], const struct vt_json *first_line, const c
 
 /* Seconds since 1970 and the name of who acts, as the log has them; *by is the caller's. */
 int64_t vt_history_now(void);
+/* The machine's clock, whatever the environment says: what ends with time ends by this one. */
+int64_t vt_history_clock(void);
 char *vt_history_actor(void);
 
 #endif

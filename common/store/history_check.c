@@ -223,7 +223,7 @@ static int look_at_consent(struct check *check, struct vt_err *err)
 	char *path = vt_path_join(check->s->dir, "consent.json");
 	struct vt_json *j = NULL;
 	const struct vt_json *decisions;
-	int rc = vt_fs_exists(path) ? vt_json_read(&j, path, err) : 0;
+	int rc = vt_fs_is_absent(path) ? 0 : vt_json_read(&j, path, err);
 
 	if (!rc)
 		rc = look_at_withdrawn(check, vt_json_get(j, "withdrawn"), err);
@@ -243,7 +243,7 @@ static int look_at_policy(struct check *check, struct vt_err *err)
 	char *path = vt_path_join(check->s->dir, "policy.json"), hex[VT_HEX];
 	struct vt_digest d;
 	uint64_t size;
-	int rc = vt_fs_exists(path) ? vt_digest_file(&d, &size, path, err) : 0;
+	int rc = vt_fs_is_absent(path) ? 0 : vt_digest_file(&d, &size, path, err);
 
 	if (!rc && vt_fs_exists(path)) {
 		vt_digest_hex(hex, &d);

@@ -116,7 +116,7 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct v
 						 : NULL } };
 	for (size_t i = 0; !rc && i < VT_POLICY_FILES; i++) {
 		/* a file that was named and is not there would be no policy at all */
-		if (!out->path[i] || (i != NAMED && !vt_fs_exists(out->path[i])))
+		if (!out->path[i] || (i != NAMED && vt_fs_is_absent(out->path[i])))
 			continue;
 		rc = vt_json_read(&out->file[i], out->path[i], err);
 		if (!rc)
@@ -262,13 +262,20 @@ struct vt_policy_key vt_policy_approver(const struct vt_policy *policy, size_t i
 	return key_of(policy, "approvers", i);
 }
 
-const char *vt_policy_key_fault(const struct vt_policy_key *key, int64_t now)
+static const char *fault_at(const struct vt_policy_key *key, int64_t now)
 {
-	if (key->revoked)
-		return "was revoked";
 	if (key->from && now < key->from)
 		return "is not valid yet";
 	return key->until && now >= key->until ? "is not valid any more" : NULL;
+}
+
+const char *vt_policy_key_fault(const struct vt_policy_key *key)
+{
+	const char *fault = fault_at(key, vt_history_clock());
+
+	if (key->revoked)
+		return "was revoked";
+	return fault ? fault : fault_at(key, vt_history_now());
 }
 
 int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *records, size_t n,
@@ -471,7 +478,7 @@ static int check_approvers(const struct vt_policy *policy, struct vt_err *err)
 	for (size_t i = 0; i < n_of(policy, "approvers"); i++) {
 		struct vt_policy_key k = vt_policy_approver(policy, i);
 
-		if (!vt_policy_key_fault(&k, vt_history_now()))
+		if (!vt_policy_key_fault(&k))
 			vt_strs_add(&users, k.user);
 	}
 	vt_strs_unique(&users);

@@ -53,8 +53,10 @@ struct vt_policy_key vt_policy_approver(const struct vt_policy *policy, size_t i
 int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *records, size_t n,
 	struct vt_err *err);
 
-/* Why a key does not count at this time; NULL if it does. */
-const char *vt_policy_key_fault(const struct vt_policy_key *key, int64_t now);
+/* Why a key does not count now; NULL if it does.  It must count by the machine's clock and, where
+ * SOURCE_DATE_EPOCH says another time, at that one, too: nobody makes a key count by the
+ * environment. */
+const char *vt_policy_key_fault(const struct vt_policy_key *key);
 
 /* Changes <store>/policy.json and writes the event `policy`; a key with a user is an approver. */
 int vt_policy_add_key(struct vt_store *store, const struct vt_policy_key *key, struct vt_err *err);

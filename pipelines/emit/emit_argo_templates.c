@@ -187,7 +187,7 @@ static struct vt_json *out_mount(void)
 /* Who withdrew, and what the stages that ask find it by. */
 static void consent_artifact(struct vt_json *list, struct vt_json *env)
 {
-	static const char path[] = "/pfs/.voxtrail/consent.json";
+	static const char path[] = "/pfs/.spec/consent.json";
 	struct vt_json *a =
 		artifact("consent", vt_xstrdup(path), vt_xstrdup("consent.json"), false);
 

@@ -69,11 +69,10 @@ static void lint_names(const struct vt_spec *s, const struct vt_pipeline *p, str
 	if (!is_plain(p->project))
 		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/project",
 			"write letters, digits, - and _ only");
-	for (const struct vt_pipeline *q = s->pipeline; q < p; q++)
-		if (n && !strcmp(q->name, p->name))
-			at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
-				"another pipeline of this file has that "
-				"name; choose a new one");
+	if (n && vt_spec_find(s, p->name) != p)
+		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+			"another pipeline of this file has that "
+			"name; choose a new one");
 }
 
 static void lint_transform(const struct vt_pipeline *p, struct vt_findings *f)

@@ -399,7 +399,7 @@ static void add_swapped(struct finding *f)
 	vt_loaded_list(&l);
 	for (size_t i = 0; ours && i < l.n; i++)
 		if (l.v[i].swapped)
-			add_file(f, strrchr(l.v[i].path, '/') + 1, l.v[i].path, false);
+			add_file(f, vt_path_name(l.v[i].path), l.v[i].path, false);
 	vt_loaded_release(&l);
 }
 

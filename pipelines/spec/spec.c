@@ -171,13 +171,39 @@ struct readiness {
 	const char *missing;
 };
 
+/* Where the pipelines of this name begin in by_name. */
+static size_t first_named(const struct vt_spec *s, const char *name)
+{
+	size_t from = 0, to = s->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(s->by_name[middle]->name, name) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name)
+{
+	size_t i = first_named(s, name);
+
+	return i < s->n && !strcmp(s->by_name[i]->name, name) ? s->by_name[i] : NULL;
+}
+
 static void leaf_ready(void *ctx, const struct vt_input *leaf)
 {
 	struct readiness *r = ctx;
+	const struct vt_spec *s = r->s;
+
 	if (leaf->kind != VT_INPUT_PFS || (leaf->warm && !strcmp(leaf->repo, r->self)))
 		return;
-	for (size_t i = 0; i < r->s->n; i++)
-		if (!strcmp(r->s->pipeline[i].name, leaf->repo) && !r->placed[i])
+	for (size_t i = first_named(s, leaf->repo);
+		i < s->n && !strcmp(s->by_name[i]->name, leaf->repo); i++)
+		if (!r->placed[s->by_name[i] - s->pipeline])
 			r->missing = leaf->repo;
 }
 
@@ -239,6 +265,24 @@ static int read_yaml(struct vt_json **out, const char *text, size_t n, const cha
 	return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct vt_pipeline *x = *(struct vt_pipeline *const *)a,
+				 *y = *(struct vt_pipeline *const *)b;
+	int c = strcmp(x->name, y->name);
+
+	return c ? c : (x > y) - (x < y);
+}
+
+static void index_names(struct vt_spec *s)
+{
+	s->by_name = vt_xcalloc(s->n, sizeof(struct vt_pipeline *));
+	for (size_t i = 0; i < s->n; i++)
+		s->by_name[i] = &s->pipeline[i];
+	if (s->n > 1)
+		qsort(s->by_name, s->n, sizeof(struct vt_pipeline *), by_name);
+}
+
 int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path,
 	struct vt_findings *f, struct vt_err *err)
 {
@@ -253,6 +297,12 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 		return err->code;
 	if (vt_json_get(j, "extends") && vt_spec_extend(&j, path, 0, err))
 		return err->code;
+	if (j->type == VT_JSON_ARRAY && j->n > VT_SPEC_MOST) {
+		vt_err_set(err, VT_EDATA, "%s: %zu pipelines in one file; at most %d", path, j->n,
+			VT_SPEC_MOST);
+		vt_json_free(j);
+		return err->code;
+	}
 	struct vt_spec *s = vt_xcalloc(1, sizeof *s);
 	const char *slash = strrchr(path, '/');
 	s->path = vt_xstrdup(path);
@@ -269,6 +319,7 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 		free(at);
 	}
 	vt_json_free(j);
+	index_names(s);
 	sort_pipelines(s, f);
 	*out = s;
 	return 0;
@@ -306,16 +357,9 @@ void vt_spec_free(struct vt_spec *s)
 		free(s->pipeline[i].pointer);
 	}
 	free(s->pipeline);
+	free(s->by_name);
 	free(s->order);
 	free(s->path);
 	free(s->dir);
 	free(s);
-}
-
-const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->pipeline[i].name, name))
-			return &s->pipeline[i];
-	return NULL;
 }

@@ -61,10 +61,13 @@ struct vt_pipeline {
 	const char *warm; /* NULL: none */
 };
 
+enum { VT_SPEC_MOST = 4096 }; /* pipelines of one file */
+
 struct vt_spec {
 	char *path, *dir;
 	struct vt_pipeline *pipeline; /* in file order */
 	size_t n;
+	struct vt_pipeline **by_name; /* the same by name, equal names in file order */
 	/* n indices, every pipeline behind those it reads; NULL if there is a cycle */
 	size_t *order;
 };
@@ -77,6 +80,7 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 	struct vt_findings *f, struct vt_err *err);
 void vt_spec_free(struct vt_spec *s);
 
+/* The first of this name, NULL: none. */
 const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name);
 /* NULL if absent */
 const char *vt_pipeline_annotation(const struct vt_pipeline *p, const char *key);

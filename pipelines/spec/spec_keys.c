@@ -89,12 +89,16 @@ void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const c
 {
 	struct vt_buf text = VT_BUF_INIT;
 	va_list ap;
+
+	f->errors += level == VT_FINDING_ERROR;
+	f->warnings += level == VT_FINDING_WARNING;
+	if (f->n == VT_FINDINGS_KEPT)
+		return;
 	va_start(ap, fmt);
 	vt_buf_vprintf(&text, fmt, ap);
 	va_end(ap);
 	f->v = vt_xrealloc(f->v, (f->n + 1) * sizeof *f->v);
 	f->v[f->n++] = (struct vt_finding){ level, vt_xstrdup(pointer), vt_buf_detach(&text) };
-	f->errors += level == VT_FINDING_ERROR;
 }
 
 void vt_findings_release(struct vt_findings *f)
@@ -104,7 +108,7 @@ void vt_findings_release(struct vt_findings *f)
 		free(f->v[i].text);
 	}
 	free(f->v);
-	*f = (struct vt_findings){ NULL, 0, 0 };
+	*f = (struct vt_findings){ NULL, 0, 0, 0 };
 }
 
 bool vt_spec_seconds(const char *text, double *out)

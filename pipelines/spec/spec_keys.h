@@ -17,9 +17,12 @@ struct vt_finding {
 	char *pointer, *text;
 };
 
+/* The first VT_FINDINGS_KEPT are kept, all are counted: a file decides neither memory nor output. */
+enum { VT_FINDINGS_KEPT = 1000 };
+
 struct vt_findings {
 	struct vt_finding *v;
-	size_t n, errors;
+	size_t n, errors, warnings;
 };
 
 void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer,

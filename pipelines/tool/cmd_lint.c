@@ -51,7 +51,7 @@ static int lint_file(const char *path, const struct against *data, size_t *error
 	}
 	vt_findings_print(&f, path, VT_FINDING_WARNING);
 	*errors += f.errors;
-	*warnings += f.n - f.errors;
+	*warnings += f.warnings;
 	vt_findings_release(&f);
 	vt_spec_free(s);
 	return err->code;

@@ -82,7 +82,11 @@ static int check_consent(const struct vt_scan *s, const struct scanning *how, st
 
 	if (how->consent && !vt_fs_exists(path))
 		vt_err_set(err, VT_ENOINPUT, "--consent %s: there is no such file", path);
-	else if (!vt_consent_read(&consent, path, err) && vt_consent_count(&consent))
+	else if (!how->consent && named && *named)
+		vt_consent_read_named(&consent, path, err);
+	else
+		vt_consent_read(&consent, path, err);
+	if (!err->code && vt_consent_count(&consent))
 		vt_scan_consent(s, &consent, err);
 	vt_consent_release(&consent);
 	free(path);

@@ -130,7 +130,7 @@ static void keys(struct vt_store *s, bool approvers, struct vt_err *err)
 	for (size_t i = 0; i < n; i++) {
 		struct vt_policy_key k =
 			approvers ? vt_policy_approver(&p, i) : vt_policy_key(&p, i);
-		const char *fault = vt_policy_key_fault(&k, vt_history_now());
+		const char *fault = vt_policy_key_fault(&k);
 
 		vt_say("%s  %s  %s%s%s%s%s\n", k.id, fault ? fault : "counts", k.user,
 			approvers ? "  " : "", k.name, k.revoked ? "  " : "",

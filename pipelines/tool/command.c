@@ -19,6 +19,8 @@ void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_fi
 			vt_say_err("%s: %s: %s%s\n", path, *f->v[i].pointer ? f->v[i].pointer : "/",
 				f->v[i].level == VT_FINDING_WARNING ? "warning: " : "",
 				f->v[i].text);
+	if (f->errors + f->warnings > f->n)
+		vt_say_err("%s: %zu more findings\n", path, f->errors + f->warnings - f->n);
 }
 
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err)

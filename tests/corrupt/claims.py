@@ -94,6 +94,9 @@ r = run(B + "/bin/skullstrip-normalize", "--scans", T + "/cohort", "--manifest",
 why = T + "/prepared/quarantine/bomb.json"
 say(r.returncode == 65 and os.path.exists(why) and "more than the 268435456 allowed" in open(why).read() and os.path.isdir(T + "/prepared/good"),
     "%d bytes that claim 2^31 voxels: one subject in quarantine, the other prepared" % len(bomb), (r.returncode, r.stderr))
+r = run(B + "/bin/skullstrip-normalize", "--scans", T + "/cohort", "--manifest", T + "/plain.json", "--strip", "never", "--spacing", "0.001", "--out", T + "/fine")
+said = open(T + "/fine/quarantine/good.json").read() if os.path.exists(T + "/fine/quarantine/good.json") else ""
+say(r.returncode == 65 and "16000 x 16000 x 16000 voxels; at most" in said, "a grid that is a thousand times finer than the scan's", (r.returncode, r.stderr, said))
 say(T not in open(why).read() if os.path.exists(why) else False, "its quarantine file names no folder of this machine")
 
 # weights: names in a zip archive are not ended, and the archive ends where the file does

@@ -68,7 +68,7 @@ static void policy(const uint8_t *bytes, size_t n)
 
 			if (!k.pem || !k.user)
 				abort();
-			vt_policy_key_fault(&k, 1700000000);
+			vt_policy_key_fault(&k);
 		}
 		vt_policy_has(&p, "approved", "erase");
 		vt_policy_any(&p, "believed");

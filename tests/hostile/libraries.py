@@ -46,6 +46,34 @@ for name, env, path in (("preloaded", {"LD_PRELOAD": preload, "ASAN_OPTIONS": "v
     check(not any(T in open(f).read() for f in glob.glob(f"{T}/{name}/.lineage/*/record.json")), f"{name}: no path of the machine in the record")
     r = tool("rerun", f"{T}/{name}", store=f"{T}/store")
     check(r.returncode == 78, f"{name}: rerun says that it has another binary: exit 78", (r.returncode, r.stderr))
+# where else the linker takes libraries from: a directory for a processor, the working directory, its own tokens, auditors
+level = "glibc-hwcaps/x86-64-v2" if os.uname().machine == "x86_64" else "glibc-hwcaps/none"
+for d in ("hw/" + level, "here", "tokens"):
+    os.makedirs(f"{T}/{d}")
+    shutil.copy(theirs, f"{T}/{d}")
+program = os.path.realpath(shutil.which("skullstrip-normalize"))
+write(f"{T}/audit.c", f'''#include <link.h>
+#include <string.h>
+unsigned la_version(unsigned v) {{ return v; }}
+char *la_objsearch(const char *name, uintptr_t *cookie, unsigned flag)
+{{ (void)cookie, (void)flag; return strstr(name, "{os.path.basename(theirs)}") ? "{swapped}" : (char *)name; }}
+''')
+stage(os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-fPIC", "-shared", "-o", f"{T}/audit.so", f"{T}/audit.c")
+token = "$ORIGIN/" + os.path.relpath(f"{T}/tokens", os.path.dirname(program))
+for name, env, path, cwd in (("hwcaps", {"LD_LIBRARY_PATH": f"{T}/hw"}, f"{T}/hw/{level}/{os.path.basename(theirs)}", T), ("empty", {"LD_LIBRARY_PATH": "/nowhere:"}, swapped, f"{T}/here"),
+                             ("token", {"LD_LIBRARY_PATH": token}, f"{T}/tokens/{os.path.basename(theirs)}", T), ("auditor", {"LD_AUDIT": f"{T}/audit.so"}, f"{T}/audit.so", T)):
+    seen = subprocess.run(["ldd", program], capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}).stdout
+    if name in ("hwcaps", "token") and path not in os.path.realpath(next((w for w in seen.split() if w.startswith("/") and w.endswith(os.path.basename(theirs))), "/")):
+        print(f"skip - {name}: this machine's linker does not look there")
+        continue
+    r = normalize(scans, "--out", f"{T}/{name}-out", cwd=cwd, env={**os.environ, **env, "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    j = record(f"{T}/{name}-out") if r.returncode == 0 else {"notes": {}, "derivation": ""}
+    check(r.returncode == 0 and j["derivation"] != plain["derivation"] and {"name": os.path.basename(path), "sha256": digest(path)} in j["notes"].get("loaded", []), f"{name}: it is seen, and it is another program", (r.returncode, r.stderr[-300:], j["notes"].get("loaded")))
+
+# OpenSSL's settings choose no other digest and none at all
+write(f"{T}/openssl.cnf", "openssl_conf = i\n[i]\nproviders = p\nalg_section = a\n[p]\nbase = b\n[b]\nactivate = 1\n[a]\ndefault_properties = fips=yes\n")
+r, j = run_with("settings", OPENSSL_CONF=f"{T}/openssl.cnf")
+check(r.returncode == 0 and j["derivation"] == plain["derivation"] and j["result"] == plain["result"], "OPENSSL_CONF without a default provider: the same digests", r.stderr)
 tool("commit", "scans", scans, "--copy", store=f"{T}/store")
 os.makedirs(f"{T}/m")
 shutil.copy(f"{ROOT}/manifests/embedded.json", f"{T}/m")

@@ -1,6 +1,6 @@
 """Where the policy wants a second person, nobody decides alone: what was asked for, on which store, by whom it was signed and how often
 it was used are all checked, and an auditor finds both persons in the history."""
-import getpass, json, os, pwd, shutil, sys
+import getpass, json, os, pwd, shutil, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
@@ -124,3 +124,34 @@ check(r.returncode == 0 and tool("trust", "vouch", id_, "--reason", "x", store=S
 check(tool("trust", "add-key", f"{T}/stranger.pub", "--ask", f"{T}/no", store=S).returncode == 64 and not os.path.exists(f"{T}/no"), "--ask where nobody is needed is said")
 r = tool("verify", store=S)
 check(r.returncode == 0, "verify is clean", r.stdout[-400:] + r.stderr)
+
+# the clock is the machine's: what has ended is not brought back by the environment, and what is not yet is not kept longer
+S = f"{T}/clock"
+tool("commit", "scans", f"{T}/scans", "--copy", store=S)
+for k, u in (("mine", me), ("anna", anna)):
+    tool("trust", "add-approver", f"{T}/{k}.pub", "--user", u, store=S)
+tool("trust", "demand", "approved", "erase", store=S)
+clock = int(time.time())
+at = lambda days: dict(os.environ, SOURCE_DATE_EPOCH=str(clock + days * 86400))
+for days, what in ((-8, "an approval of eight days ago, with a clock set back"), (4, "an approval dated ahead")):
+    name = f"old{days}"
+    tool(*ask, "--ask", f"{T}/{name}", store=S, env=at(days))
+    stage("voxtrail", "trust", "approve", f"{T}/{name}", "--key", f"{T}/anna", "--out", f"{T}/{name}-a", "--store", S)
+    for env in (at(days), at(0)):
+        r = tool(*ask, "--approve", f"{T}/{name}-a", store=S, env=env)
+        check(r.returncode == 65 and "more than a week ago, or" in r.stderr, what, (r.returncode, r.stderr))
+tool(*ask, "--ask", f"{T}/now", store=S)
+stage("voxtrail", "trust", "approve", f"{T}/now", "--key", f"{T}/anna", "--out", f"{T}/now-a", "--store", S)
+policy = json.load(open(f"{S}/policy.json"))
+whole = json.dumps(policy)
+next(k for k in policy["approvers"] if k["user"] == anna)["until"] = clock - 86400
+write(f"{S}/policy.json", json.dumps(policy))
+for env in (at(0), at(-2)):
+    r = tool(*ask, "--approve", f"{T}/now-a", store=S, env=env)
+    check(r.returncode == 76 and "no approver" in r.stderr, "an approver's key that has ended, whatever SOURCE_DATE_EPOCH says", (r.returncode, r.stderr))
+write(f"{S}/policy.json", whole)
+check(tool(*ask, "--approve", f"{T}/now-a", store=S).returncode == 0, "an erasure by two")
+check(tool("erase", "--lift", sha(b"scan 1"), "--reason", "a mistake", store=S).returncode == 0, "it is taken back")
+r = tool("commit", "scans", f"{T}/scans", "--copy", store=S)
+r = tool(*ask, "--approve", f"{T}/now-a", store=S)
+check(r.returncode == 65, "and the approval of then erases nothing any more", (r.returncode, r.stderr, r.stdout))

@@ -1,0 +1,37 @@
+"""No file, no rule: a rule's file that is a link to nowhere, or that nobody may look at, is an error and not an absent rule."""
+import os, sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from _hostile import *
+
+S = f"{T}/s"
+scans = make_cohort(1)
+tool("commit", "scans", scans, "--copy", store=S)
+
+
+def refused(r, status, words, what):
+    check(r.returncode == status and all(w in r.stderr + r.stdout for w in words), what, (r.returncode, r.stdout, r.stderr))
+
+
+os.symlink(f"{T}/away/policy.json", f"{S}/policy.json")
+refused(tool("erase", "sub-001", "--yes", "--reason", "x", store=S), 66, ["policy.json"], "a policy that is a link to nowhere")
+refused(tool("verify", store=S), 76, ["policy.json"], "verify says so")
+os.unlink(f"{S}/policy.json")
+os.symlink(f"{T}/away/consent.json", f"{S}/consent.json")
+refused(normalize(scans, "--out", f"{T}/o", "--store", S), 66, ["consent.json"], "a stage: consent.json is a link to nowhere")
+refused(tool("consent", "list", store=S), 66, ["consent.json"], "consent list")
+refused(tool("verify", store=S), 76, ["consent.json"], "verify")
+os.unlink(f"{S}/consent.json")
+env = dict(os.environ, VOXTRAIL_CONSENT=f"{T}/away/consent.json")
+refused(normalize(scans, "--out", f"{T}/o", env=env), 66, ["VOXTRAIL_CONSENT", "no such directory"], "$VOXTRAIL_CONSENT in a directory that is not there")
+check(not os.path.exists(f"{T}/o"), "and nothing was written")
+write(f"{T}/p.json", json.dumps({"pipeline": {"name": "p"}, "transform": {"image": "x@sha256:" + "0" * 64, "cmd": ["true"]}, "input": {"pfs": {"name": "scans", "repo": "scans", "glob": "/*"}}}))
+refused(tool("plan", f"{T}/p.json", "--items", "--pipeline", "p", "--repo", f"scans={scans}", store=S, env=env), 66, ["VOXTRAIL_CONSENT"], "plan --items")
+refused(tool("record", f"{T}/p.json", "--pipeline", "p", "--in", scans, "--out", f"{T}/made", env=env), 66, ["VOXTRAIL_CONSENT"], "record")
+r = normalize(scans, "--out", f"{T}/o", env=dict(os.environ, VOXTRAIL_CONSENT=f"{S}/consent.json"))
+check(r.returncode == 0, "a store where nobody withdrew so far has no file, and that is fine", (r.returncode, r.stderr))
+if os.getuid():
+    os.chmod(S, 0o000)
+    r = normalize(scans, "--out", f"{T}/o2", env=dict(os.environ, VOXTRAIL_CONSENT=f"{S}/consent.json"))
+    os.chmod(S, 0o700)
+    refused(r, 66, ["consent.json"], "one that may not be looked at")
