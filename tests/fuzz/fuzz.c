@@ -19,7 +19,8 @@ static char folder[64];
 const struct fuzz_target *fuzz_find(const char *name)
 {
 	const struct fuzz_target *const all[] = { fuzz_text_targets, fuzz_image_targets,
-		fuzz_store_targets, fuzz_spec_targets, fuzz_stage_targets, fuzz_trust_targets };
+		fuzz_store_targets, fuzz_spec_targets, fuzz_stage_targets, fuzz_train_targets,
+		fuzz_trust_targets };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		for (const struct fuzz_target *t = all[i]; t->name; t++)

@@ -20,7 +20,7 @@ struct fuzz_target {
 
 /* each ends with a name of NULL */
 extern const struct fuzz_target fuzz_text_targets[], fuzz_image_targets[], fuzz_store_targets[],
-	fuzz_spec_targets[], fuzz_stage_targets[], fuzz_trust_targets[];
+	fuzz_spec_targets[], fuzz_stage_targets[], fuzz_train_targets[], fuzz_trust_targets[];
 
 /* NULL if there is none of this name. */
 const struct fuzz_target *fuzz_find(const char *name);
