@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/fs.h"
+#include "common/base/text_out.h"
 #include "common/nn/onnx.h"
 #include "common/nn/session.h"
 #include "common/nn/weights.h"
@@ -38,13 +39,13 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-#define STAGE_VERSION "3"
+#define STAGE_VERSION "4"
 
 static void list(struct vt_buf *out, const char *what, const struct vt_json *j)
 {
-	vt_buf_printf(out, "| %s |", what);
+	vt_markdown_say(out, "| %s |", what);
 	for (size_t i = 0; j && i < j->n; i++)
-		vt_buf_printf(out, "%s %s", i ? "," : "", vt_json_text(j->item[i], "?"));
+		vt_markdown_say(out, "%s %s", i ? "," : "", vt_json_text(j->item[i], "?"));
 	vt_buf_str(out, j && j->n ? " |\n" : " none |\n");
 }
 
@@ -53,7 +54,7 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
 {
 	const char *parent = vt_json_text(vt_json_get(c->json, "parent"), NULL);
 
-	vt_buf_printf(out,
+	vt_markdown_say(out,
 		"## What it was made from\n\n| | |\n|---|---|\n| checkpoint (tree) | `%s` |\n| "
 		"cohort | %s "
 		"|\n| network | %s, %lld parameters |\n",
@@ -61,17 +62,17 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
 		(long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0));
 	list(out, "channels, in order", vt_json_get(c->json, "channels"));
 	list(out, "regions", vt_json_get(c->json, "regions"));
-	vt_buf_printf(out, "| output | logits, to be read by %s |\n",
+	vt_markdown_say(out, "| output | logits, to be read by %s |\n",
 		c->softmax ? "softmax; channel 0 is none of the "
 			     "regions"
 			   : "a sigmoid a region");
-	vt_buf_printf(out, "| intensities | %s inside the brain |\n",
+	vt_markdown_say(out, "| intensities | %s inside the brain |\n",
 		vt_json_text(vt_json_pointer(c->json, "/settings/normalize"), "as prepared"));
 	list(out, "trained on", vt_json_pointer(c->json, "/subjects/train"));
 	list(out, "chosen on", vt_json_pointer(c->json, "/subjects/validation"));
 	list(out, "kept out", vt_json_pointer(c->json, "/subjects/test"));
 	if (parent)
-		vt_buf_printf(out, "| started from | `%s` |\n", parent);
+		vt_markdown_say(out, "| started from | `%s` |\n", parent);
 	vt_buf_str(out, "\n");
 }
 
@@ -84,14 +85,14 @@ static void describe_regions(struct vt_buf *out, const struct vt_checkpoint *c)
 	for (int r = 0; r < m->n_regions; r++) {
 		bool first = true;
 
-		vt_buf_printf(out, "| %s |", m->region[r].name);
+		vt_markdown_say(out, "| %s |", m->region[r].name);
 		for (int v = 1; v < VT_MAX_LABELS; v++)
 			if (m->region[r].has[v]) {
-				vt_buf_printf(out, "%s %d (%s)", first ? "" : ",", v,
+				vt_markdown_say(out, "%s %d (%s)", first ? "" : ",", v,
 					m->label[v] ? m->label[v] : "");
 				first = false;
 			}
-		vt_buf_printf(out, " | %d |\n", vt_manifest_own_value(m, r));
+		vt_markdown_say(out, " | %d |\n", vt_manifest_own_value(m, r));
 	}
 	vt_buf_str(out,
 		"\nA combination of regions that is exactly one label's is written as that label; "
@@ -148,9 +149,9 @@ static void describe_use(struct vt_buf *out, const struct vt_checkpoint *c)
 	vt_buf_str(out,
 		"## What it is for\n\nScans with the channels above, in that order, like those of "
 		"the cohort it was trained on: ");
-	vt_buf_str(out, *about ? about : m->name);
+	vt_markdown_text(out, *about ? about : m->name);
 	if (*source)
-		vt_buf_printf(out, " Source: %s.", source);
+		vt_markdown_say(out, " Source: %s.", source);
 	vt_buf_str(out,
 		"\n\n`predict` prepares scans as the training data were and refuses other "
 		"channels. "
@@ -164,12 +165,12 @@ static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *
 	char *path = vt_path_join(vt_stage_out(r), "model-card.md");
 	int rc;
 
-	vt_buf_printf(&text, "# %s on %s\n\nSegments ", c->model, c->manifest->name);
+	vt_markdown_say(&text, "# %s on %s\n\nSegments ", c->model, c->manifest->name);
 	for (int k = 0; k < c->manifest->n_regions; k++)
-		vt_buf_printf(&text, "%s%s", k ? ", " : "", c->manifest->region[k].name);
+		vt_markdown_say(&text, "%s%s", k ? ", " : "", c->manifest->region[k].name);
 	vt_buf_str(&text, " in ");
 	for (int k = 0; k < c->manifest->n_channels; k++)
-		vt_buf_printf(&text, "%s%s", k ? ", " : "", c->manifest->channel[k].role);
+		vt_markdown_say(&text, "%s%s", k ? ", " : "", c->manifest->channel[k].role);
 	vt_buf_str(&text,
 		". For research; it is no medical device and decides nothing about a patient.\n\n");
 	describe_data(&text, r, c);

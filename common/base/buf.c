@@ -9,14 +9,17 @@
 
 #include "common/base/err.h"
 
-static void out_of_memory(void)
+void vt_end_process(int code, const char *line)
 {
-	static const char text[] = "voxtrail: out of memory while building a text\n";
-
-	if (write(2, text, sizeof(text) - 1) < 0) {
+	if (write(2, line, strlen(line)) < 0) {
 		/* nothing is left to say it with */
 	}
-	_exit(VT_ENOMEM);
+	_exit(code);
+}
+
+static void out_of_memory(void)
+{
+	vt_end_process(VT_ENOMEM, "voxtrail: out of memory while building a text\n");
 }
 
 void *vt_xrealloc(void *block, size_t n)

@@ -27,8 +27,8 @@ const char *vt_path_name(const char *path);
 bool vt_path_is_within(const char *path, const char *dir);
 
 bool vt_fs_exists(const char *path);
-/* Nothing has this name.  Of a link to nowhere, or of a name that may not be looked at, neither this
- * nor vt_fs_exists is true: where no file means no rule, that is an error and not an absent rule. */
+/* Nothing has this name.  Of a link to nowhere, or of a name that may not be looked at, neither
+ * this nor vt_fs_exists is true: where no file means no rule, that is an error, no absent rule. */
 bool vt_fs_is_absent(const char *path);
 bool vt_fs_is_dir(const char *path);
 

@@ -42,6 +42,29 @@ void vt_html_begin(struct vt_buf *out, const char *title, const char *style)
 	vt_buf_printf(out, "</title><style>%s</style></head><body>\n", style);
 }
 
+void vt_markdown_text(struct vt_buf *out, const char *text)
+{
+	struct vt_buf shown = VT_BUF_INIT;
+
+	vt_buf_str(&shown, "");
+	vt_buf_shown(&shown, text);
+	for (const char *p = shown.data; *p; p++) {
+		if (strchr("\\`*[]<>|", *p) || (p == shown.data && strchr("#+-=", *p)))
+			vt_buf_char(out, '\\');
+		vt_buf_char(out, *p);
+	}
+	vt_buf_release(&shown);
+}
+
+void vt_markdown_say(struct vt_buf *out, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vt_buf_vsay_as(out, vt_markdown_text, fmt, ap);
+	va_end(ap);
+}
+
 static bool is_formula(const char *text)
 {
 	return *text && strchr("=+-@\t\r", *text);

@@ -32,14 +32,8 @@ static void fetch_sha256(void)
 
 static void must(int done)
 {
-	static const char text[] = "voxtrail: SHA-256 is not available in this OpenSSL\n";
-
-	if (done == 1)
-		return;
-	if (write(2, text, sizeof(text) - 1) < 0) {
-		/* nothing is left to say it with */
-	}
-	_exit(VT_EBUG);
+	if (done != 1)
+		vt_end_process(VT_EBUG, "voxtrail: SHA-256 is not available in this OpenSSL\n");
 }
 
 static const EVP_MD *algorithm(void)

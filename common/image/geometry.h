@@ -22,8 +22,8 @@
 #include "common/base/json.h"
 #include "common/image/grid.h"
 
-/* 1 GiB as f32: a few kilobytes of gzip, or a header, may claim any size, and a cohort must not fail
- * for one such file. */
+/* 1 GiB as f32: a few kilobytes of gzip, or a header, may claim any size, and a cohort must not
+ * fail for one such file. */
 #define VT_VOLUME_MOST_VOXELS ((size_t)1 << 28)
 
 /* Which of the header's statements `affine` was taken from. */

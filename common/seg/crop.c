@@ -263,7 +263,7 @@ static struct vt_json *crop_json(const struct vt_crop_opts *o, bool region)
 	return j;
 }
 
-/* A whole number of a checkpoint that others may have written, in the range that crop-patch takes. */
+/* A whole number of a checkpoint that others may have written, as crop-patch takes it. */
 static int crop_int(int *out, const struct vt_json *value, const char *key, int otherwise,
 	int least, int most, struct vt_err *err)
 {

@@ -1,7 +1,7 @@
 /* What computes in this execution besides its executable.
  *
- * Libraries that the environment put in the place of the system's, by LD_PRELOAD, LD_LIBRARY_PATH or
- * LD_AUDIT, make another program of it: its digest is then the SHA-256 of the canonical JSON
+ * Libraries that the environment put in the place of the system's, by LD_PRELOAD, LD_LIBRARY_PATH
+ * or LD_AUDIT, make another program of it: its digest is then the SHA-256 of the canonical JSON
  * {"binary": digest of the executable, "loaded": [{"name", "sha256"}..]}, so that nothing is reused
  * of what it gave, and the record notes them.  All others are the system's; they are observed, in
  * no id: equal work has equal ids on machines that differ in an update of libc. */

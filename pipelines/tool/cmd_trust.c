@@ -268,6 +268,8 @@ static void approve(const char *request, const struct wishes *w, struct vt_err *
 	else if (!vt_key_read(&k, w->key, err) && !vt_key_is_private(k))
 		vt_err_set(err, VT_EUSAGE, "%s: a public key; signing takes the private one",
 			w->key);
+	else if (!err->code && !vt_fs_is_absent(w->out))
+		vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", w->out);
 	else if (!err->code && !vt_approval_sign(&out, &decision, request, k, err) &&
 		!vt_fs_write(w->out, out.data, out.len, 0644, err)) {
 		char *state = NULL;

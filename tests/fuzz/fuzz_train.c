@@ -94,7 +94,10 @@ static void int8_scales(const uint8_t *bytes, size_t n)
 	if (!j)
 		return;
 	g = g ? g : small_graph(8);
-	rc = vt_session_new(&s, g, &(struct vt_session_opts){ .int8 = j }, &err);
+	rc = vt_session_new(&s, g, &(struct vt_session_opts){ .int8 = j, .blank = true }, &err);
+	for (int i = 0; !rc && i < vt_session_n_weights(s); i++)
+		for (size_t k = 0; k < vt_session_size(s, i); k++) /* a scale of 2^-10 */
+			vt_session_weight(s, i)->value[k] = 127.0f / 1024;
 	if (!rc)
 		rc = vt_session_take_int8(s, &err);
 	if (!rc) {

@@ -96,6 +96,10 @@ done = [e for e in events() if e["event"] == "approved"]
 check(len(done) == 1 and sorted(done[0]["detail"]["persons"]) == sorted([anna, me]) and done[0]["detail"]["decision"]["subject"] == "sub-001" and done[0]["detail"]["approvals"], "the history names both, and keeps what was signed", done)
 check(tool(*ask, "--approve", f"{T}/by-anna-now", store=S).returncode == 0 and sum(e["event"] == "approved" for e in events()) == 1, "an erasure may be finished with it after a kill")
 
+write(f"{T}/mine-already", "keep")
+r = stage("voxtrail", "trust", "approve", f"{T}/request2", "--key", f"{T}/anna", "--out", f"{T}/mine-already", "--store", S)
+check(r.returncode == 73 and open(f"{T}/mine-already").read() == "keep", "an approval is written over nothing", (r.returncode, r.stderr))
+
 # once only
 back = ("consent", "restore", "sub-002", "--reason", "a mistake")
 tool(*back, "--ask", f"{T}/request3", store=S)

@@ -1,5 +1,5 @@
-/* How a checkpoint's training data were prepared, as others may have written it: numbers that decide
- * sizes of boxes and grids are taken in their ranges only. */
+/* How a checkpoint's training data were prepared, as others may have written it: numbers that
+ * decide sizes of boxes and grids are taken in their ranges only. */
 #include "common/seg/crop.h"
 #include "tests/check.h"
 

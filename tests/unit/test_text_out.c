@@ -155,8 +155,21 @@ static void html_arguments_are_text(void)
 	vt_buf_release(&b);
 }
 
+static void markdown(void)
+{
+	struct vt_buf b = VT_BUF_INIT;
+
+	vt_markdown_say(&b, "| %s | %d |", "W\n# forged | [a](x) <b>`*\\", 7);
+	CHECK_STR(b.data, "| W\\\\n# forged \\| \\[a\\](x) \\<b\\>\\`\\*\\\\ | 7 |");
+	vt_buf_clear(&b);
+	vt_markdown_text(&b, "# no heading");
+	CHECK_STR(b.data, "\\# no heading");
+	vt_buf_release(&b);
+}
+
 int main(void)
 {
+	RUN(markdown);
 	RUN(numbers_and_widths_are_printf_s);
 	RUN(arguments_do_nothing_to_a_terminal);
 	RUN(csv_fields_are_one_field_and_no_formula);
