@@ -58,9 +58,9 @@ for n in "ab":
 r = train("two-files", "--previous", T + "/two")
 check(r.returncode == 65 and "more than one" in r.stderr, "two files of weights: which one is not guessed", r.stderr)
 
-for recipe in sorted(glob.glob(ROOT + "/pipelines/recipes/train*.json")):
+for recipe in sorted(p for p in glob.glob(ROOT + "/pipelines/recipes/**/*.json", recursive=True) if '"model":' in open(p).read()):
     r = subprocess.run([B + "/bin/train", "--patches", T + "/patches", "--recipe", recipe, "--plan"], capture_output=True, text=True)
-    check(r.returncode == 0 and "MiB" in r.stdout, f"{os.path.basename(recipe)} names a network and params that exist", r.stderr)
+    check(r.returncode == 0 and "MiB" in r.stdout, f"{recipe[len(ROOT) + 19:]} names a network and params that exist", r.stderr)
 
 r = train("wide", "--patch", "32")
 check(r.returncode == 65 and "s" in r.stderr and "--pad true" in r.stderr and "32" in r.stderr, "a patch larger than a volume is 65 and says what to do", r.stderr)
