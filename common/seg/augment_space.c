@@ -2,7 +2,8 @@
  *
  * Positions are computed once a patch; each channel's part of the volume that they reach is read
  * into a box and sampled there.  The grid is the patch before its axes change places; results are
- * written where they end up. */
+ * written where they end up.  A grid that is neither bent nor turned nor moved by a part of a voxel
+ * is copied: the same bits, without positions. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,9 @@ struct job {
 	float *at;          /* [z, y, x, 3] positions in the volume */
 	int lo[3], size[3]; /* box of the volume that is read */
 	float *box;
-	float *image; /* of one channel */
+	float *image; /* of one channel; where it is copied, of all */
 	uint8_t *target;
+	int first[3]; /* where it is copied: voxel of the volume that the grid begins at */
 };
 
 /* --- positions ----------------------------------------------------------- */
@@ -306,6 +308,75 @@ static void read_box(struct job *j, int channel)
 				j->lo[2], j->size[2]);
 }
 
+/* --- copying ------------------------------------------------------------- */
+
+/* Whether every position is a voxel of the volume, one beside the other; the first. */
+static bool straight(struct job *j)
+{
+	const struct vt_sampling *s = j->s;
+
+	if (s->control)
+		return false;
+	for (int a = 0; a < 3; a++) {
+		double first = s->center[a] - 0.5 * (j->grid[a] - 1);
+
+		for (int b = 0; b < 3; b++)
+			if (s->m[a][b] != (a == b))
+				return false;
+		if (!(fabs(first) < 1 << 20) || first != floor(first))
+			return false;
+		j->first[a] = (int)first;
+	}
+	return true;
+}
+
+/* Row (z, y) of the grid: n voxels of the volume from (at) on, which become those from `skip`. */
+static void copy_row(const struct job *j, int z, int y, const int at[3], int skip, int n,
+	float *row)
+{
+	const struct vt_patch_file *f = j->f;
+	size_t voxels = (size_t)j->patch[0] * (size_t)j->patch[1] * (size_t)j->patch[2],
+	       to = goes_to(j, z, y, skip), step = n > 1 ? goes_to(j, z, y, skip + 1) - to : 0;
+	const uint8_t *regions = f->regions
+		? f->regions + ((size_t)at[0] * (size_t)f->h + (size_t)at[1]) * (size_t)f->w + at[2]
+		: NULL;
+
+	for (int c = 0; c < f->c; c++) {
+		vt_patch_row(row, f, c, at[0], at[1], at[2], n);
+		for (int x = 0; x < n; x++) /* + 0: of a negative zero too */
+			j->image[(size_t)c * voxels + to + (size_t)x * step] = row[x] + 0.0f;
+	}
+	for (int x = 0; regions && x < n; x++)
+		j->target[to + (size_t)x * step] = regions[x];
+}
+
+static void copy_plane(void *ctx, size_t z)
+{
+	const struct job *j = ctx;
+	const struct vt_patch_file *f = j->f;
+	int at[3] = { j->first[0] + (int)z, 0, j->first[2] > 0 ? j->first[2] : 0 };
+	int end = j->first[2] + j->grid[2] < f->w ? j->first[2] + j->grid[2] : f->w;
+	float *row;
+
+	if (at[0] < 0 || at[0] >= f->d || end <= at[2])
+		return;
+	row = vt_xmalloc((size_t)(end - at[2]) * sizeof(*row));
+	for (int y = 0; y < j->grid[1]; y++) {
+		at[1] = j->first[1] + y;
+		if (at[1] >= 0 && at[1] < f->h)
+			copy_row(j, (int)z, y, at, at[2] - j->first[2], end - at[2], row);
+	}
+	free(row);
+}
+
+static void copy(struct job *j, float *image, size_t n)
+{
+	memset(image, 0, n * (size_t)j->f->c * sizeof(*image));
+	memset(j->target, 0, n);
+	j->image = image;
+	vt_parallel_for((size_t)j->grid[0], copy_plane, j);
+}
+
 void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file *f,
 	const struct vt_sampling *s, const int patch[3])
 {
@@ -314,6 +385,10 @@ void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file
 
 	for (int a = 0; a < 3; a++)
 		j.grid[s->axis[a]] = patch[a];
+	if (straight(&j)) {
+		copy(&j, image, n);
+		return;
+	}
 	j.at = vt_xmalloc(3 * n * sizeof(*j.at));
 	vt_parallel_for((size_t)j.grid[0], place_plane, &j);
 	find_box(&j, n);

@@ -80,3 +80,31 @@ p = subprocess.run(["crop-patch", "--normed", "atlas/skullstrip-normalize", "--l
 say(p.returncode == 65 and "share a label value" in p.stderr, "exclusive regions that overlap are refused", p.stderr[-300:])
 p = subprocess.run(["train", "--patches", "atlas/crop-patch", "--patch", "16", "--steps", "1", "--out", "bad2"], capture_output=True, text=True)
 say(p.returncode == 65 and "softmax" in p.stderr, "sigmoids on classes are refused", p.stderr[-300:])
+
+# --- 104 and 50 classes out of FreeSurfer's aparc+aseg, whose numbers go up to 2035
+for n, count, parameters in (("104", 104, 74738), ("50", 50, 73132 + 19 * 22)):      # 104: as published; 22 weights a class
+    manifest = json.load(open(ROOT + "/manifests/freesurfer-%s.json" % n))
+    codes = {}
+    for k, v in manifest["label"]["map"].items():
+        a, _, b = k.partition("-")
+        codes.update({c: v for c in range(int(a), int(b or a) + 1)})
+    stored = np.array(sorted(codes))
+    os.makedirs("fs%s/scans/a" % n), os.makedirs("fs%s/labels/a" % n)
+    os.link("scans/sub-002/t1weighted.nii.gz", "fs%s/scans/a/T1.nii.gz" % n)
+    img = nib.load("scans/sub-002/t1weighted.nii.gz")
+    x, y, z = np.indices(img.shape)
+    seg = np.where(gm > 64, stored[(x // 6 * 31 + y // 6 * 7 + z // 6) % len(stored)], 0)
+    nib.save(nib.Nifti1Image(seg.astype("i2"), img.affine), "fs%s/labels/a/aparc+aseg.nii.gz" % n)
+    about = ("--manifest", ROOT + "/manifests/freesurfer-%s.json" % n)
+    run("skullstrip-normalize", "--scans", "fs%s/scans" % n, *about, "--strip", "never", "--spacing", "-1", "--orient", "native", "--normalize", "minmax", "--out", "fs%s/n" % n)
+    run("crop-patch", "--normed", "fs%s/n" % n, "--labels", "fs%s/labels" % n, *about, "--box", "whole", "--margin", "0", "--multiple", "1", "--out", "fs%s/p" % n)
+    raw = open("fs%s/p/a/subject.vtp" % n, "rb").read()
+    head = json.loads(raw[16:16 + int.from_bytes(raw[8:16], "little")])
+    at, size = head["reference"]["at"], head["reference"]["size"]
+    got = np.frombuffer(raw, "u1", int(np.prod(size)), head["offsets"]["reference"]).reshape(size)
+    want = np.vectorize(lambda c: codes.get(c, 0))(seg).T[tuple(slice(a, a + k) for a, k in zip(at, size))]
+    run("train", "--patches", "fs%s/p" % n, "--model", "meshnet", "--activation", "softmax", "--patch", "16", "--steps", "1", "--fold", "-1", "--dice", "0", "--cross-entropy", "1",
+        "--out", "fs%s/m" % n)
+    c = json.load(open("fs%s/m/checkpoint.json" % n))
+    say(len(np.unique(want)) == count and np.array_equal(got, want), "%s classes: numpy's map of FreeSurfer's numbers" % n, len(np.unique(want)))
+    say(len(c["regions"]) == count - 1 and c["model"]["parameters"] == parameters, "%s classes: a MeshNet of the published size" % n, c["model"])
