@@ -21,20 +21,13 @@ static void round_part(void *ctx, size_t part)
 
 	if (r->to_bits)
 		r->k->narrow(r->to_bits + at, r->from + at, n);
-	else if (r->from_bits)
-		r->k->widen(r->to + at, r->from_bits + at, n);
 	else
-		r->k->to_bf16(r->to + at, r->from + at, n);
+		r->k->widen(r->to + at, r->from_bits + at, n);
 }
 
 static void all_parts(const struct rounding *r)
 {
 	vt_parallel_for((r->n + PART - 1) / PART, round_part, (void *)r);
-}
-
-void vt_bf16_round(const struct vt_kernels *k, float *to, const float *from, size_t n)
-{
-	all_parts(&(struct rounding){ .k = k, .to = to, .from = from, .n = n });
 }
 
 void vt_bf16_narrow(const struct vt_kernels *k, uint16_t *to, const float *from, size_t n)

@@ -10,8 +10,9 @@
  * it.  Statistics, weights, weight gradients and the optimizer's state are f32.  So bits depend
  * neither on threads nor on the instruction set.
  *
- * Values are widened where they are read into tiles and rounded where these are written: through
- * pieces and rows that stay in the cache (vt_read, vt_making of ops.h). */
+ * Values are widened where they are read into tiles and rounded where these are written: in
+ * registers (vt_values of kernels.h), or through pieces and rows that stay in the cache (vt_read,
+ * vt_making of ops.h). */
 #ifndef COMMON_NN_CPU_BF16_H
 #define COMMON_NN_CPU_BF16_H
 
@@ -45,8 +46,7 @@ static inline float vt_bf16_float(uint16_t h)
 	return a;
 }
 
-/* On all threads: n floats rounded (to may be from), narrowed, widened. */
-void vt_bf16_round(const struct vt_kernels *k, float *to, const float *from, size_t n);
+/* On all threads: n floats narrowed, widened. */
 void vt_bf16_narrow(const struct vt_kernels *k, uint16_t *to, const float *from, size_t n);
 void vt_bf16_widen(const struct vt_kernels *k, float *to, const uint16_t *from, size_t n);
 

@@ -279,6 +279,7 @@ static void gather_rows(void *ctx, size_t task)
 }
 
 struct packing {
+	const struct vt_kernels *k; /* NULL, or weights are rounded to bf16 */
 	float *to;
 	const float *w;
 	int n_out, n_in, taps;
@@ -288,7 +289,7 @@ struct packing {
 static void pack_block(void *ctx, size_t block)
 {
 	const struct packing *p = ctx;
-	size_t at = block * (size_t)p->taps * (size_t)p->n_in * VT_LANES;
+	size_t floats = (size_t)p->taps * (size_t)p->n_in * VT_LANES, at = block * floats;
 
 	for (int t = 0; t < p->taps; t++)
 		for (int i = 0; i < p->n_in; i++)
@@ -299,14 +300,17 @@ static void pack_block(void *ctx, size_t block)
 					? p->w[(size_t)o * p->so + (size_t)i * p->si + (size_t)t]
 					: 0.0f;
 			}
+	if (p->k)
+		p->k->to_bf16(p->to + block * floats, p->to + block * floats, floats);
 }
 
-/* to[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
-static void pack_weights(float *to, const float *w, int n_out, int n_in, int taps, size_t so,
+/* scratch[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
+static void pack_weights(const struct vt_conv_run *r, int n_out, int n_in, int taps, size_t so,
 	size_t si)
 {
 	vt_parallel_for((size_t)vt_blocks(n_out), pack_block,
-		&(struct packing){ to, w, n_out, n_in, taps, so, si });
+		&(struct packing){ r->bf16 ? r->k : NULL, r->scratch, r->w, n_out, n_in, taps, so,
+			si });
 }
 
 static size_t packed_floats(int n_out, int n_in, int taps)
@@ -367,13 +371,6 @@ static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, boo
 	return vt_panel_takes(c, c_in, out, inverse) && !vt_winograd_takes(c, c_in, out, form);
 }
 
-/* bf16: weights are rounded where they are packed, inputs where they are read. */
-static void round_weights(const struct vt_conv_run *r, size_t packed)
-{
-	if (r->bf16)
-		vt_bf16_round(r->k, r->scratch, r->scratch, packed);
-}
-
 static void run_panel(const struct vt_conv_run *r, struct gather *g, struct order w,
 	const float *bias)
 {
@@ -383,8 +380,7 @@ static void run_panel(const struct vt_conv_run *r, struct gather *g, struct orde
 	float *b = r->scratch + packed;
 
 	g->c = r->c;
-	vt_panel_pack(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
-	round_weights(r, packed);
+	vt_panel_pack(r, n_out, n_in, taps, w.so, w.si);
 	memset(b, 0, lanes * sizeof(float));
 	if (bias)
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
@@ -422,8 +418,7 @@ static void run_gather(const struct vt_conv_run *r, struct gather *g, struct ord
 	g->k = r->k;
 	g->c = c;
 	g->w = r->scratch;
-	pack_weights(r->scratch, r->w, n_out, n_in, taps, w.so, w.si);
-	round_weights(r, packed);
+	pack_weights(r, n_out, n_in, taps, w.so, w.si);
 	if (bias) {
 		memset(b, 0, lanes * sizeof(float));
 		memcpy(b, bias, (size_t)n_out * sizeof(float));

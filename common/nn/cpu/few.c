@@ -71,7 +71,7 @@ static void copy_row(const struct planes *p, float *to, const float *from)
 	case 3: narrow(to + 3 * pad, from, end - pad, 3); break;
 	default: narrow(to + 4 * pad, from, end - pad, 4); break;
 	}
-	if (p->bf16)
+	if (p->bf16 && !p->in.h)
 		p->k->to_bf16(to, to, p->row);
 }
 

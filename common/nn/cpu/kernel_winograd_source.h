@@ -277,16 +277,17 @@ static void win_weights(const int form[3], float *to, size_t point, const float 
 {
 	const int r = vt_win_taps(form[0]);
 	d8 z[6][25], y[6][5], x[6];
-	int a1 = vt_win_points_of(form[1]), a2 = vt_win_points_of(form[2]);
+	int a0 = vt_win_points_of(form[0]), a1 = vt_win_points_of(form[1]),
+	    a2 = vt_win_points_of(form[2]);
 
 	for (int t = 0; t < r * r; t++) {
 		for (int j = 0; j < r; j++)
 			x[j] = d8_of(v8_load(w + tap * (r * r * j + t)));
 		win_weights_1(form[0], x);
-		for (int j = 0; j < vt_win_points_of(form[0]); j++)
+		for (int j = 0; j < a0; j++)
 			z[j][t] = x[j];
 	}
-	for (int i = 0; i < vt_win_points_of(form[0]); i++) {
+	for (int i = 0; i < a0; i++) {
 		for (int t = 0; t < r; t++) {
 			for (int j = 0; j < r; j++)
 				x[j] = z[i][r * j + t];
@@ -298,8 +299,8 @@ static void win_weights(const int form[3], float *to, size_t point, const float 
 			for (int t = 0; t < r; t++)
 				x[t] = y[j][t];
 			win_weights_1(form[2], x);
-			for (int k = 0; k < a2; k++, to += point)
-				v8_store(to, v8_of(x[k]));
+			for (int k = 0; k < a2; k++)
+				v8_store(to + (size_t)((k * a0 + i) * a1 + j) * point, v8_of(x[k]));
 		}
 	}
 }
@@ -341,8 +342,9 @@ static void win_gradient(const int form[3], float *to, const float *from, size_t
 
 	for (int i = 0; i < a0; i++) {
 		for (int j = 0; j < a1; j++) {
-			for (int k = 0; k < a2; k++, from += point)
-				x[k] = d8_of(v8_load(from));
+			for (int k = 0; k < a2; k++)
+				x[k] = d8_of(
+					v8_load(from + (size_t)((k * a0 + i) * a1 + j) * point));
 			win_gradient_1(form[2], x);
 			for (int t = 0; t < r; t++)
 				y[j][t] = x[t];

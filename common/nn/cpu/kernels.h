@@ -114,7 +114,7 @@ typedef void (*vt_win_in_planes_fn)(bool lift, int form_z, int form_y, float *p,
 	size_t y_step, size_t n);
 typedef void (*vt_win_out_planes_fn)(int form_z, int form_y, float *to, size_t to_step,
 	const float *p, size_t point, size_t n);
-/* Taps of 8 floats, `tap` floats apart, to the points [z][y][x] of 8 floats; and the
+/* Taps of 8 floats, `tap` floats apart, to the points [x][z][y] of 8 floats; and the
  * transpose, to taps 8 floats apart.  Both in double, rounded once. */
 typedef void (*vt_win_weights_fn)(const int form[3], float *to, size_t point, const float *w,
 	ptrdiff_t tap);

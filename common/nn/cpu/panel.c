@@ -50,8 +50,7 @@ size_t vt_panel_weight_floats(int c_out, int c_in, int taps)
 }
 
 struct packing {
-	float *to;
-	const float *w;
+	const struct vt_conv_run *r;
 	int c_out, c_in, taps;
 	size_t so, si;
 };
@@ -69,20 +68,22 @@ static void pack_lanes(float *to, const float *w, size_t so, size_t lanes)
 static void pack_pair(void *ctx, size_t pair)
 {
 	const struct packing *p = ctx;
-	size_t c_in = (size_t)p->c_in;
-	float *to = p->to + pair * WIDE * (size_t)p->taps * c_in;
+	size_t c_in = (size_t)p->c_in, floats = WIDE * (size_t)p->taps * c_in;
+	float *to = p->r->scratch + pair * floats;
 
 	for (size_t i = 0; i < c_in; i++)
 		for (size_t t = 0; t < (size_t)p->taps; t++)
 			pack_lanes(to + (t * c_in + i) * WIDE,
-				p->w + pair * WIDE * p->so + i * p->si + t, p->so,
+				p->r->w + pair * WIDE * p->so + i * p->si + t, p->so,
 				(size_t)p->c_out - pair * WIDE);
+	if (p->r->bf16)
+		p->r->k->to_bf16(to, to, floats);
 }
 
-void vt_panel_pack(float *to, const float *w, int c_out, int c_in, int taps, size_t so, size_t si)
+void vt_panel_pack(const struct vt_conv_run *r, int c_out, int c_in, int taps, size_t so, size_t si)
 {
 	vt_parallel_for((size_t)pairs_of(c_out), pack_pair,
-		&(struct packing){ to, w, c_out, c_in, taps, so, si });
+		&(struct packing){ r, c_out, c_in, taps, so, si });
 }
 
 static size_t block_of(const struct vt_view *v, int n, int b, int voxel)

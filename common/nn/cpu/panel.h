@@ -23,9 +23,11 @@ struct vt_panel_conv {
 /* Whether it pays, which is a matter of speed alone. inverse: as in axis.h. */
 bool vt_panel_takes(const struct vt_conv *c, int c_in, struct vt_shape out, bool inverse);
 
-/* Weights lie at w[o * so + i * si + tap]. */
+/* Weights lie at w[o * so + i * si + tap]; they are packed at the start of r's scratch, rounded if
+ * r says so. */
 size_t vt_panel_weight_floats(int c_out, int c_in, int taps);
-void vt_panel_pack(float *to, const float *w, int c_out, int c_in, int taps, size_t so, size_t si);
+void vt_panel_pack(const struct vt_conv_run *r, int c_out, int c_in, int taps, size_t so,
+	size_t si);
 void vt_panel_conv(const struct vt_panel_conv *p);
 
 #endif

@@ -8,7 +8,7 @@
 #include "common/nn/cpu/fuse.h"
 #include "common/nn/cpu/winograd_tiles.h"
 
-enum { CACHE_FLOATS = 56 * 1024, LEAST_TILES = 6, MOST_TILES = 48, MOST_WEIGHTS = 4 << 20 };
+enum { CACHE_FLOATS = 144 * 1024, LEAST_TILES = 6, MOST_TILES = 48, MOST_WEIGHTS = 4 << 20 };
 /* channels in and out: fewer do not pay for the 216 points of five taps */
 enum { LEAST_OF_FIVE = 40 };
 
@@ -168,7 +168,8 @@ static void do_group(const struct job *j, const struct group *g)
 		bool two = b + 1 < vt_blocks(w->out.s.c);
 
 		for (int x = 0; x < a[2]; x++) {
-			float *v = g->v + (size_t)x * g->v_point;
+			size_t first = (size_t)(x * a[0] * a[1]);
+			float *v = g->v + first * g->v_point;
 			struct vt_products p = { .v = v,
 				.m = g->product,
 				.points = a[0] * a[1],
@@ -177,15 +178,14 @@ static void do_group(const struct job *j, const struct group *g)
 				.v_block = tiles,
 				.m_block = tiles,
 				.m_point = g->m_point,
-				.u = w->room + ((size_t)b * points + (size_t)x) * c_in * VT_LANES,
+				.u = w->room + ((size_t)b * points + first) * c_in * VT_LANES,
 				.u2 = two ? points * c_in * VT_LANES : 0,
-				.v_point = (size_t)a[2] * g->v_point,
-				.u_point = (size_t)a[2] * c_in * VT_LANES };
+				.v_point = g->v_point,
+				.u_point = c_in * VT_LANES };
 
 			if (!b)
 				j->t.k->win_in_planes(false, form[0], form[1], v,
-					(size_t)(a[1] * a[2]) * g->v_point,
-					(size_t)a[2] * g->v_point,
+					(size_t)a[1] * g->v_point, g->v_point,
 					(size_t)vt_blocks(w->in.s.c) * tiles);
 			j->t.k->products(&p);
 			j->t.k->win_out_planes(form[0], form[1], g->folded + (size_t)x * g->m_point,

@@ -41,8 +41,9 @@ static void read_task(void *ctx, size_t task)
 
 	vt_win_read(t, beam, lift, lift ? 0 : j->pad, to, point, from);
 	for (int x = 0; x < t->a[2]; x++)
-		t->k->win_in_planes(lift, t->form[0], t->form[1], to + (size_t)x * point,
-			(size_t)(t->a[1] * t->a[2]) * point, (size_t)t->a[2] * point, tiles);
+		t->k->win_in_planes(lift, t->form[0], t->form[1],
+			to + (size_t)(x * t->a[0] * t->a[1]) * point, (size_t)t->a[1] * point,
+			point, tiles);
 	free(row);
 }
 

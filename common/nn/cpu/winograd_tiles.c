@@ -114,6 +114,7 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 	size_t point, struct vt_view in)
 {
 	int n_z = lift ? t->m[0] : t->a[0], n_y = lift ? t->m[1] : t->a[1];
+	size_t along_x = (size_t)(t->a[0] * t->a[1]) * point;
 	int first = b.x * t->m[2] * t->d - pad,
 	    end = first + (b.n_x * t->m[2] + t->a[2] - t->m[2]) * t->d;
 
@@ -122,16 +123,16 @@ void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, 
 	for (int i = 0; i < n_z * n_y; i++) {
 		ptrdiff_t row = row_at(t, b, pad, i, n_y, in.s),
 			  next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in.s) : -1;
-		float *at = to + (size_t)((i / n_y * t->a[1] + i % n_y) * t->a[2]) * point;
+		float *at = to + (size_t)(i / n_y * t->a[1] + i % n_y) * point;
 
 		if (next >= 0 && first < end)
 			prefetch(in, next, first, end);
 		if (row >= 0)
-			read_row(t, b, lift, pad, at, point,
+			read_row(t, b, lift, pad, at, along_x,
 				first < end ? widened(t, b, in, row, first, end) : zeros, in.s.w);
 		else
 			for (int k = 0; k < t->a[2]; k++)
-				memset(at + (size_t)k * point, 0,
+				memset(at + (size_t)k * along_x, 0,
 					(size_t)(b.n_x * t->d) * VT_LANES * sizeof(float));
 	}
 }

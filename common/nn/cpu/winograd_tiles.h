@@ -41,8 +41,9 @@ struct vt_win_beam {
 };
 
 /* The beam's inputs from `in` (its first output's row and column less pad), turned to points
- * along x only: row (iz, iy)'s point k at to[((iz * a[1] + iy) * a[2] + k) * point]. lift: in is
- * the outputs' gradient, m rows on each axis.  Outside of `in` is 0. */
+ * along x only: row (iz, iy)'s point k at to[((k * a[0] + iz) * a[1] + iy) * point], so that the
+ * points of one k, which are worked on together, lie together. lift: in is the outputs' gradient,
+ * m rows on each axis.  Outside of `in` is 0. */
 void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam beam, bool lift, int pad,
 	float *to, size_t point, struct vt_view in);
 
