@@ -47,3 +47,9 @@ for page in sorted(glob.glob(ROOT + "/docs/*.md")):
         say(p.returncode == 0 and all(n in p.stdout for n in pipelines(spec)), "%s: %s" % (os.path.basename(page), " ".join(words[:3])), (p.returncode, p.stderr[-500:]))
 for spec in ("hpe", "brats2020", "multiprecision", "med3d-transfer", "two-stage-liver", "catalyst"):
     say("pipelines/%s.json" % spec in seen, "a page says how to run pipelines/%s.json" % spec, seen)
+
+# every test that docs/mission.md names is there
+text = open(ROOT + "/docs/mission.md").read()
+named = set(re.findall(r"\b((?:unit|cli|e2e|oracle|repro|corrupt|hostile)/[\w/-]+(?:\.py|\.sh)?)", text)) | {"e2e/" + n for n in re.findall(r"(?<![\w/])(\w+\.sh)\b", text)}
+exists = lambda n: any(os.path.exists("%s/tests/%s%s" % (ROOT, n, end)) for end in ("", ".c", ".py", ".sh"))
+say(len(named) > 50 and all(map(exists, named)), "the %d tests that docs/mission.md names exist" % len(named), [n for n in named if not exists(n)])
