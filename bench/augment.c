@@ -26,11 +26,11 @@ static double seconds(void)
 }
 
 /* A cubic patch of the container, drawn `draws` times. */
-static double cost(const struct vt_patch_file *f, const char *entry, int edge, int draws)
+static double cost(const struct vt_patch_file *file, const char *entry, int edge, int draws)
 {
 	struct vt_draw_opts o = { .patch = { edge, edge, edge }, .foreground = 0.5, .seed = 1 };
 	size_t voxels = (size_t)edge * (size_t)edge * (size_t)edge;
-	float *image = malloc(voxels * (size_t)f->c * sizeof(*image));
+	float *image = malloc(voxels * (size_t)file->c * sizeof(*image));
 	uint8_t *target = malloc(voxels);
 	struct vt_augment *a = NULL;
 	struct vt_json *list = NULL;
@@ -47,9 +47,9 @@ static double cost(const struct vt_patch_file *f, const char *entry, int edge, i
 	start = seconds();
 	for (int i = 0; i < draws; i++) {
 		if (*entry)
-			vt_augment_draw(a, f, &o, (uint64_t)i, 0, image, target, NULL);
+			vt_augment_draw(a, file, &o, (uint64_t)i, 0, image, target, NULL);
 		else
-			vt_dataset_draw(f, &o, (uint64_t)i, 0, image, target);
+			vt_dataset_draw(file, &o, (uint64_t)i, 0, image, target);
 	}
 	start = seconds() - start;
 	free(image);

@@ -37,9 +37,10 @@ static int ascending(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static size_t values(struct vt_shape s)
+static size_t values(struct vt_shape shape)
 {
-	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+	return (size_t)shape.n * (size_t)shape.c * (size_t)shape.d * (size_t)shape.h *
+		(size_t)shape.w;
 }
 
 struct work {
@@ -49,72 +50,73 @@ struct work {
 	uint8_t *target;
 };
 
-static double step(struct work *w, int i, bool train)
+static double step(struct work *work, int i, bool train)
 {
 	const struct vt_loss dice = VT_LOSS_DICE;
-	struct vt_shape out = vt_session_output_shape(w->s);
+	struct vt_shape out = vt_session_output_shape(work->s);
 	const float *dy[33] = { VT_KEPT_GRADIENT };
 	double t = now();
 
-	vt_session_set_input(w->s, w->x);
-	vt_session_forward(w->s, (uint64_t)i);
+	vt_session_set_input(work->s, work->x);
+	vt_session_forward(work->s, (uint64_t)i);
 	if (!train) {
-		vt_session_get_output(w->s, w->y);
+		vt_session_get_output(work->s, work->y);
 		return now() - t;
 	}
-	if (vt_session_remote(w->s)) {
-		vt_remote_set_target(vt_session_remote(w->s), w->target);
-		vt_remote_loss(vt_session_remote(w->s), 0, &dice, 1);
+	if (vt_session_remote(work->s)) {
+		vt_remote_set_target(vt_session_remote(work->s), work->target);
+		vt_remote_loss(vt_session_remote(work->s), 0, &dice, 1);
 	} else {
-		vt_session_get_output(w->s, w->y);
-		vt_loss(w->dy, w->y, w->target, out.n, out.c,
+		vt_session_get_output(work->s, work->y);
+		vt_loss(work->dy, work->y, work->target, out.n, out.c,
 			values(out) / (size_t)out.n / (size_t)out.c, &dice, 1);
-		dy[0] = w->dy;
+		dy[0] = work->dy;
 	}
-	vt_session_backward_all(w->s, dy);
-	vt_optim_norm(w->o);
-	vt_optim_step(w->o, 1e-4, -1, (uint64_t)i + 1);
+	vt_session_backward_all(work->s, dy);
+	vt_optim_norm(work->o);
+	vt_optim_step(work->o, 1e-4, -1, (uint64_t)i + 1);
 	return now() - t;
 }
 
-static void measure(struct work *w, const char *name, int edge, const char *precision, int repeats,
-	bool train)
+static void measure(struct work *work, const char *name, int edge, const char *precision,
+	int repeats, bool train)
 {
-	struct vt_shape in = vt_session_input_shape(w->s), out = vt_session_output_shape(w->s);
+	struct vt_shape in = vt_session_input_shape(work->s),
+			out = vt_session_output_shape(work->s);
 	double t[MOST];
 
-	w->x = vt_xmalloc(values(in) * sizeof(float));
-	w->y = vt_xmalloc(values(out) * sizeof(float));
-	w->dy = vt_xmalloc(values(out) * sizeof(float));
-	w->target = vt_xmalloc(values(out));
+	work->x = vt_xmalloc(values(in) * sizeof(float));
+	work->y = vt_xmalloc(values(out) * sizeof(float));
+	work->dy = vt_xmalloc(values(out) * sizeof(float));
+	work->target = vt_xmalloc(values(out));
 	for (size_t i = 0; i < values(in); i++)
-		w->x[i] = (float)(i * 2654435761u % 1000) / 1000.0f - 0.5f;
+		work->x[i] = (float)(i * 2654435761u % 1000) / 1000.0f - 0.5f;
 	for (size_t i = 0; i < values(out); i++)
-		w->target[i] = (uint8_t)(i / 64 % 8);
+		work->target[i] = (uint8_t)(i / 64 % 8);
 	for (int i = -WARM; i < repeats; i++) {
-		double seconds = step(w, i + WARM, train);
+		double seconds = step(work, i + WARM, train);
 
 		if (i >= 0)
 			t[i] = seconds;
 	}
 	qsort(t, (size_t)repeats, sizeof(*t), ascending);
-	if (vt_session_error(w->s))
-		fprintf(stderr, "%s\n", vt_session_error(w->s)->text);
+	if (vt_session_error(work->s))
+		fprintf(stderr, "%s\n", vt_session_error(work->s)->text);
 	else
 		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"precision\":\"%s\","
 		       "\"work\":\"%s\","
 		       "\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
 			name, edge, precision, train ? "train" : "infer", 1e3 * t[repeats / 2],
 			1e3 * t[0]);
-	free(w->x);
-	free(w->y);
-	free(w->dy);
-	free(w->target);
+	free(work->x);
+	free(work->y);
+	free(work->dy);
+	free(work->target);
 }
 
-static void print_engines(const struct vt_device *d)
+static void print_engines(const struct vt_device *device)
 {
-	struct vt_json *j = vt_device_engines(d);
+	struct vt_json *j = vt_device_engines(device);
 	struct vt_buf text = VT_BUF_INIT;
 
 	vt_json_compact(&text, j);

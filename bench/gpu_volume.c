@@ -33,12 +33,12 @@ static int ascending(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static int once(uint8_t *bits, struct vt_session *s, const struct vt_patch_file *f,
+static int once(uint8_t *bits, struct vt_session *session, const struct vt_patch_file *file,
 	struct vt_err *err)
 {
 	struct vt_prediction *p = NULL;
-	int rc = vt_predict_begin(&p, &s, 1, false, f, &(struct vt_predict_opts){ .overlap = 0.5 },
-		err);
+	int rc = vt_predict_begin(&p, &session, 1, false, file,
+		&(struct vt_predict_opts){ .overlap = 0.5 }, err);
 
 	if (!rc && !vt_predict_on_device(p))
 		rc = vt_err_set(err, VT_ENOMEM, "the device has no room for the volume");
@@ -48,13 +48,13 @@ static int once(uint8_t *bits, struct vt_session *s, const struct vt_patch_file 
 	return rc;
 }
 
-static int measure(struct vt_session *s, const char *name, int edge, const char *precision,
+static int measure(struct vt_session *session, const char *name, int edge, const char *precision,
 	int repeats, const int dim[3], struct vt_err *err)
 {
 	static char subject[] = "bench";
 	size_t voxels = (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2], n;
 	struct vt_patch_file f = { .subject = subject,
-		.c = vt_session_input_shape(s).c,
+		.c = vt_session_input_shape(session).c,
 		.d = dim[0],
 		.h = dim[1],
 		.w = dim[2] };
@@ -69,7 +69,7 @@ static int measure(struct vt_session *s, const char *name, int edge, const char 
 		image[i] = (float)(i * 2654435761u % 1000) / 1000.0f - 0.5f;
 	for (int i = -WARM; !rc && i < repeats; i++) {
 		begun = now();
-		rc = once(bits, s, &f, err);
+		rc = once(bits, session, &f, err);
 		if (i >= 0)
 			t[i] = now() - begun;
 	}
@@ -78,8 +78,8 @@ static int measure(struct vt_session *s, const char *name, int edge, const char 
 		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"precision\":\"%s\","
 		       "\"work\":\"volume\","
 		       "\"windows_at_a_time\":%d,\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
-			name, edge, precision, vt_session_input_shape(s).n, 1e3 * t[repeats / 2],
-			1e3 * t[0]);
+			name, edge, precision, vt_session_input_shape(session).n,
+			1e3 * t[repeats / 2], 1e3 * t[0]);
 	free(image);
 	free(bits);
 	return rc;

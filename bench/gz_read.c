@@ -31,29 +31,29 @@ static double cpu(void)
 
 static size_t content_size;
 
-static void with_zlib(const struct vt_map *m, unsigned char *out)
+static void with_zlib(const struct vt_map *map, unsigned char *out)
 {
 	z_stream z;
 	memset(&z, 0, sizeof(z));
 	inflateInit2(&z, 31);
-	z.next_in = (unsigned char *)m->data;
-	z.avail_in = (uInt)m->size;
+	z.next_in = (unsigned char *)map->data;
+	z.avail_in = (uInt)map->size;
 	z.next_out = out;
 	z.avail_out = (uInt)content_size;
 	inflate(&z, Z_FINISH);
 	inflateEnd(&z);
 }
 
-static void with_libdeflate(const struct vt_map *m, unsigned char *out)
+static void with_libdeflate(const struct vt_map *map, unsigned char *out)
 {
 	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
 	size_t n;
-	libdeflate_gzip_decompress(d, m->data, m->size, out, content_size, &n);
+	libdeflate_gzip_decompress(d, map->data, map->size, out, content_size, &n);
 	libdeflate_free_decompressor(d);
 }
 
 /* Loaded at run time, because nothing else needs it; checks the trailer as the others do. */
-static void with_isal(const struct vt_map *m, unsigned char *out)
+static void with_isal(const struct vt_map *map, unsigned char *out)
 {
 #ifdef HAVE_ISAL
 	static void *lib;
@@ -68,13 +68,13 @@ static void with_isal(const struct vt_map *m, unsigned char *out)
 		return;
 	init(&state);
 	state.crc_flag = ISAL_GZIP;
-	state.next_in = (uint8_t *)m->data;
-	state.avail_in = (uint32_t)m->size;
+	state.next_in = (uint8_t *)map->data;
+	state.avail_in = (uint32_t)map->size;
 	state.next_out = out;
 	state.avail_out = (uint32_t)content_size;
 	step(&state);
 #else
-	(void)m;
+	(void)map;
 	(void)out;
 #endif
 }
@@ -82,7 +82,7 @@ static void with_isal(const struct vt_map *m, unsigned char *out)
 /* out NULL: into pages fresh from the kernel each time, as a process that reads a scan once has
  * to; on huge pages where there are any, as the reader asks for. */
 static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *),
-	const struct vt_map *m, unsigned char *out)
+	const struct vt_map *map, unsigned char *out)
 {
 	double best = 1e9;
 	size_t size = content_size + (4u << 20);
@@ -94,7 +94,7 @@ static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *),
 				-1, 0);
 			madvise(own, size, MADV_HUGEPAGE);
 		}
-		f(m, out ? out : own);
+		f(map, out ? out : own);
 		if (own)
 			munmap(own, size);
 		t = cpu() - t;
@@ -105,11 +105,11 @@ static double best_of(int n, void (*f)(const struct vt_map *, unsigned char *),
 
 static const char *path;
 
-static void with_reader(const struct vt_map *m, unsigned char *out)
+static void with_reader(const struct vt_map *map, unsigned char *out)
 {
 	struct vt_volume v;
 	struct vt_err err = VT_ERR_INIT;
-	(void)m;
+	(void)map;
 	(void)out;
 	if (vt_volume_read(&v, path, VT_VOLUME_FRAMES | VT_VOLUME_RAW, &err))
 		exit(err.code);

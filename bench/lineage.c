@@ -58,52 +58,53 @@ struct maker {
 	struct vt_json *params;
 };
 
-static uint64_t random_number(struct maker *m)
+static uint64_t random_number(struct maker *maker)
 {
-	m->state ^= m->state << 13;
-	m->state ^= m->state >> 7;
-	m->state ^= m->state << 17;
-	return m->state * 2685821657736338717ULL;
+	maker->state ^= maker->state << 13;
+	maker->state ^= maker->state >> 7;
+	maker->state ^= maker->state << 17;
+	return maker->state * 2685821657736338717ULL;
 }
 
-static struct vt_digest random_digest(struct maker *m)
+static struct vt_digest random_digest(struct maker *maker)
 {
 	struct vt_digest d;
 
 	for (int i = 0; i < 4; i++) {
-		uint64_t x = random_number(m);
+		uint64_t x = random_number(maker);
 
 		memcpy(d.b + 8 * i, &x, 8);
 	}
 	return d;
 }
 
-static struct vt_tree *tree_of(const struct vt_tree_file *f, size_t n)
+static struct vt_tree *tree_of(const struct vt_tree_file *file, size_t n)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
 
-	vt_tree_from_files(&t, f, n, &err);
+	vt_tree_from_files(&t, file, n, &err);
 	stop(&err);
 	return t;
 }
 
-static void name_files(struct vt_tree_file *f, const struct made *m, const char *kind)
+static void name_files(struct vt_tree_file *file, const struct made *made, const char *kind)
 {
 	for (int k = 0; k < FILES; k++)
-		f[k] = (struct vt_tree_file){ vt_asprintf("sub-%06u/%s%d.nii", m->subject, kind, k),
-			m->file[k], 1000, false };
+		file[k] = (struct vt_tree_file){ vt_asprintf("sub-%06u/%s%d.nii", made->subject,
+							 kind, k),
+			made->file[k], 1000, false };
 }
 
-static void put(struct maker *m, const char *stage, const struct vt_record_port *in, size_t n_in,
-	struct made *out, const char *kind)
+static void put(struct maker *maker, const char *stage, const struct vt_record_port *in,
+	size_t n_in, struct made *out, const char *kind)
 {
 	struct vt_tree_file f[FILES];
 	struct vt_record_port port = { "out", NULL, NULL };
 	struct vt_record r = { .stage = stage,
 		.version = "1",
 		.commit = "0",
-		.params = m->params,
+		.params = maker->params,
 		.input = in,
 		.n_inputs = n_in,
 		.output = &port,
@@ -115,13 +116,13 @@ static void put(struct maker *m, const char *stage, const struct vt_record_port 
 	FILE *to;
 
 	for (int k = 0; k < FILES; k++)
-		out->file[k] = random_digest(m);
+		out->file[k] = random_digest(maker);
 	name_files(f, out, kind);
 	port.tree = t = tree_of(f, FILES);
 	vt_record_write(&text, &out->id, &r, &err);
 	stop(&err);
 	vt_digest_hex(hex, &out->id);
-	path = vt_asprintf("%s/records/%.2s/%s", m->dir, hex, hex + 2);
+	path = vt_asprintf("%s/records/%.2s/%s", maker->dir, hex, hex + 2);
 	to = fopen(path, "wb");
 	if (!to || fwrite(text.data, 1, text.len, to) != text.len || fclose(to))
 		vt_err_errno(&err, VT_EIO, "%s", path);
@@ -133,38 +134,38 @@ static void put(struct maker *m, const char *stage, const struct vt_record_port 
 		free(f[k].path);
 }
 
-static void prepare(struct maker *m)
+static void prepare(struct maker *maker)
 {
-	struct made raw, *out = &m->prep[m->n_prep];
+	struct made raw, *out = &maker->prep[maker->n_prep];
 	struct vt_tree_file f[FILES];
 	struct vt_strs none = VT_STRS_INIT;
 	struct vt_record_port in = { "scans", NULL, &none };
 	struct vt_tree *t;
 
-	raw.subject = out->subject = ++m->subjects;
+	raw.subject = out->subject = ++maker->subjects;
 	for (int k = 0; k < FILES; k++)
-		raw.file[k] = random_digest(m);
+		raw.file[k] = random_digest(maker);
 	name_files(f, &raw, "raw");
 	in.tree = t = tree_of(f, FILES);
-	put(m, "skullstrip-normalize", &in, 1, out, "t");
-	m->n_prep++;
+	put(maker, "skullstrip-normalize", &in, 1, out, "t");
+	maker->n_prep++;
 	vt_tree_free(t);
 	for (int k = 0; k < FILES; k++)
 		free(f[k].path);
 }
 
-static void parent(struct vt_strs *to, const struct vt_digest *d)
+static void parent(struct vt_strs *to, const struct vt_digest *digest)
 {
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, d);
+	vt_digest_hex(hex, digest);
 	vt_strs_add(to, hex);
 }
 
-static void crop(struct maker *m)
+static void crop(struct maker *maker)
 {
-	const struct made *from = &m->prep[random_number(m) % m->n_prep];
-	struct made *out = &m->crop[m->n_crop];
+	const struct made *from = &maker->prep[random_number(maker) % maker->n_prep];
+	struct made *out = &maker->crop[maker->n_crop];
 	struct vt_strs parents = VT_STRS_INIT;
 	struct vt_record_port in = { "normed", NULL, &parents };
 	struct vt_tree_file f[FILES];
@@ -174,8 +175,8 @@ static void crop(struct maker *m)
 	parent(&parents, &from->id);
 	name_files(f, from, "t");
 	in.tree = t = tree_of(f, FILES);
-	put(m, "crop-patch", &in, 1, out, "c");
-	m->n_crop++;
+	put(maker, "crop-patch", &in, 1, out, "c");
+	maker->n_crop++;
 	vt_tree_free(t);
 	vt_strs_release(&parents);
 	for (int k = 0; k < FILES; k++)
@@ -183,7 +184,7 @@ static void crop(struct maker *m)
 }
 
 /* A file each of n crops among the newest 20,000, and maybe a checkpoint. */
-static void learn(struct maker *m, const char *stage, size_t n, unsigned chain, bool train)
+static void learn(struct maker *maker, const char *stage, size_t n, unsigned chain, bool train)
 {
 	struct vt_tree_file *f = vt_xcalloc(n, sizeof(*f)), previous[FILES];
 	struct vt_strs parents = VT_STRS_INIT, before = VT_STRS_INIT;
@@ -191,26 +192,27 @@ static void learn(struct maker *m, const char *stage, size_t n, unsigned chain, 
 		{ "previous", NULL, &before } };
 	struct vt_tree *t, *p = NULL;
 	struct made out = { .subject = 0 };
-	size_t from = m->n_crop > 20000 ? m->n_crop - 20000 : 0;
+	size_t from = maker->n_crop > 20000 ? maker->n_crop - 20000 : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct made *c = &m->crop[from + random_number(m) % (m->n_crop - from)];
+		const struct made *c =
+			&maker->crop[from + random_number(maker) % (maker->n_crop - from)];
 
 		f[i] = (struct vt_tree_file){ vt_asprintf("sub-%06u/c%zu.nii", c->subject, i),
-			c->file[random_number(m) % FILES], 1000, false };
+			c->file[random_number(maker) % FILES], 1000, false };
 		parent(&parents, &c->id);
 	}
 	vt_strs_sort(&parents);
 	in[0].tree = t = tree_of(f, n);
-	if (m->generation[chain]) {
-		name_files(previous, &m->chain[chain], "w");
+	if (maker->generation[chain]) {
+		name_files(previous, &maker->chain[chain], "w");
 		in[1].tree = p = tree_of(previous, FILES);
-		parent(&before, &m->chain[chain].id);
+		parent(&before, &maker->chain[chain].id);
 	}
-	put(m, stage, in, p ? 2 : 1, &out, "w");
+	put(maker, stage, in, p ? 2 : 1, &out, "w");
 	if (train) {
-		m->chain[chain] = out;
-		m->generation[chain]++;
+		maker->chain[chain] = out;
+		maker->generation[chain]++;
 	}
 	for (size_t i = 0; i < n; i++)
 		free(f[i].path);
@@ -280,7 +282,7 @@ static int count_checkpoints(void *ctx, const struct vt_lineage_step *step)
 
 enum kind { ANCESTORS, SUBJECTS, WITHDRAWN, PROBE };
 
-static size_t question(struct vt_store *s, enum kind kind, const char *what)
+static size_t question(struct vt_store *store, enum kind kind, const char *what)
 {
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_strs names = VT_STRS_INIT;
@@ -289,16 +291,16 @@ static size_t question(struct vt_store *s, enum kind kind, const char *what)
 	char *id;
 
 	if (kind == PROBE) {
-		vt_store_find_derivation(s, what, false, &id, &err);
+		vt_store_find_derivation(store, what, false, &id, &err);
 		stop(&err);
 		n = id != NULL;
 		free(id);
 		return n;
 	}
 	if (kind == WITHDRAWN)
-		vt_lineage_open_subject(&t, s, what, &err);
+		vt_lineage_open_subject(&t, store, what, &err);
 	else
-		vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, &err);
+		vt_lineage_open(&t, store, what, VT_LINEAGE_MADE, &err);
 	stop(&err);
 	if (kind == ANCESTORS)
 		vt_lineage_ancestors(t, count, &n, &err);
@@ -320,14 +322,15 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void ask(struct vt_store *s, enum kind kind, const char *name, const struct vt_strs *what)
+static void ask(struct vt_store *store, enum kind kind, const char *name,
+	const struct vt_strs *what)
 {
 	double took[QUESTIONS];
 	size_t most = 0, n = what->n < QUESTIONS ? what->n : QUESTIONS;
 
 	for (size_t i = 0; i < n; i++) {
 		double begun = seconds();
-		size_t found = question(s, kind, what->v[i]);
+		size_t found = question(store, kind, what->v[i]);
 
 		took[i] = seconds() - begun;
 		most = found > most ? found : most;

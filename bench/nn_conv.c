@@ -28,12 +28,12 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static struct vt_view filled(struct vt_shape s)
+static struct vt_view filled(struct vt_shape shape)
 {
-	struct vt_view v = { .p = vt_xcalloc(vt_floats(s) + 64, sizeof(float)), .s = s };
+	struct vt_view v = { .p = vt_xcalloc(vt_floats(shape) + 64, sizeof(float)), .s = shape };
 	unsigned r = 1;
 
-	for (size_t i = 0; i < vt_floats(s); i++)
+	for (size_t i = 0; i < vt_floats(shape); i++)
 		v.p[i] = (float)((r = r * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
 	return v;
 }

@@ -37,9 +37,10 @@ static int ascending(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static float *ramp(struct vt_shape s)
+static float *ramp(struct vt_shape shape)
 {
-	size_t n = (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+	size_t n = (size_t)shape.n * (size_t)shape.c * (size_t)shape.d * (size_t)shape.h *
+		(size_t)shape.w;
 	float *p = vt_xmalloc(n * sizeof(float));
 
 	for (size_t i = 0; i < n; i++)
@@ -56,9 +57,9 @@ static double peak_mib(void)
 }
 
 /* The peak without what the process and the arrays of this program take, beside the plan. */
-static void print_beside_plan(double before, struct vt_session *s, const char *plan)
+static void print_beside_plan(double before, struct vt_session *session, const char *plan)
 {
-	struct vt_shape x = vt_session_input_shape(s), y = vt_session_output_shape(s);
+	struct vt_shape x = vt_session_input_shape(session), y = vt_session_output_shape(session);
 	double own = (double)((size_t)x.n * (size_t)x.d * (size_t)x.h * (size_t)x.w) * (x.c + y.c) *
 		sizeof(float) / 1048576;
 	double planned = 0;
@@ -67,23 +68,24 @@ static void print_beside_plan(double before, struct vt_session *s, const char *p
 	printf("planned %.1f MiB, taken %.1f MiB\n", planned, peak_mib() - before - own);
 }
 
-static void serve(struct vt_session *s, const char *plan, size_t parameters, bool train)
+static void serve(struct vt_session *session, const char *plan, size_t parameters, bool train)
 {
-	float *x = ramp(vt_session_input_shape(s)), *y = ramp(vt_session_output_shape(s));
+	float *x = ramp(vt_session_input_shape(session)),
+	      *y = ramp(vt_session_output_shape(session));
 	double gmac = 0;
 	char line[16];
 
 	sscanf(strstr(plan, "forward "), "forward %lf", &gmac);
-	printf("%f %zu %s\n", gmac, parameters, vt_session_isa(s));
+	printf("%f %zu %s\n", gmac, parameters, vt_session_isa(session));
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
 		double t = now();
 
-		vt_session_set_input(s, x);
-		vt_session_forward(s, 0);
-		vt_session_get_output(s, y);
+		vt_session_set_input(session, x);
+		vt_session_forward(session, 0);
+		vt_session_get_output(session, y);
 		if (train)
-			vt_session_backward(s, y);
+			vt_session_backward(session, y);
 		printf("%f %.0f\n", now() - t, peak_mib());
 		fflush(stdout);
 	}
@@ -91,21 +93,22 @@ static void serve(struct vt_session *s, const char *plan, size_t parameters, boo
 	free(y);
 }
 
-static void measure(struct vt_session *s, int repeats, bool train)
+static void measure(struct vt_session *session, int repeats, bool train)
 {
-	float *x = ramp(vt_session_input_shape(s)), *y = ramp(vt_session_output_shape(s));
+	float *x = ramp(vt_session_input_shape(session)),
+	      *y = ramp(vt_session_output_shape(session));
 	double f[64], b[64];
 
 	repeats = repeats < 1 ? 1 : repeats > 64 ? 64 : repeats;
 	for (int i = -1; i < repeats; i++) {
 		double t0 = now(), t1;
 
-		vt_session_set_input(s, x);
-		vt_session_forward(s, 0);
-		vt_session_get_output(s, y);
+		vt_session_set_input(session, x);
+		vt_session_forward(session, 0);
+		vt_session_get_output(session, y);
 		t1 = now();
 		if (train)
-			vt_session_backward(s, y);
+			vt_session_backward(session, y);
 		if (i >= 0) {
 			f[i] = t1 - t0;
 			b[i] = now() - t1;
@@ -115,40 +118,40 @@ static void measure(struct vt_session *s, int repeats, bool train)
 	qsort(b, (size_t)repeats, sizeof(*b), ascending);
 	printf("kernels %s, %u threads: forward %.4f s, backward %.4f s, step %.4f s, peak %.0f "
 	       "MiB\n",
-		vt_session_isa(s), vt_parallel_threads(), f[repeats / 2], b[repeats / 2],
+		vt_session_isa(session), vt_parallel_threads(), f[repeats / 2], b[repeats / 2],
 		f[repeats / 2] + b[repeats / 2], peak_mib());
 	free(x);
 	free(y);
 }
 
 /* A session in int8, scales from a pass over the input that is measured. */
-static int new_int8(struct vt_session **s, const struct vt_graph *g, struct vt_session_opts o,
-	struct vt_err *err)
+static int new_int8(struct vt_session **session, const struct vt_graph *graph,
+	struct vt_session_opts opts, struct vt_err *err)
 {
-	struct vt_int8_finder *f = vt_int8_finder_new(g);
-	struct vt_session_opts looking = o;
+	struct vt_int8_finder *f = vt_int8_finder_new(graph);
+	struct vt_session_opts looking = opts;
 	struct vt_json *scales = NULL;
 	float *x;
 	int rc;
 
 	looking.observed = true;
-	rc = vt_session_new(s, g, &looking, err);
+	rc = vt_session_new(session, graph, &looking, err);
 	if (!rc) {
-		vt_session_observe(*s, vt_int8_look, f);
-		x = ramp(vt_session_input_shape(*s));
-		vt_session_set_input(*s, x);
-		vt_session_forward(*s, 0);
+		vt_session_observe(*session, vt_int8_look, f);
+		x = ramp(vt_session_input_shape(*session));
+		vt_session_set_input(*session, x);
+		vt_session_forward(*session, 0);
 		free(x);
-		scales = vt_int8_finder_scales(f, *s, VT_INT8_LEAST_ERROR, err);
+		scales = vt_int8_finder_scales(f, *session, VT_INT8_LEAST_ERROR, err);
 		rc = err->code;
 	}
-	vt_session_free(*s);
-	*s = NULL;
-	o.int8 = scales;
+	vt_session_free(*session);
+	*session = NULL;
+	opts.int8 = scales;
 	if (!rc)
-		rc = vt_session_new(s, g, &o, err);
+		rc = vt_session_new(session, graph, &opts, err);
 	if (!rc)
-		rc = vt_session_take_int8(*s, err);
+		rc = vt_session_take_int8(*session, err);
 	vt_int8_finder_free(f);
 	vt_json_free(scales);
 	return rc;

@@ -31,17 +31,18 @@ static double now(clockid_t clock)
 	return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-static int by_files(const char *subject, char **argv, const struct vt_manifest *m,
-	const struct vt_prepare_opts *o, const struct vt_crop_opts *crop, struct vt_err *err)
+static int by_files(const char *subject, char **argv, const struct vt_manifest *manifest,
+	const struct vt_prepare_opts *opts, const struct vt_crop_opts *crop, struct vt_err *err)
 {
 	struct vt_prepare_report report;
 	struct vt_label_loss lost = { .n = 0 };
 	struct vt_patch_file f;
 	char *file = vt_path_join(argv[4], "subject.vtp");
-	int rc = vt_cohort_prepare(argv[4], subject, argv[1], m, o, &report, err);
+	int rc = vt_cohort_prepare(argv[4], subject, argv[1], manifest, opts, &report, err);
 
 	if (!rc)
-		rc = vt_crop_subject(&lost, file, m, subject, argv[4], NULL, NULL, crop, err);
+		rc = vt_crop_subject(&lost, file, manifest, subject, argv[4], NULL, NULL, crop,
+			err);
 	if (!rc)
 		rc = vt_patch_open(&f, file, err);
 	if (!rc)
@@ -50,20 +51,21 @@ static int by_files(const char *subject, char **argv, const struct vt_manifest *
 	return rc;
 }
 
-static struct vt_session *network(struct vt_graph **g, int channels, struct vt_err *err)
+static struct vt_session *network(struct vt_graph **graph, int channels, struct vt_err *err)
 {
 	struct vt_session *s = NULL;
 	int x;
 
-	*g = vt_graph_new();
-	x = vt_graph_input(*g, (struct vt_shape){ 1, channels, 128, 128, 128 });
-	vt_graph_output(*g, vt_graph_conv(*g, x, "w", (struct vt_conv){ .out_c = 3, .k = 1 }));
-	vt_session_new(&s, *g, &(struct vt_session_opts){ .seed = 1 }, err);
+	*graph = vt_graph_new();
+	x = vt_graph_input(*graph, (struct vt_shape){ 1, channels, 128, 128, 128 });
+	vt_graph_output(*graph,
+		vt_graph_conv(*graph, x, "w", (struct vt_conv){ .out_c = 3, .k = 1 }));
+	vt_session_new(&s, *graph, &(struct vt_session_opts){ .seed = 1 }, err);
 	return s;
 }
 
-static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, struct vt_session *s,
-	struct vt_err *err)
+static int once(double t[2][STEPS], char **argv, const struct vt_manifest *manifest,
+	struct vt_session *session, struct vt_err *err)
 {
 	const struct vt_prepare_opts o = VT_PREPARE_OPTS_DEFAULT;
 	const struct vt_crop_opts crop = { .margin = 2, .multiple = 8 };
@@ -74,7 +76,7 @@ static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, st
 	uint8_t *bits = NULL;
 	char *path = vt_path_join(argv[4], "seg.nii.gz");
 	double begun[2] = { now(CLOCK_MONOTONIC), now(CLOCK_PROCESS_CPUTIME_ID) };
-	int rc = by_files(argv[3], argv, m, &o, &crop, err);
+	int rc = by_files(argv[3], argv, manifest, &o, &crop, err);
 
 #define STEP(k, call)                                                                              \
 	do {                                                                                       \
@@ -84,13 +86,13 @@ static int once(double t[2][STEPS], char **argv, const struct vt_manifest *m, st
 		begun[1] += t[1][k];                                                               \
 		rc = rc ? rc : (call);                                                             \
 	} while (0)
-	STEP(0, vt_cohort_load(&prepared, argv[3], argv[1], m, &o, err));
-	STEP(1, vt_crop_prepared(&f, m, argv[3], &prepared, NULL, &crop, err));
-	STEP(2, vt_predict_begin(&p, &s, 1, false, &f, &how, err));
+	STEP(0, vt_cohort_load(&prepared, argv[3], argv[1], manifest, &o, err));
+	STEP(1, vt_crop_prepared(&f, manifest, argv[3], &prepared, NULL, &crop, err));
+	STEP(2, vt_predict_begin(&p, &session, 1, false, &f, &how, err));
 	if (!rc)
 		bits = vt_xmalloc((size_t)f.d * (size_t)f.h * (size_t)f.w);
 	STEP(3, vt_predict_bits(bits, p, err));
-	STEP(4, vt_paste_labels(path, bits, &f, m, err));
+	STEP(4, vt_paste_labels(path, bits, &f, manifest, err));
 	STEP(5, 0);
 #undef STEP
 	vt_predict_free(p);

@@ -59,54 +59,54 @@ struct job {
 	struct vt_preparation how;
 };
 
-static int answer(struct job *j, const struct vt_patch_file *f, int truth, const char *allow,
+static int answer(struct job *j, const struct vt_patch_file *file, int truth, const char *allow,
 	struct vt_err *err)
 {
-	char *who = vt_asprintf("subject %s", f->subject);
+	char *who = vt_asprintf("subject %s", file->subject);
 	double *p = vt_xmalloc(j->answers.m->classes.n * sizeof(*p));
-	int rc = vt_contract_admits(j->c->checkpoint.json, f->header, who, allow, err);
+	int rc = vt_contract_admits(j->c->checkpoint.json, file->header, who, allow, err);
 
 	if (!rc)
-		rc = vt_classifier_answer(p, j->c, f, err);
+		rc = vt_classifier_answer(p, j->c, file, err);
 	if (rc)
 		free(p);
 	else
-		vt_class_answers_add(&j->answers, f->subject, p, truth);
+		vt_class_answers_add(&j->answers, file->subject, p, truth);
 	free(who);
 	return rc;
 }
 
 /* --- containers ------------------------------------------------------------ */
 
-static bool asked(const struct job *j, const struct vt_patch_file *f)
+static bool asked(const struct job *j, const struct vt_patch_file *file)
 {
 	const struct params *p = vt_stage_params(j->r);
 
 	if (p->subjects == ALL)
 		return true;
 	return p->subjects == VALIDATION
-		? !f->test && f->fold == vt_checkpoint_fold(&j->c->checkpoint)
-		: f->test;
+		? !file->test && file->fold == vt_checkpoint_fold(&j->c->checkpoint)
+		: file->test;
 }
 
-static int answer_container(struct job *j, const struct vt_patch_file *f, struct vt_err *err)
+static int answer_container(struct job *j, const struct vt_patch_file *file, struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(j->r);
-	const char *named = vt_json_text(vt_json_get(f->header, "class"), NULL);
-	int truth = vt_class_of(f, j->answers.m);
+	const char *named = vt_json_text(vt_json_get(file->header, "class"), NULL);
+	int truth = vt_class_of(file, j->answers.m);
 
-	if (!p->trained && vt_checkpoint_learned(&j->c->checkpoint, f->subject))
+	if (!p->trained && vt_checkpoint_learned(&j->c->checkpoint, file->subject))
 		return vt_err_set(err, VT_EDATA,
 			"subject %s was trained on by the checkpoint; score others "
 			"(--subjects test), or accept it with --trained true",
-			f->subject);
+			file->subject);
 	if (named && truth < 0)
 		return vt_err_set(err, VT_EDATA,
 			"subject %s: its class \"%s\" is none of the %zu that the checkpoint "
 			"knows, such as \"%s\"; name classes in the manifest as for the training "
 			"data, and crop again",
-			f->subject, named, j->answers.m->classes.n, j->answers.m->classes.v[0]);
-	return answer(j, f, truth, p->allow, err);
+			file->subject, named, j->answers.m->classes.n, j->answers.m->classes.v[0]);
+	return answer(j, file, truth, p->allow, err);
 }
 
 static int of_patches(struct job *j, struct vt_err *err)
@@ -201,35 +201,37 @@ static int write_predictions(const struct job *j, struct vt_err *err)
 	return rc;
 }
 
-static int check_ports(const struct vt_stage_run *r, struct vt_err *err)
+static int check_ports(const struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	bool scans = vt_stage_input(r, "scans") != NULL;
+	const struct params *p = vt_stage_params(stage_run);
+	bool scans = vt_stage_input(stage_run, "scans") != NULL;
 
-	if (scans == (vt_stage_input(r, "patches") != NULL))
+	if (scans == (vt_stage_input(stage_run, "patches") != NULL))
 		return vt_err_set(err, VT_EUSAGE,
 			"give either --patches, or --scans and --manifest");
-	if (scans != (vt_stage_input(r, "manifest") != NULL))
+	if (scans != (vt_stage_input(stage_run, "manifest") != NULL))
 		return vt_err_set(err, VT_EUSAGE, "--scans and --manifest go together");
 	return vt_contract_check_allow(p->allow, NULL, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	struct job j = { .r = r };
-	int rc = check_ports(r, err);
+	const struct params *p = vt_stage_params(stage_run);
+	struct job j = { .r = stage_run };
+	int rc = check_ports(stage_run, err);
 
 	if (!rc)
-		rc = vt_classifier_open(&j.c, vt_stage_input(r, "model"), weights[p->weights], err);
+		rc = vt_classifier_open(&j.c, vt_stage_input(stage_run, "model"),
+			weights[p->weights], err);
 	if (!rc) {
 		j.answers.m = j.c->checkpoint.manifest;
-		rc = vt_stage_input(r, "scans") ? of_scans(&j, err) : of_patches(&j, err);
+		rc = vt_stage_input(stage_run, "scans") ? of_scans(&j, err) : of_patches(&j, err);
 	}
 	if (!rc)
 		rc = write_predictions(&j, err);
-	if (!rc && vt_stage_input(r, "patches"))
-		rc = vt_stage_write_json(r, "metrics.json", vt_class_answers_json(&j.answers), err);
+	if (!rc && vt_stage_input(stage_run, "patches"))
+		rc = vt_stage_write_json(stage_run, "metrics.json",
+			vt_class_answers_json(&j.answers), err);
 	vt_class_answers_release(&j.answers);
 	vt_classifier_close(j.c);
 	vt_manifest_free(j.manifest);

@@ -63,13 +63,13 @@ static int read_one(void *ctx, const char *subject, struct vt_err *err)
 	return 0;
 }
 
-static int read_all(struct cohort *c, struct vt_stage_run *r, const struct vt_strs *ids,
+static int read_all(struct cohort *c, struct vt_stage_run *stage_run, const struct vt_strs *ids,
 	struct vt_err *err)
 {
 	int rc;
 
 	vt_buf_str(&c->table, "subject,right_mm,anterior_mm,superior_mm\n");
-	rc = vt_stage_each(r, ids, read_one, c, err);
+	rc = vt_stage_each(stage_run, ids, read_one, c, err);
 	if (!rc && !c->n)
 		rc = vt_err_set(err, VT_EDATA, "%s: no subject's spacing can be read", c->scans);
 	return rc;
@@ -87,33 +87,33 @@ static double taken(double *v, size_t n, int64_t of)
 	return floor(value * 1e4 + 0.5) / 1e4;
 }
 
-static int write_all(const struct vt_stage_run *r, struct cohort *c, struct vt_err *err)
+static int write_all(const struct vt_stage_run *stage_run, struct cohort *c, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_json *j = vt_json_copy(c->m->json), *mm = vt_json_new(VT_JSON_ARRAY);
 	int rc;
 
 	for (int a = 0; a < 3; a++)
 		vt_json_push(mm, vt_json_new_real(taken(c->axis[a], c->n, p->of)));
 	vt_json_put(j, "spacing_mm", mm);
-	rc = vt_stage_write_json(r, "manifest.json", j, err);
-	return rc ? rc : vt_stage_write(r, "spacing.csv", &c->table, err);
+	rc = vt_stage_write_json(stage_run, "manifest.json", j, err);
+	return rc ? rc : vt_stage_write(stage_run, "spacing.csv", &c->table, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	struct cohort c = { .scans = vt_stage_input(r, "scans"), .table = VT_BUF_INIT };
+	struct cohort c = { .scans = vt_stage_input(stage_run, "scans"), .table = VT_BUF_INIT };
 	struct vt_strs ids = VT_STRS_INIT;
-	int rc = vt_manifest_read(&c.m, vt_stage_input(r, "manifest"), err);
+	int rc = vt_manifest_read(&c.m, vt_stage_input(stage_run, "manifest"), err);
 
 	if (!rc)
 		rc = vt_manifest_subjects(&ids, c.m, c.scans, err);
 	for (int a = 0; a < 3; a++)
 		c.axis[a] = vt_xcalloc(ids.n + 1, sizeof(double));
 	if (!rc)
-		rc = read_all(&c, r, &ids, err);
+		rc = read_all(&c, stage_run, &ids, err);
 	if (!rc)
-		rc = write_all(r, &c, err);
+		rc = write_all(stage_run, &c, err);
 	for (int a = 0; a < 3; a++)
 		free(c.axis[a]);
 	vt_buf_release(&c.table);

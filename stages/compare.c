@@ -37,21 +37,21 @@ static const struct vt_param params[] = {
 };
 
 /* Seconds of one forward pass, the least of several. */
-static double timed(struct vt_session *s, int64_t passes)
+static double timed(struct vt_session *session, int64_t passes)
 {
-	struct vt_shape in_shape = vt_session_input_shape(s);
+	struct vt_shape in_shape = vt_session_input_shape(session);
 	float *x = vt_xcalloc((size_t)in_shape.c * (size_t)in_shape.d * (size_t)in_shape.h *
 			(size_t)in_shape.w,
 		sizeof(*x));
 	double best = 0;
 
-	vt_session_set_input(s, x);
+	vt_session_set_input(session, x);
 	for (int64_t k = 0; k < passes; k++) {
 		struct timespec a, b;
 		double seconds;
 
 		clock_gettime(CLOCK_MONOTONIC, &a);
-		vt_session_forward(s, 0);
+		vt_session_forward(session, 0);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		seconds = (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
 		best = k && best < seconds ? best : seconds;
@@ -61,10 +61,10 @@ static double timed(struct vt_session *s, int64_t passes)
 }
 
 /* What it costs: {model, parameters, bytes, patch, gmac_per_patch, kmac_per_voxel}. */
-static int cost_of(struct vt_json *row, const struct vt_stage_run *r, const char *name,
+static int cost_of(struct vt_json *row, const struct vt_stage_run *stage_run, const char *name,
 	const char *dir, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_checkpoint c = { .json = NULL };
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
@@ -159,11 +159,11 @@ static void csv_of(struct vt_buf *out, const struct vt_json *rows)
 	}
 }
 
-static int add_row(struct vt_json *rows, const struct vt_stage_run *r, const char *name,
+static int add_row(struct vt_json *rows, const struct vt_stage_run *stage_run, const char *name,
 	struct vt_err *err)
 {
-	char *model = vt_path_join(vt_stage_input(r, "models"), name),
-	     *scores = vt_path_join(vt_stage_input(r, "scores"), name),
+	char *model = vt_path_join(vt_stage_input(stage_run, "models"), name),
+	     *scores = vt_path_join(vt_stage_input(stage_run, "scores"), name),
 	     *checkpoint = vt_path_join(model, "checkpoint.json");
 	struct vt_json *row = vt_json_new(VT_JSON_OBJECT);
 	int rc = 0;
@@ -174,7 +174,7 @@ static int add_row(struct vt_json *rows, const struct vt_stage_run *r, const cha
 	} else {
 		rc = scores_of(row, scores, err);
 		if (!rc)
-			rc = cost_of(row, r, name, model, err);
+			rc = cost_of(row, stage_run, name, model, err);
 		vt_json_push(rows, row);
 	}
 	free(model);
@@ -183,27 +183,27 @@ static int add_row(struct vt_json *rows, const struct vt_stage_run *r, const cha
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct vt_json *rows = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs names = VT_STRS_INIT;
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = vt_fs_list(&names, vt_stage_input(r, "models"), err);
+	int rc = vt_fs_list(&names, vt_stage_input(stage_run, "models"), err);
 
 	for (size_t i = 0; !rc && i < names.n; i++)
-		rc = add_row(rows, r, names.v[i], err);
+		rc = add_row(rows, stage_run, names.v[i], err);
 	if (!rc && !rows->n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no directory with a checkpoint.json; give the outputs of train",
-			vt_stage_input(r, "models"));
+			vt_stage_input(stage_run, "models"));
 	if (!rc) {
 		csv_of(&text, rows);
-		rc = vt_stage_write(r, "compare.csv", &text, err);
+		rc = vt_stage_write(stage_run, "compare.csv", &text, err);
 	}
 	if (rc)
 		vt_json_free(rows);
 	else
-		rc = vt_stage_write_json(r, "compare.json", rows, err);
+		rc = vt_stage_write_json(stage_run, "compare.json", rows, err);
 	vt_buf_release(&text);
 	vt_strs_release(&names);
 	return rc;

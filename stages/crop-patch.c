@@ -77,11 +77,12 @@ static struct vt_json *lost_json(const char *subject, const struct vt_label_loss
 	return j;
 }
 
-static int options(struct vt_crop_opts *o, const struct vt_stage_run *r, struct vt_err *err)
+static int options(struct vt_crop_opts *opts, const struct vt_stage_run *stage_run,
+	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 
-	*o = (struct vt_crop_opts){ .margin = (int)p->margin,
+	*opts = (struct vt_crop_opts){ .margin = (int)p->margin,
 		.multiple = (int)p->multiple,
 		.half = p->dtype == 1,
 		.tolerance_mm = p->tolerance,
@@ -89,10 +90,10 @@ static int options(struct vt_crop_opts *o, const struct vt_stage_run *r, struct 
 		.whole = p->box == 1 };
 	if (!*p->center)
 		return 0;
-	if (vt_stage_input(r, "region"))
+	if (vt_stage_input(stage_run, "region"))
 		return vt_err_set(err, VT_EUSAGE,
 			"--center: the box is that of --region; leave one of them out");
-	return vt_parse_edges(o->center, "center", p->center, 1, 4096, err);
+	return vt_parse_edges(opts->center, "center", p->center, 1, 4096, err);
 }
 
 struct cropping {
@@ -134,18 +135,18 @@ static int crop_one(void *ctx, const char *subject, struct vt_err *err)
 
 /* Who is refused keeps the place in the split that it would have had, which evaluate cannot know
  * from a container.  A split table that lacks the subject places nobody. */
-static int write_refused(struct vt_stage_run *r, const struct vt_manifest *m, struct vt_json *why,
-	struct vt_err *err)
+static int write_refused(struct vt_stage_run *stage_run, const struct vt_manifest *manifest,
+	struct vt_json *why, struct vt_err *err)
 {
 	const char *subject = vt_json_text(vt_json_get(why, "subject"), "");
-	char *dir = vt_path_join(vt_stage_out(r), "quarantine"),
+	char *dir = vt_path_join(vt_stage_out(stage_run), "quarantine"),
 	     *path = vt_asprintf("%s/%s.json", dir, subject);
 	struct vt_err unplaced = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_split split;
 	int rc = vt_fs_mkdirs(dir, err);
 
-	if (!vt_manifest_split(&split, m, subject, &unplaced)) {
+	if (!vt_manifest_split(&split, manifest, subject, &unplaced)) {
 		vt_json_put_bool(why, "test", split.test);
 		vt_json_put_int(why, "fold", split.fold);
 	}
@@ -159,8 +160,8 @@ static int write_refused(struct vt_stage_run *r, const struct vt_manifest *m, st
 }
 
 /* All of dir/quarantine, but for those who have been prepared since. */
-static int pass_refused(struct vt_stage_run *r, const struct vt_manifest *m, const char *from,
-	const struct vt_strs *ids, struct vt_json *named, struct vt_err *err)
+static int pass_refused(struct vt_stage_run *stage_run, const struct vt_manifest *manifest,
+	const char *from, const struct vt_strs *ids, struct vt_json *named, struct vt_err *err)
 {
 	char *dir = vt_path_join(from, "quarantine");
 	struct vt_strs names = VT_STRS_INIT;
@@ -177,7 +178,7 @@ static int pass_refused(struct vt_stage_run *r, const struct vt_manifest *m, con
 		if (!rc && strcmp(id, vt_json_text(vt_json_get(why, "subject"), "")))
 			rc = vt_err_set(err, VT_EDATA, "%s: /subject is not the file's name", path);
 		if (!rc && !vt_strs_hold(ids, id)) {
-			rc = write_refused(r, m, why, err);
+			rc = write_refused(stage_run, manifest, why, err);
 			if (named)
 				vt_json_push(named, vt_json_new_text(id));
 		}
@@ -191,41 +192,42 @@ static int pass_refused(struct vt_stage_run *r, const struct vt_manifest *m, con
 }
 
 /* Files alone are passed over, as skullstrip-normalize does. */
-static int subjects_of(struct vt_strs *ids, struct vt_stage_run *r, struct vt_err *err)
+static int subjects_of(struct vt_strs *ids, struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct vt_err why = VT_ERR_INIT;
 
-	if (vt_stage_is_stray(r, "normed"))
+	if (vt_stage_is_stray(stage_run, "normed"))
 		return 0;
-	vt_crop_subjects(ids, vt_stage_input(r, "normed"), &why);
-	return vt_stage_listed(r, &why, err);
+	vt_crop_subjects(ids, vt_stage_input(stage_run, "normed"), &why);
+	return vt_stage_listed(stage_run, &why, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct vt_json *refused = vt_json_new(VT_JSON_ARRAY);
 	struct vt_strs ids = VT_STRS_INIT;
-	struct cropping k = { .r = r, .losses = vt_json_new(VT_JSON_OBJECT) };
-	int rc = options(&k.opts, r, err);
+	struct cropping k = { .r = stage_run, .losses = vt_json_new(VT_JSON_OBJECT) };
+	int rc = options(&k.opts, stage_run, err);
 
 	if (!rc)
-		rc = vt_manifest_read(&k.m, vt_stage_input(r, "manifest"), err);
+		rc = vt_manifest_read(&k.m, vt_stage_input(stage_run, "manifest"), err);
 	if (!rc)
-		rc = subjects_of(&ids, r, err);
+		rc = subjects_of(&ids, stage_run, err);
 	if (!rc)
-		rc = vt_stage_each(r, &ids, crop_one, &k, err);
+		rc = vt_stage_each(stage_run, &ids, crop_one, &k, err);
 	if (!rc)
-		rc = pass_refused(r, k.m, vt_stage_out(r), &(const struct vt_strs)VT_STRS_INIT,
-			NULL, err);
+		rc = pass_refused(stage_run, k.m, vt_stage_out(stage_run),
+			&(const struct vt_strs)VT_STRS_INIT, NULL, err);
 	if (!rc)
-		rc = pass_refused(r, k.m, vt_stage_input(r, "normed"), &ids, refused, err);
+		rc = pass_refused(stage_run, k.m, vt_stage_input(stage_run, "normed"), &ids,
+			refused, err);
 	if (refused->n)
-		vt_stage_note(r, "refused_before", refused);
+		vt_stage_note(stage_run, "refused_before", refused);
 	else
 		vt_json_free(refused);
-	vt_stage_note(r, "subjects", vt_json_new_texts(&ids));
+	vt_stage_note(stage_run, "subjects", vt_json_new_texts(&ids));
 	if (k.losses->n)
-		vt_stage_note(r, "labels_lost", k.losses);
+		vt_stage_note(stage_run, "labels_lost", k.losses);
 	else
 		vt_json_free(k.losses);
 	vt_strs_release(&ids);

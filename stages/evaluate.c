@@ -93,20 +93,21 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static struct vt_json *names_of(const struct vt_evaluation *e, bool absent)
+static struct vt_json *names_of(const struct vt_evaluation *evaluation, bool absent)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < e->n; i++)
-		if (!e->subject[i].absent != absent)
-			vt_json_push(list, vt_json_new_text(e->subject[i].subject));
+	for (size_t i = 0; i < evaluation->n; i++)
+		if (!evaluation->subject[i].absent != absent)
+			vt_json_push(list, vt_json_new_text(evaluation->subject[i].subject));
 	return list;
 }
 
 /* The training curve, where one checkpoint is scored. */
-static int read_history(struct vt_buf *out, const struct vt_stage_run *r, struct vt_err *err)
+static int read_history(struct vt_buf *out, const struct vt_stage_run *stage_run,
+	struct vt_err *err)
 {
-	const char *model = vt_stage_input(r, "model");
+	const char *model = vt_stage_input(stage_run, "model");
 	char *path = model ? vt_path_join(model, "history.csv") : NULL;
 	int rc = path && vt_fs_exists(path) ? vt_fs_read(out, path, 64u << 20, err) : 0;
 
@@ -114,27 +115,30 @@ static int read_history(struct vt_buf *out, const struct vt_stage_run *r, struct
 	return rc;
 }
 
-static int write_all(struct vt_stage_run *r, const struct vt_evaluation *e, struct vt_err *err)
+static int write_all(struct vt_stage_run *stage_run, const struct vt_evaluation *evaluation,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT, history = VT_BUF_INIT;
-	int rc = vt_stage_write_json(r, "metrics.json", vt_evaluation_json(e), err);
+	int rc =
+		vt_stage_write_json(stage_run, "metrics.json", vt_evaluation_json(evaluation), err);
 
-	vt_evaluation_csv(&text, e);
+	vt_evaluation_csv(&text, evaluation);
 	if (!rc)
-		rc = vt_stage_write(r, "subjects.csv", &text, err);
+		rc = vt_stage_write(stage_run, "subjects.csv", &text, err);
 	vt_buf_clear(&text);
 	if (!rc)
-		rc = read_history(&history, r, err);
+		rc = read_history(&history, stage_run, err);
 	if (!rc)
-		rc = vt_report_html(&text, e, history.data ? history.data : "", err);
+		rc = vt_report_html(&text, evaluation, history.data ? history.data : "", err);
 	if (!rc)
-		rc = vt_stage_write(r, "report.html", &text, err);
+		rc = vt_stage_write(stage_run, "report.html", &text, err);
 	if (!rc) {
-		vt_stage_note(r, "subjects", names_of(e, false));
-		if (e->n_absent)
-			vt_stage_note(r, "absent", names_of(e, true));
-		if (vt_json_length(e->unreferenced))
-			vt_stage_note(r, "without_reference", vt_json_copy(e->unreferenced));
+		vt_stage_note(stage_run, "subjects", names_of(evaluation, false));
+		if (evaluation->n_absent)
+			vt_stage_note(stage_run, "absent", names_of(evaluation, true));
+		if (vt_json_length(evaluation->unreferenced))
+			vt_stage_note(stage_run, "without_reference",
+				vt_json_copy(evaluation->unreferenced));
 	}
 	vt_buf_release(&history);
 	vt_buf_release(&text);
@@ -170,17 +174,17 @@ static int read_expected(struct vt_strs *out, const char *path, struct vt_err *e
 	return rc;
 }
 
-static struct vt_json *scored_of(const struct vt_stage_run *r)
+static struct vt_json *scored_of(const struct vt_stage_run *stage_run)
 {
 	static const char *const ports[] = { "model", "patches", "predictions", "labels",
 		"manifest" };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
-		if (vt_stage_tree(r, ports[i]))
-			vt_json_put_text(j, ports[i], vt_stage_tree(r, ports[i]));
-	if (vt_stage_input(r, "model"))
+		if (vt_stage_tree(stage_run, ports[i]))
+			vt_json_put_text(j, ports[i], vt_stage_tree(stage_run, ports[i]));
+	if (vt_stage_input(stage_run, "model"))
 		vt_json_put_text(j, "weights", weights[p->weights]);
 	vt_json_put_text(j, "subjects", which[p->subjects]);
 	return j;
@@ -208,30 +212,30 @@ static struct vt_evaluate_opts options(const struct params *p, const struct vt_s
 
 /* --- a checkpoint -------------------------------------------------------- */
 
-static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct vt_device *device,
-	struct vt_err *err)
+static int score_model(struct vt_stage_run *stage_run, struct vt_evaluate_opts *opts,
+	struct vt_device *device, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow,
 		p->precision };
 	struct vt_segmenter *s = NULL;
 	struct vt_dataset d = { NULL, 0 };
 	struct vt_evaluation e;
 	struct vt_json *about;
-	int rc = vt_segmenter_open(&s, vt_stage_input(r, "model"), &how, err);
+	int rc = vt_segmenter_open(&s, vt_stage_input(stage_run, "model"), &how, err);
 
 	if (!rc)
-		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), NULL, err);
+		rc = vt_dataset_open(&d, vt_stage_input(stage_run, "patches"), NULL, err);
 	if (!rc)
-		rc = vt_segment_read(&o->how, p->threshold, p->least, s->first, err);
+		rc = vt_segment_read(&opts->how, p->threshold, p->least, s->first, err);
 	if (!rc)
-		rc = vt_evaluate_model(&e, s, &d, vt_stage_input(r, "patches"), o, err);
+		rc = vt_evaluate_model(&e, s, &d, vt_stage_input(stage_run, "patches"), opts, err);
 	if (!rc) {
 		about = vt_segment_describe(device, p->precision);
 		if (e.on_host->n)
 			vt_json_put(about, "joined_on_host", vt_json_copy(e.on_host));
-		vt_stage_note(r, "device", about);
-		rc = write_all(r, &e, err);
+		vt_stage_note(stage_run, "device", about);
+		rc = write_all(stage_run, &e, err);
 		vt_evaluation_release(&e);
 	}
 	vt_dataset_close(&d);
@@ -239,19 +243,20 @@ static int score_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struc
 	return rc;
 }
 
-static int run_model(struct vt_stage_run *r, struct vt_evaluate_opts *o, struct vt_err *err)
+static int run_model(struct vt_stage_run *stage_run, struct vt_evaluate_opts *opts,
+	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_device *device = NULL;
 	int rc = vt_device_open(&device,
 		&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 			.precision = vt_segment_precisions[p->precision],
-			.engines = vt_stage_input(r, "engines"),
+			.engines = vt_stage_input(stage_run, "engines"),
 			.segments = true },
 		err);
 
 	if (!rc)
-		rc = score_model(r, o, device, err);
+		rc = score_model(stage_run, opts, device, err);
 	vt_device_close(device);
 	return rc;
 }
@@ -263,22 +268,23 @@ static int refused(void *ctx, const char *subject, const struct vt_err *why, str
 	return vt_stage_refuse(ctx, subject, why, err);
 }
 
-static int run_maps(struct vt_stage_run *r, const struct vt_evaluate_opts *o, struct vt_err *err)
+static int run_maps(struct vt_stage_run *stage_run, const struct vt_evaluate_opts *opts,
+	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	const struct vt_map_files files = { vt_stage_input(r, "predictions"),
-		vt_stage_input(r, "labels"), p->pattern };
+	const struct params *p = vt_stage_params(stage_run);
+	const struct vt_map_files files = { vt_stage_input(stage_run, "predictions"),
+		vt_stage_input(stage_run, "labels"), p->pattern };
 	struct vt_manifest *m = NULL;
 	struct vt_evaluation e;
-	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+	int rc = vt_manifest_read(&m, vt_stage_input(stage_run, "manifest"), err);
 
 	if (!rc && *p->pattern &&
 		vt_manifest_check_pattern(m, p->pattern, "evaluate", "--pattern", err))
 		rc = err->code = VT_EUSAGE;
 	if (!rc)
-		rc = vt_evaluate_maps(&e, m, &files, o, refused, r, err);
+		rc = vt_evaluate_maps(&e, m, &files, opts, refused, stage_run, err);
 	if (!rc) {
-		rc = write_all(r, &e, err);
+		rc = write_all(stage_run, &e, err);
 		vt_evaluation_release(&e);
 	}
 	vt_manifest_free(m);
@@ -286,21 +292,21 @@ static int run_maps(struct vt_stage_run *r, const struct vt_evaluate_opts *o, st
 }
 
 /* A checkpoint on containers, or label maps beside label maps. */
-static int check_ports(const struct vt_stage_run *r, struct vt_err *err)
+static int check_ports(const struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	bool maps = vt_stage_input(r, "predictions") != NULL;
+	const struct params *p = vt_stage_params(stage_run);
+	bool maps = vt_stage_input(stage_run, "predictions") != NULL;
 	static const char *const wanted[2][3] = { { "model", "patches", NULL },
 		{ "labels", "manifest", NULL } };
 
 	for (int k = 0; wanted[maps][k]; k++)
-		if (!vt_stage_input(r, wanted[maps][k]))
+		if (!vt_stage_input(stage_run, wanted[maps][k]))
 			return vt_err_set(err, VT_EUSAGE,
 				"--%s is missing; give --model and --patches, or --predictions, "
 				"--labels and --manifest",
 				wanted[maps][k]);
 	for (int k = 0; wanted[!maps][k]; k++)
-		if (vt_stage_input(r, wanted[!maps][k]))
+		if (vt_stage_input(stage_run, wanted[!maps][k]))
 			return vt_err_set(err, VT_EUSAGE, "--%s does not go with %s",
 				wanted[!maps][k], maps ? "--predictions" : "--model");
 	if (maps && (p->subjects == VT_WHICH_VALIDATION || p->subjects == VT_WHICH_FOLDS))
@@ -310,18 +316,18 @@ static int check_ports(const struct vt_stage_run *r, struct vt_err *err)
 	return vt_contract_check_allow(p->allow, NULL, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct vt_strs expected = VT_STRS_INIT;
-	struct vt_json *scored = scored_of(r);
-	struct vt_evaluate_opts o = options(vt_stage_params(r), &expected, scored);
-	int rc = check_ports(r, err);
+	struct vt_json *scored = scored_of(stage_run);
+	struct vt_evaluate_opts o = options(vt_stage_params(stage_run), &expected, scored);
+	int rc = check_ports(stage_run, err);
 
 	if (!rc)
-		rc = read_expected(&expected, vt_stage_input(r, "expected"), err);
+		rc = read_expected(&expected, vt_stage_input(stage_run, "expected"), err);
 	if (!rc)
-		rc = vt_stage_input(r, "predictions") ? run_maps(r, &o, err)
-						      : run_model(r, &o, err);
+		rc = vt_stage_input(stage_run, "predictions") ? run_maps(stage_run, &o, err)
+							      : run_model(stage_run, &o, err);
 	vt_strs_release(&expected);
 	vt_json_free(scored);
 	return rc;

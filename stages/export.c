@@ -49,7 +49,7 @@ static void list(struct vt_buf *out, const char *what, const struct vt_json *j)
 	vt_buf_str(out, j && j->n ? " |\n" : " none |\n");
 }
 
-static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
+static void describe_data(struct vt_buf *out, const struct vt_stage_run *stage_run,
 	const struct vt_checkpoint *c)
 {
 	const char *parent = vt_json_text(vt_json_get(c->json, "parent"), NULL);
@@ -58,7 +58,7 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *r,
 		"## What it was made from\n\n| | |\n|---|---|\n| checkpoint (tree) | `%s` |\n| "
 		"cohort | %s "
 		"|\n| network | %s, %lld parameters |\n",
-		vt_stage_tree(r, "model"), c->manifest->name, c->model,
+		vt_stage_tree(stage_run, "model"), c->manifest->name, c->model,
 		(long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0));
 	list(out, "channels, in order", vt_json_get(c->json, "channels"));
 	list(out, "regions", vt_json_get(c->json, "regions"));
@@ -101,11 +101,11 @@ static void describe_regions(struct vt_buf *out, const struct vt_checkpoint *c)
 }
 
 /* Scores of another checkpoint are none of this one's. */
-static int check_scores(const struct vt_stage_run *r, const struct vt_json *metrics,
+static int check_scores(const struct vt_stage_run *stage_run, const struct vt_json *metrics,
 	struct vt_err *err)
 {
 	const char *scored = vt_json_text(vt_json_pointer(metrics, "/scored/model"), NULL),
-		   *mine = vt_stage_tree(r, "model");
+		   *mine = vt_stage_tree(stage_run, "model");
 
 	if (scored && mine && !strcmp(scored, mine))
 		return 0;
@@ -115,22 +115,23 @@ static int check_scores(const struct vt_stage_run *r, const struct vt_json *metr
 		scored ? "checkpoint " : "no checkpoint", scored ? scored : "", mine ? mine : "");
 }
 
-static int describe_scores(struct vt_buf *out, const struct vt_stage_run *r, struct vt_err *err)
+static int describe_scores(struct vt_buf *out, const struct vt_stage_run *stage_run,
+	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	const char *dir = vt_stage_input(r, "metrics");
+	const struct params *p = vt_stage_params(stage_run);
+	const char *dir = vt_stage_input(stage_run, "metrics");
 	char *path = dir ? vt_path_join(dir, "metrics.json") : NULL;
 	struct vt_json *j = NULL;
 	int rc = path ? vt_json_read(&j, path, err) : 0;
 
 	if (!rc && path && !vt_contract_allows(p->allow, "metrics"))
-		rc = check_scores(r, j, err);
+		rc = check_scores(stage_run, j, err);
 	vt_buf_str(out, "## How well it does\n\n");
 	if (!path)
 		vt_buf_str(out, "Not evaluated: give `--metrics` the output of evaluate.\n\n");
 	if (!rc && path) {
 		vt_buf_printf(out, "Evaluation (tree) `%s`:\n\n```json\n",
-			vt_stage_tree(r, "metrics"));
+			vt_stage_tree(stage_run, "metrics"));
 		vt_json_pretty(out, j);
 		vt_buf_str(out, "\n```\n\n");
 	}
@@ -158,11 +159,11 @@ static void describe_use(struct vt_buf *out, const struct vt_checkpoint *c)
 		"Nothing is known about other scanners, ages or diseases than the cohort's.\n\n");
 }
 
-static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *c,
+static int write_card(const struct vt_stage_run *stage_run, const struct vt_checkpoint *c,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	char *path = vt_path_join(vt_stage_out(r), "model-card.md");
+	char *path = vt_path_join(vt_stage_out(stage_run), "model-card.md");
 	int rc;
 
 	vt_markdown_say(&text, "# %s on %s\n\nSegments ", c->model, c->manifest->name);
@@ -173,9 +174,9 @@ static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *
 		vt_markdown_say(&text, "%s%s", k ? ", " : "", c->manifest->channel[k].role);
 	vt_buf_str(&text,
 		". For research; it is no medical device and decides nothing about a patient.\n\n");
-	describe_data(&text, r, c);
+	describe_data(&text, stage_run, c);
 	describe_regions(&text, c);
-	rc = describe_scores(&text, r, err);
+	rc = describe_scores(&text, stage_run, err);
 	describe_use(&text, c);
 	vt_buf_str(&text,
 		"## How to check it\n\n`voxtrail audit` on this directory lists every execution, "
@@ -189,18 +190,18 @@ static int write_card(const struct vt_stage_run *r, const struct vt_checkpoint *
 	return rc;
 }
 
-static int write_weights(const struct vt_stage_run *r, struct vt_session *s,
+static int write_weights(const struct vt_stage_run *stage_run, struct vt_session *session,
 	const struct vt_checkpoint *c, struct vt_err *err)
 {
 	struct vt_json *meta = vt_json_new(VT_JSON_OBJECT);
-	char *path = vt_path_join(vt_stage_out(r), "model.safetensors"),
-	     *about = vt_path_join(vt_stage_out(r), "checkpoint.json");
+	char *path = vt_path_join(vt_stage_out(stage_run), "model.safetensors"),
+	     *about = vt_path_join(vt_stage_out(stage_run), "checkpoint.json");
 	struct vt_buf text = VT_BUF_INIT;
 	int rc;
 
 	vt_json_put_text(meta, "model", c->model);
-	vt_json_put_text(meta, "checkpoint", vt_stage_tree(r, "model"));
-	rc = vt_weights_save(path, s, meta, err);
+	vt_json_put_text(meta, "checkpoint", vt_stage_tree(stage_run, "model"));
+	rc = vt_weights_save(path, session, meta, err);
 	vt_json_pretty(&text, c->json);
 	if (!rc)
 		rc = vt_fs_write_quick(about, text.data, text.len, 0644, err);
@@ -212,7 +213,7 @@ static int write_weights(const struct vt_stage_run *r, struct vt_session *s,
 }
 
 /* All that gives the network's input and output meaning, for who has the ONNX file alone. */
-static struct vt_json *props_of(const struct vt_stage_run *r, const struct vt_checkpoint *c)
+static struct vt_json *props_of(const struct vt_stage_run *stage_run, const struct vt_checkpoint *c)
 {
 	static const char *const keys[] = { "channels", "regions", "label_map", "activation",
 		"patch", "spacing_mm", "axis_order", "orientation", "settings", "crop" };
@@ -228,19 +229,19 @@ static struct vt_json *props_of(const struct vt_stage_run *r, const struct vt_ch
 	if (c->int8)
 		vt_json_put_text(j, "voxtrail.precision", "int8");
 	vt_json_put_text(j, "voxtrail.cohort", c->manifest->name);
-	if (vt_stage_tree(r, "model"))
-		vt_json_put_text(j, "voxtrail.checkpoint", vt_stage_tree(r, "model"));
+	if (vt_stage_tree(stage_run, "model"))
+		vt_json_put_text(j, "voxtrail.checkpoint", vt_stage_tree(stage_run, "model"));
 	vt_json_put(j, "voxtrail.trained_by", vt_json_copy(vt_json_get(c->json, "version")));
 	vt_json_put_text(j, "voxtrail.exported_by", "export " STAGE_VERSION);
 	return j;
 }
 
-static int write_onnx(const struct vt_stage_run *r, const struct vt_graph *g, struct vt_session *s,
-	const struct vt_checkpoint *c, struct vt_err *err)
+static int write_onnx(const struct vt_stage_run *stage_run, const struct vt_graph *graph,
+	struct vt_session *session, const struct vt_checkpoint *c, struct vt_err *err)
 {
-	char *path = vt_path_join(vt_stage_out(r), "model.onnx");
-	struct vt_json *props = props_of(r, c);
-	int rc = vt_onnx_write(path, g, s, props, err);
+	char *path = vt_path_join(vt_stage_out(stage_run), "model.onnx");
+	struct vt_json *props = props_of(stage_run, c);
+	int rc = vt_onnx_write(path, graph, session, props, err);
 
 	vt_json_free(props);
 	free(path);
@@ -253,9 +254,9 @@ static bool has_scales(const struct vt_checkpoint *c, const char *which)
 	return !strcmp(vt_json_text(vt_json_pointer(c->json, "/int8/weights"), ""), which);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_checkpoint c = { .json = NULL };
 	struct vt_graph *g = NULL;
 	struct vt_session *s = NULL;
@@ -263,17 +264,17 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 	int rc = vt_contract_check_allow(p->allow, words, err);
 
 	if (!rc)
-		rc = vt_checkpoint_open(&c, vt_stage_input(r, "model"), err);
+		rc = vt_checkpoint_open(&c, vt_stage_input(stage_run, "model"), err);
 	c.int8 = !rc && has_scales(&c, weights[p->weights]);
 	if (!rc)
-		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(r, "model"),
+		rc = vt_checkpoint_session(&g, &s, &c, vt_stage_input(stage_run, "model"),
 			weights[p->weights], 1, NULL, NULL, err);
 	if (!rc)
-		rc = write_weights(r, s, &c, err);
+		rc = write_weights(stage_run, s, &c, err);
 	if (!rc)
-		rc = write_onnx(r, g, s, &c, err);
+		rc = write_onnx(stage_run, g, s, &c, err);
 	if (!rc)
-		rc = write_card(r, &c, err);
+		rc = write_card(stage_run, &c, err);
 	vt_session_free(s);
 	vt_graph_free(g);
 	vt_checkpoint_close(&c);

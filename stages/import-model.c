@@ -40,9 +40,9 @@ static const struct vt_param params[] = {
 	{ NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const struct vt_import_opts o = { .known = p->known,
 		.xyz = p->kernels == 0,
 		.role = p->channel,
@@ -52,9 +52,10 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 
 	if (!*p->channel)
 		return vt_err_set(err, VT_EUSAGE, "--channel: must not be empty");
-	rc = vt_import_model(&report, vt_stage_out(r), vt_stage_input(r, "weights"), &o, err);
+	rc = vt_import_model(&report, vt_stage_out(stage_run), vt_stage_input(stage_run, "weights"),
+		&o, err);
 	if (!rc)
-		vt_stage_note(r, "weights", report);
+		vt_stage_note(stage_run, "weights", report);
 	return rc;
 }
 

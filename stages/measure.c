@@ -58,35 +58,35 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int write_changes(struct vt_stage_run *r, const struct vt_measured *m, size_t n,
-	const struct vt_manifest *manifest, const struct vt_visit *visit, size_t n_visits,
+static int write_changes(struct vt_stage_run *stage_run, const struct vt_measured *measured,
+	size_t n, const struct vt_manifest *manifest, const struct vt_visit *visit, size_t n_visits,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc;
 
-	vt_changes_csv(&text, m, n, manifest, visit, n_visits);
-	rc = vt_stage_write(r, "changes.csv", &text, err);
+	vt_changes_csv(&text, measured, n, manifest, visit, n_visits);
+	rc = vt_stage_write(stage_run, "changes.csv", &text, err);
 	vt_buf_release(&text);
 	return rc;
 }
 
-static int write_tables(struct vt_stage_run *r, const struct vt_measured *m, size_t n,
-	const struct vt_manifest *manifest, struct vt_err *err)
+static int write_tables(struct vt_stage_run *stage_run, const struct vt_measured *measured,
+	size_t n, const struct vt_manifest *manifest, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	int rc;
 
-	vt_measured_csv(&text, m, n, manifest);
-	rc = vt_stage_write(r, "measures.csv", &text, err);
+	vt_measured_csv(&text, measured, n, manifest);
+	rc = vt_stage_write(stage_run, "measures.csv", &text, err);
 	vt_buf_clear(&text);
 	vt_json_put_int(j, "format", 1);
-	vt_json_put(j, "subjects", vt_measured_json(m, n, manifest));
+	vt_json_put(j, "subjects", vt_measured_json(measured, n, manifest));
 	vt_json_pretty(&text, j);
 	vt_buf_char(&text, '\n');
 	if (!rc)
-		rc = vt_stage_write(r, "measures.json", &text, err);
+		rc = vt_stage_write(stage_run, "measures.json", &text, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	return rc;
@@ -110,56 +110,56 @@ static int measure_one(void *ctx, const char *subject, struct vt_err *err)
 	return rc;
 }
 
-static int measure_all(struct vt_stage_run *r, struct vt_measured *m, size_t *n,
+static int measure_all(struct vt_stage_run *stage_run, struct vt_measured *measured, size_t *n,
 	const struct vt_manifest *manifest, const struct vt_strs *ids, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	struct measuring k = { r, manifest,
+	const struct params *p = vt_stage_params(stage_run);
+	struct measuring k = { stage_run, manifest,
 		{ { p->bin_width, (int)p->bins, (enum vt_texture_merge)p->merge, (int)p->alpha },
 			p->shape, p->first_order, p->texture, p->tolerance,
 			(enum vt_measure_values)p->values },
-		m, n };
+		measured, n };
 
-	int rc = vt_stage_each(r, ids, measure_one, &k, err);
+	int rc = vt_stage_each(stage_run, ids, measure_one, &k, err);
 
-	vt_stage_note(r, "subjects", vt_json_new_texts(ids));
+	vt_stage_note(stage_run, "subjects", vt_json_new_texts(ids));
 	return rc;
 }
 
 /* The table itself, or visits.csv in a directory. */
-static int read_visits(struct vt_visit **v, size_t *n, const char *port, struct vt_err *err)
+static int read_visits(struct vt_visit **visit, size_t *n, const char *port, struct vt_err *err)
 {
 	char *path = vt_fs_is_dir(port) ? vt_path_join(port, "visits.csv") : vt_xstrdup(port);
-	int rc = vt_visits_read(v, n, path, err);
+	int rc = vt_visits_read(visit, n, path, err);
 
 	free(path);
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_manifest *manifest = NULL;
 	struct vt_measured *m = NULL;
 	struct vt_visit *visit = NULL;
 	size_t n = 0, n_visits = 0;
-	int rc = vt_manifest_read(&manifest, vt_stage_input(r, "manifest"), err);
+	int rc = vt_manifest_read(&manifest, vt_stage_input(stage_run, "manifest"), err);
 
-	if (!rc && !p->shape && !vt_stage_input(r, "scans"))
+	if (!rc && !p->shape && !vt_stage_input(stage_run, "scans"))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"--shape false leaves nothing to measure without --scans");
-	if (!rc && vt_stage_input(r, "visits"))
-		rc = read_visits(&visit, &n_visits, vt_stage_input(r, "visits"), err);
+	if (!rc && vt_stage_input(stage_run, "visits"))
+		rc = read_visits(&visit, &n_visits, vt_stage_input(stage_run, "visits"), err);
 	if (!rc)
-		rc = vt_measure_subjects(&ids, manifest, vt_stage_input(r, "masks"), err);
+		rc = vt_measure_subjects(&ids, manifest, vt_stage_input(stage_run, "masks"), err);
 	m = vt_xcalloc(ids.n + 1, sizeof(*m));
 	if (!rc)
-		rc = measure_all(r, m, &n, manifest, &ids, err);
+		rc = measure_all(stage_run, m, &n, manifest, &ids, err);
 	if (!rc)
-		rc = write_tables(r, m, n, manifest, err);
+		rc = write_tables(stage_run, m, n, manifest, err);
 	if (!rc && visit)
-		rc = write_changes(r, m, n, manifest, visit, n_visits, err);
+		rc = write_changes(stage_run, m, n, manifest, visit, n_visits, err);
 	for (size_t i = 0; i < n; i++)
 		vt_measured_release(&m[i]);
 	free(m);

@@ -44,31 +44,31 @@ struct subject {
 	size_t n;
 };
 
-static int read_map(struct subject *s, int k, double tolerance, struct vt_err *err)
+static int read_map(struct subject *subject, int k, double tolerance, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
-	int rc = vt_volume_read(&v, s->path[k], VT_VOLUME_RAW, err);
+	int rc = vt_volume_read(&v, subject->path[k], VT_VOLUME_RAW, err);
 
 	if (!rc && !k) {
-		s->geometry = v.geometry;
-		s->n = v.n;
+		subject->geometry = v.geometry;
+		subject->n = v.n;
 	} else if (!rc) {
-		rc = vt_geometry_same(&s->geometry, s->path[0], &v.geometry, s->path[k], tolerance,
-			err);
+		rc = vt_geometry_same(&subject->geometry, subject->path[0], &v.geometry,
+			subject->path[k], tolerance, err);
 	}
-	if (!rc && !(s->map[k] = malloc(v.n + 1)))
+	if (!rc && !(subject->map[k] = malloc(v.n + 1)))
 		rc = vt_err_nomem(err, v.n);
-	if (!rc && (rc = vt_volume_labels(s->map[k], &v, err)))
-		vt_err_prefix(err, "%s", s->path[k]);
+	if (!rc && (rc = vt_volume_labels(subject->map[k], &v, err)))
+		vt_err_prefix(err, "%s", subject->path[k]);
 	vt_volume_release(&v);
 	return rc;
 }
 
 /* Why an input has no map of the subject, where it says so. */
-static int check_map(const struct vt_stage_run *r, const char *port, const char *id,
+static int check_map(const struct vt_stage_run *stage_run, const char *port, const char *id,
 	const char *path, struct vt_err *err)
 {
-	char *file = vt_asprintf("%s/quarantine/%s.json", vt_stage_input(r, port), id);
+	char *file = vt_asprintf("%s/quarantine/%s.json", vt_stage_input(stage_run, port), id);
 	struct vt_json *j = NULL;
 	struct vt_err none = VT_ERR_INIT;
 	int rc = 0;
@@ -148,12 +148,13 @@ static int list_quarantined(struct vt_strs *ids, const char *root, struct vt_err
 
 /* Every subject of any of the inputs, one in quarantine there too: one that an input lacks is put
  * into quarantine. */
-static int list_subjects(struct vt_strs *ids, const struct vt_stage_run *r, struct vt_err *err)
+static int list_subjects(struct vt_strs *ids, const struct vt_stage_run *stage_run,
+	struct vt_err *err)
 {
 	int rc = 0;
 
 	for (int k = 0; !rc && maps[k]; k++) {
-		const char *root = vt_stage_input(r, maps[k]);
+		const char *root = vt_stage_input(stage_run, maps[k]);
 		struct vt_strs names = VT_STRS_INIT;
 
 		rc = root ? vt_fs_list(&names, root, err) : 0;
@@ -172,35 +173,36 @@ static int list_subjects(struct vt_strs *ids, const struct vt_stage_run *r, stru
 	if (!rc && !ids->n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no <subject>/seg.nii.gz; give outputs of predict",
-			vt_stage_input(r, "a"));
+			vt_stage_input(stage_run, "a"));
 	return rc;
 }
 
-static int read_rules(struct vt_merge_rules **out, const struct vt_stage_run *r, struct vt_err *err)
+static int read_rules(struct vt_merge_rules **out, const struct vt_stage_run *stage_run,
+	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_json *list = NULL;
 	int rc = vt_json_parse(&list, p->rules, strlen(p->rules), "--rules", err);
 
 	if (!rc)
 		rc = vt_merge_parse(out, list, maps[p->otherwise], err);
-	if (!rc && vt_merge_uses(*out, 2) && !vt_stage_input(r, "c"))
+	if (!rc && vt_merge_uses(*out, 2) && !vt_stage_input(stage_run, "c"))
 		rc = vt_err_set(err, VT_EUSAGE, "--rules: c is used and --c is not given");
 	vt_json_free(list);
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
-	struct merging m = { .r = r };
-	int rc = read_rules(&m.rules, r, err);
+	struct merging m = { .r = stage_run };
+	int rc = read_rules(&m.rules, stage_run, err);
 
 	if (!rc)
-		rc = list_subjects(&ids, r, err);
+		rc = list_subjects(&ids, stage_run, err);
 	if (!rc)
-		rc = vt_stage_each(r, &ids, merge, &m, err);
-	vt_stage_note(r, "subjects", vt_json_new_texts(&ids));
+		rc = vt_stage_each(stage_run, &ids, merge, &m, err);
+	vt_stage_note(stage_run, "subjects", vt_json_new_texts(&ids));
 	vt_merge_free(m.rules);
 	vt_strs_release(&ids);
 	return rc;

@@ -135,15 +135,15 @@ static int read_preparations(struct job *j, struct vt_err *err)
 }
 
 /* Axes that are kept as they are must lie as those of the group's training data. */
-static int check_axes(const struct job *j, int group, const struct vt_patch_file *f,
+static int check_axes(const struct job *j, int group, const struct vt_patch_file *file,
 	struct vt_err *err)
 {
 	const struct params *p = vt_stage_params(j->r);
 	size_t n, first = vt_segmenter_group(j->s, group, &n);
 	char *allow = vt_asprintf("%s,channels,regions,ignore,settings,crop,spacing_mm", p->allow),
-	     *who = vt_asprintf("subject %s", f->subject);
-	int rc =
-		vt_contract_admits(j->s->member[first].checkpoint.json, f->header, who, allow, err);
+	     *who = vt_asprintf("subject %s", file->subject);
+	int rc = vt_contract_admits(j->s->member[first].checkpoint.json, file->header, who, allow,
+		err);
 
 	free(allow);
 	free(who);
@@ -151,7 +151,7 @@ static int check_axes(const struct job *j, int group, const struct vt_patch_file
 }
 
 /* Scans -> a container in memory, as the group's training data were. */
-static int prepare(const struct job *j, const char *subject, int group, struct vt_patch_file *f,
+static int prepare(const struct job *j, const char *subject, int group, struct vt_patch_file *file,
 	struct vt_err *err)
 {
 	const struct vt_preparation *how = &j->group[group];
@@ -163,9 +163,10 @@ static int prepare(const struct job *j, const char *subject, int group, struct v
 		&how->prepare, err);
 
 	if (!rc)
-		rc = vt_crop_prepared(f, j->manifest, subject, &prepared, region, &how->crop, err);
+		rc = vt_crop_prepared(file, j->manifest, subject, &prepared, region, &how->crop,
+			err);
 	if (!rc)
-		rc = check_axes(j, group, f, err);
+		rc = check_axes(j, group, file, err);
 	vt_prepared_release(&prepared);
 	free(region);
 	return rc;
@@ -200,155 +201,158 @@ static bool reads_ahead(const struct job *j)
 	return j->device && !j->brain;
 }
 
-static void start(struct one *s)
+static void start(struct one *one)
 {
-	s->apart = !pthread_create(&s->thread, NULL, prepare_apart, s);
+	one->apart = !pthread_create(&one->thread, NULL, prepare_apart, one);
 }
 
-static void take(struct one *s)
+static void take(struct one *one)
 {
-	if (s->apart)
-		pthread_join(s->thread, NULL);
+	if (one->apart)
+		pthread_join(one->thread, NULL);
 	else
-		prepare_apart(s);
-	s->apart = false;
+		prepare_apart(one);
+	one->apart = false;
 }
 
 /* Queues a group's windows on a device, or runs them on the CPU. */
-static int begin_group(struct one *s, int group, const struct vt_patch_file *f)
+static int begin_group(struct one *one, int group, const struct vt_patch_file *file)
 {
-	const struct job *j = s->j;
+	const struct job *j = one->j;
 	size_t n, first = vt_segmenter_group(j->s, group, &n);
-	int rc = vt_segment_begin(&s->p, j->s, j->s->session + first, n, f, &j->how, &s->why);
+	int rc =
+		vt_segment_begin(&one->p, j->s, j->s->session + first, n, file, &j->how, &one->why);
 
-	if (!rc && j->device && !vt_predict_on_device(s->p))
-		vt_json_push(j->on_host, vt_json_new_text(s->id));
+	if (!rc && j->device && !vt_predict_on_device(one->p))
+		vt_json_push(j->on_host, vt_json_new_text(one->id));
 	return rc;
 }
 
-static void begin(struct one *s)
+static void begin(struct one *one)
 {
-	if (!s->why.code)
-		begin_group(s, 0, &s->f);
+	if (!one->why.code)
+		begin_group(one, 0, &one->f);
 }
 
 /* The group's mean probabilities join the others on the scan's own grid. */
-static int fuse(struct one *s, int group, const struct vt_patch_file *f)
+static int fuse(struct one *one, int group, const struct vt_patch_file *file)
 {
-	const struct vt_checkpoint *c = s->j->s->first;
-	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w * (size_t)c->n_outputs, members;
+	const struct vt_checkpoint *c = one->j->s->first;
+	size_t n = (size_t)file->d * (size_t)file->h * (size_t)file->w * (size_t)c->n_outputs,
+	       members;
 	float *probability = malloc(n * sizeof(*probability));
-	int rc = probability ? vt_segment_probabilities(probability, s->j->s, s->p, f, &s->why)
-			     : vt_err_nomem(&s->why, n * sizeof(*probability));
+	int rc = probability
+		? vt_segment_probabilities(probability, one->j->s, one->p, file, &one->why)
+		: vt_err_nomem(&one->why, n * sizeof(*probability));
 
-	vt_segmenter_group(s->j->s, group, &members);
+	vt_segmenter_group(one->j->s, group, &members);
 	if (!rc)
-		rc = vt_blend_add(&s->blend, probability, f, (double)members, &s->why);
+		rc = vt_blend_add(&one->blend, probability, file, (double)members, &one->why);
 	free(probability);
 	return rc;
 }
 
 /* The groups behind the first, one after the other. */
-static int other_groups(struct one *s)
+static int other_groups(struct one *one)
 {
 	int rc = 0;
 
-	for (int g = 1; !rc && g < s->j->s->n_groups; g++) {
+	for (int g = 1; !rc && g < one->j->s->n_groups; g++) {
 		struct vt_patch_file f = { .header = NULL };
 
-		rc = prepare(s->j, s->id, g, &f, &s->why);
+		rc = prepare(one->j, one->id, g, &f, &one->why);
 		if (!rc)
-			rc = begin_group(s, g, &f);
+			rc = begin_group(one, g, &f);
 		if (!rc)
-			rc = fuse(s, g, &f);
-		vt_predict_free(s->p);
-		s->p = NULL;
+			rc = fuse(one, g, &f);
+		vt_predict_free(one->p);
+		one->p = NULL;
 		vt_patch_close(&f);
 	}
 	return rc;
 }
 
 /* One preparation: the label map of the container, as evaluate makes it. */
-static int answer_one(struct one *s)
+static int answer_one(struct one *one)
 {
-	const struct job *j = s->j;
-	uint8_t *bits = vt_xmalloc((size_t)s->f.d * (size_t)s->f.h * (size_t)s->f.w);
-	int rc = vt_segment_bits(bits, j->s, s->p, &s->f, &j->how, &s->why);
+	const struct job *j = one->j;
+	uint8_t *bits = vt_xmalloc((size_t)one->f.d * (size_t)one->f.h * (size_t)one->f.w);
+	int rc = vt_segment_bits(bits, j->s, one->p, &one->f, &j->how, &one->why);
 
 	if (!rc)
-		rc = vt_paste_native(&s->labels, &s->grid, bits, &s->f, j->s->first->manifest,
-			&s->why);
+		rc = vt_paste_native(&one->labels, &one->grid, bits, &one->f, j->s->first->manifest,
+			&one->why);
 	free(bits);
 	return rc;
 }
 
-static void answer(struct one *s)
+static void answer(struct one *one)
 {
-	const struct job *j = s->j;
+	const struct job *j = one->j;
 	const struct params *p = vt_stage_params(j->r);
 	bool several = j->s->n_groups > 1;
-	int rc = s->why.code;
+	int rc = one->why.code;
 
-	s->blend = (struct vt_blend){ .outputs = j->s->first->n_outputs,
+	one->blend = (struct vt_blend){ .outputs = j->s->first->n_outputs,
 		.softmax = j->s->first->softmax };
 	if (!rc && !several)
-		rc = answer_one(s);
+		rc = answer_one(one);
 	if (!rc && (several || p->probabilities))
-		rc = fuse(s, 0, &s->f);
-	vt_predict_free(s->p);
-	s->p = NULL;
+		rc = fuse(one, 0, &one->f);
+	vt_predict_free(one->p);
+	one->p = NULL;
 	if (!rc && several)
-		rc = other_groups(s);
+		rc = other_groups(one);
 	if (!rc && several) {
-		s->grid = s->blend.native;
-		vt_blend_labels(&s->labels, &s->blend, j->s->first, &j->how, &s->why);
+		one->grid = one->blend.native;
+		vt_blend_labels(&one->labels, &one->blend, j->s->first, &j->how, &one->why);
 	}
 }
 
-static int write_subject(const struct one *s, const char *dir, struct vt_err *err)
+static int write_subject(const struct one *one, const char *dir, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(s->j->r);
+	const struct params *p = vt_stage_params(one->j->r);
 	char *path = vt_path_join(dir, "seg.nii.gz");
 	int rc = vt_fs_mkdirs(dir, err);
 
 	if (!rc)
-		rc = vt_volume_write(path, &s->grid, VT_U8, s->labels, err);
+		rc = vt_volume_write(path, &one->grid, VT_U8, one->labels, err);
 	if (!rc && p->probabilities)
-		rc = vt_blend_write(&s->blend, dir, s->j->s->first, err);
+		rc = vt_blend_write(&one->blend, dir, one->j->s->first, err);
 	free(path);
 	return rc;
 }
 
-static void forget(struct one *s)
+static void forget(struct one *one)
 {
-	vt_predict_free(s->p);
-	vt_patch_close(&s->f);
-	vt_blend_release(&s->blend);
-	free(s->labels);
-	s->p = NULL;
-	s->labels = NULL;
+	vt_predict_free(one->p);
+	vt_patch_close(&one->f);
+	vt_blend_release(&one->blend);
+	free(one->labels);
+	one->p = NULL;
+	one->labels = NULL;
 }
 
 /* The done-th: writes what was found, or puts the subject into quarantine; what is not the
  * subject's fault is the stage's error. */
-static int finish(struct one *s, size_t done, struct vt_err *err)
+static int finish(struct one *one, size_t done, struct vt_err *err)
 {
-	char *dir = vt_path_join(vt_stage_out(s->j->r), s->id);
-	int rc = s->why.code ? s->why.code : write_subject(s, dir, &s->why);
+	char *dir = vt_path_join(vt_stage_out(one->j->r), one->id);
+	int rc = one->why.code ? one->why.code : write_subject(one, dir, &one->why);
 
 	if (rc)
-		rc = vt_stage_refuse(s->j->r, s->id, &s->why, err);
-	forget(s);
+		rc = vt_stage_refuse(one->j->r, one->id, &one->why, err);
+	forget(one);
 	free(dir);
-	vt_progress_step(done, "subject=\"%s\"", s->id);
+	vt_progress_step(done, "subject=\"%s\"", one->id);
 	return rc;
 }
 
 /* While a device works on subject i, i + 1 is read and i - 1 written; on the CPU one comes after
  * the other. */
-static int pass_through(struct one *s, size_t n, struct vt_err *err)
+static int pass_through(struct one *one, size_t n, struct vt_err *err)
 {
-	bool ahead = reads_ahead(s->j);
+	bool ahead = reads_ahead(one->j);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i <= n; i++) {
@@ -356,29 +360,29 @@ static int pass_through(struct one *s, size_t n, struct vt_err *err)
 			return vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects",
 				ahead && i ? i - 1 : i, n);
 		if (i < n) {
-			take(&s[i]);
-			begin(&s[i]);
+			take(&one[i]);
+			begin(&one[i]);
 		}
 		if (ahead && i + 1 < n)
-			start(&s[i + 1]);
+			start(&one[i + 1]);
 		if (ahead && i)
-			rc = finish(&s[i - 1], i, err);
+			rc = finish(&one[i - 1], i, err);
 		if (i < n)
-			answer(&s[i]);
+			answer(&one[i]);
 		if (!ahead && i < n)
-			rc = finish(&s[i], i + 1, err);
+			rc = finish(&one[i], i + 1, err);
 	}
 	return rc;
 }
 
-static void release(struct one *s, size_t n)
+static void release(struct one *one, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (s[i].apart)
-			pthread_join(s[i].thread, NULL);
-		forget(&s[i]);
+		if (one[i].apart)
+			pthread_join(one[i].thread, NULL);
+		forget(&one[i]);
 	}
-	free(s);
+	free(one);
 }
 
 static int subjects_of(struct vt_strs *ids, const struct job *j, struct vt_err *err)
@@ -490,10 +494,10 @@ static int open_all(struct job *j, struct vt_err *err)
 	return rc ? rc : read_preparations(j, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	struct job j = { .r = r, .on_host = vt_json_new(VT_JSON_ARRAY) };
+	const struct params *p = vt_stage_params(stage_run);
+	struct job j = { .r = stage_run, .on_host = vt_json_new(VT_JSON_ARRAY) };
 	int rc;
 
 	j.how.windows = (struct vt_predict_opts){ .overlap = p->overlap,
@@ -502,7 +506,7 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 		.votes = (int)p->subvolumes };
 	rc = open_all(&j, err);
 	if (!rc) {
-		vt_stage_note(r, "settings", vt_prepare_settings(&j.group[0].prepare));
+		vt_stage_note(stage_run, "settings", vt_prepare_settings(&j.group[0].prepare));
 		rc = all_subjects(&j, err);
 		note_device(&j);
 	}

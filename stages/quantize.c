@@ -40,26 +40,26 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const struct vt_quantize_opts o = { .weights = weights[p->weights],
 		.range = (enum vt_int8_range)p->range,
 		.most = (size_t)p->most,
 		.any_subject = p->subjects == 1,
 		.allow = p->allow,
-		.tree = vt_stage_tree(r, "model") };
+		.tree = vt_stage_tree(stage_run, "model") };
 	struct vt_strs subjects = VT_STRS_INIT;
 	struct vt_dataset d = { NULL, 0 };
 	int rc = vt_contract_check_allow(p->allow, NULL, err);
 
 	if (!rc)
-		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), p->allow, err);
+		rc = vt_dataset_open(&d, vt_stage_input(stage_run, "patches"), p->allow, err);
 	if (!rc)
-		rc = vt_quantize(vt_stage_out(r), vt_stage_input(r, "model"), &d, &o, &subjects,
-			err);
+		rc = vt_quantize(vt_stage_out(stage_run), vt_stage_input(stage_run, "model"), &d,
+			&o, &subjects, err);
 	if (!rc)
-		vt_stage_note(r, "subjects", vt_json_new_texts(&subjects));
+		vt_stage_note(stage_run, "subjects", vt_json_new_texts(&subjects));
 	vt_dataset_close(&d);
 	vt_strs_release(&subjects);
 	return rc;

@@ -56,10 +56,10 @@ static int check_rungs(const struct params *p, struct vt_err *err)
 	return 0;
 }
 
-static int write_rung(const struct vt_stage_run *r, const struct vt_json *trial, const char *dir,
-	int64_t rung, struct vt_err *err)
+static int write_rung(const struct vt_stage_run *stage_run, const struct vt_json *trial,
+	const char *dir, int64_t rung, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_json *recipe = vt_json_new(VT_JSON_OBJECT), *all = vt_json_copy(trial);
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_asprintf("%s/rung-%lld.json", dir, (long long)rung);
@@ -78,19 +78,19 @@ static int write_rung(const struct vt_stage_run *r, const struct vt_json *trial,
 	return rc;
 }
 
-static int write_trial(const struct vt_stage_run *r, const struct vt_json *space,
+static int write_trial(const struct vt_stage_run *stage_run, const struct vt_json *space,
 	const struct vt_json *base, int64_t k, int digits, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const struct vt_json *common = vt_json_get(base, "params");
 	struct vt_json *trial = common ? vt_json_copy(common) : vt_json_new(VT_JSON_OBJECT);
-	char *dir = vt_asprintf("%s/trial-%0*lld", vt_stage_out(r), digits, (long long)k);
+	char *dir = vt_asprintf("%s/trial-%0*lld", vt_stage_out(stage_run), digits, (long long)k);
 	int rc = vt_search_draw(trial, space, (uint64_t)p->seed, (uint64_t)k, err);
 
 	if (!rc)
 		rc = vt_fs_mkdirs(dir, err);
 	for (int64_t rung = 1; !rc && rung <= p->rungs; rung++)
-		rc = write_rung(r, trial, dir, rung, err);
+		rc = write_rung(stage_run, trial, dir, rung, err);
 	vt_json_free(trial);
 	free(dir);
 	return rc;
@@ -103,10 +103,10 @@ static bool is_recipe(const struct vt_json *j)
 	return j->type == VT_JSON_OBJECT && (!set || set->type == VT_JSON_OBJECT);
 }
 
-static int read_port(struct vt_json **out, const struct vt_stage_run *r, const char *port,
+static int read_port(struct vt_json **out, const struct vt_stage_run *stage_run, const char *port,
 	struct vt_err *err)
 {
-	const char *given = vt_stage_input(r, port);
+	const char *given = vt_stage_input(stage_run, port);
 	char *name = vt_asprintf("%s.json", port), *path;
 	int rc;
 
@@ -121,19 +121,19 @@ static int read_port(struct vt_json **out, const struct vt_stage_run *r, const c
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_json *space = NULL, *base = NULL;
 	int digits = snprintf(NULL, 0, "%lld", (long long)p->trials), rc;
 
 	rc = check_rungs(p, err);
 	if (!rc)
-		rc = read_port(&space, r, "space", err);
+		rc = read_port(&space, stage_run, "space", err);
 	if (!rc)
-		rc = read_port(&base, r, "base", err);
+		rc = read_port(&base, stage_run, "base", err);
 	for (int64_t k = 1; !rc && k <= p->trials; k++)
-		rc = write_trial(r, space, base, k, digits, err);
+		rc = write_trial(stage_run, space, base, k, digits, err);
 	vt_json_free(space);
 	vt_json_free(base);
 	return rc;

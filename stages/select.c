@@ -61,45 +61,45 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int options(struct vt_select_opts *o, const struct params *p, struct vt_err *err)
+static int options(struct vt_select_opts *opts, const struct params *p, struct vt_err *err)
 {
 	char *end = NULL;
 
-	*o = (struct vt_select_opts){ p->better == 1, (size_t)p->keep_best, (size_t)p->drop_worst,
-		p->keep_share, *p->limit != '\0', *p->limit ? strtod(p->limit, &end) : 0,
-		p->group };
-	if (o->has_limit && (*end || !isfinite(o->limit)))
+	*opts = (struct vt_select_opts){ p->better == 1, (size_t)p->keep_best,
+		(size_t)p->drop_worst, p->keep_share, *p->limit != '\0',
+		*p->limit ? strtod(p->limit, &end) : 0, p->group };
+	if (opts->has_limit && (*end || !isfinite(opts->limit)))
 		return vt_err_set(err, VT_EUSAGE, "--limit=%s: not a number", p->limit);
 	return 0;
 }
 
-static void note(struct vt_json *list, const char *name, const struct vt_scored *s)
+static void note(struct vt_json *list, const char *name, const struct vt_scored *scored)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_text(j, "name", name);
-	if (s)
-		vt_json_put_real(j, "score", s->score);
+	if (scored)
+		vt_json_put_real(j, "score", scored->score);
 	vt_json_push(list, j);
 }
 
 /* The entries of `from`: copied where kept, and listed. */
-static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n,
+static int copy_kept(struct vt_stage_run *stage_run, const struct vt_scored *scored, size_t n,
 	struct vt_json *unscored, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	const char *root = vt_stage_input(r, "from");
+	const struct params *p = vt_stage_params(stage_run);
+	const char *root = vt_stage_input(stage_run, "from");
 	struct vt_strs names = VT_STRS_INIT;
 	size_t copied = 0;
 	int rc = vt_select_entries(&names, root, err);
 
-	if (!rc && vt_scores_find(s, n, "quarantine"))
+	if (!rc && vt_scores_find(scored, n, "quarantine"))
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: a subject cannot have the name of the directory of refused ones, "
 			"\"quarantine\"; rename it",
-			vt_stage_input(r, "scores"));
+			vt_stage_input(stage_run, "scores"));
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		const struct vt_scored *one = vt_scores_find(s, n, names.v[i]);
+		const struct vt_scored *one = vt_scores_find(scored, n, names.v[i]);
 
 		if (!one)
 			note(unscored, names.v[i], NULL);
@@ -109,7 +109,7 @@ static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n
 				names.v[i]);
 		if (rc || !(one ? one->kept : p->unscored == 0))
 			continue;
-		rc = vt_select_copy_entry(root, names.v[i], vt_stage_out(r), err);
+		rc = vt_select_copy_entry(root, names.v[i], vt_stage_out(stage_run), err);
 		copied++;
 	}
 	if (!rc && !copied)
@@ -119,8 +119,8 @@ static int copy_kept(struct vt_stage_run *r, const struct vt_scored *s, size_t n
 	return rc;
 }
 
-static int write_selection(const struct vt_stage_run *r, const char *by, struct vt_json *kept,
-	struct vt_json *dropped, struct vt_json *unscored, struct vt_err *err)
+static int write_selection(const struct vt_stage_run *stage_run, const char *by,
+	struct vt_json *kept, struct vt_json *dropped, struct vt_json *unscored, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
@@ -129,13 +129,13 @@ static int write_selection(const struct vt_stage_run *r, const char *by, struct 
 	vt_json_put(j, "kept", kept);
 	vt_json_put(j, "dropped", dropped);
 	vt_json_put(j, "unscored", unscored);
-	return vt_stage_write_json(r, "selection.json", j, err);
+	return vt_stage_write_json(stage_run, "selection.json", j, err);
 }
 
-static int by_scores(struct vt_stage_run *r, struct vt_err *err)
+static int by_scores(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	const char *root = vt_stage_input(r, "scores");
+	const struct params *p = vt_stage_params(stage_run);
+	const char *root = vt_stage_input(stage_run, "scores");
 	struct vt_json *unscored = vt_json_new(VT_JSON_ARRAY), *kept = vt_json_new(VT_JSON_ARRAY),
 		       *dropped = vt_json_new(VT_JSON_ARRAY);
 	struct vt_select_opts o;
@@ -148,13 +148,13 @@ static int by_scores(struct vt_stage_run *r, struct vt_err *err)
 				: vt_scores_of_subjects(&s, &n, root, p->by, p->region, err);
 	if (!rc) {
 		vt_select(s, n, &o);
-		if (vt_stage_input(r, "from"))
-			rc = copy_kept(r, s, n, unscored, err);
+		if (vt_stage_input(stage_run, "from"))
+			rc = copy_kept(stage_run, s, n, unscored, err);
 	}
 	for (size_t i = 0; i < n; i++)
 		note(s[i].kept ? kept : dropped, s[i].name, &s[i]);
 	if (!rc) {
-		rc = write_selection(r, p->by, kept, dropped, unscored, err);
+		rc = write_selection(stage_run, p->by, kept, dropped, unscored, err);
 	} else {
 		vt_json_free(kept);
 		vt_json_free(dropped);
@@ -245,14 +245,14 @@ static int note_listed(const struct listed *k, struct vt_err *err)
 	return write_selection(k->r, "names", kept, dropped, vt_json_new(VT_JSON_ARRAY), err);
 }
 
-static int by_names(struct vt_stage_run *r, struct vt_err *err)
+static int by_names(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	struct listed k = { .r = r, .from = vt_stage_input(r, "from") };
+	struct listed k = { .r = stage_run, .from = vt_stage_input(stage_run, "from") };
 	struct vt_json *refused = vt_json_new(VT_JSON_ARRAY);
 	int rc = select_listed(&k, refused, err);
 
 	if (refused->n)
-		vt_stage_note(r, "refused_before", refused);
+		vt_stage_note(stage_run, "refused_before", refused);
 	else
 		vt_json_free(refused);
 	if (!rc)
@@ -272,22 +272,22 @@ static bool judges_scores(const struct params *p)
 		strcmp(p->by, "dice") != 0 || *p->region || *p->group || p->better || p->unscored;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	bool scores = vt_stage_input(r, "scores") != NULL,
-	     names = vt_stage_input(r, "names") != NULL;
+	const struct params *p = vt_stage_params(stage_run);
+	bool scores = vt_stage_input(stage_run, "scores") != NULL,
+	     names = vt_stage_input(stage_run, "names") != NULL;
 
 	if (scores == names)
 		return vt_err_set(err, VT_EUSAGE, "give either --scores DIR or --names FILE");
-	if (names && !vt_stage_input(r, "from"))
+	if (names && !vt_stage_input(stage_run, "from"))
 		return vt_err_set(err, VT_EUSAGE, "--names FILE: give --from DIR, where they are");
 	if (names && judges_scores(p))
 		return vt_err_set(err, VT_EUSAGE,
 			"--names FILE says who is kept: no param of scores goes with it");
-	if (!names && vt_stage_input(r, "manifest"))
+	if (!names && vt_stage_input(stage_run, "manifest"))
 		return vt_err_set(err, VT_EUSAGE, "--manifest goes with --names");
-	return names ? by_names(r, err) : by_scores(r, err);
+	return names ? by_names(stage_run, err) : by_scores(stage_run, err);
 }
 
 static const struct vt_stage stage = {

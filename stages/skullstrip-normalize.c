@@ -92,13 +92,13 @@ static const struct vt_param params[] = {
 
 /* What resampling aims at: a param, the median of the cohort, or what the manifest says; 0: as
  * scanned. */
-static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *m,
+static int spacing_of(double out[3], const struct params *p, const struct vt_manifest *manifest,
 	const char *scans, const struct vt_strs *ids, struct vt_err *err)
 {
 	if (p->grid == 2)
-		return vt_cohort_spacing(out, m, scans, ids, err);
+		return vt_cohort_spacing(out, manifest, scans, ids, err);
 	for (size_t a = 0; a < 3; a++)
-		out[a] = p->spacing != 0 ? p->spacing : m->spacing[a];
+		out[a] = p->spacing != 0 ? p->spacing : manifest->spacing[a];
 	for (size_t a = 0; p->spacing < 0 && a < 3; a++)
 		out[a] = 0;
 	return 0;
@@ -145,7 +145,7 @@ static int read_window(struct vt_prepare_opts *opts, const char *text, struct vt
 	return 0;
 }
 
-static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject,
+static struct vt_json *facts_of(const struct vt_manifest *manifest, const char *subject,
 	const struct vt_prepare_report *report)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *flags = vt_json_new(VT_JSON_ARRAY),
@@ -162,15 +162,15 @@ static struct vt_json *facts_of(const struct vt_manifest *m, const char *subject
 		vt_json_push(flags, vt_json_new_text(text));
 	}
 	vt_json_put(j, "flags", flags);
-	for (int c = 0; c < m->n_channels; c++) {
+	for (int c = 0; c < manifest->n_channels; c++) {
 		if (*report->content[c])
-			vt_json_put_text(content, m->channel[c].role, report->content[c]);
-		if (report->few_values[c] && !m->channel[c].any_name)
+			vt_json_put_text(content, manifest->channel[c].role, report->content[c]);
+		if (report->few_values[c] && !manifest->channel[c].any_name)
 			vt_log(VT_LOG_WARN, "channel",
 				"subject=\"%s\" role=\"%s\" values=%d note=\"few small whole "
 				"numbers: is it a label map? Then the network would be shown the "
 				"answer; correct the manifest\"",
-				subject, m->channel[c].role, report->few_values[c]);
+				subject, manifest->channel[c].role, report->few_values[c]);
 	}
 	vt_json_put(j, "content", content);
 	return j;
@@ -197,22 +197,22 @@ static int prepare_one(void *ctx, const char *subject, struct vt_err *err)
 	return rc;
 }
 
-static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
+static int all_subjects(struct vt_stage_run *stage_run, const struct vt_manifest *manifest,
 	const struct vt_strs *ids, const struct vt_prepare_opts *opts, struct vt_err *err)
 {
-	struct preparing k = { r, m, opts, vt_json_new(VT_JSON_OBJECT) };
+	struct preparing k = { stage_run, manifest, opts, vt_json_new(VT_JSON_OBJECT) };
 	struct vt_json *patients = vt_json_new(VT_JSON_OBJECT);
-	int rc = vt_stage_each(r, ids, prepare_one, &k, err);
+	int rc = vt_stage_each(stage_run, ids, prepare_one, &k, err);
 
-	vt_stage_note(r, "subjects", k.facts);
+	vt_stage_note(stage_run, "subjects", k.facts);
 	for (size_t i = 0; i < ids->n; i++) {
-		char *patient = vt_manifest_patient(m, ids->v[i]);
+		char *patient = vt_manifest_patient(manifest, ids->v[i]);
 		if (strcmp(patient, ids->v[i]))
 			vt_json_put_text(patients, ids->v[i], patient);
 		free(patient);
 	}
 	if (patients->n)
-		vt_stage_note(r, "patients", patients);
+		vt_stage_note(stage_run, "patients", patients);
 	else
 		vt_json_free(patients);
 	return rc;
@@ -220,13 +220,13 @@ static int all_subjects(struct vt_stage_run *r, const struct vt_manifest *m,
 
 /* The network, if the brain is to be found by one, and its device. */
 static int open_weights(struct vt_learned_mask **out, struct vt_device **device,
-	struct vt_stage_run *r, struct vt_err *err)
+	struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	const char *weights = vt_stage_input(r, "weights");
+	const struct params *p = vt_stage_params(stage_run);
+	const char *weights = vt_stage_input(stage_run, "weights");
 	const struct vt_device_opts where = { .wish = (enum vt_device_wish)p->device,
 		.precision = vt_device_precisions[p->precision],
-		.engines = vt_stage_input(r, "engines") };
+		.engines = vt_stage_input(stage_run, "engines") };
 
 	if (p->method == 2 && !weights)
 		return vt_err_set(err, VT_EUSAGE,
@@ -239,41 +239,41 @@ static int open_weights(struct vt_learned_mask **out, struct vt_device **device,
 		: vt_learned_mask_open(out, weights, *device, err);
 }
 
-static int subjects_of(struct vt_strs *ids, struct vt_stage_run *r, const struct vt_manifest *m,
-	struct vt_err *err)
+static int subjects_of(struct vt_strs *ids, struct vt_stage_run *stage_run,
+	const struct vt_manifest *manifest, struct vt_err *err)
 {
 	struct vt_err why = VT_ERR_INIT;
 
-	if (vt_stage_is_stray(r, "scans"))
+	if (vt_stage_is_stray(stage_run, "scans"))
 		return 0;
-	vt_manifest_subjects(ids, m, vt_stage_input(r, "scans"), &why);
-	return vt_stage_listed(r, &why, err);
+	vt_manifest_subjects(ids, manifest, vt_stage_input(stage_run, "scans"), &why);
+	return vt_stage_listed(stage_run, &why, err);
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct vt_manifest *m = NULL;
 	struct vt_learned_mask *learned = NULL;
 	struct vt_device *device = NULL;
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_prepare_opts opts;
-	const struct params *p = vt_stage_params(r);
-	const char *scans = vt_stage_input(r, "scans");
-	int rc = vt_manifest_read(&m, vt_stage_input(r, "manifest"), err);
+	const struct params *p = vt_stage_params(stage_run);
+	const char *scans = vt_stage_input(stage_run, "scans");
+	int rc = vt_manifest_read(&m, vt_stage_input(stage_run, "manifest"), err);
 	options_of(&opts, p);
 	if (!rc)
 		rc = read_window(&opts, p->window, err);
 	if (!rc)
-		rc = open_weights(&learned, &device, r, err);
+		rc = open_weights(&learned, &device, stage_run, err);
 	if (!rc)
-		rc = subjects_of(&ids, r, m, err);
+		rc = subjects_of(&ids, stage_run, m, err);
 	if (!rc && ids.n)
-		rc = spacing_of(opts.spacing, vt_stage_params(r), m, scans, &ids, err);
+		rc = spacing_of(opts.spacing, vt_stage_params(stage_run), m, scans, &ids, err);
 	if (!rc) {
 		opts.provider = learned ? vt_learned_mask_provider(learned) : NULL;
-		rc = all_subjects(r, m, &ids, &opts, err);
+		rc = all_subjects(stage_run, m, &ids, &opts, err);
 		if (learned)
-			vt_stage_note(r, "device", vt_device_describe(device));
+			vt_stage_note(stage_run, "device", vt_device_describe(device));
 	}
 	vt_learned_mask_close(learned);
 	vt_device_close(device);

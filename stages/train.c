@@ -300,21 +300,21 @@ struct owned {
 	struct vt_json *configured;
 };
 
-static int parse_owned(struct owned *w, const struct params *p, struct vt_err *err)
+static int parse_owned(struct owned *owned, const struct params *p, struct vt_err *err)
 {
-	int rc = vt_json_parse(&w->network, p->network, strlen(p->network), "--network", err);
+	int rc = vt_json_parse(&owned->network, p->network, strlen(p->network), "--network", err);
 
 	if (!rc)
-		rc = vt_json_parse(&w->list, p->augment, strlen(p->augment), "--augment", err);
+		rc = vt_json_parse(&owned->list, p->augment, strlen(p->augment), "--augment", err);
 	if (!rc)
-		rc = vt_json_parse(&w->weights, p->output_weights, strlen(p->output_weights),
+		rc = vt_json_parse(&owned->weights, p->output_weights, strlen(p->output_weights),
 			"--output-weights", err);
 	if (rc)
 		return rc;
-	w->output_weights = vt_xcalloc(w->weights->n + 1, sizeof(double));
-	for (size_t i = 0; i < w->weights->n; i++) {
-		w->output_weights[i] = vt_json_number(vt_json_at(w->weights, i), -1);
-		if (w->output_weights[i] < 0)
+	owned->output_weights = vt_xcalloc(owned->weights->n + 1, sizeof(double));
+	for (size_t i = 0; i < owned->weights->n; i++) {
+		owned->output_weights[i] = vt_json_number(vt_json_at(owned->weights, i), -1);
+		if (owned->output_weights[i] < 0)
 			return vt_err_set(err, VT_EUSAGE,
 				"--output-weights=%s: must be a list of numbers of 0 and more",
 				p->output_weights);
@@ -322,29 +322,29 @@ static int parse_owned(struct owned *w, const struct params *p, struct vt_err *e
 	return 0;
 }
 
-static void release(struct owned *w)
+static void release(struct owned *owned)
 {
-	vt_json_free(w->network);
-	vt_json_free(w->weights);
-	vt_json_free(w->list);
-	vt_augment_free(w->augment);
-	vt_json_free(w->configured);
-	free(w->output_weights);
-	free(w->previous);
-	free(w->leave);
-	vt_train_devices_close(&w->devices);
+	vt_json_free(owned->network);
+	vt_json_free(owned->weights);
+	vt_json_free(owned->list);
+	vt_augment_free(owned->augment);
+	vt_json_free(owned->configured);
+	free(owned->output_weights);
+	free(owned->previous);
+	free(owned->leave);
+	vt_train_devices_close(&owned->devices);
 }
 
-static struct vt_train_wishes wishes_of(const struct vt_stage_run *r)
+static struct vt_train_wishes wishes_of(const struct vt_stage_run *stage_run)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 
 	return (struct vt_train_wishes){ .precision = (int)p->precision,
 		.device = (enum vt_device_wish)p->device,
 		.cards = (int)p->devices,
 		.batch = (int)p->batch,
-		.engines = vt_stage_input(r, "engines"),
-		.replay = vt_stage_input(r, "replay") };
+		.engines = vt_stage_input(stage_run, "engines"),
+		.replay = vt_stage_input(stage_run, "replay") };
 }
 
 static int check_parts(const struct params *p, struct vt_err *err)
@@ -357,37 +357,38 @@ static int check_parts(const struct params *p, struct vt_err *err)
 }
 
 /* What params say in a text of their own. */
-static int parse_texts(int patch[3], struct owned *w, const struct vt_stage_run *r,
+static int parse_texts(int patch[3], struct owned *owned, const struct vt_stage_run *stage_run,
 	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	int rc = parse_owned(w, p, err);
+	const struct params *p = vt_stage_params(stage_run);
+	int rc = parse_owned(owned, p, err);
 
 	if (!rc)
-		rc = vt_parts_parse(w->part, sizeof(w->part) / sizeof(w->part[0]),
-			w->leave = vt_xstrdup(p->leave), err);
+		rc = vt_parts_parse(owned->part, sizeof(owned->part) / sizeof(owned->part[0]),
+			owned->leave = vt_xstrdup(p->leave), err);
 	if (!rc)
-		rc = vt_train_find_parent(&w->previous, vt_stage_input(r, "previous"), err);
+		rc = vt_train_find_parent(&owned->previous, vt_stage_input(stage_run, "previous"),
+			err);
 	if (!rc)
 		rc = vt_parse_patch(patch, p->patch, err);
 	if (!rc)
-		rc = vt_augment_parse(&w->augment, w->list, patch, err);
+		rc = vt_augment_parse(&owned->augment, owned->list, patch, err);
 	if (!rc && p->dice + p->generalized + p->tversky + p->cross_entropy + p->focal <= 0)
 		rc = vt_err_set(err, VT_EUSAGE,
 			"every loss has weight 0; give --dice 1 or another one");
 	return rc;
 }
 
-static int options(struct vt_train_opts *o, struct owned *w, const struct vt_stage_run *r,
-	struct vt_err *err)
+static int options(struct vt_train_opts *opts, struct owned *owned,
+	const struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
-	int patch[3], rc = parse_texts(patch, w, r, err);
+	const struct params *p = vt_stage_params(stage_run);
+	int patch[3], rc = parse_texts(patch, owned, stage_run, err);
 
 	if (rc)
 		return rc;
-	*o = (struct vt_train_opts){ .model = p->model,
-		.model_params = w->network,
+	*opts = (struct vt_train_opts){ .model = p->model,
+		.model_params = owned->network,
 		.patch = { patch[0], patch[1], patch[2] },
 		.batch = (int)p->batch,
 		.cards = (int)p->devices,
@@ -401,10 +402,10 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.schedule = schedule_of(p),
 		.optim = optim_of(p),
 		.loss = loss_of(p),
-		.output_weights = w->output_weights,
-		.n_output_weights = (int)w->weights->n,
+		.output_weights = owned->output_weights,
+		.n_output_weights = (int)owned->weights->n,
 		.draw = draw_of(p),
-		.augment = w->augment,
+		.augment = owned->augment,
 		.balanced = p->sampling == 0,
 		.reset_moments = p->reset_moments,
 		.keep_loss = p->keep == 1 ? (int)p->keep_patches : 0,
@@ -413,89 +414,90 @@ static int options(struct vt_train_opts *o, struct owned *w, const struct vt_sta
 		.average_from = (uint64_t)p->average_from,
 		.average_every = (uint64_t)p->average_every,
 		.on_device = p->device != VT_DEVICE_CPU,
-		.precision = w->devices.precision,
+		.precision = owned->devices.precision,
 		.pad = p->pad,
 		.recompute = p->recompute,
 		.memory_limit = (size_t)p->memory << 20,
 		.fold = (int)p->fold,
 		.max_validation = (int)p->max_validation,
-		.parent = w->previous,
+		.parent = owned->previous,
 		.version = "train " STAGE_VERSION,
-		.parent_dir = vt_stage_input(r, "previous"),
-		.configured = w->configured,
+		.parent_dir = vt_stage_input(stage_run, "previous"),
+		.configured = owned->configured,
 		.allow = p->allow,
 		.mixed_spacing = p->mixed_spacing,
-		.parent_tree = w->previous ? vt_stage_tree(r, "previous") : NULL,
+		.parent_tree = owned->previous ? vt_stage_tree(stage_run, "previous") : NULL,
 		.transfer_rate = p->transfer_rate,
-		.fit = { .leave = w->part, .repeat_input = p->repeat_input },
+		.fit = { .leave = owned->part, .repeat_input = p->repeat_input },
 		.stopping = vt_stage_stopping,
 		.progress = progress };
 	return 0;
 }
 
 /* All cohorts that --patches gives. */
-static int open_cohorts(struct vt_cohorts *c, const struct vt_stage_run *r, struct vt_err *err)
+static int open_cohorts(struct vt_cohorts *c, const struct vt_stage_run *stage_run,
+	struct vt_err *err)
 {
 	static const char *const ports[VT_MOST_COHORTS] = { "patches", "patches-2", "patches-3",
 		"patches-4", "patches-5", "patches-6", "patches-7", "patches-8" };
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const char *roots[VT_MOST_COHORTS];
 
 	for (int k = 0; k < VT_MOST_COHORTS; k++)
-		roots[k] = vt_stage_input(r, ports[k]);
+		roots[k] = vt_stage_input(stage_run, ports[k]);
 	return vt_cohorts_open(c, roots, p->allow, err);
 }
 
 /* Containers; and what follows from them, where that is asked for, as if it had been given. */
-static int open_data(struct vt_cohorts *c, struct owned *w, struct vt_stage_run *r,
+static int open_data(struct vt_cohorts *c, struct owned *owned, struct vt_stage_run *stage_run,
 	struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_configure_request q = { p->model, p->network, p->activation == 1, (int)p->fold,
 		(size_t)p->memory << 20, p->minutes };
 	struct vt_json *chosen = NULL;
 	int rc = vt_contract_check_allow(p->allow, also_allowed, err);
 
 	if (!rc)
-		rc = open_cohorts(c, r, err);
+		rc = open_cohorts(c, stage_run, err);
 	if (rc || !p->configure)
 		return rc;
-	rc = vt_configure_cohort(&chosen, &w->configured, &c->d[0], &q, err);
+	rc = vt_configure_cohort(&chosen, &owned->configured, &c->d[0], &q, err);
 	if (!rc)
-		rc = vt_stage_propose(r, "configured", chosen, err);
+		rc = vt_stage_propose(stage_run, "configured", chosen, err);
 	vt_json_free(chosen);
 	return rc;
 }
 
 /* All that a plan and a run need.  Devices are opened for a run only, before its data are read: a
  * missing GPU is said at once.  o borrows of w and c. */
-static int prepare(struct vt_train_opts *o, struct owned *w, struct vt_cohorts *c,
-	struct vt_stage_run *r, bool runs, struct vt_err *err)
+static int prepare(struct vt_train_opts *opts, struct owned *owned, struct vt_cohorts *c,
+	struct vt_stage_run *stage_run, bool runs, struct vt_err *err)
 {
-	const struct vt_train_wishes wishes = wishes_of(r);
-	int rc = vt_train_devices_choose(&w->devices, &wishes, err);
+	const struct vt_train_wishes wishes = wishes_of(stage_run);
+	int rc = vt_train_devices_choose(&owned->devices, &wishes, err);
 
 	if (!rc && runs)
-		rc = vt_train_devices_open(&w->devices, &wishes, err);
+		rc = vt_train_devices_open(&owned->devices, &wishes, err);
 	if (!rc)
-		rc = check_parts(vt_stage_params(r), err);
+		rc = check_parts(vt_stage_params(stage_run), err);
 	if (!rc)
-		rc = open_data(c, w, r, err);
+		rc = open_data(c, owned, stage_run, err);
 	if (!rc)
-		rc = options(o, w, r, err);
-	if (!rc && vt_train_answers_once(o, c->d[0].file[0].c))
-		rc = vt_train_classes_opts(o, err);
-	o->more = c->more;
-	o->n_more = c->n - 1;
+		rc = options(opts, owned, stage_run, err);
+	if (!rc && vt_train_answers_once(opts, c->d[0].file[0].c))
+		rc = vt_train_classes_opts(opts, err);
+	opts->more = c->more;
+	opts->n_more = c->n - 1;
 	return rc;
 }
 
-static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
+static int plan(struct vt_stage_run *stage_run, struct vt_buf *text, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = prepare(&o, &w, &c, r, false, err);
+	int rc = prepare(&o, &w, &c, stage_run, false, err);
 
 	if (!rc)
 		rc = vt_train_plan(text, &c.d[0], &o, err);
@@ -506,34 +508,35 @@ static int plan(struct vt_stage_run *r, struct vt_buf *text, struct vt_err *err)
 
 /* Who was trained on, who chose the weights, who was set aside: in the record too, for those who
  * have no checkpoint at hand. */
-static int note_split(struct vt_stage_run *r, struct vt_err *err)
+static int note_split(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	char *path = vt_path_join(vt_stage_out(r), "checkpoint.json");
+	char *path = vt_path_join(vt_stage_out(stage_run), "checkpoint.json");
 	struct vt_json *j = NULL;
 	int rc = vt_json_read(&j, path, err);
 
 	if (!rc && vt_json_get(j, "subjects"))
-		vt_stage_note(r, "split", vt_json_copy(vt_json_get(j, "subjects")));
+		vt_stage_note(stage_run, "split", vt_json_copy(vt_json_get(j, "subjects")));
 	vt_json_free(j);
 	free(path);
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = prepare(&o, &w, &c, r, true, err);
+	int rc = prepare(&o, &w, &c, stage_run, true, err);
 
 	if (!rc) {
 		vt_train_devices_use(&o, &w.devices);
 		total_steps = o.last;
-		rc = vt_train(vt_stage_out(r), vt_stage_scratch(r), &c.d[0], &o, err);
-		vt_stage_note(r, "device", vt_device_describe(o.device[o.precision.first]));
+		rc = vt_train(vt_stage_out(stage_run), vt_stage_scratch(stage_run), &c.d[0], &o,
+			err);
+		vt_stage_note(stage_run, "device", vt_device_describe(o.device[o.precision.first]));
 	}
 	if (!rc)
-		rc = note_split(r, err);
+		rc = note_split(stage_run, err);
 	vt_progress_end();
 	vt_cohorts_close(&c);
 	release(&w);

@@ -33,43 +33,43 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int write_all(struct vt_stage_run *r, const struct vt_trial *t, size_t n, const char *by,
-	struct vt_err *err)
+static int write_all(struct vt_stage_run *stage_run, const struct vt_trial *trial, size_t n,
+	const char *by, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	struct vt_json *j = vt_trials_json(t, n, by);
+	struct vt_json *j = vt_trials_json(trial, n, by);
 	int rc;
 
-	vt_trials_csv(&text, t, n, by);
-	rc = vt_stage_write(r, "trials.csv", &text, err);
+	vt_trials_csv(&text, trial, n, by);
+	rc = vt_stage_write(stage_run, "trials.csv", &text, err);
 	vt_buf_clear(&text);
 	vt_json_pretty(&text, j);
 	vt_buf_char(&text, '\n');
 	if (!rc)
-		rc = vt_stage_write(r, "trials.json", &text, err);
+		rc = vt_stage_write(stage_run, "trials.json", &text, err);
 	vt_buf_clear(&text);
-	vt_trials_html(&text, t, n, by);
+	vt_trials_html(&text, trial, n, by);
 	if (!rc)
-		rc = vt_stage_write(r, "trials.html", &text, err);
+		rc = vt_stage_write(stage_run, "trials.html", &text, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const char *dir[sizeof(rungs) / sizeof(rungs[0])] = { NULL };
 	struct vt_trial *t = NULL;
 	size_t n = 0;
 	int rc;
 
-	for (int k = 0; rungs[k] && vt_stage_input(r, rungs[k]); k++)
-		dir[k] = vt_stage_input(r, rungs[k]);
-	rc = vt_trials_read(&t, &n, vt_stage_input(r, "configs"), dir, scores[p->by], p->by == 1,
-		err);
+	for (int k = 0; rungs[k] && vt_stage_input(stage_run, rungs[k]); k++)
+		dir[k] = vt_stage_input(stage_run, rungs[k]);
+	rc = vt_trials_read(&t, &n, vt_stage_input(stage_run, "configs"), dir, scores[p->by],
+		p->by == 1, err);
 	if (!rc)
-		rc = write_all(r, t, n, scores[p->by], err);
+		rc = write_all(stage_run, t, n, scores[p->by], err);
 	vt_trials_free(t, n);
 	return rc;
 }

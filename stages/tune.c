@@ -60,25 +60,27 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-static int write_all(struct vt_stage_run *r, const struct vt_tuned *t, const struct vt_segmenter *s,
-	const struct vt_json *base, struct vt_err *err)
+static int write_all(struct vt_stage_run *stage_run, const struct vt_tuned *tuned,
+	const struct vt_segmenter *segmenter, const struct vt_json *base, struct vt_err *err)
 {
 	struct vt_buf table = VT_BUF_INIT;
-	int rc = vt_stage_write_json(r, "recipe.json", vt_tuned_recipe(base, t, s), err);
+	int rc = vt_stage_write_json(stage_run, "recipe.json",
+		vt_tuned_recipe(base, tuned, segmenter), err);
 
 	if (!rc)
-		rc = vt_stage_write_json(r, "tune.json", vt_tuned_json(t, s), err);
-	vt_tuned_csv(&table, t, s);
+		rc = vt_stage_write_json(stage_run, "tune.json", vt_tuned_json(tuned, segmenter),
+			err);
+	vt_tuned_csv(&table, tuned, segmenter);
 	if (!rc)
-		rc = vt_stage_write(r, "candidates.csv", &table, err);
+		rc = vt_stage_write(stage_run, "candidates.csv", &table, err);
 	vt_buf_release(&table);
 	return rc;
 }
 
 /* --base, or a recipe of nothing. */
-static int read_base(struct vt_json **out, const struct vt_stage_run *r, struct vt_err *err)
+static int read_base(struct vt_json **out, const struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const char *path = vt_stage_input(r, "base");
+	const char *path = vt_stage_input(stage_run, "base");
 	const struct vt_json *kept;
 	int rc = path ? vt_json_read(out, path, err) : 0;
 
@@ -94,10 +96,10 @@ static int read_base(struct vt_json **out, const struct vt_stage_run *r, struct 
 		: vt_err_set(err, VT_EDATA, "%s: is no recipe: {\"params\": {...}}", path);
 }
 
-static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct vt_device *device,
-	const struct vt_json *base, struct vt_err *err)
+static int tune(struct vt_stage_run *stage_run, const struct vt_tune_grid *grid,
+	struct vt_device *device, const struct vt_json *base, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	const struct vt_segmenter_opts how = { weights[p->weights], device, p->allow,
 		p->precision };
 	const struct vt_evaluate_opts o = { .which = p->subjects ? VT_WHICH_FOLDS
@@ -110,16 +112,16 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 	struct vt_dataset d = { NULL, 0 };
 	struct vt_json *about;
 	struct vt_tuned t;
-	int rc = vt_segmenter_open(&s, vt_stage_input(r, "model"), &how, err);
+	int rc = vt_segmenter_open(&s, vt_stage_input(stage_run, "model"), &how, err);
 
 	if (!rc)
-		rc = vt_dataset_open(&d, vt_stage_input(r, "patches"), NULL, err);
+		rc = vt_dataset_open(&d, vt_stage_input(stage_run, "patches"), NULL, err);
 	if (!rc)
-		rc = vt_tune(&t, s, &d, vt_stage_input(r, "patches"), grid, &o, err);
+		rc = vt_tune(&t, s, &d, vt_stage_input(stage_run, "patches"), grid, &o, err);
 	if (!rc) {
 		about = vt_segment_describe(device, p->precision);
-		vt_stage_note(r, "device", about);
-		rc = write_all(r, &t, s, base, err);
+		vt_stage_note(stage_run, "device", about);
+		rc = write_all(stage_run, &t, s, base, err);
 		vt_tuned_release(&t);
 	}
 	vt_dataset_close(&d);
@@ -127,16 +129,16 @@ static int tune(struct vt_stage_run *r, const struct vt_tune_grid *grid, struct 
 	return rc;
 }
 
-static int run(struct vt_stage_run *r, struct vt_err *err)
+static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct params *p = vt_stage_params(r);
+	const struct params *p = vt_stage_params(stage_run);
 	struct vt_device *device = NULL;
 	struct vt_tune_grid grid;
 	struct vt_json *base = NULL;
 	int rc = vt_tune_grid(&grid, p->thresholds, p->sizes, err);
 
 	if (!rc)
-		rc = read_base(&base, r, err);
+		rc = read_base(&base, stage_run, err);
 	if (!rc)
 		rc = vt_contract_check_allow(p->allow, NULL, err);
 	if (!rc)
@@ -144,10 +146,10 @@ static int run(struct vt_stage_run *r, struct vt_err *err)
 			&(struct vt_device_opts){ .wish = (enum vt_device_wish)p->device,
 				.precision = vt_segment_precisions[p->precision],
 				.segments = true,
-				.engines = vt_stage_input(r, "engines") },
+				.engines = vt_stage_input(stage_run, "engines") },
 			err);
 	if (!rc)
-		rc = tune(r, &grid, device, base, err);
+		rc = tune(stage_run, &grid, device, base, err);
 	vt_json_free(base);
 	vt_device_close(device);
 	return rc;

@@ -53,7 +53,7 @@ int vt_anchor_write(struct vt_store *store, const char *path, const struct vt_ke
 	return rc;
 }
 
-static int read_anchor(struct reading *r, char head[VT_HEX], const char *path,
+static int read_anchor(struct reading *reading, char head[VT_HEX], const char *path,
 	const struct vt_key *k, struct vt_err *err)
 {
 	struct vt_json *envelope = NULL, *j = NULL;
@@ -65,9 +65,10 @@ static int read_anchor(struct reading *r, char head[VT_HEX], const char *path,
 		rc = vt_dsse_open(&payload, envelope, VT_DSSE_ANCHOR, k, err);
 	if (!rc)
 		rc = vt_json_parse(&j, payload.data, payload.len, path, err);
-	r->wanted = vt_json_integer(vt_json_get(j, "n"), 0);
+	reading->wanted = vt_json_integer(vt_json_get(j, "n"), 0);
 	if (!rc &&
-		(r->wanted < 1 || !vt_digest_parse(&d, vt_json_text(vt_json_get(j, "head"), ""))))
+		(reading->wanted < 1 ||
+			!vt_digest_parse(&d, vt_json_text(vt_json_get(j, "head"), ""))))
 		rc = vt_err_set(err, VT_EDATA, "not an anchor of a history");
 	if (!rc)
 		vt_digest_hex(head, &d);

@@ -48,14 +48,14 @@ static int look(void *ctx, const struct vt_json *line, const char *digest_hex)
 
 /* --- asking -------------------------------------------------------------- */
 
-static int ask(struct vt_store *s, const struct vt_json *decision, const char *path,
+static int ask(struct vt_store *store, const struct vt_json *decision, const char *path,
 	struct vt_err *err)
 {
 	char nonce[VT_NONCE] = "";
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_buf out = VT_BUF_INIT;
 	struct past p = { .nonce = NULL };
-	int rc = vt_history_read(s, look, &p, err);
+	int rc = vt_history_read(store, look, &p, err);
 
 	if (!rc && vt_fs_exists(path))
 		rc = vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", path);
@@ -139,11 +139,11 @@ static char *login(void)
 }
 
 /* The approver whose key signed it; the payload is checked by the caller. */
-static int open_envelope(struct vt_buf *payload, const char **user, const struct deciding *d,
+static int open_envelope(struct vt_buf *payload, const char **user, const struct deciding *deciding,
 	const struct vt_json *envelope, const char *path, struct vt_err *err)
 {
-	struct vt_signers approvers = { d->policy, vt_policy_approver,
-		vt_policy_n_approvers(d->policy), VT_DSSE_APPROVAL };
+	struct vt_signers approvers = { deciding->policy, vt_policy_approver,
+		vt_policy_n_approvers(deciding->policy), VT_DSSE_APPROVAL };
 	struct vt_policy_key signer;
 	int rc = vt_signer_open(payload, &signer, envelope, &approvers, path, err);
 
@@ -170,7 +170,7 @@ static bool is_timely(const struct vt_json *request)
 }
 
 /* Is it this decision, here and now? */
-static int check_request(struct deciding *d, const struct vt_json *request, const char *path,
+static int check_request(struct deciding *deciding, const struct vt_json *request, const char *path,
 	struct vt_err *err)
 {
 	struct vt_buf is = VT_BUF_INIT, was = VT_BUF_INIT;
@@ -178,7 +178,7 @@ static int check_request(struct deciding *d, const struct vt_json *request, cons
 	int rc = check_form(request, path, err);
 
 	if (!rc)
-		rc = vt_json_canonical(&is, d->decision, err);
+		rc = vt_json_canonical(&is, deciding->decision, err);
 	if (!rc)
 		rc = vt_json_canonical(&was, vt_json_get(request, "decision"), err);
 	if (!rc && (is.len != was.len || memcmp(is.data, was.data, is.len)))
@@ -192,22 +192,22 @@ static int check_request(struct deciding *d, const struct vt_json *request, cons
 			"machine's clock: ask again",
 			path);
 	if (!rc)
-		rc = vt_history_read(d->s, look, &p, err);
+		rc = vt_history_read(deciding->s, look, &p, err);
 	if (!rc && strcmp(text(request, "store"), p.store))
 		rc = vt_err_set(err, VT_EDATA, "%s: approves a decision on another store", path);
-	if (!rc && p.used && (p.lifted || strcmp(text(d->decision, "decision"), "erase")))
+	if (!rc && p.used && (p.lifted || strcmp(text(deciding->decision, "decision"), "erase")))
 		rc = vt_err_set(err, VT_EDATA, "%s: was used already; ask again", path);
-	if (!rc && d->nonce && strcmp(d->nonce, p.nonce))
+	if (!rc && deciding->nonce && strcmp(deciding->nonce, p.nonce))
 		rc = vt_err_set(err, VT_EDATA, "%s: is of another request than the first", path);
-	if (!rc && !d->nonce)
-		d->nonce = vt_xstrdup(p.nonce);
-	d->again = p.used;
+	if (!rc && !deciding->nonce)
+		deciding->nonce = vt_xstrdup(p.nonce);
+	deciding->again = p.used;
 	vt_buf_release(&is);
 	vt_buf_release(&was);
 	return rc;
 }
 
-static int take(struct deciding *d, const char *path, struct vt_err *err)
+static int take(struct deciding *deciding, const char *path, struct vt_err *err)
 {
 	struct vt_json *envelope = NULL, *request = NULL;
 	struct vt_buf payload = VT_BUF_INIT;
@@ -215,14 +215,14 @@ static int take(struct deciding *d, const char *path, struct vt_err *err)
 	int rc = vt_json_read(&envelope, path, err);
 
 	if (!rc)
-		rc = open_envelope(&payload, &user, d, envelope, path, err);
+		rc = open_envelope(&payload, &user, deciding, envelope, path, err);
 	if (!rc)
 		rc = vt_json_parse(&request, payload.data, payload.len, path, err);
 	if (!rc)
-		rc = check_request(d, request, path, err);
+		rc = check_request(deciding, request, path, err);
 	if (!rc) {
-		vt_strs_add(&d->users, user);
-		vt_json_push(d->signed_texts, vt_json_copy(envelope));
+		vt_strs_add(&deciding->users, user);
+		vt_json_push(deciding->signed_texts, vt_json_copy(envelope));
 	}
 	vt_json_free(envelope);
 	vt_json_free(request);
@@ -230,10 +230,10 @@ static int take(struct deciding *d, const char *path, struct vt_err *err)
 	return rc;
 }
 
-static bool is_approver(const struct vt_policy *p, const char *user)
+static bool is_approver(const struct vt_policy *policy, const char *user)
 {
-	for (size_t i = 0; i < vt_policy_n_approvers(p); i++) {
-		struct vt_policy_key k = vt_policy_approver(p, i);
+	for (size_t i = 0; i < vt_policy_n_approvers(policy); i++) {
+		struct vt_policy_key k = vt_policy_approver(policy, i);
 
 		if (!strcmp(k.user, user) && !vt_policy_key_fault(&k))
 			return true;
@@ -241,7 +241,7 @@ static bool is_approver(const struct vt_policy *p, const char *user)
 	return false;
 }
 
-static int tell(const struct deciding *d, struct vt_err *err)
+static int tell(const struct deciding *deciding, struct vt_err *err)
 {
 	struct vt_json *detail, *by;
 
@@ -249,52 +249,52 @@ static int tell(const struct deciding *d, struct vt_err *err)
 		return vt_err_errno(err, VT_EIO, "the approval cannot be noted");
 	detail = vt_json_new(VT_JSON_OBJECT);
 	by = vt_json_new(VT_JSON_ARRAY);
-	for (size_t i = 0; i < d->users.n; i++)
-		vt_json_push(by, vt_json_new_text(d->users.v[i]));
-	vt_json_put(detail, "decision", vt_json_copy(d->decision));
-	vt_json_put_text(detail, "nonce", d->nonce);
+	for (size_t i = 0; i < deciding->users.n; i++)
+		vt_json_push(by, vt_json_new_text(deciding->users.v[i]));
+	vt_json_put(detail, "decision", vt_json_copy(deciding->decision));
+	vt_json_put_text(detail, "nonce", deciding->nonce);
 	vt_json_put(detail, "persons", by);
-	vt_json_put(detail, "approvals", vt_json_copy(d->signed_texts));
-	return vt_history_append(d->s, "approved", detail, err);
+	vt_json_put(detail, "approvals", vt_json_copy(deciding->signed_texts));
+	return vt_history_append(deciding->s, "approved", detail, err);
 }
 
-static int decide(struct deciding *d, const struct vt_strs *files, struct vt_err *err)
+static int decide(struct deciding *deciding, const struct vt_strs *files, struct vt_err *err)
 {
 	char *me = login();
-	int rc = vt_store_lock(d->s, err);
+	int rc = vt_store_lock(deciding->s, err);
 
 	if (rc) {
 		free(me);
 		return rc;
 	}
 	for (size_t i = 0; !rc && i < files->n; i++)
-		rc = take(d, files->v[i], err);
-	if (!rc && is_approver(d->policy, me))
-		vt_strs_add(&d->users, me);
-	vt_strs_unique(&d->users);
-	if (!rc && (d->users.n < 2 || !files->n))
+		rc = take(deciding, files->v[i], err);
+	if (!rc && is_approver(deciding->policy, me))
+		vt_strs_add(&deciding->users, me);
+	vt_strs_unique(&deciding->users);
+	if (!rc && (deciding->users.n < 2 || !files->n))
 		rc = vt_err_set(err, VT_ECLAIM,
 			"the policy asks for a second person, and %s%s stands behind it: --ask "
 			"FILE "
 			"writes what is to be decided, `voxtrail trust approve FILE --key KEY "
 			"--out "
 			"OUT` signs it, --approve OUT brings it",
-			d->users.n ? "only " : "nobody of its approvers",
-			d->users.n ? d->users.v[0] : "");
-	if (!rc && !d->again)
-		rc = tell(d, err);
-	vt_store_unlock(d->s);
+			deciding->users.n ? "only " : "nobody of its approvers",
+			deciding->users.n ? deciding->users.v[0] : "");
+	if (!rc && !deciding->again)
+		rc = tell(deciding, err);
+	vt_store_unlock(deciding->s);
 	free(me);
 	return rc;
 }
 
-int vt_approval_need(struct vt_store *s, const char *kind, struct vt_json *decision,
-	struct vt_approval *a, struct vt_err *err)
+int vt_approval_need(struct vt_store *store, const char *kind, struct vt_json *decision,
+	struct vt_approval *approval, struct vt_err *err)
 {
-	struct deciding d = { .s = s, .decision = decision, .users = VT_STRS_INIT };
+	struct deciding d = { .s = store, .decision = decision, .users = VT_STRS_INIT };
 	struct vt_policy policy;
 	bool needed;
-	int rc = vt_policy_read(&policy, s, err);
+	int rc = vt_policy_read(&policy, store, err);
 
 	if (rc) {
 		vt_json_free(decision);
@@ -304,14 +304,14 @@ int vt_approval_need(struct vt_store *s, const char *kind, struct vt_json *decis
 	d.signed_texts = vt_json_new(VT_JSON_ARRAY);
 	needed = kind ? vt_policy_has(&policy, "approved", kind)
 		      : vt_policy_any(&policy, "approved");
-	if (!needed && (a->ask || a->approve.n))
+	if (!needed && (approval->ask || approval->approve.n))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"the policy asks for no second person here: leave --ask and --approve out");
-	else if (a->ask)
-		rc = ask(s, decision, a->ask, err);
+	else if (approval->ask)
+		rc = ask(store, decision, approval->ask, err);
 	else if (needed)
-		rc = decide(&d, &a->approve, err);
-	a->asked = !rc && a->ask;
+		rc = decide(&d, &approval->approve, err);
+	approval->asked = !rc && approval->ask;
 	vt_json_free(d.signed_texts);
 	vt_json_free(decision);
 	vt_strs_release(&d.users);

@@ -37,8 +37,8 @@ struct vt_approval {
  * person is missing, and a code of its own for a file that is no approval of it.  With `ask` it is
  * written there, 0 is returned and asked is set. */
 #define VT_APPROVAL_ALWAYS NULL
-int vt_approval_need(struct vt_store *s, const char *kind, struct vt_json *decision,
-	struct vt_approval *a, struct vt_err *err);
+int vt_approval_need(struct vt_store *store, const char *kind, struct vt_json *decision,
+	struct vt_approval *approval, struct vt_err *err);
 
 /* Signs a request; *decision, for showing, is the caller's.  VT_EDATA if it is none. */
 int vt_approval_sign(struct vt_buf *envelope, struct vt_json **decision, const char *request_path,

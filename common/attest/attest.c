@@ -153,23 +153,24 @@ static struct vt_json *build_definition(const struct vt_json *record)
 	return j;
 }
 
-static struct vt_json *run_details(const struct vt_attested *e)
+static struct vt_json *run_details(const struct vt_attested *attested)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *builder = vt_json_new(VT_JSON_OBJECT),
 		       *metadata = vt_json_new(VT_JSON_OBJECT);
 	struct vt_json *byproducts = vt_json_new(VT_JSON_ARRAY);
-	char begun[32], ended[32], *invocation = vt_asprintf("urn:voxtrail:record:%s", e->id);
+	char begun[32], ended[32],
+		*invocation = vt_asprintf("urn:voxtrail:record:%s", attested->id);
 
 	vt_json_put_text(builder, "id", "urn:voxtrail:stage-runtime:v1");
 	vt_json_put(j, "builder", builder);
 	vt_json_put_text(metadata, "invocationId", invocation);
-	vt_attest_times(begun, ended, e->observed);
+	vt_attest_times(begun, ended, attested->observed);
 	if (*ended) {
 		vt_json_put_text(metadata, "startedOn", begun);
 		vt_json_put_text(metadata, "finishedOn", ended);
 	}
 	vt_json_put(j, "metadata", metadata);
-	vt_json_push(byproducts, descriptor("record.json", vt_attest_sha256(e->id)));
+	vt_json_push(byproducts, descriptor("record.json", vt_attest_sha256(attested->id)));
 	vt_json_put(j, "byproducts", byproducts);
 	free(invocation);
 	return j;

@@ -27,11 +27,11 @@ static struct vt_json *new_node(const char *id, const char *type)
 	return j;
 }
 
-static struct vt_json *node(struct graph *g, const char *id, const char *type)
+static struct vt_json *node(struct graph *graph, const char *id, const char *type)
 {
 	struct vt_json *j = new_node(id, type);
 
-	vt_json_push(g->list, j);
+	vt_json_push(graph->list, j);
 	return j;
 }
 
@@ -40,21 +40,21 @@ static void link_to(struct vt_json *list, const char *id)
 	vt_json_push(list, vt_attest_ref(id));
 }
 
-static bool first_time(struct graph *g, const char *id)
+static bool first_time(struct graph *graph, const char *id)
 {
-	for (size_t i = 0; i < g->seen.n; i++)
-		if (!strcmp(g->seen.v[i], id))
+	for (size_t i = 0; i < graph->seen.n; i++)
+		if (!strcmp(graph->seen.v[i], id))
 			return false;
-	vt_strs_add(&g->seen, id);
+	vt_strs_add(&graph->seen, id);
 	return true;
 }
 
 /* --- tools and trees ----------------------------------------------------- */
 
-static void formal(struct graph *g, struct vt_json *list, const char *id, const char *name,
+static void formal(struct graph *graph, struct vt_json *list, const char *id, const char *name,
 	const char *type)
 {
-	struct vt_json *j = node(g, id, "FormalParameter");
+	struct vt_json *j = node(graph, id, "FormalParameter");
 
 	vt_json_put_text(j, "name", name);
 	vt_json_put_text(j, "additionalType", type);
@@ -63,57 +63,57 @@ static void formal(struct graph *g, struct vt_json *list, const char *id, const 
 	link_to(list, id);
 }
 
-static void formal_ports(struct graph *g, struct vt_json *list, const char *tool, const char *kind,
-	const struct vt_json *ports)
+static void formal_ports(struct graph *graph, struct vt_json *list, const char *tool,
+	const char *kind, const struct vt_json *ports)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
 		const char *port = vt_attest_text(ports->item[i], "port");
 		char *id = vt_asprintf("%s-%s-%s", tool, kind, port);
 
-		formal(g, list, id, port, "Collection");
+		formal(graph, list, id, port, "Collection");
 		free(id);
 	}
 }
 
 /* A tool is a stage's binary; caller frees the id. */
-static char *tool_of(struct graph *g, const struct vt_json *record)
+static char *tool_of(struct graph *graph, const struct vt_json *record)
 {
 	char *id = vt_asprintf("#tool-%s-%.16s", vt_attest_text(record, "stage"),
 		vt_attest_text(record, "binary"));
 	struct vt_json *j, *in, *out;
 	const struct vt_json *params = vt_json_get(record, "params");
 
-	if (!first_time(g, id))
+	if (!first_time(graph, id))
 		return id;
-	j = node(g, id, "SoftwareApplication");
+	j = node(graph, id, "SoftwareApplication");
 	vt_json_put_text(j, "name", vt_attest_text(record, "stage"));
 	vt_json_put_text(j, "softwareVersion", vt_attest_text(record, "version"));
 	vt_json_put_text(j, "sha256", vt_attest_text(record, "binary"));
 	in = vt_json_new(VT_JSON_ARRAY);
 	out = vt_json_new(VT_JSON_ARRAY);
-	formal_ports(g, in, id, "in", vt_json_get(record, "inputs"));
+	formal_ports(graph, in, id, "in", vt_json_get(record, "inputs"));
 	for (size_t i = 0; params && i < params->n; i++) {
 		char *name = vt_asprintf("%s-param-%s", id, params->key[i]);
 
-		formal(g, in, name, params->key[i], "Text");
+		formal(graph, in, name, params->key[i], "Text");
 		free(name);
 	}
-	formal_ports(g, out, id, "out", vt_json_get(record, "outputs"));
+	formal_ports(graph, out, id, "out", vt_json_get(record, "outputs"));
 	vt_json_put(j, "input", in);
 	vt_json_put(j, "output", out);
-	link_to(g->tools, id);
+	link_to(graph->tools, id);
 	return id;
 }
 
-static char *tree_of(struct graph *g, const struct vt_json *port, const char *tool,
+static char *tree_of(struct graph *graph, const struct vt_json *port, const char *tool,
 	const char *kind)
 {
 	char *id = vt_asprintf("#tree-%s", vt_attest_text(port, "tree")),
 	     *work = vt_asprintf("%s-%s-%s", tool, kind, vt_attest_text(port, "port"));
 	const struct vt_json *files = vt_json_get(port, "files");
 
-	if (first_time(g, id)) {
-		struct vt_json *j = node(g, id, "Collection");
+	if (first_time(graph, id)) {
+		struct vt_json *j = node(graph, id, "Collection");
 		char *name = vt_asprintf("%s, %zu files", vt_attest_text(port, "port"),
 			files ? files->n : 0);
 		char *urn = vt_asprintf("urn:voxtrail:tree:%s", vt_attest_text(port, "tree"));
@@ -130,13 +130,13 @@ static char *tree_of(struct graph *g, const struct vt_json *port, const char *to
 
 /* --- executions ---------------------------------------------------------- */
 
-static void put_params(struct graph *g, struct vt_json *object, const char *record_id,
+static void put_params(struct graph *graph, struct vt_json *object, const char *record_id,
 	const char *tool, const struct vt_json *params)
 {
 	for (size_t i = 0; params && i < params->n; i++) {
 		char *id = vt_asprintf("#param-%.16s-%s", record_id, params->key[i]),
 		     *work = vt_asprintf("%s-param-%s", tool, params->key[i]);
-		struct vt_json *j = node(g, id, "PropertyValue");
+		struct vt_json *j = node(graph, id, "PropertyValue");
 
 		vt_json_put_text(j, "name", params->key[i]);
 		vt_json_put_text(j, "value", vt_json_text(params->item[i], ""));
@@ -158,39 +158,39 @@ static void put_times(struct vt_json *action, const struct vt_json *observed)
 	vt_json_put_text(action, "endTime", ended);
 }
 
-static void put_ports(struct graph *g, struct vt_json *list, const struct vt_json *ports,
+static void put_ports(struct graph *graph, struct vt_json *list, const struct vt_json *ports,
 	const char *tool, const char *kind, bool outside)
 {
 	for (size_t i = 0; ports && i < ports->n; i++) {
-		char *id = tree_of(g, ports->item[i], tool, kind);
+		char *id = tree_of(graph, ports->item[i], tool, kind);
 
 		link_to(list, id);
 		if (outside)
-			link_to(g->inputs, id);
+			link_to(graph->inputs, id);
 		free(id);
 	}
 }
 
-static void execution(struct graph *g, const struct vt_execution *e, size_t position,
+static void execution(struct graph *graph, const struct vt_execution *e, size_t position,
 	const struct vt_json *observed)
 {
 	const char *stage = vt_attest_text(e->record, "stage"),
 		   *failure = vt_attest_text(e->record, "failure");
 	char *action = vt_asprintf("#record-%s", e->id), *step = vt_asprintf("#step-%.16s", e->id),
 	     *control = vt_asprintf("#control-%.16s", e->id);
-	char *tool = tool_of(g, e->record), *name = vt_asprintf("execution of %s", stage),
+	char *tool = tool_of(graph, e->record), *name = vt_asprintf("execution of %s", stage),
 	     place[24];
 	struct vt_json *object = vt_json_new(VT_JSON_ARRAY), *result = vt_json_new(VT_JSON_ARRAY),
 		       *j;
 
 	snprintf(place, sizeof(place), "%zu", position);
-	j = node(g, step, "HowToStep");
+	j = node(graph, step, "HowToStep");
 	vt_json_put_text(j, "position", place);
 	vt_json_put(j, "workExample", vt_attest_ref(tool));
-	put_ports(g, object, vt_json_get(e->record, "inputs"), tool, "in", e->n_raw > 0);
-	put_params(g, object, e->id, tool, vt_json_get(e->record, "params"));
-	put_ports(g, result, vt_json_get(e->record, "outputs"), tool, "out", false);
-	j = node(g, action, "CreateAction");
+	put_ports(graph, object, vt_json_get(e->record, "inputs"), tool, "in", e->n_raw > 0);
+	put_params(graph, object, e->id, tool, vt_json_get(e->record, "params"));
+	put_ports(graph, result, vt_json_get(e->record, "outputs"), tool, "out", false);
+	j = node(graph, action, "CreateAction");
 	vt_json_put_text(j, "name", name);
 	vt_json_put(j, "instrument", vt_attest_ref(tool));
 	vt_json_put(j, "object", object);
@@ -201,13 +201,13 @@ static void execution(struct graph *g, const struct vt_execution *e, size_t posi
 	if (*failure)
 		vt_json_put_text(j, "error", failure);
 	put_times(j, observed);
-	j = node(g, control, "ControlAction");
+	j = node(graph, control, "ControlAction");
 	vt_json_put_text(j, "name", name);
 	vt_json_put(j, "instrument", vt_attest_ref(step));
 	vt_json_put(j, "object", vt_attest_ref(action));
-	link_to(g->steps, step);
-	link_to(g->controls, control);
-	link_to(g->mentions, action);
+	link_to(graph->steps, step);
+	link_to(graph->controls, control);
+	link_to(graph->mentions, action);
 	free(name);
 	free(tool);
 	free(control);
@@ -231,28 +231,28 @@ static void unwrap(struct vt_json *list)
 
 /* --- the crate ----------------------------------------------------------- */
 
-static void put_file(struct graph *g, const struct vt_tree_file *f)
+static void put_file(struct graph *graph, const struct vt_tree_file *file)
 {
 	struct vt_buf id = VT_BUF_INIT;
 	struct vt_json *j;
 	char hex[VT_HEX], size[24];
 
-	for (const char *p = f->path; *p; p++)
+	for (const char *p = file->path; *p; p++)
 		if (strchr(" %#<>\"\\|`^?", *p))
 			vt_buf_printf(&id, "%%%02X", (unsigned)*p);
 		else
 			vt_buf_char(&id, *p);
-	vt_digest_hex(hex, &f->digest);
-	snprintf(size, sizeof(size), "%llu", (unsigned long long)f->size);
-	j = node(g, id.data, "File");
-	vt_json_put_text(j, "name", f->path);
+	vt_digest_hex(hex, &file->digest);
+	snprintf(size, sizeof(size), "%llu", (unsigned long long)file->size);
+	j = node(graph, id.data, "File");
+	vt_json_put_text(j, "name", file->path);
 	vt_json_put_text(j, "contentSize", size);
 	vt_json_put_text(j, "sha256", hex);
-	link_to(g->parts, id.data);
+	link_to(graph->parts, id.data);
 	vt_buf_release(&id);
 }
 
-static void put_profiles(struct graph *g, struct vt_json *root)
+static void put_profiles(struct graph *graph, struct vt_json *root)
 {
 	static const struct {
 		const char *id, *name, *version;
@@ -267,7 +267,7 @@ static void put_profiles(struct graph *g, struct vt_json *root)
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < sizeof(profile) / sizeof(profile[0]); i++) {
-		struct vt_json *j = node(g, profile[i].id, "CreativeWork");
+		struct vt_json *j = node(graph, profile[i].id, "CreativeWork");
 
 		vt_json_put_text(j, "name", profile[i].name);
 		vt_json_put_text(j, "version", profile[i].version);
@@ -276,23 +276,23 @@ static void put_profiles(struct graph *g, struct vt_json *root)
 	vt_json_put(root, "conformsTo", list);
 }
 
-static void put_root(struct graph *g, const struct vt_crate *c, const char *published)
+static void put_root(struct graph *graph, const struct vt_crate *c, const char *published)
 {
-	struct vt_json *about = node(g, "ro-crate-metadata.json", "CreativeWork"),
+	struct vt_json *about = node(graph, "ro-crate-metadata.json", "CreativeWork"),
 		       *conforms = vt_json_new(VT_JSON_ARRAY), *root, *license;
 
 	vt_json_put(about, "about", vt_attest_ref("./"));
 	link_to(conforms, "https://w3id.org/ro/crate/1.1");
 	link_to(conforms, "https://w3id.org/workflowhub/workflow-ro-crate/1.0");
 	vt_json_put(about, "conformsTo", conforms);
-	root = node(g, "./", "Dataset");
+	root = node(graph, "./", "Dataset");
 	vt_json_put_text(root, "name", c->name);
 	vt_json_put_text(root, "description",
 		"Files made by voxtrail, with the executions that made them and what "
 		"those rest on.");
 	vt_json_put_text(root, "datePublished", published);
-	put_profiles(g, root);
-	license = node(g, c->license ? c->license : "#license-not-stated", "CreativeWork");
+	put_profiles(graph, root);
+	license = node(graph, c->license ? c->license : "#license-not-stated", "CreativeWork");
 	vt_json_put_text(license, "name", c->license ? c->license : "Not stated");
 	vt_json_put_text(license, "description",
 		c->license ? "License of the data in this crate."
@@ -301,13 +301,13 @@ static void put_root(struct graph *g, const struct vt_crate *c, const char *publ
 	vt_json_put(root, "license",
 		vt_attest_ref(c->license ? c->license : "#license-not-stated"));
 	vt_json_put(root, "mainEntity", vt_attest_ref(workflow_file));
-	link_to(g->mentions, "#workflow-run");
-	link_to(g->mentions, "#engine-run");
-	vt_json_put(root, "mentions", g->mentions);
-	vt_json_put(root, "hasPart", g->parts);
+	link_to(graph->mentions, "#workflow-run");
+	link_to(graph->mentions, "#engine-run");
+	vt_json_put(root, "mentions", graph->mentions);
+	vt_json_put(root, "hasPart", graph->parts);
 }
 
-static void put_workflow(struct graph *g)
+static void put_workflow(struct graph *graph)
 {
 	static const char *const types[] = { "File", "SoftwareSourceCode", "ComputationalWorkflow",
 		"HowTo" };
@@ -324,34 +324,34 @@ static void put_workflow(struct graph *g)
 	vt_json_put(j, "conformsTo",
 		vt_attest_ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"));
 	vt_json_put(j, "programmingLanguage", vt_attest_ref("#voxtrail-chain"));
-	vt_json_put(j, "hasPart", g->tools);
-	vt_json_put(j, "step", g->steps);
-	vt_json_push(g->list, j);
-	link_to(g->parts, workflow_file);
-	language = node(g, "#voxtrail-chain", "ComputerLanguage");
+	vt_json_put(j, "hasPart", graph->tools);
+	vt_json_put(j, "step", graph->steps);
+	vt_json_push(graph->list, j);
+	link_to(graph->parts, workflow_file);
+	language = node(graph, "#voxtrail-chain", "ComputerLanguage");
 	vt_json_put_text(language, "name", "voxtrail chain of stages");
 	vt_json_put_text(language, "alternateName", "voxtrail");
 }
 
-static void put_runs(struct graph *g, const struct vt_json *last)
+static void put_runs(struct graph *graph, const struct vt_json *last)
 {
-	struct vt_json *engine = node(g, "#engine", "SoftwareApplication"),
-		       *run = node(g, "#engine-run", "OrganizeAction");
-	struct vt_json *whole = node(g, "#workflow-run", "CreateAction"),
+	struct vt_json *engine = node(graph, "#engine", "SoftwareApplication"),
+		       *run = node(graph, "#engine-run", "OrganizeAction");
+	struct vt_json *whole = node(graph, "#workflow-run", "CreateAction"),
 		       *result = vt_json_new(VT_JSON_ARRAY);
 
 	vt_json_put_text(engine, "name", "voxtrail");
 	vt_json_put_text(run, "name", "run of voxtrail");
 	vt_json_put(run, "instrument", vt_attest_ref("#engine"));
-	vt_json_put(run, "object", g->controls);
+	vt_json_put(run, "object", graph->controls);
 	vt_json_put(run, "result", vt_attest_ref("#workflow-run"));
 	vt_json_put_text(whole, "name", "run of the whole chain");
 	vt_json_put(whole, "instrument", vt_attest_ref(workflow_file));
-	vt_json_put(whole, "object", g->inputs);
+	vt_json_put(whole, "object", graph->inputs);
 	/* everything in the crate but the description of the chain */
-	for (size_t i = 0; i < g->parts->n; i++)
-		if (strcmp(vt_attest_text(g->parts->item[i], "@id"), workflow_file))
-			vt_json_push(result, vt_json_copy(g->parts->item[i]));
+	for (size_t i = 0; i < graph->parts->n; i++)
+		if (strcmp(vt_attest_text(graph->parts->item[i], "@id"), workflow_file))
+			vt_json_push(result, vt_json_copy(graph->parts->item[i]));
 	vt_json_put(whole, "result", result);
 	put_times(whole, last);
 }

@@ -18,10 +18,10 @@ struct listing {
 	struct vt_json *resources;
 };
 
-static bool is_ignored(const struct listing *l, const char *path)
+static bool is_ignored(const struct listing *listing, const char *path)
 {
-	for (size_t i = 0; i < l->ignore->n; i++) {
-		const char *skip = vt_json_text(l->ignore->item[i], "");
+	for (size_t i = 0; i < listing->ignore->n; i++) {
+		const char *skip = vt_json_text(listing->ignore->item[i], "");
 		size_t n = strlen(skip);
 
 		if (n && !strncmp(path, skip, n) && (!path[n] || path[n] == '/'))
@@ -258,12 +258,13 @@ static int check_statement(const struct vt_json *j, const char *dir, struct vt_e
 	return rc;
 }
 
-int vt_oms_verify(const struct vt_json *b, const char *dir, const struct vt_key *key,
+int vt_oms_verify(const struct vt_json *json, const char *dir, const struct vt_key *key,
 	struct vt_err *err)
 {
 	struct vt_buf payload = VT_BUF_INIT;
 	struct vt_json *j = NULL;
-	int rc = vt_dsse_open(&payload, vt_json_get(b, "dsseEnvelope"), VT_DSSE_IN_TOTO, key, err);
+	int rc = vt_dsse_open(&payload, vt_json_get(json, "dsseEnvelope"), VT_DSSE_IN_TOTO, key,
+		err);
 
 	if (!rc)
 		rc = vt_json_parse(&j, payload.data, payload.len, "signed statement", err);

@@ -75,24 +75,24 @@ static struct vt_json *datasets(const struct vt_json *ports, const char *facets_
 	return list;
 }
 
-static struct vt_json *run(const struct vt_attested *e, const char *type)
+static struct vt_json *run(const struct vt_attested *attested, const char *type)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *facets = vt_json_new(VT_JSON_OBJECT),
 		       *record = facet(SPEC "RunFacet"), *failure;
-	const struct vt_json *params = vt_json_get(e->record, "params");
+	const struct vt_json *params = vt_json_get(attested->record, "params");
 	char id[37];
 
-	run_id(id, e->id);
+	run_id(id, attested->id);
 	vt_json_put_text(j, "runId", id);
-	vt_json_put_text(record, "record", e->id);
-	vt_json_put_text(record, "derivation", vt_attest_text(e->record, "derivation"));
-	vt_json_put_text(record, "binary", vt_attest_text(e->record, "binary"));
+	vt_json_put_text(record, "record", attested->id);
+	vt_json_put_text(record, "derivation", vt_attest_text(attested->record, "derivation"));
+	vt_json_put_text(record, "binary", vt_attest_text(attested->record, "binary"));
 	if (params)
 		vt_json_put(record, "params", vt_json_copy(params));
 	vt_json_put(facets, "voxtrail_record", record);
 	if (!strcmp(type, "FAIL")) {
 		failure = facet(FACETS "1-0-1/ErrorMessageRunFacet.json");
-		vt_json_put_text(failure, "message", vt_attest_text(e->record, "failure"));
+		vt_json_put_text(failure, "message", vt_attest_text(attested->record, "failure"));
 		vt_json_put_text(failure, "programmingLanguage", "C");
 		vt_json_put(facets, "errorMessage", failure);
 	}
@@ -121,19 +121,19 @@ static struct vt_json *job(const struct vt_json *record)
 	return j;
 }
 
-static void add_event(struct vt_buf *out, const struct vt_attested *e, const char *type,
+static void add_event(struct vt_buf *out, const struct vt_attested *attested, const char *type,
 	const char *when)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_text(j, "eventType", type);
 	vt_json_put_text(j, "eventTime", when);
-	vt_json_put(j, "run", run(e, type));
-	vt_json_put(j, "job", job(e->record));
-	vt_json_put(j, "inputs", datasets(vt_json_get(e->record, "inputs"), "inputFacets"));
+	vt_json_put(j, "run", run(attested, type));
+	vt_json_put(j, "job", job(attested->record));
+	vt_json_put(j, "inputs", datasets(vt_json_get(attested->record, "inputs"), "inputFacets"));
 	if (!strcmp(type, "COMPLETE"))
 		vt_json_put(j, "outputs",
-			datasets(vt_json_get(e->record, "outputs"), "outputFacets"));
+			datasets(vt_json_get(attested->record, "outputs"), "outputFacets"));
 	vt_json_put_text(j, "producer", "urn:voxtrail:stage-runtime:v1");
 	vt_json_put_text(j, "schemaURL", SPEC "RunEvent");
 	vt_json_compact(out, j);

@@ -21,11 +21,11 @@ static struct vt_json *typed(const char *value, const char *type)
 	return j;
 }
 
-static void relate(struct document *d, struct vt_json *relation, const char *a_key, const char *a,
-	const char *b_key, const char *b)
+static void relate(struct document *document, struct vt_json *relation, const char *a_key,
+	const char *a, const char *b_key, const char *b)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
-	char *name = vt_asprintf("_:r%zu", ++d->n);
+	char *name = vt_asprintf("_:r%zu", ++document->n);
 
 	vt_json_put_text(j, a_key, a);
 	vt_json_put_text(j, b_key, b);
@@ -34,59 +34,60 @@ static void relate(struct document *d, struct vt_json *relation, const char *a_k
 }
 
 /* Entity of a port's tree; returns its name, caller frees. */
-static char *tree(struct document *d, const struct vt_json *port)
+static char *tree(struct document *document, const struct vt_json *port)
 {
 	char *name = vt_asprintf("vt:tree-%s", vt_attest_text(port, "tree"));
 	const struct vt_json *files = vt_json_get(port, "files");
 	struct vt_json *j;
 
-	if (vt_json_get(d->entity, name))
+	if (vt_json_get(document->entity, name))
 		return name;
 	j = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put(j, "prov:type", typed("prov:Collection", "prov:QUALIFIED_NAME"));
 	vt_json_put_text(j, "vt:tree", vt_attest_text(port, "tree"));
 	vt_json_put(j, "vt:files", vt_json_new_int(files ? (int64_t)files->n : 0));
-	vt_json_put(d->entity, name, j);
+	vt_json_put(document->entity, name, j);
 	return name;
 }
 
-static void raw_file(struct document *d, const char *collection, const struct vt_raw_file *r)
+static void raw_file(struct document *document, const char *collection,
+	const struct vt_raw_file *file)
 {
-	char *name = vt_asprintf("vt:file-%s", r->sha256);
+	char *name = vt_asprintf("vt:file-%s", file->sha256);
 
-	if (!vt_json_get(d->entity, name)) {
+	if (!vt_json_get(document->entity, name)) {
 		struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(j, "prov:label", r->path);
-		vt_json_put_text(j, "vt:sha256", r->sha256);
-		vt_json_put(j, "vt:size", vt_json_new_int((int64_t)r->size));
-		if (*r->subject)
-			vt_json_put_text(j, "vt:subject", r->subject);
-		vt_json_put(d->entity, name, j);
+		vt_json_put_text(j, "prov:label", file->path);
+		vt_json_put_text(j, "vt:sha256", file->sha256);
+		vt_json_put(j, "vt:size", vt_json_new_int((int64_t)file->size));
+		if (*file->subject)
+			vt_json_put_text(j, "vt:subject", file->subject);
+		vt_json_put(document->entity, name, j);
 	}
-	relate(d, d->member, "prov:collection", collection, "prov:entity", name);
+	relate(document, document->member, "prov:collection", collection, "prov:entity", name);
 	free(name);
 }
 
-static void agent(struct document *d, const char *activity, const struct vt_json *record)
+static void agent(struct document *document, const char *activity, const struct vt_json *record)
 {
 	char *name = vt_asprintf("vt:binary-%s", vt_attest_text(record, "binary"));
 	struct vt_json *j;
 
-	if (!vt_json_get(d->agent, name)) {
+	if (!vt_json_get(document->agent, name)) {
 		j = vt_json_new(VT_JSON_OBJECT);
 		vt_json_put(j, "prov:type", typed("prov:SoftwareAgent", "prov:QUALIFIED_NAME"));
 		vt_json_put_text(j, "prov:label", vt_attest_text(record, "stage"));
 		vt_json_put_text(j, "vt:sha256", vt_attest_text(record, "binary"));
 		vt_json_put_text(j, "vt:gitCommit",
 			vt_json_text(vt_json_pointer(record, "/code/commit"), ""));
-		vt_json_put(d->agent, name, j);
+		vt_json_put(document->agent, name, j);
 	}
-	relate(d, d->associated, "prov:activity", activity, "prov:agent", name);
+	relate(document, document->associated, "prov:activity", activity, "prov:agent", name);
 	free(name);
 }
 
-static void activity(struct document *d, const char *name, const struct vt_execution *e,
+static void activity(struct document *document, const char *name, const struct vt_execution *e,
 	const struct vt_json *observed)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *params;
@@ -105,46 +106,47 @@ static void activity(struct document *d, const char *name, const struct vt_execu
 	params = said ? vt_json_copy(said) : vt_json_new(VT_JSON_OBJECT);
 	vt_json_compact(&text, params);
 	vt_json_put_text(j, "vt:params", text.data);
-	vt_json_put(d->activity, name, j);
+	vt_json_put(document->activity, name, j);
 	vt_json_free(params);
 	vt_buf_release(&text);
 }
 
-static void execution(struct document *d, const struct vt_ancestry *a, size_t i,
+static void execution(struct document *document, const struct vt_ancestry *ancestry, size_t i,
 	const struct vt_json *observed)
 {
-	const struct vt_execution *e = &a->v[i];
+	const struct vt_execution *e = &ancestry->v[i];
 	const struct vt_json *inputs = vt_json_get(e->record, "inputs"),
 			     *outputs = vt_json_get(e->record, "outputs");
 	char *name = vt_asprintf("vt:record-%s", e->id);
 
-	activity(d, name, e, observed);
-	agent(d, name, e->record);
+	activity(document, name, e, observed);
+	agent(document, name, e->record);
 	for (size_t k = 0; inputs && k < inputs->n; k++) {
-		char *in = tree(d, inputs->item[k]);
+		char *in = tree(document, inputs->item[k]);
 
-		relate(d, d->used, "prov:activity", name, "prov:entity", in);
+		relate(document, document->used, "prov:activity", name, "prov:entity", in);
 		for (size_t r = 0; r < e->n_raw; r++)
 			if (!strcmp(e->raw[r].port, vt_attest_text(inputs->item[k], "port")))
-				raw_file(d, in, &e->raw[r]);
+				raw_file(document, in, &e->raw[r]);
 		for (size_t o = 0; outputs && o < outputs->n; o++) {
-			char *out = tree(d, outputs->item[o]);
+			char *out = tree(document, outputs->item[o]);
 
-			relate(d, d->derived, "prov:generatedEntity", out, "prov:usedEntity", in);
+			relate(document, document->derived, "prov:generatedEntity", out,
+				"prov:usedEntity", in);
 			free(out);
 		}
 		free(in);
 	}
 	for (size_t o = 0; outputs && o < outputs->n; o++) {
-		char *out = tree(d, outputs->item[o]);
+		char *out = tree(document, outputs->item[o]);
 
-		relate(d, d->generated, "prov:entity", out, "prov:activity", name);
+		relate(document, document->generated, "prov:entity", out, "prov:activity", name);
 		free(out);
 	}
 	for (size_t k = 0; k < e->n_from; k++) {
-		char *from = vt_asprintf("vt:record-%s", a->v[e->from[k]].id);
+		char *from = vt_asprintf("vt:record-%s", ancestry->v[e->from[k]].id);
 
-		relate(d, d->informed, "prov:informed", name, "prov:informant", from);
+		relate(document, document->informed, "prov:informed", name, "prov:informant", from);
 		free(from);
 	}
 	free(name);

@@ -14,20 +14,20 @@
 static const char file_name[] = "attestations.jsonl";
 enum { FILE_LIMIT = 64 << 20 };
 
-static void add(struct vt_believed_list *l, const struct vt_believed *b)
+static void add(struct vt_believed_list *list, const struct vt_believed *believed)
 {
-	if (l->n == l->cap) {
-		l->cap = l->cap ? 2 * l->cap : 16;
-		l->v = vt_xrealloc(l->v, l->cap * sizeof(*l->v));
+	if (list->n == list->cap) {
+		list->cap = list->cap ? 2 * list->cap : 16;
+		list->v = vt_xrealloc(list->v, list->cap * sizeof(*list->v));
 	}
-	l->v[l->n++] = *b;
+	list->v[list->n++] = *believed;
 }
 
-void vt_believe_release(struct vt_believed_list *l)
+void vt_believe_release(struct vt_believed_list *list)
 {
-	free(l->v);
-	vt_strs_release(&l->kept);
-	*l = (struct vt_believed_list){ .v = NULL };
+	free(list->v);
+	vt_strs_release(&list->kept);
+	*list = (struct vt_believed_list){ .v = NULL };
 }
 
 /* The record that a signed statement is about. */
@@ -74,9 +74,10 @@ static void keep(struct vt_believed_list *out, const struct vt_json *envelope, c
 }
 
 static int take_line(struct vt_believed_list *out, size_t *unknown, const char *line, size_t n,
-	const char *origin, const struct vt_policy *p, struct vt_err *err)
+	const char *origin, const struct vt_policy *policy, struct vt_err *err)
 {
-	struct vt_signers keys = { p, vt_policy_key, vt_policy_n_keys(p), VT_DSSE_IN_TOTO };
+	struct vt_signers keys = { policy, vt_policy_key, vt_policy_n_keys(policy),
+		VT_DSSE_IN_TOTO };
 	struct vt_believed b = { .record = "" };
 	struct vt_policy_key signer = { .id = NULL };
 	struct vt_digest d = vt_digest_bytes(line, n);
@@ -105,7 +106,7 @@ static int take_line(struct vt_believed_list *out, size_t *unknown, const char *
 }
 
 int vt_believe_text(struct vt_believed_list *out, size_t *unknown, const char *text, size_t n,
-	const char *origin, const struct vt_policy *p, struct vt_err *err)
+	const char *origin, const struct vt_policy *policy, struct vt_err *err)
 {
 	unsigned number = 1;
 	int rc = n && memchr(text, '\0', n)
@@ -118,7 +119,7 @@ int vt_believe_text(struct vt_believed_list *out, size_t *unknown, const char *t
 		char *where = vt_asprintf("%s:%u", origin, number);
 
 		if (length)
-			rc = take_line(out, unknown, line, length, where, p, err);
+			rc = take_line(out, unknown, line, length, where, policy, err);
 		line += length + (stop != NULL);
 		free(where);
 	}
@@ -126,19 +127,19 @@ int vt_believe_text(struct vt_believed_list *out, size_t *unknown, const char *t
 }
 
 int vt_believe_read(struct vt_believed_list *out, size_t *unknown, const char *path,
-	const struct vt_policy *p, struct vt_err *err)
+	const struct vt_policy *policy, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_read(&text, path, FILE_LIMIT, err);
 
 	if (!rc && text.len)
-		rc = vt_believe_text(out, unknown, text.data, text.len, path, p, err);
+		rc = vt_believe_text(out, unknown, text.data, text.len, path, policy, err);
 	vt_buf_release(&text);
 	return rc;
 }
 
 static int believe_at(struct vt_believed_list *out, size_t *unknown, const char *dir,
-	const char *at, const struct vt_policy *p, struct vt_err *err)
+	const char *at, const struct vt_policy *policy, struct vt_err *err)
 {
 	char *base = vt_asprintf("%s/%s%s.lineage", dir, at, *at ? "/" : "");
 	struct vt_strs names = VT_STRS_INIT;
@@ -148,7 +149,7 @@ static int believe_at(struct vt_believed_list *out, size_t *unknown, const char 
 		char *path = vt_asprintf("%s/%s/%s", base, names.v[i], file_name);
 
 		if (vt_fs_exists(path))
-			rc = vt_believe_read(out, unknown, path, p, err);
+			rc = vt_believe_read(out, unknown, path, policy, err);
 		free(path);
 	}
 	vt_strs_release(&names);
@@ -157,13 +158,13 @@ static int believe_at(struct vt_believed_list *out, size_t *unknown, const char 
 }
 
 int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char *dir,
-	const struct vt_policy *p, struct vt_err *err)
+	const struct vt_policy *policy, struct vt_err *err)
 {
 	struct vt_strs carriers = VT_STRS_INIT;
 	int rc = vt_record_dir_carriers(&carriers, dir, err);
 
 	for (size_t i = 0; !rc && i < carriers.n; i++)
-		rc = believe_at(out, unknown, dir, carriers.v[i], p, err);
+		rc = believe_at(out, unknown, dir, carriers.v[i], policy, err);
 	vt_strs_release(&carriers);
 	return rc;
 }
@@ -171,7 +172,7 @@ int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char 
 enum { PER_EVENT = 8000 };
 
 /* An event for those that are new here, whoever signed them. */
-static int tell_kept(struct vt_store *s, const struct vt_strs *kept, struct vt_err *err)
+static int tell_kept(struct vt_store *store, const struct vt_strs *kept, struct vt_err *err)
 {
 	int rc = 0;
 
@@ -182,13 +183,13 @@ static int tell_kept(struct vt_store *s, const struct vt_strs *kept, struct vt_e
 		for (; at < kept->n && list->n < PER_EVENT; at++) {
 			char *record = vt_xstrndup(kept->v[at], VT_HEX - 1);
 
-			if (!vt_signatures_has(s, record, kept->v[at] + VT_HEX))
+			if (!vt_signatures_has(store, record, kept->v[at] + VT_HEX))
 				vt_json_push(list, vt_json_new_text(record));
 			free(record);
 		}
 		if (list->n) {
 			vt_json_put(detail, "records", list);
-			rc = vt_history_append(s, "attestations-kept", detail, err);
+			rc = vt_history_append(store, "attestations-kept", detail, err);
 		} else {
 			vt_json_free(list);
 			vt_json_free(detail);
@@ -197,21 +198,21 @@ static int tell_kept(struct vt_store *s, const struct vt_strs *kept, struct vt_e
 	return rc;
 }
 
-int vt_believe_note(struct vt_store *s, const struct vt_believed_list *l, struct vt_err *err)
+int vt_believe_note(struct vt_store *store, const struct vt_believed_list *list, struct vt_err *err)
 {
-	int rc = tell_kept(s, &l->kept, err);
+	int rc = tell_kept(store, &list->kept, err);
 
-	for (size_t i = 0; !rc && i < l->n; i++) {
+	for (size_t i = 0; !rc && i < list->n; i++) {
 		struct vt_strs one = VT_STRS_INIT;
 
-		vt_strs_add(&one, l->v[i].record);
-		rc = vt_trust_signed(s, &one, l->v[i].key, l->v[i].attestation, err);
+		vt_strs_add(&one, list->v[i].record);
+		rc = vt_trust_signed(store, &one, list->v[i].key, list->v[i].attestation, err);
 		vt_strs_release(&one);
 	}
-	for (size_t i = 0; !rc && i < l->kept.n; i++) {
-		char *record = vt_xstrndup(l->kept.v[i], VT_HEX - 1);
+	for (size_t i = 0; !rc && i < list->kept.n; i++) {
+		char *record = vt_xstrndup(list->kept.v[i], VT_HEX - 1);
 
-		rc = vt_signatures_add(s, record, l->kept.v[i] + VT_HEX, err);
+		rc = vt_signatures_add(store, record, list->kept.v[i] + VT_HEX, err);
 		free(record);
 	}
 	return rc;

@@ -22,19 +22,20 @@ struct vt_believed_list {
 /* Those lines of a file of attestations that a key of the policy signed, at the present time.
  * *unknown counts the others; VT_EDATA for what is no attestation. */
 int vt_believe_read(struct vt_believed_list *out, size_t *unknown, const char *path,
-	const struct vt_policy *p, struct vt_err *err);
+	const struct vt_policy *policy, struct vt_err *err);
 
 /* The same of a text. */
 int vt_believe_text(struct vt_believed_list *out, size_t *unknown, const char *text, size_t n,
-	const char *origin, const struct vt_policy *p, struct vt_err *err);
+	const char *origin, const struct vt_policy *policy, struct vt_err *err);
 
 /* The same of the attestations that lie beside the records of a directory:
  * .lineage/NAME/attestations.jsonl. */
 int vt_believe_beside(struct vt_believed_list *out, size_t *unknown, const char *dir,
-	const struct vt_policy *p, struct vt_err *err);
-void vt_believe_release(struct vt_believed_list *l);
+	const struct vt_policy *policy, struct vt_err *err);
+void vt_believe_release(struct vt_believed_list *list);
 
 /* Notes them (trust.h), and keeps every attestation in the store (signatures.h). */
-int vt_believe_note(struct vt_store *s, const struct vt_believed_list *l, struct vt_err *err);
+int vt_believe_note(struct vt_store *store, const struct vt_believed_list *list,
+	struct vt_err *err);
 
 #endif

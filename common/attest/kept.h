@@ -13,15 +13,16 @@
 /* Takes in the attestations of a text, one a line: those by keys of the policy are believed
  * (believe.h), all are kept.  record_hex: what each must be about, VT_EDATA if one is not; NULL:
  * any record.  *unknown (may be NULL) counts those by no key that counts. */
-int vt_attestations_take(struct vt_store *s, const char *text, size_t n, const char *origin,
-	const char *record_hex, const struct vt_policy *p, size_t *unknown, struct vt_err *err);
-
-/* The attestations that are kept of one record, held against the policy as it is now. */
-int vt_attestations_weigh(struct vt_store *s, const char *record_hex, const struct vt_policy *p,
+int vt_attestations_take(struct vt_store *store, const char *text, size_t n, const char *origin,
+	const char *record_hex, const struct vt_policy *policy, size_t *unknown,
 	struct vt_err *err);
 
+/* The attestations that are kept of one record, held against the policy as it is now. */
+int vt_attestations_weigh(struct vt_store *store, const char *record_hex,
+	const struct vt_policy *policy, struct vt_err *err);
+
 /* The same of every record there are any of; *n counts the records. */
-int vt_attestations_weigh_all(struct vt_store *s, const struct vt_policy *p, size_t *n,
+int vt_attestations_weigh_all(struct vt_store *store, const struct vt_policy *policy, size_t *n,
 	struct vt_err *err);
 
 #endif

@@ -11,13 +11,13 @@
 
 enum { PRELOAD_LIMIT = 1 << 16, MAPS_LIMIT = 1 << 24 };
 
-static void append(struct vt_loaded *l, char *path, bool swapped)
+static void append(struct vt_loaded *loaded, char *path, bool swapped)
 {
-	if (l->n == l->cap) {
-		l->cap = l->cap ? 2 * l->cap : 32;
-		l->v = vt_xrealloc(l->v, l->cap * sizeof(*l->v));
+	if (loaded->n == loaded->cap) {
+		loaded->cap = loaded->cap ? 2 * loaded->cap : 32;
+		loaded->v = vt_xrealloc(loaded->v, loaded->cap * sizeof(*loaded->v));
 	}
-	l->v[l->n++] = (struct vt_loaded_one){ path, swapped };
+	loaded->v[loaded->n++] = (struct vt_loaded_one){ path, swapped };
 }
 
 static int add(struct dl_phdr_info *info, size_t size, void *ctx)
@@ -117,12 +117,12 @@ static bool is_below(const char *path, const struct vt_strs *dirs)
 	return false;
 }
 
-static bool is_listed(const struct vt_loaded *l, const struct stat *file)
+static bool is_listed(const struct vt_loaded *loaded, const struct stat *file)
 {
 	struct stat one;
 
-	for (size_t i = 0; i < l->n; i++)
-		if (!stat(l->v[i].path, &one) && one.st_dev == file->st_dev &&
+	for (size_t i = 0; i < loaded->n; i++)
+		if (!stat(loaded->v[i].path, &one) && one.st_dev == file->st_dev &&
 			one.st_ino == file->st_ino)
 			return true;
 	return !stat("/proc/self/exe", &one) && one.st_dev == file->st_dev &&

@@ -90,10 +90,10 @@ void vt_digest_stream_free(struct vt_digest_stream *stream)
 	free(stream);
 }
 
-static bool moved(const struct stat *a, const struct stat *b)
+static bool moved(const struct stat *stat, const struct stat *b)
 {
-	return a->st_size != b->st_size || a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
-		a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
+	return stat->st_size != b->st_size || stat->st_mtim.tv_sec != b->st_mtim.tv_sec ||
+		stat->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
 }
 
 /* Hashes to the end of fd; *n counts the bytes. */
@@ -177,9 +177,9 @@ bool vt_digest_parse_n(struct vt_digest *out, const char *hex)
 	return true;
 }
 
-bool vt_digest_equal(const struct vt_digest *a, const struct vt_digest *b)
+bool vt_digest_equal(const struct vt_digest *digest, const struct vt_digest *b)
 {
-	return !memcmp(a->b, b->b, sizeof(a->b));
+	return !memcmp(digest->b, b->b, sizeof(digest->b));
 }
 
 void vt_json_put_digest(struct vt_json *object, const char *key, const struct vt_digest *digest)

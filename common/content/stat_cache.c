@@ -93,12 +93,12 @@ void vt_stat_cache_close(struct vt_stat_cache *cache)
 	free(cache);
 }
 
-static int order(const struct vt_stamp *a, const struct vt_stamp *b)
+static int order(const struct vt_stamp *stamp, const struct vt_stamp *b)
 {
-	if (a->dev != b->dev)
-		return a->dev < b->dev ? -1 : 1;
-	if (a->ino != b->ino)
-		return a->ino < b->ino ? -1 : 1;
+	if (stamp->dev != b->dev)
+		return stamp->dev < b->dev ? -1 : 1;
+	if (stamp->ino != b->ino)
+		return stamp->ino < b->ino ? -1 : 1;
 	return 0;
 }
 

@@ -13,35 +13,36 @@ static void add(struct vt_tree_diff *diff, enum vt_change change, const struct v
 	diff->v[diff->n++] = (struct vt_tree_change){ change, before, after };
 }
 
-static bool same(const struct vt_tree_file *a, const struct vt_tree_file *b)
+static bool same(const struct vt_tree_file *file, const struct vt_tree_file *tree_file)
 {
-	return vt_digest_equal(&a->digest, &b->digest) && a->executable == b->executable;
+	return vt_digest_equal(&file->digest, &tree_file->digest) &&
+		file->executable == tree_file->executable;
 }
 
 /* Both lists are sorted by path. */
-static void merge(struct vt_tree_diff *diff, const struct vt_tree *a, const struct vt_tree *b)
+static void merge(struct vt_tree_diff *diff, const struct vt_tree *tree, const struct vt_tree *b)
 {
 	size_t i = 0, k = 0;
 
-	while (i < a->n_files || k < b->n_files) {
+	while (i < tree->n_files || k < b->n_files) {
 		int order;
 
-		if (i == a->n_files)
+		if (i == tree->n_files)
 			order = 1;
 		else if (k == b->n_files)
 			order = -1;
 		else
-			order = strcmp(a->file[i].path, b->file[k].path);
+			order = strcmp(tree->file[i].path, b->file[k].path);
 
 		if (order < 0) {
-			add(diff, VT_REMOVED, &a->file[i++], NULL);
+			add(diff, VT_REMOVED, &tree->file[i++], NULL);
 		} else if (order > 0) {
 			add(diff, VT_ADDED, NULL, &b->file[k++]);
 		} else {
-			if (same(&a->file[i], &b->file[k]))
+			if (same(&tree->file[i], &b->file[k]))
 				diff->n_same++;
 			else
-				add(diff, VT_CHANGED, &a->file[i], &b->file[k]);
+				add(diff, VT_CHANGED, &tree->file[i], &b->file[k]);
 			i++;
 			k++;
 		}

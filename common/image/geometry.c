@@ -195,16 +195,16 @@ void vt_geometry_to_mm(const struct vt_geometry *geometry, const double index[3]
 	memcpy(mm, out, sizeof(out));
 }
 
-double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b)
+double vt_geometry_gap(const struct vt_geometry *geometry, const struct vt_geometry *b)
 {
 	double worst = 0;
-	if (memcmp(a->dim, b->dim, sizeof(a->dim)))
+	if (memcmp(geometry->dim, b->dim, sizeof(geometry->dim)))
 		return INFINITY;
 	for (int corner = 0; corner < 8; corner++) {
 		double index[3], p[3], q[3];
 		for (int i = 0; i < 3; i++)
-			index[i] = corner >> i & 1 ? (double)a->dim[i] - 1 : 0;
-		vt_geometry_to_mm(a, index, p);
+			index[i] = corner >> i & 1 ? (double)geometry->dim[i] - 1 : 0;
+		vt_geometry_to_mm(geometry, index, p);
 		vt_geometry_to_mm(b, index, q);
 		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) +
 			(p[2] - q[2]) * (p[2] - q[2]));
@@ -213,29 +213,30 @@ double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b)
 	return worst;
 }
 
-int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b,
-	const char *name_b, double tolerance_mm, struct vt_err *err)
+int vt_geometry_same(const struct vt_geometry *geometry, const char *name_a,
+	const struct vt_geometry *b, const char *name_b, double tolerance_mm, struct vt_err *err)
 {
 	char ca[4], cb[4];
-	if (memcmp(a->dim, b->dim, sizeof(a->dim)))
+	if (memcmp(geometry->dim, b->dim, sizeof(geometry->dim)))
 		return vt_err_set(err, VT_EDATA,
 			"%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and "
 			"resample them to "
 			"one grid first",
-			name_a, a->dim[0], a->dim[1], a->dim[2], name_b, b->dim[0], b->dim[1],
-			b->dim[2]);
-	double gap = vt_geometry_gap(a, b);
+			name_a, geometry->dim[0], geometry->dim[1], geometry->dim[2], name_b,
+			b->dim[0], b->dim[1], b->dim[2]);
+	double gap = vt_geometry_gap(geometry, b);
 	if (gap <= tolerance_mm)
 		return 0;
-	vt_geometry_code(a, ca);
+	vt_geometry_code(geometry, ca);
 	vt_geometry_code(b, cb);
 	return vt_err_set(err, VT_EDATA,
 		"%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f "
 		"%.3f against "
 		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid "
 		"first",
-		name_a, name_b, gap, ca, a->affine[0][3], a->affine[1][3], a->affine[2][3], cb,
-		b->affine[0][3], b->affine[1][3], b->affine[2][3], tolerance_mm);
+		name_a, name_b, gap, ca, geometry->affine[0][3], geometry->affine[1][3],
+		geometry->affine[2][3], cb, b->affine[0][3], b->affine[1][3], b->affine[2][3],
+		tolerance_mm);
 }
 
 static double cosine(const struct vt_geometry *geometry, int row, int column)

@@ -67,11 +67,11 @@ size_t vt_geometry_count(const struct vt_geometry *geometry);
 double vt_geometry_voxel_ml(const struct vt_geometry *geometry);
 
 /* Largest distance in mm between equal corners of the two boxes; infinity if the sizes differ. */
-double vt_geometry_gap(const struct vt_geometry *a, const struct vt_geometry *b);
+double vt_geometry_gap(const struct vt_geometry *geometry, const struct vt_geometry *b);
 
 /* VT_EDATA naming both geometries if they differ in size or by more than `tolerance_mm`. */
-int vt_geometry_same(const struct vt_geometry *a, const char *name_a, const struct vt_geometry *b,
-	const char *name_b, double tolerance_mm, struct vt_err *err);
+int vt_geometry_same(const struct vt_geometry *geometry, const char *name_a,
+	const struct vt_geometry *b, const char *name_b, double tolerance_mm, struct vt_err *err);
 
 /* Voxels of `size` bytes on grid `from` -> the same places on grid `to`: copied where the grids
  * coincide within tolerance_mm, turned where they do once axes are permuted and flipped; lossless.

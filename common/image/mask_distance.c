@@ -307,18 +307,18 @@ static size_t within(const struct points *points, double tolerance)
 }
 
 /* Percentile of both directions together. */
-static double pooled95(const struct points *a, const struct points *b)
+static double pooled95(const struct points *points, const struct points *b)
 {
-	double *v = vt_xmalloc((a->n + b->n) * sizeof(*v)), out;
+	double *v = vt_xmalloc((points->n + b->n) * sizeof(*v)), out;
 
-	for (size_t i = 0, j = 0; i + j < a->n + b->n;) {
-		bool first = j == b->n || (i < a->n && a->distance[i] <= b->distance[j]);
+	for (size_t i = 0, j = 0; i + j < points->n + b->n;) {
+		bool first = j == b->n || (i < points->n && points->distance[i] <= b->distance[j]);
 
-		v[i + j] = first ? a->distance[i] : b->distance[j];
+		v[i + j] = first ? points->distance[i] : b->distance[j];
 		i += first;
 		j += !first;
 	}
-	out = vt_percentile_sorted(v, a->n + b->n, 95);
+	out = vt_percentile_sorted(v, points->n + b->n, 95);
 	free(v);
 	return out;
 }

@@ -74,11 +74,13 @@ static void find_vertices(struct rows rows[3], const struct vt_roi *roi)
 }
 
 /* > 0: c lies left of the way from a to b in the plane of axes u and v. */
-static int64_t turn(const struct vertex *a, const struct vertex *b, const struct vertex *c,
+static int64_t turn(const struct vertex *vertex, const struct vertex *b, const struct vertex *c,
 	const struct rows *rows)
 {
-	int64_t bu = b->at[rows->u] - a->at[rows->u], bv = b->at[rows->v] - a->at[rows->v],
-		cu = c->at[rows->u] - a->at[rows->u], cv = c->at[rows->v] - a->at[rows->v];
+	int64_t bu = b->at[rows->u] - vertex->at[rows->u],
+		bv = b->at[rows->v] - vertex->at[rows->v],
+		cu = c->at[rows->u] - vertex->at[rows->u],
+		cv = c->at[rows->v] - vertex->at[rows->v];
 
 	return bu * cv - bv * cu;
 }
@@ -117,12 +119,12 @@ static size_t plane_hull(struct vertex *hull, const struct rows *rows, size_t pl
 	return n;
 }
 
-static double squared(const struct vertex *a, const struct vertex *b, const double spacing[3])
+static double squared(const struct vertex *vertex, const struct vertex *b, const double spacing[3])
 {
 	double sum = 0;
 
 	for (int k = 0; k < 3; k++) {
-		double d = 0.5 * (a->at[k] - b->at[k]) * spacing[k];
+		double d = 0.5 * (vertex->at[k] - b->at[k]) * spacing[k];
 
 		sum += d * d;
 	}

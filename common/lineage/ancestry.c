@@ -168,34 +168,36 @@ static void order(struct vt_ancestry *ancestry)
 }
 
 /* They come first.  A root may have left the tables since the lineage was opened. */
-static int count_roots(struct vt_ancestry *a, const struct vt_lineage *lineage, struct vt_err *err)
+static int count_roots(struct vt_ancestry *ancestry, const struct vt_lineage *lineage,
+	struct vt_err *err)
 {
 	const struct vt_strs *roots = vt_lineage_roots(lineage);
 
-	while (a->n_roots < a->n && vt_strs_hold(roots, a->v[a->n_roots].id))
-		a->n_roots++;
-	return a->n_roots == roots->n
+	while (ancestry->n_roots < ancestry->n &&
+		vt_strs_hold(roots, ancestry->v[ancestry->n_roots].id))
+		ancestry->n_roots++;
+	return ancestry->n_roots == roots->n
 		? 0
 		: vt_err_set(err, VT_EDEVICE,
 			  "the store's records changed while they were read; try again");
 }
 
 /* Within one state of the tables: each id that an answer names was in the first one. */
-static int load(struct loading *l, struct vt_lineage *lineage, struct vt_err *err)
+static int load(struct loading *loading, struct vt_lineage *lineage, struct vt_err *err)
 {
-	struct digests d = { .l = l, .id = "" };
-	int rc = vt_lineage_ancestors(lineage, add_execution, l, err);
+	struct digests d = { .l = loading, .id = "" };
+	int rc = vt_lineage_ancestors(lineage, add_execution, loading, err);
 
 	if (!rc)
-		rc = count_roots(l->a, lineage, err);
+		rc = count_roots(loading->a, lineage, err);
 	if (!rc) {
-		sort_ids(l);
-		rc = vt_lineage_edges(lineage, add_edge, l, err);
+		sort_ids(loading);
+		rc = vt_lineage_edges(lineage, add_edge, loading, err);
 	}
 	if (!rc)
 		rc = vt_lineage_raw(lineage, add_raw, &d, err);
 	add_raw_files(&d);
-	return rc ? rc : vt_lineage_missing(lineage, &l->a->missing, err);
+	return rc ? rc : vt_lineage_missing(lineage, &loading->a->missing, err);
 }
 
 int vt_ancestry_load(struct vt_ancestry **out, struct vt_lineage *lineage, struct vt_err *err)

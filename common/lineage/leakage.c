@@ -203,18 +203,19 @@ void vt_side_release(struct vt_side *side)
 	*side = (struct vt_side)VT_SIDE_INIT;
 }
 
-static void add_pair(struct vt_leak *leak, const struct vt_side_volume *a,
-	const struct vt_side_volume *b)
+static void add_pair(struct vt_leak *leak, const struct vt_side_volume *volume,
+	const struct vt_side_volume *side_volume)
 {
-	assert(!strcmp(a->sha256, b->sha256));
+	assert(!strcmp(volume->sha256, side_volume->sha256));
 	/* a volume of a shared subject says nothing new */
-	if (!strcmp(a->subject, b->subject) && vt_strs_hold(&leak->subjects, a->subject))
+	if (!strcmp(volume->subject, side_volume->subject) &&
+		vt_strs_hold(&leak->subjects, volume->subject))
 		return;
 	if (leak->n_volumes == leak->cap) {
 		leak->cap = leak->cap ? 2 * leak->cap : 16;
 		leak->volume = vt_xrealloc(leak->volume, leak->cap * sizeof(*leak->volume));
 	}
-	leak->volume[leak->n_volumes++] = (struct vt_leak_pair){ a, b };
+	leak->volume[leak->n_volumes++] = (struct vt_leak_pair){ volume, side_volume };
 }
 
 static const char *patient_of(const struct vt_side *side, const struct vt_side *other,

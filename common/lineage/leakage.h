@@ -50,7 +50,7 @@ void vt_side_evaluated(struct vt_side *side, const struct vt_ancestry *ancestry)
 int vt_side_directory(struct vt_side *side, const char *dir, struct vt_err *err);
 /* Gives each volume of a directory's side what digest() says of it instead of its bytes' digest:
  * any number of them, none for what shows nothing.  It returns false for what it cannot read. */
-void vt_side_decode(struct vt_side *s, const char *dir,
+void vt_side_decode(struct vt_side *side, const char *dir,
 	bool (*digest)(struct vt_strs *hex, const char *path));
 void vt_side_release(struct vt_side *side);
 

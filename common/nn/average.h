@@ -15,11 +15,11 @@ struct vt_average {
 	struct vt_slot mean; /* beside the weights, where they are */
 };
 
-void vt_average_init(struct vt_average *a, struct vt_session *s, double decay);
-void vt_average_release(struct vt_average *a);
-void vt_average_add(struct vt_average *a);
+void vt_average_init(struct vt_average *average, struct vt_session *session, double decay);
+void vt_average_release(struct vt_average *average);
+void vt_average_add(struct vt_average *average);
 
 /* Writes the mean into another session of the same network; the trained weights while n = 0. */
-void vt_average_copy(struct vt_session *to, struct vt_average *a);
+void vt_average_copy(struct vt_session *to, struct vt_average *average);
 
 #endif

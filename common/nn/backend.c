@@ -54,25 +54,25 @@ static char *find_plugin(struct vt_buf *looked)
 	return NULL;
 }
 
-static int check_table(const struct vt_backend *b, const char *path, struct vt_err *err)
+static int check_table(const struct vt_backend *backend, const char *path, struct vt_err *err)
 {
-	if (!b)
+	if (!backend)
 		return vt_err_set(err, VT_EDEVICE, "the plugin %s offers no backend", path);
-	if (b->abi != VT_BACKEND_ABI)
+	if (backend->abi != VT_BACKEND_ABI)
 		return vt_err_set(err, VT_EDEVICE,
 			"the plugin %s speaks version %u of the interface, this program %d; "
 			"build both from one source",
-			path, (unsigned)b->abi, VT_BACKEND_ABI);
-	if (b->layout != VT_BACKEND_LAYOUT)
+			path, (unsigned)backend->abi, VT_BACKEND_ABI);
+	if (backend->layout != VT_BACKEND_LAYOUT)
 		return vt_err_set(err, VT_EDEVICE,
 			"the plugin %s was built from other sources than this program "
 			"(layout %08x, want %08x); build both from one source",
-			path, (unsigned)b->layout, (unsigned)VT_BACKEND_LAYOUT);
+			path, (unsigned)backend->layout, (unsigned)VT_BACKEND_LAYOUT);
 	return 0;
 }
 
 /* The table may be called only after check_table. */
-static int load_plugin(struct vt_device *d, struct vt_err *err)
+static int load_plugin(struct vt_device *device, struct vt_err *err)
 {
 	struct vt_buf looked = VT_BUF_INIT;
 	char *path = find_plugin(&looked);
@@ -88,13 +88,13 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 	if (!rc) {
 		/* it stays loaded: the CUDA runtime in it has destructors for threads that end
 		 * later */
-		d->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-		if (!d->library)
+		device->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+		if (!device->library)
 			rc = vt_err_set(err, VT_EDEVICE, "the plugin cannot be loaded: %s",
 				dlerror());
 	}
 	if (!rc) {
-		symbol = dlsym(d->library, VT_BACKEND_SYMBOL);
+		symbol = dlsym(device->library, VT_BACKEND_SYMBOL);
 		memcpy(&get, &symbol, sizeof(get));
 		rc = get ? check_table(get(), path, err)
 			 : vt_err_set(err, VT_EDEVICE,
@@ -103,7 +103,7 @@ static int load_plugin(struct vt_device *d, struct vt_err *err)
 				   path, VT_BACKEND_SYMBOL);
 	}
 	if (!rc)
-		d->b = get();
+		device->b = get();
 	vt_buf_release(&looked);
 	free(path);
 	return rc;
@@ -134,17 +134,19 @@ static int read_engines(struct vt_buf *out, const char *path, struct vt_err *err
 	return rc;
 }
 
-static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err)
+static int open_plugin(struct vt_device **out, const struct vt_device_opts *opts,
+	struct vt_err *err)
 {
 	struct vt_device *d = vt_xcalloc(1, sizeof(*d));
 	struct vt_buf engines = VT_BUF_INIT;
-	bool own = !o->precision || !strcmp(o->precision, "default");
+	bool own = !opts->precision || !strcmp(opts->precision, "default");
 	int rc = load_plugin(d, err);
 
-	if (!rc && o->engines)
-		rc = read_engines(&engines, o->engines, err);
+	if (!rc && opts->engines)
+		rc = read_engines(&engines, opts->engines, err);
 	if (!rc)
-		rc = d->b->open(&d->self, own ? NULL : o->precision, o->cards, engines.data, err);
+		rc = d->b->open(&d->self, own ? NULL : opts->precision, opts->cards, engines.data,
+			err);
 	vt_buf_release(&engines);
 	if (rc)
 		vt_device_close(d);
@@ -153,36 +155,39 @@ static int open_plugin(struct vt_device **out, const struct vt_device_opts *o, s
 	return rc;
 }
 
-static bool cpu_computes(const struct vt_device_opts *o)
+static bool cpu_computes(const struct vt_device_opts *opts)
 {
-	if (!o->precision || !strcmp(o->precision, "default") || !strcmp(o->precision, "f32"))
+	if (!opts->precision || !strcmp(opts->precision, "default") ||
+		!strcmp(opts->precision, "f32"))
 		return true;
-	return o->segments && (!strcmp(o->precision, "bf16") || !strcmp(o->precision, "int8"));
+	return opts->segments &&
+		(!strcmp(opts->precision, "bf16") || !strcmp(opts->precision, "int8"));
 }
 
-int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err)
+int vt_device_open(struct vt_device **out, const struct vt_device_opts *opts, struct vt_err *err)
 {
 	struct vt_json *about;
 	int rc;
 
-	bool int8 = o->precision && !strcmp(o->precision, vt_segment_precisions[VT_SEGMENT_INT8]);
+	bool int8 =
+		opts->precision && !strcmp(opts->precision, vt_segment_precisions[VT_SEGMENT_INT8]);
 
 	*out = NULL;
-	if (int8 && o->wish != VT_DEVICE_CPU)
+	if (int8 && opts->wish != VT_DEVICE_CPU)
 		return vt_err_set(err, VT_EUSAGE,
 			"precision int8: computed on the CPU; leave --device %s out",
-			vt_device_wishes[o->wish]);
-	if (o->wish == VT_DEVICE_CPU && !cpu_computes(o))
+			vt_device_wishes[opts->wish]);
+	if (opts->wish == VT_DEVICE_CPU && !cpu_computes(opts))
 		return vt_err_set(err, VT_EUSAGE,
 			"precision %s: the CPU computes in f32%s here; other precisions need "
 			"--device cuda",
-			o->precision, o->segments ? ", bf16 or int8" : "");
-	if (o->wish == VT_DEVICE_CPU && o->cards > 1)
+			opts->precision, opts->segments ? ", bf16 or int8" : "");
+	if (opts->wish == VT_DEVICE_CPU && opts->cards > 1)
 		return vt_err_set(err, VT_EUSAGE,
-			"%d GPUs were asked for on the CPU; they need --device cuda", o->cards);
-	if (o->wish == VT_DEVICE_CPU)
+			"%d GPUs were asked for on the CPU; they need --device cuda", opts->cards);
+	if (opts->wish == VT_DEVICE_CPU)
 		return 0;
-	rc = open_plugin(out, o, err);
+	rc = open_plugin(out, opts, err);
 	if (rc)
 		return vt_err_prefix(err, "device cuda");
 	about = vt_device_describe(*out);
@@ -210,49 +215,49 @@ void vt_device_settle(int64_t *wish)
 	vt_device_close(d);
 }
 
-void vt_device_close(struct vt_device *d)
+void vt_device_close(struct vt_device *device)
 {
-	if (!d)
+	if (!device)
 		return;
-	if (d->self)
-		d->b->close(d->self);
-	if (d->library)
-		dlclose(d->library);
-	free(d);
+	if (device->self)
+		device->b->close(device->self);
+	if (device->library)
+		dlclose(device->library);
+	free(device);
 }
 
-const char *vt_device_name(const struct vt_device *d)
+const char *vt_device_name(const struct vt_device *device)
 {
-	return d ? d->b->name : "cpu";
+	return device ? device->b->name : "cpu";
 }
 
-struct vt_json *vt_device_engines(const struct vt_device *d)
+struct vt_json *vt_device_engines(const struct vt_device *device)
 {
 	struct vt_json *j, *engines;
 
-	if (!d)
+	if (!device)
 		return NULL;
-	j = vt_device_describe(d);
+	j = vt_device_describe(device);
 	engines = vt_json_get(j, "engines") ? vt_json_copy(vt_json_get(j, "engines"))
 					    : vt_json_new(VT_JSON_OBJECT);
 	vt_json_free(j);
 	return engines;
 }
 
-struct vt_json *vt_device_describe(const struct vt_device *d)
+struct vt_json *vt_device_describe(const struct vt_device *device)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err ignored = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 
-	if (d)
-		d->b->describe(d->self, &text);
-	if (!d || vt_json_parse(&j, text.data, text.len, "device", &ignored) ||
+	if (device)
+		device->b->describe(device->self, &text);
+	if (!device || vt_json_parse(&j, text.data, text.len, "device", &ignored) ||
 		j->type != VT_JSON_OBJECT) {
 		vt_json_free(j);
 		j = vt_json_new(VT_JSON_OBJECT);
 	}
-	vt_json_put_text(j, "name", vt_device_name(d));
+	vt_json_put_text(j, "name", vt_device_name(device));
 	if (!vt_json_get(j, "precision"))
 		vt_json_put_text(j, "precision", "f32");
 	vt_buf_release(&text);
@@ -272,193 +277,194 @@ struct vt_remote {
 	struct vt_err err;
 };
 
-static bool has_statistics(const struct vt_graph *g)
+static bool has_statistics(const struct vt_graph *graph)
 {
-	for (int i = 0; i < g->n_nodes; i++)
-		if (g->node[i].op == VT_OP_NORM && g->node[i].norm.kind == VT_NORM_BATCH)
+	for (int i = 0; i < graph->n_nodes; i++)
+		if (graph->node[i].op == VT_OP_NORM && graph->node[i].norm.kind == VT_NORM_BATCH)
 			return true;
 	return false;
 }
 
-int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
-	const struct vt_session_opts *o, float *values, float *grads, struct vt_err *err)
+int vt_remote_new(struct vt_remote **out, struct vt_device *device, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, float *values, float *grads, struct vt_err *err)
 {
 	struct vt_remote *r = vt_xcalloc(1, sizeof(*r));
-	int rc = d->b->session_new(&r->self, d->self, g, o, err);
+	int rc = device->b->session_new(&r->self, device->self, graph, opts, err);
 
 	if (rc) {
 		free(r);
-		return vt_err_prefix(err, "device %s", d->b->name);
+		return vt_err_prefix(err, "device %s", device->b->name);
 	}
-	r->d = d;
+	r->d = device;
 	r->values = values;
 	r->grads = grads;
-	r->keeps_statistics = o->training && has_statistics(g);
+	r->keeps_statistics = opts->training && has_statistics(graph);
 	r->host_touched = true;
 	pthread_mutex_init(&r->lock, NULL);
 	*out = r;
 	return 0;
 }
 
-void vt_remote_free(struct vt_remote *r)
+void vt_remote_free(struct vt_remote *remote)
 {
-	if (!r)
+	if (!remote)
 		return;
-	r->d->b->session_free(r->self);
-	pthread_mutex_destroy(&r->lock);
-	free(r);
+	remote->d->b->session_free(remote->self);
+	pthread_mutex_destroy(&remote->lock);
+	free(remote);
 }
 
-const struct vt_err *vt_remote_error(const struct vt_remote *r)
+const struct vt_err *vt_remote_error(const struct vt_remote *remote)
 {
-	return r->err.code ? &r->err : NULL;
+	return remote->err.code ? &remote->err : NULL;
 }
 
-void vt_remote_touch(struct vt_remote *r)
+void vt_remote_touch(struct vt_remote *remote)
 {
-	pthread_mutex_lock(&r->lock);
-	if (r->device_newer && !r->err.code)
-		r->d->b->get_weights(r->self, r->values, &r->err);
-	if (r->grads_newer && !r->err.code)
-		r->d->b->get_grads(r->self, r->grads, &r->err);
-	r->grads_touched |= r->grads_newer;
-	r->device_newer = r->grads_newer = false;
-	r->host_touched = true;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_lock(&remote->lock);
+	if (remote->device_newer && !remote->err.code)
+		remote->d->b->get_weights(remote->self, remote->values, &remote->err);
+	if (remote->grads_newer && !remote->err.code)
+		remote->d->b->get_grads(remote->self, remote->grads, &remote->err);
+	remote->grads_touched |= remote->grads_newer;
+	remote->device_newer = remote->grads_newer = false;
+	remote->host_touched = true;
+	pthread_mutex_unlock(&remote->lock);
 }
 
 /* What the host may have changed. */
-static void send(struct vt_remote *r, bool gradients)
+static void send(struct vt_remote *remote, bool gradients)
 {
-	if (r->host_touched && !r->err.code)
-		r->d->b->put_weights(r->self, r->values, &r->err);
-	if (r->grads_touched && gradients && !r->err.code)
-		r->d->b->put_grads(r->self, r->grads, &r->err);
-	r->host_touched = r->grads_touched = false;
+	if (remote->host_touched && !remote->err.code)
+		remote->d->b->put_weights(remote->self, remote->values, &remote->err);
+	if (remote->grads_touched && gradients && !remote->err.code)
+		remote->d->b->put_grads(remote->self, remote->grads, &remote->err);
+	remote->host_touched = remote->grads_touched = false;
 }
 
-void vt_remote_set_input(struct vt_remote *r, const float *x)
+void vt_remote_set_input(struct vt_remote *remote, const float *x)
 {
-	if (!r->err.code)
-		r->d->b->set_input(r->self, x, &r->err);
+	if (!remote->err.code)
+		remote->d->b->set_input(remote->self, x, &remote->err);
 }
 
-void vt_remote_forward(struct vt_remote *r, uint64_t step)
+void vt_remote_forward(struct vt_remote *remote, uint64_t step)
 {
-	send(r, false);
-	if (!r->err.code)
-		r->d->b->forward(r->self, step, &r->err);
-	r->device_newer |= r->keeps_statistics;
+	send(remote, false);
+	if (!remote->err.code)
+		remote->d->b->forward(remote->self, step, &remote->err);
+	remote->device_newer |= remote->keeps_statistics;
 }
 
-void vt_remote_get_output(struct vt_remote *r, int i, float *y)
+void vt_remote_get_output(struct vt_remote *remote, int i, float *y)
 {
-	if (!r->err.code)
-		r->d->b->get_output(r->self, i, y, &r->err);
+	if (!remote->err.code)
+		remote->d->b->get_output(remote->self, i, y, &remote->err);
 }
 
-void vt_remote_backward(struct vt_remote *r, const float *const *dy)
+void vt_remote_backward(struct vt_remote *remote, const float *const *dy)
 {
-	if (!r->err.code)
-		r->d->b->backward(r->self, dy, &r->err);
-	r->grads_newer = true;
-	r->grads_touched = false;
+	if (!remote->err.code)
+		remote->d->b->backward(remote->self, dy, &remote->err);
+	remote->grads_newer = true;
+	remote->grads_touched = false;
 }
 
-void vt_remote_set_target(struct vt_remote *r, const uint8_t *target)
+void vt_remote_set_target(struct vt_remote *remote, const uint8_t *target)
 {
-	if (!r->err.code)
-		r->d->b->set_target(r->self, target, &r->err);
+	if (!remote->err.code)
+		remote->d->b->set_target(remote->self, target, &remote->err);
 }
 
-double vt_remote_loss(struct vt_remote *r, int i, const struct vt_loss *o, double weight)
-{
-	double value = 0;
-
-	if (!r->err.code)
-		r->d->b->loss(r->self, i, o, weight, &value, &r->err);
-	return value;
-}
-
-double vt_remote_square(struct vt_remote *r, int i, bool of_input, double weight)
+double vt_remote_loss(struct vt_remote *remote, int i, const struct vt_loss *loss, double weight)
 {
 	double value = 0;
 
-	if (!r->err.code)
-		r->d->b->square(r->self, i, of_input, weight, &value, &r->err);
+	if (!remote->err.code)
+		remote->d->b->loss(remote->self, i, loss, weight, &value, &remote->err);
 	return value;
 }
 
-void vt_remote_rates(struct vt_remote *r, const float *factor)
+double vt_remote_square(struct vt_remote *remote, int i, bool of_input, double weight)
 {
-	if (!r->err.code)
-		r->d->b->rates(r->self, factor, &r->err);
+	double value = 0;
+
+	if (!remote->err.code)
+		remote->d->b->square(remote->self, i, of_input, weight, &value, &remote->err);
+	return value;
 }
 
-double vt_remote_norm(struct vt_remote *r)
+void vt_remote_rates(struct vt_remote *remote, const float *factor)
+{
+	if (!remote->err.code)
+		remote->d->b->rates(remote->self, factor, &remote->err);
+}
+
+double vt_remote_norm(struct vt_remote *remote)
 {
 	double norm = 0;
 
-	send(r, true);
-	if (!r->err.code)
-		r->d->b->norm(r->self, &norm, &r->err);
+	send(remote, true);
+	if (!remote->err.code)
+		remote->d->b->norm(remote->self, &norm, &remote->err);
 	return norm;
 }
 
-void vt_remote_accumulate(struct vt_remote *r, bool first, bool last)
+void vt_remote_accumulate(struct vt_remote *remote, bool first, bool last)
 {
-	send(r, true);
-	if (!r->err.code)
-		r->d->b->accumulate(r->self, first, last, &r->err);
-	r->grads_newer = true;
+	send(remote, true);
+	if (!remote->err.code)
+		remote->d->b->accumulate(remote->self, first, last, &remote->err);
+	remote->grads_newer = true;
 }
 
-void vt_remote_curvature(struct vt_remote *r, double *sy, double *ss)
+void vt_remote_curvature(struct vt_remote *remote, double *sy, double *ss)
 {
 	*sy = *ss = 0;
-	send(r, true);
-	if (!r->err.code)
-		r->d->b->curvature(r->self, sy, ss, &r->err);
+	send(remote, true);
+	if (!remote->err.code)
+		remote->d->b->curvature(remote->self, sy, ss, &remote->err);
 }
 
-void vt_remote_update(struct vt_remote *r, const struct vt_update *u)
+void vt_remote_update(struct vt_remote *remote, const struct vt_update *update)
 {
-	send(r, true);
-	if (!r->err.code)
-		r->d->b->update(r->self, u, &r->err);
-	r->device_newer = true;
+	send(remote, true);
+	if (!remote->err.code)
+		remote->d->b->update(remote->self, update, &remote->err);
+	remote->device_newer = true;
 }
 
-void vt_remote_average(struct vt_remote *r, double share)
+void vt_remote_average(struct vt_remote *remote, double share)
 {
-	send(r, true);
-	if (!r->err.code)
-		r->d->b->average(r->self, share, &r->err);
+	send(remote, true);
+	if (!remote->err.code)
+		remote->d->b->average(remote->self, share, &remote->err);
 }
 
-bool vt_remote_keep(struct vt_remote *r, int item, int id, const struct vt_volume_ref *v)
+bool vt_remote_keep(struct vt_remote *remote, int item, int id, const struct vt_volume_ref *ref)
 {
 	bool kept = false;
 
-	return !r->err.code && !r->d->b->keep(r->self, item, id, v, &kept, &r->err) && kept;
+	return !remote->err.code &&
+		!remote->d->b->keep(remote->self, item, id, ref, &kept, &remote->err) && kept;
 }
 
-void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p)
+void vt_remote_draw(struct vt_remote *remote, int item, int id, const struct vt_patch_ref *ref)
 {
-	if (!r->err.code)
-		r->d->b->draw(r->self, item, id, p, &r->err);
+	if (!remote->err.code)
+		remote->d->b->draw(remote->self, item, id, ref, &remote->err);
 }
 
-void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values)
+void vt_remote_put_slot(struct vt_remote *remote, int slot, const float *values)
 {
-	if (!r->err.code)
-		r->d->b->put_slot(r->self, slot, values, &r->err);
+	if (!remote->err.code)
+		remote->d->b->put_slot(remote->self, slot, values, &remote->err);
 }
 
-void vt_remote_get_slot(struct vt_remote *r, int slot, float *values)
+void vt_remote_get_slot(struct vt_remote *remote, int slot, float *values)
 {
-	if (!r->err.code)
-		r->d->b->get_slot(r->self, slot, values, &r->err);
+	if (!remote->err.code)
+		remote->d->b->get_slot(remote->self, slot, values, &remote->err);
 }
 
 /* --- a volume on a session's device -------------------------------------- */
@@ -468,45 +474,45 @@ struct vt_remote_volume {
 	void *self;
 };
 
-int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r,
+int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *remote,
 	const struct vt_volume_ref *about, int outputs, enum vt_join join, struct vt_err *err)
 {
 	void *self = NULL;
-	int rc = r->d->b->volume_new(&self, r->d->self, about, outputs, join, err);
+	int rc = remote->d->b->volume_new(&self, remote->d->self, about, outputs, join, err);
 
 	*out = NULL;
 	if (!rc && self) {
 		*out = vt_xcalloc(1, sizeof(**out));
-		**out = (struct vt_remote_volume){ r->d->b, self };
+		**out = (struct vt_remote_volume){ remote->d->b, self };
 	}
 	return rc;
 }
 
-int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r,
-	const struct vt_windows *w, struct vt_err *err)
+int vt_remote_volume_add(struct vt_remote_volume *volume, struct vt_remote *remote,
+	const struct vt_windows *windows, struct vt_err *err)
 {
-	send(r, false);
-	if (!r->err.code)
-		v->b->volume_add(v->self, r->self, w, &r->err);
-	if (r->err.code)
-		*err = r->err;
-	return r->err.code;
+	send(remote, false);
+	if (!remote->err.code)
+		volume->b->volume_add(volume->self, remote->self, windows, &remote->err);
+	if (remote->err.code)
+		*err = remote->err;
+	return remote->err.code;
 }
 
-int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out,
+int vt_remote_volume_answer(struct vt_remote_volume *volume, enum vt_rule rule, uint8_t *out,
 	struct vt_err *err)
 {
-	return v->b->volume_answer(v->self, rule, out, err);
+	return volume->b->volume_answer(volume->self, rule, out, err);
 }
 
-int vt_remote_volume_values(struct vt_remote_volume *v, float *out, struct vt_err *err)
+int vt_remote_volume_values(struct vt_remote_volume *volume, float *out, struct vt_err *err)
 {
-	return v->b->volume_values(v->self, out, err);
+	return volume->b->volume_values(volume->self, out, err);
 }
 
-void vt_remote_volume_free(struct vt_remote_volume *v)
+void vt_remote_volume_free(struct vt_remote_volume *volume)
 {
-	if (v)
-		v->b->volume_free(v->self);
-	free(v);
+	if (volume)
+		volume->b->volume_free(volume->self);
+	free(volume);
 }

@@ -57,16 +57,16 @@ struct vt_device;
 void vt_device_settle(int64_t *wish);
 
 /* *out is NULL where the CPU was chosen. */
-int vt_device_open(struct vt_device **out, const struct vt_device_opts *o, struct vt_err *err);
-void vt_device_close(struct vt_device *d);
-const char *vt_device_name(const struct vt_device *d); /* "cpu", or the backend's name */
+int vt_device_open(struct vt_device **out, const struct vt_device_opts *opts, struct vt_err *err);
+void vt_device_close(struct vt_device *device);
+const char *vt_device_name(const struct vt_device *device); /* "cpu", or the backend's name */
 
 /* The engine plan of what ran on the device so far, as --engines takes it; NULL on the CPU.  The
  * caller owns it. */
-struct vt_json *vt_device_engines(const struct vt_device *d);
+struct vt_json *vt_device_engines(const struct vt_device *device);
 
 /* { "name", "precision" } and what the backend says of its GPU, driver, libraries and engines. */
-struct vt_json *vt_device_describe(const struct vt_device *d);
+struct vt_json *vt_device_describe(const struct vt_device *device);
 
 /* --- a plugin's side ----------------------------------------------------- */
 
@@ -206,41 +206,41 @@ typedef const struct vt_backend *(*vt_backend_fn)(void);
  * sends them first.  The first error stays (vt_remote_error) and later calls do nothing. */
 struct vt_remote;
 
-int vt_remote_new(struct vt_remote **out, struct vt_device *d, const struct vt_graph *g,
-	const struct vt_session_opts *o, float *values, float *grads, struct vt_err *err);
-void vt_remote_free(struct vt_remote *r);
-const struct vt_err *vt_remote_error(const struct vt_remote *r); /* NULL if none */
-void vt_remote_touch(struct vt_remote *r);                       /* from any thread */
-void vt_remote_set_input(struct vt_remote *r, const float *x);
-void vt_remote_forward(struct vt_remote *r, uint64_t step);
-void vt_remote_get_output(struct vt_remote *r, int i, float *y);
-void vt_remote_backward(struct vt_remote *r, const float *const *dy);
-void vt_remote_set_target(struct vt_remote *r, const uint8_t *target);
-double vt_remote_loss(struct vt_remote *r, int i, const struct vt_loss *o, double weight);
-double vt_remote_square(struct vt_remote *r, int i, bool of_input, double weight);
-void vt_remote_rates(struct vt_remote *r, const float *factor);
-double vt_remote_norm(struct vt_remote *r);
-void vt_remote_accumulate(struct vt_remote *r, bool first, bool last);
-void vt_remote_curvature(struct vt_remote *r, double *sy, double *ss);
-void vt_remote_update(struct vt_remote *r, const struct vt_update *u);
-void vt_remote_average(struct vt_remote *r, double share);
+int vt_remote_new(struct vt_remote **out, struct vt_device *device, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, float *values, float *grads, struct vt_err *err);
+void vt_remote_free(struct vt_remote *remote);
+const struct vt_err *vt_remote_error(const struct vt_remote *remote); /* NULL if none */
+void vt_remote_touch(struct vt_remote *remote);                       /* from any thread */
+void vt_remote_set_input(struct vt_remote *remote, const float *x);
+void vt_remote_forward(struct vt_remote *remote, uint64_t step);
+void vt_remote_get_output(struct vt_remote *remote, int i, float *y);
+void vt_remote_backward(struct vt_remote *remote, const float *const *dy);
+void vt_remote_set_target(struct vt_remote *remote, const uint8_t *target);
+double vt_remote_loss(struct vt_remote *remote, int i, const struct vt_loss *loss, double weight);
+double vt_remote_square(struct vt_remote *remote, int i, bool of_input, double weight);
+void vt_remote_rates(struct vt_remote *remote, const float *factor);
+double vt_remote_norm(struct vt_remote *remote);
+void vt_remote_accumulate(struct vt_remote *remote, bool first, bool last);
+void vt_remote_curvature(struct vt_remote *remote, double *sy, double *ss);
+void vt_remote_update(struct vt_remote *remote, const struct vt_update *update);
+void vt_remote_average(struct vt_remote *remote, double share);
 /* False where the volume cannot be kept. */
-bool vt_remote_keep(struct vt_remote *r, int item, int id, const struct vt_volume_ref *v);
-void vt_remote_draw(struct vt_remote *r, int item, int id, const struct vt_patch_ref *p);
-void vt_remote_put_slot(struct vt_remote *r, int slot, const float *values);
-void vt_remote_get_slot(struct vt_remote *r, int slot, float *values);
+bool vt_remote_keep(struct vt_remote *remote, int item, int id, const struct vt_volume_ref *ref);
+void vt_remote_draw(struct vt_remote *remote, int item, int id, const struct vt_patch_ref *ref);
+void vt_remote_put_slot(struct vt_remote *remote, int slot, const float *values);
+void vt_remote_get_slot(struct vt_remote *remote, int slot, float *values);
 
 /* A volume on a session's device, as the table has it.  What goes wrong in a session is its
  * error, too. */
 struct vt_remote_volume;
 
-int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *r,
-	const struct vt_volume_ref *v, int outputs, enum vt_join join, struct vt_err *err);
-int vt_remote_volume_add(struct vt_remote_volume *v, struct vt_remote *r,
-	const struct vt_windows *w, struct vt_err *err);
-int vt_remote_volume_answer(struct vt_remote_volume *v, enum vt_rule rule, uint8_t *out,
+int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *remote,
+	const struct vt_volume_ref *ref, int outputs, enum vt_join join, struct vt_err *err);
+int vt_remote_volume_add(struct vt_remote_volume *volume, struct vt_remote *remote,
+	const struct vt_windows *windows, struct vt_err *err);
+int vt_remote_volume_answer(struct vt_remote_volume *volume, enum vt_rule rule, uint8_t *out,
 	struct vt_err *err);
-int vt_remote_volume_values(struct vt_remote_volume *v, float *out, struct vt_err *err);
-void vt_remote_volume_free(struct vt_remote_volume *v);
+int vt_remote_volume_values(struct vt_remote_volume *volume, float *out, struct vt_err *err);
+void vt_remote_volume_free(struct vt_remote_volume *volume);
 
 #endif

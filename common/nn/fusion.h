@@ -27,8 +27,8 @@ struct vt_fusion {
 };
 
 /* live, wants: as common/nn/plan.h has them. */
-void vt_fusion_make(struct vt_fusion *f, const struct vt_graph *g, const struct vt_session_opts *o,
-	const bool *live, const bool *wants);
-void vt_fusion_release(struct vt_fusion *f);
+void vt_fusion_make(struct vt_fusion *fusion, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, const bool *live, const bool *wants);
+void vt_fusion_release(struct vt_fusion *fusion);
 
 #endif

@@ -77,55 +77,56 @@ enum vt_act {
 struct vt_graph;
 
 struct vt_graph *vt_graph_new(void);
-void vt_graph_free(struct vt_graph *g);
-const struct vt_err *vt_graph_error(const struct vt_graph *g); /* NULL if none */
-void vt_graph_fail(struct vt_graph *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vt_graph_free(struct vt_graph *graph);
+const struct vt_err *vt_graph_error(const struct vt_graph *graph); /* NULL if none */
+void vt_graph_fail(struct vt_graph *graph, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
-int vt_graph_input(struct vt_graph *g, struct vt_shape shape);
-int vt_graph_conv(struct vt_graph *g, int x, const char *name, struct vt_conv conv);
-int vt_graph_norm(struct vt_graph *g, int x, const char *name, struct vt_norm norm);
+int vt_graph_input(struct vt_graph *graph, struct vt_shape shape);
+int vt_graph_conv(struct vt_graph *graph, int x, const char *name, struct vt_conv conv);
+int vt_graph_norm(struct vt_graph *graph, int x, const char *name, struct vt_norm norm);
 /* name: PReLU's slopes */
-int vt_graph_act(struct vt_graph *g, int x, const char *name, enum vt_act act, double slope);
+int vt_graph_act(struct vt_graph *graph, int x, const char *name, enum vt_act act, double slope);
 /* shared: one slope instead of one a channel */
-int vt_graph_prelu(struct vt_graph *g, int x, const char *name, bool shared);
-int vt_graph_add(struct vt_graph *g, int a, int b);
+int vt_graph_prelu(struct vt_graph *graph, int x, const char *name, bool shared);
+int vt_graph_add(struct vt_graph *graph, int a, int b);
 /* along channels */
-int vt_graph_concat(struct vt_graph *g, int a, int b);
-int vt_graph_upsample(struct vt_graph *g, int x, int scale, bool align_corners); /* trilinear */
+int vt_graph_concat(struct vt_graph *graph, int a, int b);
+int vt_graph_upsample(struct vt_graph *graph, int x, int scale, bool align_corners); /* trilinear */
 /* first maximum in z, y, x order wins */
-int vt_graph_maxpool(struct vt_graph *g, int x, int k, int stride, int pad);
+int vt_graph_maxpool(struct vt_graph *graph, int x, int k, int stride, int pad);
 /* identity unless training */
-int vt_graph_dropout(struct vt_graph *g, int x, double p, bool whole_channels);
+int vt_graph_dropout(struct vt_graph *graph, int x, double p, bool whole_channels);
 
 /* a b, where b has a's shape, or is [n, c, 1, 1, 1] (channel gate), or [n, 1, z, y, x] (spatial
  * gate). */
-int vt_graph_mul(struct vt_graph *g, int a, int b);
+int vt_graph_mul(struct vt_graph *graph, int a, int b);
 /* the first maximum gets the gradient */
 enum vt_pool { VT_POOL_MEAN = 1, VT_POOL_MAX };
 /* [n, c, 1, 1, 1] */
-int vt_graph_global_pool(struct vt_graph *g, int x, enum vt_pool pool);
+int vt_graph_global_pool(struct vt_graph *graph, int x, enum vt_pool pool);
 /* [n, 1, z, y, x] */
-int vt_graph_channel_pool(struct vt_graph *g, int x, enum vt_pool pool);
+int vt_graph_channel_pool(struct vt_graph *graph, int x, enum vt_pool pool);
 /* over channels */
-int vt_graph_softmax(struct vt_graph *g, int x);
-int vt_graph_avgpool(struct vt_graph *g, int x, int k, int stride); /* no padding */
-int vt_graph_nearest(struct vt_graph *g, int x, int scale);
+int vt_graph_softmax(struct vt_graph *graph, int x);
+int vt_graph_avgpool(struct vt_graph *graph, int x, int k, int stride); /* no padding */
+int vt_graph_nearest(struct vt_graph *graph, int x, int scale);
 /* x: [n, c, 1, 1, 1]; weight [out, in] */
-int vt_graph_linear(struct vt_graph *g, int x, const char *name, int out_c, bool bias);
+int vt_graph_linear(struct vt_graph *graph, int x, const char *name, int out_c, bool bias);
 /* same n and number of elements */
-int vt_graph_reshape(struct vt_graph *g, int x, struct vt_shape shape);
+int vt_graph_reshape(struct vt_graph *graph, int x, struct vt_shape shape);
 /* out[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w], 0 outside: crop, slice and zero
  * padding in one. */
-int vt_graph_window(struct vt_graph *g, int x, struct vt_shape at, struct vt_shape shape);
+int vt_graph_window(struct vt_graph *graph, int x, struct vt_shape at, struct vt_shape shape);
 
 /* x; no gradient passes */
-int vt_graph_detach(struct vt_graph *g, int x);
+int vt_graph_detach(struct vt_graph *graph, int x);
 /* x + sd N(0, 1) when training, else x */
-int vt_graph_noise(struct vt_graph *g, int x, double sd);
+int vt_graph_noise(struct vt_graph *graph, int x, double sd);
 
 /* From now on a weight whose name exists already (with equal dims) is that weight: its gradient
  * is the sum over its uses. */
-void vt_graph_reuse_weights(struct vt_graph *g, bool on);
+void vt_graph_reuse_weights(struct vt_graph *graph, bool on);
 
 /* What an output is for. `weight` is the share its loss has in the published recipe; who trains
  * may choose others. */
@@ -147,13 +148,13 @@ struct vt_output {
 };
 
 /* the prediction: output 0, weight 1 */
-void vt_graph_output(struct vt_graph *g, int x);
-void vt_graph_extra_output(struct vt_graph *g, int x, enum vt_role role, double weight);
-void vt_graph_output_weight(struct vt_graph *g, int i, double weight);
-int vt_graph_n_outputs(const struct vt_graph *g);
-struct vt_output vt_graph_output_at(const struct vt_graph *g, int i);
+void vt_graph_output(struct vt_graph *graph, int x);
+void vt_graph_extra_output(struct vt_graph *graph, int x, enum vt_role role, double weight);
+void vt_graph_output_weight(struct vt_graph *graph, int i, double weight);
+int vt_graph_n_outputs(const struct vt_graph *graph);
+struct vt_output vt_graph_output_at(const struct vt_graph *graph, int i);
 
-struct vt_shape vt_graph_shape(const struct vt_graph *g, int tensor);
-size_t vt_graph_parameters(const struct vt_graph *g); /* trainable scalars */
+struct vt_shape vt_graph_shape(const struct vt_graph *graph, int tensor);
+size_t vt_graph_parameters(const struct vt_graph *graph); /* trainable scalars */
 
 #endif

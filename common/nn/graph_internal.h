@@ -97,6 +97,6 @@ struct vt_graph {
 void vt_weight_init(float *value, const struct vt_weight_spec *spec, uint64_t seed);
 
 /* Whether tensor i is an output, of any role. */
-bool vt_graph_is_output(const struct vt_graph *g, int i);
+bool vt_graph_is_output(const struct vt_graph *graph, int i);
 
 #endif

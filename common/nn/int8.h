@@ -30,8 +30,8 @@ extern const char *const vt_int8_ranges[]; /* "error", "max", NULL */
 
 /* Of node i.  Not taken: what reads the network's input, what no other convolution reads from
  * (heads), transposed ones, fewer than eight channels on a side, sums that could leave int32. */
-bool vt_int8_takes(const struct vt_graph *g, int i);
-bool vt_int8_takes_any(const struct vt_graph *g);
+bool vt_int8_takes(const struct vt_graph *graph, int i);
+bool vt_int8_takes_any(const struct vt_graph *graph);
 
 /* Of one weight of the graph; weights == NULL: it is not taken. */
 struct vt_int8_scales {
@@ -43,23 +43,24 @@ struct vt_int8_scales {
 
 /* [weights of g], to be freed by vt_int8_free.  VT_EDATA names what is missing, too much or out of
  * bounds. */
-int vt_int8_read(struct vt_int8_scales **out, const struct vt_graph *g, const struct vt_json *j,
+int vt_int8_read(struct vt_int8_scales **out, const struct vt_graph *graph, const struct vt_json *j,
 	struct vt_err *err);
-void vt_int8_free(struct vt_int8_scales *s, const struct vt_graph *g); /* NULL is nothing */
+void vt_int8_free(struct vt_int8_scales *scales,
+	const struct vt_graph *graph); /* NULL is nothing */
 
 /* Those of a session's weight; NULL: none, it is not computed in int8. */
-const struct vt_int8_scales *vt_session_int8(const struct vt_session *s, int weight);
+const struct vt_int8_scales *vt_session_int8(const struct vt_session *session, int weight);
 
 /* The scale that n weights of one output have. */
 float vt_int8_weight_scale(const float *w, size_t n);
 
 struct vt_int8_finder;
-struct vt_int8_finder *vt_int8_finder_new(const struct vt_graph *g);
-void vt_int8_finder_free(struct vt_int8_finder *f);
+struct vt_int8_finder *vt_int8_finder_new(const struct vt_graph *graph);
+void vt_int8_finder_free(struct vt_int8_finder *finder);
 /* A convolution's input, in blocks of eight channels. */
-void vt_int8_look(void *finder, int node, const float *x, struct vt_shape s);
+void vt_int8_look(void *finder, int node, const float *x, struct vt_shape shape);
 /* NULL with VT_EDATA where a value was not finite, or nothing was seen.  The caller owns it. */
-struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *f, struct vt_session *s,
-	enum vt_int8_range range, struct vt_err *err);
+struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *finder,
+	struct vt_session *session, enum vt_int8_range range, struct vt_err *err);
 
 #endif

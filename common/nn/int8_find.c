@@ -26,18 +26,18 @@ struct vt_int8_finder {
 	bool *takes;       /* [nodes] */
 };
 
-struct vt_int8_finder *vt_int8_finder_new(const struct vt_graph *g)
+struct vt_int8_finder *vt_int8_finder_new(const struct vt_graph *graph)
 {
 	struct vt_int8_finder *f = vt_xcalloc(1, sizeof(*f));
 
-	f->g = g;
-	f->seen = vt_xcalloc((size_t)g->n_weights + 1, sizeof(*f->seen));
-	f->takes = vt_xcalloc((size_t)g->n_nodes, sizeof(*f->takes));
-	for (int i = 0; i < g->n_nodes; i++) {
+	f->g = graph;
+	f->seen = vt_xcalloc((size_t)graph->n_weights + 1, sizeof(*f->seen));
+	f->takes = vt_xcalloc((size_t)graph->n_nodes, sizeof(*f->takes));
+	for (int i = 0; i < graph->n_nodes; i++) {
 		struct seen *s;
 
-		f->takes[i] = vt_int8_takes(g, i);
-		s = f->takes[i] ? &f->seen[g->node[i].weight[0]] : NULL;
+		f->takes[i] = vt_int8_takes(graph, i);
+		s = f->takes[i] ? &f->seen[graph->node[i].weight[0]] : NULL;
 		if (!s || s->count)
 			continue;
 		s->count = vt_xcalloc(BUCKETS, sizeof(*s->count));
@@ -46,41 +46,41 @@ struct vt_int8_finder *vt_int8_finder_new(const struct vt_graph *g)
 	return f;
 }
 
-void vt_int8_finder_free(struct vt_int8_finder *f)
+void vt_int8_finder_free(struct vt_int8_finder *finder)
 {
-	if (!f)
+	if (!finder)
 		return;
-	for (int w = 0; w < f->g->n_weights; w++)
-		free(f->seen[w].count);
-	free(f->seen);
-	free(f->takes);
-	free(f);
+	for (int w = 0; w < finder->g->n_weights; w++)
+		free(finder->seen[w].count);
+	free(finder->seen);
+	free(finder->takes);
+	free(finder);
 }
 
-static void count_lane(struct seen *s, const float *x, size_t voxels)
+static void count_lane(struct seen *seen, const float *x, size_t voxels)
 {
 	for (size_t v = 0; v < voxels; v++) {
 		float value = x[v * VT_LANES];
 		uint32_t bits;
 
 		memcpy(&bits, &value, sizeof(bits));
-		s->count[bits >> SHIFT]++;
-		s->low = value < s->low ? value : s->low;
-		s->high = value > s->high ? value : s->high;
-		s->finite = s->finite && isfinite(value);
+		seen->count[bits >> SHIFT]++;
+		seen->low = value < seen->low ? value : seen->low;
+		seen->high = value > seen->high ? value : seen->high;
+		seen->finite = seen->finite && isfinite(value);
 	}
-	s->any = true;
+	seen->any = true;
 }
 
-void vt_int8_look(void *finder, int node, const float *x, struct vt_shape s)
+void vt_int8_look(void *finder, int node, const float *x, struct vt_shape shape)
 {
 	struct vt_int8_finder *f = finder;
-	size_t voxels = vt_voxels(s), blocks = (size_t)vt_blocks(s.c);
+	size_t voxels = vt_voxels(shape), blocks = (size_t)vt_blocks(shape.c);
 
 	if (!f->takes[node])
 		return;
-	for (size_t n = 0; n < (size_t)s.n; n++)
-		for (size_t c = 0; c < (size_t)s.c; c++)
+	for (size_t n = 0; n < (size_t)shape.n; n++)
+		for (size_t c = 0; c < (size_t)shape.c; c++)
 			count_lane(&f->seen[f->g->node[node].weight[0]],
 				x + (n * blocks + c / VT_LANES) * voxels * VT_LANES + c % VT_LANES,
 				voxels);
@@ -106,7 +106,7 @@ static void scale_of(float *scale, int *zero, double low, double high)
 	*zero = *zero > 255 ? 255 : *zero;
 }
 
-static double error_of(const struct seen *s, float scale, int zero)
+static double error_of(const struct seen *seen, float scale, int zero)
 {
 	float inverse = 1.0f / scale;
 	double sum = 0;
@@ -114,29 +114,29 @@ static double error_of(const struct seen *s, float scale, int zero)
 	for (uint32_t b = 0; b < BUCKETS; b++) {
 		double x, d;
 
-		if (!s->count[b])
+		if (!seen->count[b])
 			continue;
 		x = (double)middle_of(b);
 		d = x - (double)scale * (vt_int8_of((float)x, inverse, zero) - zero);
-		sum += (double)s->count[b] * d * d;
+		sum += (double)seen->count[b] * d * d;
 	}
 	return sum;
 }
 
-static void choose_range(float *scale, int *zero, const struct seen *s, enum vt_int8_range range)
+static void choose_range(float *scale, int *zero, const struct seen *seen, enum vt_int8_range range)
 {
 	double least = 0;
 
-	scale_of(scale, zero, (double)s->low, (double)s->high);
+	scale_of(scale, zero, (double)seen->low, (double)seen->high);
 	if (range == VT_INT8_LEAST_ERROR)
-		least = error_of(s, *scale, *zero);
+		least = error_of(seen, *scale, *zero);
 	for (int i = 1; range == VT_INT8_LEAST_ERROR && i < CANDIDATES; i++) {
 		double share = 1 - 0.05 * i, error;
 		float with;
 		int at;
 
-		scale_of(&with, &at, share * (double)s->low, share * (double)s->high);
-		error = error_of(s, with, at);
+		scale_of(&with, &at, share * (double)seen->low, share * (double)seen->high);
+		error = error_of(seen, with, at);
 		if (error >= least)
 			continue;
 		least = error;
@@ -145,35 +145,36 @@ static void choose_range(float *scale, int *zero, const struct seen *s, enum vt_
 	}
 }
 
-static struct vt_json *layer_of(const struct seen *s, const struct vt_weight *w,
+static struct vt_json *layer_of(const struct seen *seen, const struct vt_weight *weight,
 	enum vt_int8_range range)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *weights = vt_json_new(VT_JSON_ARRAY);
-	size_t each = w->n / (size_t)w->dims[0];
+	size_t each = weight->n / (size_t)weight->dims[0];
 	float scale;
 	int zero;
 
-	choose_range(&scale, &zero, s, range);
-	for (int o = 0; o < w->dims[0]; o++)
+	choose_range(&scale, &zero, seen, range);
+	for (int o = 0; o < weight->dims[0]; o++)
 		vt_json_push(weights,
 			vt_json_new_real(
-				(double)vt_int8_weight_scale(w->value + (size_t)o * each, each)));
+				(double)vt_int8_weight_scale(weight->value + (size_t)o * each,
+					each)));
 	vt_json_put_real(j, "scale", (double)scale);
 	vt_json_put_int(j, "zero", zero);
 	vt_json_put(j, "weights", weights);
 	return j;
 }
 
-struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *f, struct vt_session *s,
-	enum vt_int8_range range, struct vt_err *err)
+struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *finder,
+	struct vt_session *session, enum vt_int8_range range, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	struct vt_int8_scales *as_read = NULL;
 	int rc = 0;
 
-	for (int w = 0; !rc && w < f->g->n_weights; w++) {
-		const struct seen *seen = &f->seen[w];
-		const char *name = f->g->weight[w].name;
+	for (int w = 0; !rc && w < finder->g->n_weights; w++) {
+		const struct seen *seen = &finder->seen[w];
+		const char *name = finder->g->weight[w].name;
 
 		if (!seen->count)
 			continue;
@@ -181,11 +182,11 @@ struct vt_json *vt_int8_finder_scales(const struct vt_int8_finder *f, struct vt_
 			rc = vt_err_set(err, VT_EDATA, "%s: its inputs are %s", name,
 				seen->any ? "not all finite" : "not known");
 		else
-			vt_json_put(j, name, layer_of(seen, vt_session_weight(s, w), range));
+			vt_json_put(j, name, layer_of(seen, vt_session_weight(session, w), range));
 	}
 	if (!rc)
-		rc = vt_int8_read(&as_read, f->g, j, err); /* they may be out of its bounds */
-	vt_int8_free(as_read, f->g);
+		rc = vt_int8_read(&as_read, finder->g, j, err); /* they may be out of its bounds */
+	vt_int8_free(as_read, finder->g);
 	if (rc)
 		vt_json_free(j);
 	return rc ? NULL : j;

@@ -27,24 +27,24 @@ struct range {
 	size_t item, from, to;
 };
 
-static struct range range_of(const struct work *w, size_t task)
+static struct range range_of(const struct work *work, size_t task)
 {
-	struct range r = { task / w->blocks, task % w->blocks * BLOCK, 0 };
+	struct range r = { task / work->blocks, task % work->blocks * BLOCK, 0 };
 
-	r.to = r.from + BLOCK < w->voxels ? r.from + BLOCK : w->voxels;
+	r.to = r.from + BLOCK < work->voxels ? r.from + BLOCK : work->voxels;
 	return r;
 }
 
-static bool is_on(const struct work *w, size_t item, int c, size_t v)
+static bool is_on(const struct work *work, size_t item, int c, size_t v)
 {
-	uint8_t t = w->target[item * w->voxels + v];
+	uint8_t t = work->target[item * work->voxels + v];
 
-	return w->o->softmax ? t == c : t >> c & 1;
+	return work->o->softmax ? t == c : t >> c & 1;
 }
 
-static bool is_ignored(const struct work *w, size_t item, size_t v)
+static bool is_ignored(const struct work *work, size_t item, size_t v)
 {
-	return w->o->ignored && w->o->ignored[item * w->voxels + v];
+	return work->o->ignored && work->o->ignored[item * work->voxels + v];
 }
 
 /* --- probabilities and pointwise terms ----------------------------------- */
@@ -55,114 +55,117 @@ static double softplus_of_minus(double z)
 	return (z < 0 ? -z : 0) + vt_ln(1.0 + vt_exp(z > 0 ? -z : z));
 }
 
-static double balance_of(const struct vt_loss *o, bool positive)
+static double balance_of(const struct vt_loss *loss, bool positive)
 {
-	if (o->balance < 0)
+	if (loss->balance < 0)
 		return 1.0;
 	if (positive)
-		return o->balance;
-	return 1.0 - o->balance;
+		return loss->balance;
+	return 1.0 - loss->balance;
 }
 
 /* Binary cross-entropy and focal loss of one value; *slope (may be NULL) is the derivative by z. */
-static double binary_terms(const struct work *w, double z, double p, bool on, double *slope)
+static double binary_terms(const struct work *work, double z, double p, bool on, double *slope)
 {
 	double q = on ? 1.0 - p : p,
-	       ln = w->ce > 0 || w->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
-	       loss = w->ce * ln;
+	       ln = work->ce > 0 || work->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
+	       loss = work->ce * ln;
 
 	if (slope)
-		*slope = w->ce * (p - (on ? 1.0 : 0.0));
-	if (w->focal > 0) {
-		double f = w->focal * balance_of(w->o, on) * vt_pow(q, w->o->gamma);
+		*slope = work->ce * (p - (on ? 1.0 : 0.0));
+	if (work->focal > 0) {
+		double f = work->focal * balance_of(work->o, on) * vt_pow(q, work->o->gamma);
 
 		loss += f * ln;
 		if (slope)
-			*slope += (on ? -f : f) * (w->o->gamma * (1.0 - q) * ln + q);
+			*slope += (on ? -f : f) * (work->o->gamma * (1.0 - q) * ln + q);
 	}
 	return loss;
 }
 
-static void sigmoid_block(struct work *w, struct range r, struct vt_loss_sums *s)
+static void sigmoid_block(struct work *work, struct range range, struct vt_loss_sums *sums)
 {
-	for (int c = 0; c < w->c; c++) {
-		struct vt_loss_sums sum = s[c];
+	for (int c = 0; c < work->c; c++) {
+		struct vt_loss_sums sum = sums[c];
 
-		for (size_t v = r.from; v < r.to; v++) {
-			size_t i = (r.item * (size_t)w->c + (size_t)c) * w->voxels + v;
-			bool on = is_on(w, r.item, c, v);
-			float p = vt_sigmoidf(w->logits[i]);
+		for (size_t v = range.from; v < range.to; v++) {
+			size_t i = (range.item * (size_t)work->c + (size_t)c) * work->voxels + v;
+			bool on = is_on(work, range.item, c, v);
+			float p = vt_sigmoidf(work->logits[i]);
 
-			w->p[i] = p;
-			if (is_ignored(w, r.item, v))
+			work->p[i] = p;
+			if (is_ignored(work, range.item, v))
 				continue;
 			sum.p += (double)p;
 			sum.pp += (double)p * (double)p;
 			sum.pr += on ? (double)p : 0;
 			sum.r += on;
-			sum.point += binary_terms(w, (double)w->logits[i], (double)p, on, NULL);
+			sum.point +=
+				binary_terms(work, (double)work->logits[i], (double)p, on, NULL);
 		}
-		s[c] = sum;
+		sums[c] = sum;
 	}
 }
 
 /* Focal and cross-entropy of the target's class with -ln P = ln: *f is what multiplies (P_c - [c
  * is target]) in the gradient. */
-static double class_terms(const struct work *w, double p, double ln, bool background, double *f)
+static double class_terms(const struct work *work, double p, double ln, bool background, double *f)
 {
-	double q = 1.0 - p > 0 ? 1.0 - p : 0, loss = w->ce * ln;
+	double q = 1.0 - p > 0 ? 1.0 - p : 0, loss = work->ce * ln;
 
-	*f = w->ce;
-	if (w->focal > 0) {
-		double k = w->focal * balance_of(w->o, !background);
+	*f = work->ce;
+	if (work->focal > 0) {
+		double k = work->focal * balance_of(work->o, !background);
 
-		loss += k * vt_pow(q, w->o->gamma) * ln;
+		loss += k * vt_pow(q, work->o->gamma) * ln;
 		*f += k *
-			(vt_pow(q, w->o->gamma) +
-				(q > 0 ? w->o->gamma * vt_pow(q, w->o->gamma - 1) * p * ln : 0));
+			(vt_pow(q, work->o->gamma) +
+				(q > 0 ? work->o->gamma * vt_pow(q, work->o->gamma - 1) * p * ln
+				       : 0));
 	}
 	return loss;
 }
 
 /* Probabilities of one voxel; returns ln of the sum of exponentials, the largest logit added. */
-static double softmax_voxel(const struct work *w, size_t item, size_t v, float *p)
+static double softmax_voxel(const struct work *work, size_t item, size_t v, float *p)
 {
-	const float *z = w->logits + item * (size_t)w->c * w->voxels + v;
+	const float *z = work->logits + item * (size_t)work->c * work->voxels + v;
 	double e[MOST], most = (double)z[0], sum = 0;
 
-	for (int c = 1; c < w->c; c++)
-		most = (double)z[(size_t)c * w->voxels] > most ? (double)z[(size_t)c * w->voxels]
-							       : most;
-	for (int c = 0; c < w->c; c++) {
-		e[c] = vt_exp((double)z[(size_t)c * w->voxels] - most);
+	for (int c = 1; c < work->c; c++)
+		most = (double)z[(size_t)c * work->voxels] > most
+			? (double)z[(size_t)c * work->voxels]
+			: most;
+	for (int c = 0; c < work->c; c++) {
+		e[c] = vt_exp((double)z[(size_t)c * work->voxels] - most);
 		sum += e[c];
 	}
-	for (int c = 0; c < w->c; c++)
+	for (int c = 0; c < work->c; c++)
 		p[c] = (float)(e[c] / sum);
 	return most + vt_ln(sum);
 }
 
-static void softmax_block(struct work *w, struct range r, struct vt_loss_sums *s)
+static void softmax_block(struct work *work, struct range range, struct vt_loss_sums *sums)
 {
-	size_t base = r.item * (size_t)w->c * w->voxels;
+	size_t base = range.item * (size_t)work->c * work->voxels;
 	float p[MOST];
 
-	for (size_t v = r.from; v < r.to; v++) {
-		uint8_t t = w->target[r.item * w->voxels + v];
-		double ln = softmax_voxel(w, r.item, v, p) -
-			(double)w->logits[base + t * w->voxels + v],
+	for (size_t v = range.from; v < range.to; v++) {
+		uint8_t t = work->target[range.item * work->voxels + v];
+		double ln = softmax_voxel(work, range.item, v, p) -
+			(double)work->logits[base + t * work->voxels + v],
 		       f;
 
-		if (is_ignored(w, r.item, v))
+		if (is_ignored(work, range.item, v))
 			continue;
-		for (int c = 0; c < w->c; c++) {
-			w->p[base + (size_t)c * w->voxels + v] = p[c];
-			s[c].p += (double)p[c];
-			s[c].pp += (double)p[c] * (double)p[c];
+		for (int c = 0; c < work->c; c++) {
+			work->p[base + (size_t)c * work->voxels + v] = p[c];
+			sums[c].p += (double)p[c];
+			sums[c].pp += (double)p[c] * (double)p[c];
 		}
-		s[t].pr += (double)p[t];
-		s[t].r += 1;
-		s[t].point += class_terms(w, (double)p[t], ln, t == 0, &f);
+		sums[t].pr += (double)p[t];
+		sums[t].r += 1;
+		sums[t].point += class_terms(work, (double)p[t], ln, t == 0, &f);
 	}
 }
 
@@ -179,146 +182,153 @@ static void sum_block(void *ctx, size_t task)
 
 /* --- overlap terms ------------------------------------------------------- */
 
-static double dice_term(struct vt_loss_sums s, const struct vt_loss *o, double weight,
-	struct vt_loss_slope *g)
+static double dice_term(struct vt_loss_sums sums, const struct vt_loss *loss, double weight,
+	struct vt_loss_slope *slope)
 {
-	double num = 2 * s.pr + o->smooth, den = (o->squared ? s.pp : s.p) + s.r + o->smooth_below;
+	double num = 2 * sums.pr + loss->smooth,
+	       den = (loss->squared ? sums.pp : sums.p) + sums.r + loss->smooth_below;
 
-	g->on -= weight * 2 / den;
-	*(o->squared ? &g->a : &g->b) += weight * (o->squared ? 2 : 1) * num / (den * den);
+	slope->on -= weight * 2 / den;
+	*(loss->squared ? &slope->a : &slope->b) +=
+		weight * (loss->squared ? 2 : 1) * num / (den * den);
 	return weight * (1 - num / den);
 }
 
-static double tversky_term(struct vt_loss_sums s, const struct vt_loss *o, double weight,
-	struct vt_loss_slope *g)
+static double tversky_term(struct vt_loss_sums sums, const struct vt_loss *loss, double weight,
+	struct vt_loss_slope *slope)
 {
-	double rest = 1 - o->false_positive - o->false_negative, num = s.pr + o->smooth;
-	double den =
-		rest * s.pr + o->false_positive * s.p + o->false_negative * s.r + o->smooth_below;
+	double rest = 1 - loss->false_positive - loss->false_negative, num = sums.pr + loss->smooth;
+	double den = rest * sums.pr + loss->false_positive * sums.p +
+		loss->false_negative * sums.r + loss->smooth_below;
 
-	g->on -= weight * (den - rest * num) / (den * den);
-	g->b += weight * o->false_positive * num / (den * den);
+	slope->on -= weight * (den - rest * num) / (den * den);
+	slope->b += weight * loss->false_positive * num / (den * den);
 	return weight * (1 - num / den);
 }
 
 /* s, g: the channels of one item. */
-static double generalized_term(const struct vt_loss_sums *s, int c, const struct vt_loss *o,
-	double weight, struct vt_loss_slope *g)
+static double generalized_term(const struct vt_loss_sums *sums, int c, const struct vt_loss *loss,
+	double weight, struct vt_loss_slope *slope)
 {
-	double most = 0, num = o->smooth, den = o->smooth_below, w[MOST];
+	double most = 0, num = loss->smooth, den = loss->smooth_below, w[MOST];
 
 	for (int k = 0; k < c; k++)
-		if (s[k].r > 0 && 1 / (s[k].r * s[k].r) > most)
-			most = 1 / (s[k].r * s[k].r);
+		if (sums[k].r > 0 && 1 / (sums[k].r * sums[k].r) > most)
+			most = 1 / (sums[k].r * sums[k].r);
 	for (int k = 0; k < c; k++) {
-		w[k] = s[k].r > 0 ? 1 / (s[k].r * s[k].r) : most;
-		num += 2 * w[k] * s[k].pr;
-		den += w[k] * (s[k].p + s[k].r);
+		w[k] = sums[k].r > 0 ? 1 / (sums[k].r * sums[k].r) : most;
+		num += 2 * w[k] * sums[k].pr;
+		den += w[k] * (sums[k].p + sums[k].r);
 	}
 	for (int k = 0; k < c; k++) {
-		g[k].on -= weight * 2 * w[k] / den;
-		g[k].b += weight * w[k] * num / (den * den);
+		slope[k].on -= weight * 2 * w[k] / den;
+		slope[k].b += weight * w[k] * num / (den * den);
 	}
 	return weight * (1 - num / den);
 }
 
 /* All overlap terms of one set of sums, which count `share` of the mean over items. */
-static double overlap_terms(const struct work *w, const struct vt_loss_sums *s, double share,
-	struct vt_loss_slope *g)
+static double overlap_terms(const struct work *work, const struct vt_loss_sums *sums, double share,
+	struct vt_loss_slope *slope)
 {
-	int first = w->o->softmax && w->o->no_background ? 1 : 0;
-	double loss = 0, each = share / (w->c - first);
+	int first = work->o->softmax && work->o->no_background ? 1 : 0;
+	double loss = 0, each = share / (work->c - first);
 
-	for (int c = first; c < w->c; c++) {
-		loss += w->o->dice > 0 ? dice_term(s[c], w->o, w->o->dice * each, &g[c]) : 0;
-		loss += w->o->tversky > 0 ? tversky_term(s[c], w->o, w->o->tversky * each, &g[c])
-					  : 0;
+	for (int c = first; c < work->c; c++) {
+		loss += work->o->dice > 0
+			? dice_term(sums[c], work->o, work->o->dice * each, &slope[c])
+			: 0;
+		loss += work->o->tversky > 0
+			? tversky_term(sums[c], work->o, work->o->tversky * each, &slope[c])
+			: 0;
 	}
 	return loss +
-		(w->o->generalized > 0
-				? generalized_term(s, w->c, w->o, w->o->generalized * share, g)
-				: 0);
+		(work->o->generalized > 0 ? generalized_term(sums, work->c, work->o,
+						    work->o->generalized * share, slope)
+					  : 0);
 }
 
-static void add_sums(struct vt_loss_sums *to, const struct vt_loss_sums *s)
+static void add_sums(struct vt_loss_sums *to, const struct vt_loss_sums *sums)
 {
-	*to = (struct vt_loss_sums){ to->pr + s->pr, to->p + s->p, to->pp + s->pp, to->r + s->r,
-		to->point + s->point };
+	*to = (struct vt_loss_sums){ to->pr + sums->pr, to->p + sums->p, to->pp + sums->pp,
+		to->r + sums->r, to->point + sums->point };
 }
 
 /* Adds up the blocks, sets the slopes of every row and returns the loss. */
-static double combine(struct work *w)
+static double combine(struct work *work)
 {
-	size_t c = (size_t)w->c, groups = w->o->batch ? 1 : (size_t)w->n;
+	size_t c = (size_t)work->c, groups = work->o->batch ? 1 : (size_t)work->n;
 	struct vt_loss_sums *s = vt_xcalloc(groups * c, sizeof(*s));
 	double loss = 0;
 
-	for (size_t item = 0; item < (size_t)w->n; item++)
-		for (size_t k = 0; k < w->blocks * c; k++)
-			add_sums(&s[(w->o->batch ? 0 : item) * c + k % c],
-				&w->part[item * w->blocks * c + k]);
+	for (size_t item = 0; item < (size_t)work->n; item++)
+		for (size_t k = 0; k < work->blocks * c; k++)
+			add_sums(&s[(work->o->batch ? 0 : item) * c + k % c],
+				&work->part[item * work->blocks * c + k]);
 	for (size_t i = 0; i < groups; i++)
-		loss += overlap_terms(w, s + i * c, w->weight / (double)groups, w->slope + i * c);
+		loss += overlap_terms(work, s + i * c, work->weight / (double)groups,
+			work->slope + i * c);
 	for (size_t i = 0; i < groups * c; i++)
 		loss += s[i].point;
-	for (size_t item = groups; item < (size_t)w->n; item++)
-		memcpy(w->slope + item * c, w->slope, c * sizeof(*w->slope));
+	for (size_t item = groups; item < (size_t)work->n; item++)
+		memcpy(work->slope + item * c, work->slope, c * sizeof(*work->slope));
 	free(s);
 	return loss;
 }
 
 /* --- gradient ------------------------------------------------------------ */
 
-static double by_p(const struct vt_loss_slope *g, double p, bool on)
+static double by_p(const struct vt_loss_slope *slope, double p, bool on)
 {
-	return g->a * p + g->b + (on ? g->on : 0);
+	return slope->a * p + slope->b + (on ? slope->on : 0);
 }
 
-static void sigmoid_gradient(struct work *w, struct range r)
+static void sigmoid_gradient(struct work *work, struct range range)
 {
-	for (int c = 0; c < w->c; c++) {
-		size_t row = r.item * (size_t)w->c + (size_t)c;
+	for (int c = 0; c < work->c; c++) {
+		size_t row = range.item * (size_t)work->c + (size_t)c;
 
-		for (size_t v = r.from; v < r.to; v++) {
-			size_t i = row * w->voxels + v;
-			double p = (double)w->p[i], point;
-			bool on = is_on(w, r.item, c, v);
+		for (size_t v = range.from; v < range.to; v++) {
+			size_t i = row * work->voxels + v;
+			double p = (double)work->p[i], point;
+			bool on = is_on(work, range.item, c, v);
 
-			if (is_ignored(w, r.item, v)) {
-				w->p[i] = 0;
+			if (is_ignored(work, range.item, v)) {
+				work->p[i] = 0;
 				continue;
 			}
-			binary_terms(w, (double)w->logits[i], p, on, &point);
-			w->p[i] = (float)(by_p(&w->slope[row], p, on) * p * (1.0 - p) + point);
+			binary_terms(work, (double)work->logits[i], p, on, &point);
+			work->p[i] =
+				(float)(by_p(&work->slope[row], p, on) * p * (1.0 - p) + point);
 		}
 	}
 }
 
-static void softmax_gradient(struct work *w, struct range r)
+static void softmax_gradient(struct work *work, struct range range)
 {
-	size_t base = r.item * (size_t)w->c * w->voxels;
-	const struct vt_loss_slope *slope = w->slope + r.item * (size_t)w->c;
+	size_t base = range.item * (size_t)work->c * work->voxels;
+	const struct vt_loss_slope *slope = work->slope + range.item * (size_t)work->c;
 	double g[MOST];
 	float p[MOST];
 
-	for (size_t v = r.from; v < r.to; v++) {
-		uint8_t t = w->target[r.item * w->voxels + v];
-		double ln = softmax_voxel(w, r.item, v, p) -
-			(double)w->logits[base + t * w->voxels + v],
+	for (size_t v = range.from; v < range.to; v++) {
+		uint8_t t = work->target[range.item * work->voxels + v];
+		double ln = softmax_voxel(work, range.item, v, p) -
+			(double)work->logits[base + t * work->voxels + v],
 		       f, mean = 0;
 
-		if (is_ignored(w, r.item, v)) {
-			for (int c = 0; c < w->c; c++)
-				w->p[base + (size_t)c * w->voxels + v] = 0;
+		if (is_ignored(work, range.item, v)) {
+			for (int c = 0; c < work->c; c++)
+				work->p[base + (size_t)c * work->voxels + v] = 0;
 			continue;
 		}
-		class_terms(w, (double)p[t], ln, t == 0, &f);
-		for (int c = 0; c < w->c; c++) {
+		class_terms(work, (double)p[t], ln, t == 0, &f);
+		for (int c = 0; c < work->c; c++) {
 			g[c] = by_p(&slope[c], (double)p[c], t == c);
 			mean += g[c] * (double)p[c];
 		}
-		for (int c = 0; c < w->c; c++)
-			w->p[base + (size_t)c * w->voxels + v] =
+		for (int c = 0; c < work->c; c++)
+			work->p[base + (size_t)c * work->voxels + v] =
 				(float)((double)p[c] * (g[c] - mean) +
 					f * ((double)p[c] - (t == c ? 1.0 : 0.0)));
 	}
@@ -365,9 +375,9 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 }
 
 double vt_loss_combine(struct vt_loss_slope *slope, const struct vt_loss_sums *sums, int n, int c,
-	const struct vt_loss *o, double weight)
+	const struct vt_loss *loss, double weight)
 {
-	struct work w = { .o = o,
+	struct work w = { .o = loss,
 		.n = n,
 		.c = c,
 		.blocks = 1,

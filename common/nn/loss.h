@@ -54,7 +54,7 @@ struct vt_loss {
 
 /* Returns weight times the loss and sets d_logits (may be NULL) to the gradient of that. */
 double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int n, int c,
-	size_t voxels, const struct vt_loss *o, double weight);
+	size_t voxels, const struct vt_loss *loss, double weight);
 
 /* Softmax class of region bits: 1 + the lowest set bit, 0 where there is none.  In place is
  * allowed. */

@@ -17,6 +17,6 @@ struct vt_loss_slope {
 
 /* sums, slope: [n, c]; slope is added to.  Returns the loss. */
 double vt_loss_combine(struct vt_loss_slope *slope, const struct vt_loss_sums *sums, int n, int c,
-	const struct vt_loss *o, double weight);
+	const struct vt_loss *loss, double weight);
 
 #endif

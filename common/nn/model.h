@@ -25,10 +25,11 @@ struct vt_model_request {
 	int patch[3]; /* z, y, x */
 };
 
-int vt_model_build(struct vt_graph **out, const struct vt_model_request *r, struct vt_err *err);
+int vt_model_build(struct vt_graph **out, const struct vt_model_request *request,
+	struct vt_err *err);
 
 /* What each edge of a patch must divide by under these params; 0 for an unknown name. */
-int vt_model_stride(const struct vt_model_request *r);
+int vt_model_stride(const struct vt_model_request *request);
 
 /* The i-th name, NULL behind the last. */
 const char *vt_model_name(int i);

@@ -84,25 +84,25 @@ static int level(const struct net *n, int x, const char *name, int i)
 		vt_name("%s.merge.adn.A", name).text, true);
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	struct net n = { .g = g, .dropout = vt_model_number(r, params, "dropout") };
+	struct net n = { .g = graph, .dropout = vt_model_number(request, params, "dropout") };
 
-	n.levels = vt_model_list(r, params, "channels", n.channels, MAX_LEVELS);
+	n.levels = vt_model_list(request, params, "channels", n.channels, MAX_LEVELS);
 	if (n.levels < 2) {
-		vt_graph_fail(g, "channels must have 2 to %d levels", MAX_LEVELS);
+		vt_graph_fail(graph, "channels must have 2 to %d levels", MAX_LEVELS);
 		return -1;
 	}
 	x = level(&n, pair(&n, x, "model.0", n.channels[0], 1), "model.1", 0);
-	return vt_graph_conv(g, x, "model.2.conv",
-		(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
+	return vt_graph_conv(graph, x, "model.2.conv",
+		(struct vt_conv){ .out_c = request->out_c, .k = 1, .bias = true });
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
 	int channels[MAX_LEVELS];
 
-	return 1 << (vt_model_list(r, params, "channels", channels, MAX_LEVELS) - 1);
+	return 1 << (vt_model_list(request, params, "channels", channels, MAX_LEVELS) - 1);
 }
 
 const struct vt_model_def vt_model_attention_unet = { "attention-unet", params, stride, build };

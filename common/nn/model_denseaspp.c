@@ -15,9 +15,9 @@ static const struct vt_model_param params[] = {
 	{ 0 },
 };
 
-static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, int dilation)
+static int conv(struct vt_graph *graph, int x, const char *name, int out_c, int k, int dilation)
 {
-	return vt_graph_conv(g, x, name,
+	return vt_graph_conv(graph, x, name,
 		(struct vt_conv){ .out_c = out_c,
 			.k = k,
 			.dilation = dilation,
@@ -26,37 +26,39 @@ static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, i
 			.default_bias = true });
 }
 
-static int branch(struct vt_graph *g, const struct vt_model_request *r, int x, int dilation,
-	bool first)
+static int branch(struct vt_graph *graph, const struct vt_model_request *request, int x,
+	int dilation, bool first)
 {
 	struct vt_layer_name name = vt_name("ASPP_%d", dilation);
 	struct vt_norm norm_relu = { VT_NORM_BATCH, 0, true, true, 0 };
 
-	x = first ? vt_graph_act(g, x, "", VT_ACT_RELU, 0)
-		  : vt_graph_norm(g, x, vt_name("%s.norm.1", name.text).text, norm_relu);
-	x = conv(g, x, vt_name("%s.conv.1", name.text).text,
-		(int)vt_model_number(r, params, "hidden"), 1, 1);
-	x = vt_graph_norm(g, x, vt_name("%s.norm.2", name.text).text, norm_relu);
-	x = conv(g, x, vt_name("%s.conv.2", name.text).text,
-		(int)vt_model_number(r, params, "growth"), 3, dilation);
-	return vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true);
+	x = first ? vt_graph_act(graph, x, "", VT_ACT_RELU, 0)
+		  : vt_graph_norm(graph, x, vt_name("%s.norm.1", name.text).text, norm_relu);
+	x = conv(graph, x, vt_name("%s.conv.1", name.text).text,
+		(int)vt_model_number(request, params, "hidden"), 1, 1);
+	x = vt_graph_norm(graph, x, vt_name("%s.norm.2", name.text).text, norm_relu);
+	x = conv(graph, x, vt_name("%s.conv.2", name.text).text,
+		(int)vt_model_number(request, params, "growth"), 3, dilation);
+	return vt_graph_dropout(graph, x, vt_model_number(request, params, "dropout"), true);
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	int dilation[32], n = vt_model_list(r, params, "dilations", dilation, 32);
+	int dilation[32], n = vt_model_list(request, params, "dilations", dilation, 32);
 
-	x = vt_med3d_encoder(g, r, params, x);
+	x = vt_med3d_encoder(graph, request, params, x);
 	for (int i = 0; i < n; i++)
-		x = vt_graph_concat(g, branch(g, r, x, dilation[i], i == 0), x);
-	x = conv(g, vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true),
-		"classification.1", r->out_c, 1, 1);
-	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 8, false) : x;
+		x = vt_graph_concat(graph, branch(graph, request, x, dilation[i], i == 0), x);
+	x = conv(graph,
+		vt_graph_dropout(graph, x, vt_model_number(request, params, "dropout"), true),
+		"classification.1", request->out_c, 1, 1);
+	return vt_model_flag(request, params, "full_size") ? vt_graph_upsample(graph, x, 8, false)
+							   : x;
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
-	(void)r;
+	(void)request;
 	return 8;
 }
 

@@ -28,16 +28,16 @@ extern const struct vt_model_def vt_model_segresnet, vt_model_meshnet, vt_model_
 	vt_model_attention_unet, vt_model_nnunet_plain, vt_model_residual_unet,
 	vt_model_catalyst_unet;
 
-double vt_model_number(const struct vt_model_request *r, const struct vt_model_param *table,
+double vt_model_number(const struct vt_model_request *request, const struct vt_model_param *table,
 	const char *name);
-bool vt_model_flag(const struct vt_model_request *r, const struct vt_model_param *table,
+bool vt_model_flag(const struct vt_model_request *request, const struct vt_model_param *table,
 	const char *name);
-int vt_model_choice(const struct vt_model_request *r, const struct vt_model_param *table,
+int vt_model_choice(const struct vt_model_request *request, const struct vt_model_param *table,
 	const char *name);
-bool vt_model_given(const struct vt_model_request *r, const char *name);
+bool vt_model_given(const struct vt_model_request *request, const char *name);
 
 /* Fills v with at most max integers; returns how many. */
-int vt_model_list(const struct vt_model_request *r, const struct vt_model_param *table,
+int vt_model_list(const struct vt_model_request *request, const struct vt_model_param *table,
 	const char *name, int *v, int max);
 
 /* A layer's name made of parts. */
@@ -48,7 +48,7 @@ struct vt_layer_name vt_name(const char *fmt, ...) __attribute__((format(printf,
 
 /* The stages of a Med3D residual network up to 1/8 of the resolution; `table` holds depth,
  * shortcut and detach_shortcut. */
-int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
+int vt_med3d_encoder(struct vt_graph *graph, const struct vt_model_request *request,
 	const struct vt_model_param *table, int x);
 extern const char *const vt_med3d_depths[], *const vt_med3d_shortcuts[];
 

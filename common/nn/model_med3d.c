@@ -50,10 +50,10 @@ struct stage {
 	int planes, out_c, stride, dilation;
 };
 
-static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, int stride,
+static int conv(struct vt_graph *graph, int x, const char *name, int out_c, int k, int stride,
 	int dilation)
 {
-	return vt_graph_conv(g, x, name,
+	return vt_graph_conv(graph, x, name,
 		(struct vt_conv){ .out_c = out_c,
 			.k = k,
 			.stride = stride,
@@ -61,92 +61,93 @@ static int conv(struct vt_graph *g, int x, const char *name, int out_c, int k, i
 			.init = VT_INIT_KAIMING_NORMAL_OUT });
 }
 
-static int norm(struct vt_graph *g, int x, const char *name, bool relu)
+static int norm(struct vt_graph *graph, int x, const char *name, bool relu)
 {
-	return vt_graph_norm(g, x, name, (struct vt_norm){ VT_NORM_BATCH, 0, true, relu, 0 });
+	return vt_graph_norm(graph, x, name, (struct vt_norm){ VT_NORM_BATCH, 0, true, relu, 0 });
 }
 
 /* Every stride-th voxel, the new channels 0: shortcut A. */
-static int padded(const struct stage *s, int x)
+static int padded(const struct stage *stage, int x)
 {
 	struct vt_shape shape;
 
-	if (s->detach)
-		x = vt_graph_detach(s->g, x);
-	x = vt_graph_avgpool(s->g, x, 1, s->stride);
-	shape = vt_graph_shape(s->g, x);
-	shape.c = s->out_c;
-	return vt_graph_window(s->g, x, (struct vt_shape){ 0, 0, 0, 0, 0 }, shape);
+	if (stage->detach)
+		x = vt_graph_detach(stage->g, x);
+	x = vt_graph_avgpool(stage->g, x, 1, stage->stride);
+	shape = vt_graph_shape(stage->g, x);
+	shape.c = stage->out_c;
+	return vt_graph_window(stage->g, x, (struct vt_shape){ 0, 0, 0, 0, 0 }, shape);
 }
 
-static int projected(const struct stage *s, int x, const char *name)
+static int projected(const struct stage *stage, int x, const char *name)
 {
-	x = conv(s->g, x, vt_name("%s.downsample.0", name).text, s->out_c, 1, s->stride, 1);
-	return norm(s->g, x, vt_name("%s.downsample.1", name).text, false);
+	x = conv(stage->g, x, vt_name("%s.downsample.0", name).text, stage->out_c, 1, stage->stride,
+		1);
+	return norm(stage->g, x, vt_name("%s.downsample.1", name).text, false);
 }
 
-static int block(const struct stage *s, int x, const char *name, int stride)
+static int block(const struct stage *stage, int x, const char *name, int stride)
 {
-	int y = x, stride1 = s->bottleneck ? 1 : stride;
+	int y = x, stride1 = stage->bottleneck ? 1 : stride;
 
-	y = conv(s->g, y, vt_name("%s.conv1", name).text, s->planes, s->bottleneck ? 1 : 3, stride1,
-		s->bottleneck ? 1 : s->dilation);
-	y = norm(s->g, y, vt_name("%s.bn1", name).text, true);
-	y = conv(s->g, y, vt_name("%s.conv2", name).text, s->planes, 3, s->bottleneck ? stride : 1,
-		s->dilation);
-	y = norm(s->g, y, vt_name("%s.bn2", name).text, s->bottleneck);
-	if (s->bottleneck) {
-		y = conv(s->g, y, vt_name("%s.conv3", name).text, s->out_c, 1, 1, 1);
-		y = norm(s->g, y, vt_name("%s.bn3", name).text, false);
+	y = conv(stage->g, y, vt_name("%s.conv1", name).text, stage->planes,
+		stage->bottleneck ? 1 : 3, stride1, stage->bottleneck ? 1 : stage->dilation);
+	y = norm(stage->g, y, vt_name("%s.bn1", name).text, true);
+	y = conv(stage->g, y, vt_name("%s.conv2", name).text, stage->planes, 3,
+		stage->bottleneck ? stride : 1, stage->dilation);
+	y = norm(stage->g, y, vt_name("%s.bn2", name).text, stage->bottleneck);
+	if (stage->bottleneck) {
+		y = conv(stage->g, y, vt_name("%s.conv3", name).text, stage->out_c, 1, 1, 1);
+		y = norm(stage->g, y, vt_name("%s.bn3", name).text, false);
 	}
-	if (stride != 1 || vt_graph_shape(s->g, x).c != s->out_c)
-		x = s->pad ? padded(s, x) : projected(s, x, name);
-	return vt_graph_act(s->g, vt_graph_add(s->g, y, x), "", VT_ACT_RELU, 0);
+	if (stride != 1 || vt_graph_shape(stage->g, x).c != stage->out_c)
+		x = stage->pad ? padded(stage, x) : projected(stage, x, name);
+	return vt_graph_act(stage->g, vt_graph_add(stage->g, y, x), "", VT_ACT_RELU, 0);
 }
 
 /* Norm and ReLU stand before each convolution, the shortcut takes what came in. */
-static int block_before(const struct stage *s, int x, const char *name, int stride)
+static int block_before(const struct stage *stage, int x, const char *name, int stride)
 {
 	static const int kernel[2][3] = { { 3, 3, 0 }, { 1, 3, 1 } };
-	int n = s->bottleneck ? 3 : 2, strided = s->bottleneck ? 1 : 0, y = x;
+	int n = stage->bottleneck ? 3 : 2, strided = stage->bottleneck ? 1 : 0, y = x;
 
 	for (int i = 0; i < n; i++) {
-		int k = kernel[s->bottleneck][i];
+		int k = kernel[stage->bottleneck][i];
 
-		y = norm(s->g, y, vt_name("%s.bn%d", name, i + 1).text, true);
-		y = conv(s->g, y, vt_name("%s.conv%d", name, i + 1).text,
-			i + 1 == n ? s->out_c : s->planes, k, i == strided ? stride : 1,
-			k == 3 ? s->dilation : 1);
+		y = norm(stage->g, y, vt_name("%s.bn%d", name, i + 1).text, true);
+		y = conv(stage->g, y, vt_name("%s.conv%d", name, i + 1).text,
+			i + 1 == n ? stage->out_c : stage->planes, k, i == strided ? stride : 1,
+			k == 3 ? stage->dilation : 1);
 	}
-	if (stride != 1 || vt_graph_shape(s->g, x).c != s->out_c)
-		x = s->pad ? padded(s, x) : projected(s, x, name);
-	return vt_graph_add(s->g, y, x);
+	if (stride != 1 || vt_graph_shape(stage->g, x).c != stage->out_c)
+		x = stage->pad ? padded(stage, x) : projected(stage, x, name);
+	return vt_graph_add(stage->g, y, x);
 }
 
 /* What stage i (from 0) does to the resolution: halves it, or is dilated instead. */
-static void set_resolution(struct stage *s, int i, bool plain)
+static void set_resolution(struct stage *stage, int i, bool plain)
 {
 	static const int dilation[4] = { 1, 1, 2, 4 };
 
-	s->stride = i == 1 || (plain && i > 1) ? 2 : 1;
-	s->dilation = plain ? 1 : dilation[i];
+	stage->stride = i == 1 || (plain && i > 1) ? 2 : 1;
+	stage->dilation = plain ? 1 : dilation[i];
 }
 
-int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
+int vt_med3d_encoder(struct vt_graph *graph, const struct vt_model_request *request,
 	const struct vt_model_param *table, int x)
 {
-	bool plain = table == params && vt_model_choice(r, table, "output_stride") == 1;
-	int depth = vt_model_choice(r, table, "depth"),
-	    shortcut = vt_model_choice(r, table, "shortcut");
-	struct stage s = { .g = g,
+	bool plain = table == params && vt_model_choice(request, table, "output_stride") == 1;
+	int depth = vt_model_choice(request, table, "depth"),
+	    shortcut = vt_model_choice(request, table, "shortcut");
+	struct stage s = { .g = graph,
 		.bottleneck = nets[depth].bottleneck,
-		.detach = vt_model_flag(r, table, "detach_shortcut"),
-		.before = table == params && vt_model_flag(r, table, "preactivated"),
+		.detach = vt_model_flag(request, table, "detach_shortcut"),
+		.before = table == params && vt_model_flag(request, table, "preactivated"),
 		.pad = (shortcut == PUBLISHED ? nets[depth].shortcut : (enum shortcut)shortcut) ==
 			PAD };
 
-	x = norm(g, conv(g, x, "conv1", 64, 7, 2, 1), "bn1", true);
-	x = vt_graph_maxpool(g, x, 3, 2, 1);
+	x = norm(graph, conv(graph, x, "conv1", 64, 7, 2, 1), "bn1", true);
+	x = vt_graph_maxpool(graph, x, 3, 2, 1);
 	for (int i = 0; i < 4; i++) {
 		s.planes = 64 << i;
 		s.out_c = s.bottleneck ? 4 * s.planes : s.planes;
@@ -157,47 +158,50 @@ int vt_med3d_encoder(struct vt_graph *g, const struct vt_model_request *r,
 				     : block(&s, x, vt_name("layer%d.%d", i + 1, j).text,
 					       j ? 1 : s.stride);
 	}
-	return s.before ? norm(g, x, "bn_last", true) : x;
+	return s.before ? norm(graph, x, "bn_last", true) : x;
 }
 
-static int segment(struct vt_graph *g, const struct vt_model_request *r, int x, const char *name)
+static int segment(struct vt_graph *graph, const struct vt_model_request *request, int x,
+	const char *name)
 {
-	x = vt_graph_conv(g, x, vt_name("%s.0", name).text,
+	x = vt_graph_conv(graph, x, vt_name("%s.0", name).text,
 		(struct vt_conv){ .out_c = 32,
 			.k = 2,
 			.stride = 2,
 			.transposed = true,
 			.bias = true });
-	x = norm(g, x, vt_name("%s.1", name).text, true);
-	x = norm(g, conv(g, x, vt_name("%s.3", name).text, 32, 3, 1, 1), vt_name("%s.4", name).text,
-		true);
-	x = conv(g, x, vt_name("%s.6", name).text, r->out_c, 1, 1, 1);
-	return vt_model_flag(r, params, "full_size") ? vt_graph_upsample(g, x, 4, false) : x;
+	x = norm(graph, x, vt_name("%s.1", name).text, true);
+	x = norm(graph, conv(graph, x, vt_name("%s.3", name).text, 32, 3, 1, 1),
+		vt_name("%s.4", name).text, true);
+	x = conv(graph, x, vt_name("%s.6", name).text, request->out_c, 1, 1, 1);
+	return vt_model_flag(request, params, "full_size") ? vt_graph_upsample(graph, x, 4, false)
+							   : x;
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
-	return vt_model_choice(r, params, "output_stride") == 1 ? 32 : 8;
+	return vt_model_choice(request, params, "output_stride") == 1 ? 32 : 8;
 }
 
 /* One head a cohort: a 1x1x1 convolution and the way up to the input's size (Chen et al.). */
-static int branches_of(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int branches_of(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	int outputs[32], n = vt_model_list(r, params, "branch_outputs", outputs, 32), first = -1;
+	int outputs[32], n = vt_model_list(request, params, "branch_outputs", outputs, 32),
+			 first = -1;
 
-	if (outputs[0] != r->out_c)
-		vt_graph_fail(g, "branch_outputs begins with %d, the prediction has %d outputs",
-			outputs[0], r->out_c);
+	if (outputs[0] != request->out_c)
+		vt_graph_fail(graph, "branch_outputs begins with %d, the prediction has %d outputs",
+			outputs[0], request->out_c);
 	for (int i = 0; i < n; i++) {
-		int y = vt_graph_conv(g, x, vt_name("branch.%d", i).text,
+		int y = vt_graph_conv(graph, x, vt_name("branch.%d", i).text,
 			(struct vt_conv){ .out_c = outputs[i],
 				.k = 1,
 				.bias = true,
 				.init = VT_INIT_KAIMING_NORMAL_OUT });
 
-		y = vt_graph_upsample(g, y, stride(r), false);
+		y = vt_graph_upsample(graph, y, stride(request), false);
 		if (i)
-			vt_graph_extra_output(g, y, VT_ROLE_BRANCH, 1);
+			vt_graph_extra_output(graph, y, VT_ROLE_BRANCH, 1);
 		else
 			first = y;
 	}
@@ -206,10 +210,10 @@ static int branches_of(struct vt_graph *g, const struct vt_model_request *r, int
 
 /* Three groups of a transposed convolution that doubles the size and a convolution of half its
  * channels, each with norm and ReLU: 256, 128; 512, 256; 1024, 512. */
-static int decoder(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int decoder(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
 	for (int i = 0; i < 3; i++) {
-		x = vt_graph_conv(g, x, vt_name("decoder.%d.0", i).text,
+		x = vt_graph_conv(graph, x, vt_name("decoder.%d.0", i).text,
 			(struct vt_conv){ .out_c = 256 << i,
 				.k = 3,
 				.stride = 2,
@@ -217,55 +221,55 @@ static int decoder(struct vt_graph *g, const struct vt_model_request *r, int x)
 				.explicit_pad = true,
 				.out_pad = 1,
 				.transposed = true });
-		x = norm(g, x, vt_name("decoder.%d.1", i).text, true);
-		x = norm(g, conv(g, x, vt_name("decoder.%d.3", i).text, 128 << i, 3, 1, 1),
+		x = norm(graph, x, vt_name("decoder.%d.1", i).text, true);
+		x = norm(graph, conv(graph, x, vt_name("decoder.%d.3", i).text, 128 << i, 3, 1, 1),
 			vt_name("decoder.%d.4", i).text, true);
 	}
-	return vt_graph_conv(g, x, "decoder.3",
-		(struct vt_conv){ .out_c = r->out_c,
+	return vt_graph_conv(graph, x, "decoder.3",
+		(struct vt_conv){ .out_c = request->out_c,
 			.k = 1,
 			.bias = true,
 			.init = VT_INIT_KAIMING_NORMAL_OUT });
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	enum head head = (enum head)vt_model_choice(r, params, "head");
-	int branches = (int)vt_model_number(r, params, "branches"), first = -1, own = 0;
+	enum head head = (enum head)vt_model_choice(request, params, "head");
+	int branches = (int)vt_model_number(request, params, "branches"), first = -1, own = 0;
 
-	vt_model_list(r, params, "branch_outputs", &own, 1);
-	if (stride(r) != 8 && (head == DECODER || (head == SEGMENT && !own))) {
-		vt_graph_fail(g,
+	vt_model_list(request, params, "branch_outputs", &own, 1);
+	if (stride(request) != 8 && (head == DECODER || (head == SEGMENT && !own))) {
+		vt_graph_fail(graph,
 			"output_stride 32 is for the heads \"coarse\" and \"classify\"; \"%s\" "
 			"doubles the resolution a fixed number of times",
 			heads[head]);
 		return -1;
 	}
-	x = vt_med3d_encoder(g, r, params, x);
+	x = vt_med3d_encoder(graph, request, params, x);
 	if (own)
-		return branches_of(g, r, x);
+		return branches_of(graph, request, x);
 	if (head == DECODER)
-		return decoder(g, r, x);
+		return decoder(graph, request, x);
 	if (head == CLASSIFY)
-		return vt_graph_linear(g, vt_graph_global_pool(g, x, VT_POOL_MEAN), "fc", r->out_c,
-			true);
+		return vt_graph_linear(graph, vt_graph_global_pool(graph, x, VT_POOL_MEAN), "fc",
+			request->out_c, true);
 	if (head == COARSE) {
-		x = vt_graph_conv(g, x, "coarse",
-			(struct vt_conv){ .out_c = r->out_c,
+		x = vt_graph_conv(graph, x, "coarse",
+			(struct vt_conv){ .out_c = request->out_c,
 				.k = 1,
 				.bias = true,
 				.init = VT_INIT_KAIMING_NORMAL_OUT });
-		if (!vt_model_flag(r, params, "full_size"))
+		if (!vt_model_flag(request, params, "full_size"))
 			return x;
-		return vt_graph_upsample(g, x, stride(r), false);
+		return vt_graph_upsample(graph, x, stride(request), false);
 	}
 	if (branches == 1)
-		return segment(g, r, x, "conv_seg");
+		return segment(graph, request, x, "conv_seg");
 	for (int i = 0; i < branches; i++) {
-		int y = segment(g, r, x, vt_name("branch.%d.conv_seg", i).text);
+		int y = segment(graph, request, x, vt_name("branch.%d.conv_seg", i).text);
 
 		if (i)
-			vt_graph_extra_output(g, y, VT_ROLE_BRANCH, 1);
+			vt_graph_extra_output(graph, y, VT_ROLE_BRANCH, 1);
 		else
 			first = y;
 	}

@@ -42,61 +42,61 @@ static const struct vt_model_param params[] = {
 	{ 0 },
 };
 
-static struct variant chosen(const struct vt_model_request *r)
+static struct variant chosen(const struct vt_model_request *request)
 {
-	struct variant v = variants[vt_model_choice(r, params, "variant")];
+	struct variant v = variants[vt_model_choice(request, params, "variant")];
 
-	if (vt_model_given(r, "channels"))
-		v.channels = (int)vt_model_number(r, params, "channels");
-	if (vt_model_given(r, "dilations"))
-		v.n = vt_model_list(r, params, "dilations", v.dilation, 32);
-	if (vt_model_given(r, "norm"))
-		v.norm = (enum norm)vt_model_choice(r, params, "norm");
-	if (vt_model_given(r, "act"))
-		v.act = (enum act)vt_model_choice(r, params, "act");
-	if (vt_model_given(r, "bias"))
-		v.bias = vt_model_flag(r, params, "bias");
+	if (vt_model_given(request, "channels"))
+		v.channels = (int)vt_model_number(request, params, "channels");
+	if (vt_model_given(request, "dilations"))
+		v.n = vt_model_list(request, params, "dilations", v.dilation, 32);
+	if (vt_model_given(request, "norm"))
+		v.norm = (enum norm)vt_model_choice(request, params, "norm");
+	if (vt_model_given(request, "act"))
+		v.act = (enum act)vt_model_choice(request, params, "act");
+	if (vt_model_given(request, "bias"))
+		v.bias = vt_model_flag(request, params, "bias");
 	return v;
 }
 
-static int activation(struct vt_graph *g, int x, enum act act)
+static int activation(struct vt_graph *graph, int x, enum act act)
 {
 	static const enum vt_act
 		kind[] = { [RELU] = VT_ACT_RELU, [ELU] = VT_ACT_ELU, [GELU] = VT_ACT_GELU };
 
-	return vt_graph_act(g, x, "", kind[act], act == ELU ? 1.0 : 0);
+	return vt_graph_act(graph, x, "", kind[act], act == ELU ? 1.0 : 0);
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	struct variant v = chosen(r);
+	struct variant v = chosen(request);
 
 	for (int i = 0; i < v.n; i++) {
-		x = vt_graph_conv(g, x, vt_name("model.%d.0", i).text,
+		x = vt_graph_conv(graph, x, vt_name("model.%d.0", i).text,
 			(struct vt_conv){ .out_c = v.channels,
 				.k = 3,
 				.dilation = v.dilation[i],
 				.bias = v.bias,
 				.init = VT_INIT_XAVIER_NORMAL });
 		if (v.norm != NONE)
-			x = vt_graph_norm(g, x, vt_name("model.%d.1", i).text,
+			x = vt_graph_norm(graph, x, vt_name("model.%d.1", i).text,
 				(struct vt_norm){ v.norm == BATCH ? VT_NORM_BATCH
 								  : VT_NORM_INSTANCE,
 					0, v.norm == BATCH, v.act == RELU, 0 });
 		if (v.norm == NONE || v.act != RELU)
-			x = activation(g, x, v.act);
-		x = vt_graph_dropout(g, x, vt_model_number(r, params, "dropout"), true);
+			x = activation(graph, x, v.act);
+		x = vt_graph_dropout(graph, x, vt_model_number(request, params, "dropout"), true);
 	}
-	return vt_graph_conv(g, x, vt_name("model.%d", v.n).text,
-		(struct vt_conv){ .out_c = r->out_c,
+	return vt_graph_conv(graph, x, vt_name("model.%d", v.n).text,
+		(struct vt_conv){ .out_c = request->out_c,
 			.k = 1,
 			.bias = true,
 			.init = VT_INIT_XAVIER_NORMAL });
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
-	(void)r;
+	(void)request;
 	return 1;
 }
 

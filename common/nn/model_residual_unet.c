@@ -79,26 +79,26 @@ static int level(const struct net *n, int x, const char *name, int i, int out_c)
 	return n->units ? residual(n, y, vt_name("%s.2.1", name).text, out_c, 1, 1, i == 0) : y;
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	struct net n = { .g = g,
-		.r = r,
-		.dropout = vt_model_number(r, params, "dropout"),
-		.units = (int)vt_model_number(r, params, "residual_units") };
+	struct net n = { .g = graph,
+		.r = request,
+		.dropout = vt_model_number(request, params, "dropout"),
+		.units = (int)vt_model_number(request, params, "residual_units") };
 
-	n.levels = vt_model_list(r, params, "channels", n.channels, MAX_LEVELS);
+	n.levels = vt_model_list(request, params, "channels", n.channels, MAX_LEVELS);
 	if (n.levels < 2) {
-		vt_graph_fail(g, "channels must have 2 to %d levels", MAX_LEVELS);
+		vt_graph_fail(graph, "channels must have 2 to %d levels", MAX_LEVELS);
 		return -1;
 	}
-	return level(&n, x, "model", 0, r->out_c);
+	return level(&n, x, "model", 0, request->out_c);
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
 	int channels[MAX_LEVELS];
 
-	return 1 << (vt_model_list(r, params, "channels", channels, MAX_LEVELS) - 1);
+	return 1 << (vt_model_list(request, params, "channels", channels, MAX_LEVELS) - 1);
 }
 
 const struct vt_model_def vt_model_residual_unet = { "residual-unet", params, stride, build };
@@ -107,36 +107,37 @@ const struct vt_model_def vt_model_residual_unet = { "residual-unet", params, st
 
 static const struct vt_model_param no_params[] = { { 0 } };
 
-static int twice(struct vt_graph *g, int x, const char *name, int mid_c, int out_c)
+static int twice(struct vt_graph *graph, int x, const char *name, int mid_c, int out_c)
 {
 	for (int i = 0; i < 2; i++) {
-		x = vt_graph_conv(g, x, vt_name("%s.double_conv.%d", name, 3 * i).text,
+		x = vt_graph_conv(graph, x, vt_name("%s.double_conv.%d", name, 3 * i).text,
 			(struct vt_conv){ .out_c = i ? out_c : mid_c, .k = 3, .bias = true });
-		x = vt_graph_norm(g, x, vt_name("%s.double_conv.%d", name, 3 * i + 1).text,
+		x = vt_graph_norm(graph, x, vt_name("%s.double_conv.%d", name, 3 * i + 1).text,
 			(struct vt_norm){ VT_NORM_BATCH, 0, true, true, 0 });
 	}
 	return x;
 }
 
-static int build_catalyst(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build_catalyst(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
 	static const int mid[] = { 256, 256, 64 }, out[] = { 256, 128, 64 };
 	int skip[4];
 
-	skip[0] = x = twice(g, x, "inc", 64, 64);
+	skip[0] = x = twice(graph, x, "inc", 64, 64);
 	for (int i = 1; i < 4; i++)
-		skip[i] = x = twice(g, vt_graph_maxpool(g, x, 2, 2, 0),
+		skip[i] = x = twice(graph, vt_graph_maxpool(graph, x, 2, 2, 0),
 			vt_name("down%d.maxpool_conv.1", i).text, 64 << i, 64 << i);
 	for (int i = 0; i < 3; i++)
-		x = twice(g, vt_graph_concat(g, skip[2 - i], vt_graph_upsample(g, x, 2, true)),
+		x = twice(graph,
+			vt_graph_concat(graph, skip[2 - i], vt_graph_upsample(graph, x, 2, true)),
 			vt_name("up%d.conv", i + 1).text, mid[i], out[i]);
-	return vt_graph_conv(g, x, "outc.conv",
-		(struct vt_conv){ .out_c = r->out_c, .k = 1, .bias = true });
+	return vt_graph_conv(graph, x, "outc.conv",
+		(struct vt_conv){ .out_c = request->out_c, .k = 1, .bias = true });
 }
 
-static int stride_catalyst(const struct vt_model_request *r)
+static int stride_catalyst(const struct vt_model_request *request)
 {
-	(void)r;
+	(void)request;
 	return 8;
 }
 

@@ -171,19 +171,19 @@ static int unet(const struct net *n, int x)
 	return x;
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	return unet(&(struct net){ g, r, params, false }, x);
+	return unet(&(struct net){ graph, request, params, false }, x);
 }
 
-static int build_cbam(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build_cbam(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	return unet(&(struct net){ g, r, params_cbam, true }, x);
+	return unet(&(struct net){ graph, request, params_cbam, true }, x);
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
-	(void)r;
+	(void)request;
 	return 8;
 }
 

@@ -153,21 +153,21 @@ static int original(const struct net *n, int x)
 	return leave(n, go_up(n, y, x16, 32, 1, 0, n->other));
 }
 
-static int build(struct vt_graph *g, const struct vt_model_request *r, int x)
+static int build(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	enum act act = (enum act)vt_model_choice(r, params, "act");
-	struct net n = { g, r, vt_model_choice(r, params, "variant") == DEMO, act == PRELU,
-		vt_model_number(r, params, "dropout"),
-		vt_model_number(r, params, "dropout_other") };
+	enum act act = (enum act)vt_model_choice(request, params, "act");
+	struct net n = { graph, request, vt_model_choice(request, params, "variant") == DEMO,
+		act == PRELU, vt_model_number(request, params, "dropout"),
+		vt_model_number(request, params, "dropout_other") };
 
 	if (act == PUBLISHED)
 		n.prelu = n.demo;
 	return n.demo ? demo(&n, x) : original(&n, x);
 }
 
-static int stride(const struct vt_model_request *r)
+static int stride(const struct vt_model_request *request)
 {
-	return vt_model_choice(r, params, "variant") == DEMO ? 8 : 16;
+	return vt_model_choice(request, params, "variant") == DEMO ? 8 : 16;
 }
 
 const struct vt_model_def vt_model_vnet = { "vnet", params, stride, build };

@@ -24,41 +24,41 @@ enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
 
 /* --- protobuf wire format ------------------------------------------------ */
 
-static void varint(struct vt_buf *b, uint64_t v)
+static void varint(struct vt_buf *buf, uint64_t v)
 {
 	for (; v >= 128; v >>= 7)
-		vt_buf_char(b, (char)(v | 128));
-	vt_buf_char(b, (char)v);
+		vt_buf_char(buf, (char)(v | 128));
+	vt_buf_char(buf, (char)v);
 }
 
-static void put_int(struct vt_buf *b, unsigned field, int64_t v)
+static void put_int(struct vt_buf *buf, unsigned field, int64_t v)
 {
-	varint(b, field << 3);
-	varint(b, (uint64_t)v);
+	varint(buf, field << 3);
+	varint(buf, (uint64_t)v);
 }
 
-static void put_bytes(struct vt_buf *b, unsigned field, const void *p, size_t n)
+static void put_bytes(struct vt_buf *buf, unsigned field, const void *p, size_t n)
 {
-	varint(b, field << 3 | 2);
-	varint(b, n);
-	vt_buf_add(b, p, n);
+	varint(buf, field << 3 | 2);
+	varint(buf, n);
+	vt_buf_add(buf, p, n);
 }
 
-static void put_text(struct vt_buf *b, unsigned field, const char *s)
+static void put_text(struct vt_buf *buf, unsigned field, const char *s)
 {
-	put_bytes(b, field, s, strlen(s));
+	put_bytes(buf, field, s, strlen(s));
 }
 
-static void put_float(struct vt_buf *b, unsigned field, float f)
+static void put_float(struct vt_buf *buf, unsigned field, float f)
 {
-	varint(b, field << 3 | 5);
-	vt_buf_add(b, &f, sizeof(f));
+	varint(buf, field << 3 | 5);
+	vt_buf_add(buf, &f, sizeof(f));
 }
 
 /* Moves a finished message into its parent. */
-static void put_message(struct vt_buf *b, unsigned field, struct vt_buf *m)
+static void put_message(struct vt_buf *buf, unsigned field, struct vt_buf *m)
 {
-	put_bytes(b, field, m->data ? m->data : "", m->len);
+	put_bytes(buf, field, m->data ? m->data : "", m->len);
 	vt_buf_release(m);
 }
 
@@ -78,78 +78,78 @@ struct attributes {
 	struct vt_buf b; /* fields 5 of NodeProto */
 };
 
-static void attribute_end(struct attributes *a, struct vt_buf *m, int type)
+static void attribute_end(struct attributes *attributes, struct vt_buf *buf, int type)
 {
-	put_int(m, 20, type);
-	put_message(&a->b, 5, m);
+	put_int(buf, 20, type);
+	put_message(&attributes->b, 5, buf);
 }
 
-static void attribute_int(struct attributes *a, const char *name, int64_t v)
+static void attribute_int(struct attributes *attributes, const char *name, int64_t v)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
 	put_text(&m, 1, name);
 	put_int(&m, 3, v);
-	attribute_end(a, &m, A_INT);
+	attribute_end(attributes, &m, A_INT);
 }
 
-static void attribute_float(struct attributes *a, const char *name, float v)
+static void attribute_float(struct attributes *attributes, const char *name, float v)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
 	put_text(&m, 1, name);
 	put_float(&m, 2, v);
-	attribute_end(a, &m, A_FLOAT);
+	attribute_end(attributes, &m, A_FLOAT);
 }
 
-static void attribute_text(struct attributes *a, const char *name, const char *v)
+static void attribute_text(struct attributes *attributes, const char *name, const char *v)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
 	put_text(&m, 1, name);
 	put_text(&m, 4, v);
-	attribute_end(a, &m, A_STRING);
+	attribute_end(attributes, &m, A_STRING);
 }
 
 /* n equal integers. */
-static void attribute_ints(struct attributes *a, const char *name, int64_t v, int n)
+static void attribute_ints(struct attributes *attributes, const char *name, int64_t v, int n)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
 	put_text(&m, 1, name);
 	for (int i = 0; i < n; i++)
 		put_int(&m, 8, v);
-	attribute_end(a, &m, A_INTS);
+	attribute_end(attributes, &m, A_INTS);
 }
 
-static void new_name(struct writer *w, char out[32])
+static void new_name(struct writer *writer, char out[32])
 {
-	snprintf(out, 32, "v%d", w->count++);
+	snprintf(out, 32, "v%d", writer->count++);
 }
 
 /* Adds a node with up to five inputs ("" leaves one out, NULL ends the list); its output's name
  * goes to out. a may be NULL. */
-static void node(struct writer *w, char out[32], const char *op, const char *const *in,
-	struct attributes *a)
+static void node(struct writer *writer, char out[32], const char *op, const char *const *in,
+	struct attributes *attributes)
 {
 	struct vt_buf m = VT_BUF_INIT;
 	char name[32];
 
-	new_name(w, name);
+	new_name(writer, name);
 	for (int i = 0; i < 5 && in[i]; i++)
 		put_text(&m, 1, in[i]);
 	put_text(&m, 2, name);
 	put_text(&m, 3, name);
 	put_text(&m, 4, op);
-	if (a) {
-		vt_buf_add(&m, a->b.data, a->b.len);
-		vt_buf_release(&a->b);
+	if (attributes) {
+		vt_buf_add(&m, attributes->b.data, attributes->b.len);
+		vt_buf_release(&attributes->b);
 	}
-	put_message(&w->nodes, 1, &m);
+	put_message(&writer->nodes, 1, &m);
 	memcpy(out, name, 32);
 }
 
-static void initializer(struct writer *w, const char *name, int type, const int64_t *dims,
+static void initializer(struct writer *writer, const char *name, int type, const int64_t *dims,
 	int n_dims, const void *data, size_t bytes)
 {
 	struct vt_buf m = VT_BUF_INIT;
@@ -159,110 +159,113 @@ static void initializer(struct writer *w, const char *name, int type, const int6
 	put_int(&m, 2, type);
 	put_text(&m, 8, name);
 	put_bytes(&m, 9, data, bytes);
-	put_message(&w->weights, 5, &m);
+	put_message(&writer->weights, 5, &m);
 }
 
 /* Weight k of a node under its own name; a vector may be given trailing axes of size 1, to act
  * on channels. */
-static const char *weight(struct writer *w, const struct vt_node *n, int k, int extra)
+static const char *weight(struct writer *writer, const struct vt_node *n, int k, int extra)
 {
-	const struct vt_weight *v = vt_session_weight(w->s, n->weight[k]);
+	const struct vt_weight *v = vt_session_weight(writer->s, n->weight[k]);
 	int64_t dims[8];
 
 	assert(k >= 0 && k < 4 && n->weight[k] >= 0);
-	if (w->written[n->weight[k]])
+	if (writer->written[n->weight[k]])
 		return v->name;
-	w->written[n->weight[k]] = true;
+	writer->written[n->weight[k]] = true;
 	for (int i = 0; i < v->n_dims + extra; i++)
 		dims[i] = i < v->n_dims ? v->dims[i] : 1;
-	initializer(w, v->name, FLOAT, dims, v->n_dims + extra, v->value, v->n * sizeof(float));
+	initializer(writer, v->name, FLOAT, dims, v->n_dims + extra, v->value,
+		v->n * sizeof(float));
 	return v->name;
 }
 
-static void integers(struct writer *w, char out[32], const int64_t *v, int n)
+static void integers(struct writer *writer, char out[32], const int64_t *v, int n)
 {
 	const int64_t dim = n;
 
-	new_name(w, out);
-	initializer(w, out, INT64, &dim, 1, v, (size_t)n * sizeof(*v));
+	new_name(writer, out);
+	initializer(writer, out, INT64, &dim, 1, v, (size_t)n * sizeof(*v));
 }
 
-static void constants(struct writer *w, char out[32], float v, int n)
+static void constants(struct writer *writer, char out[32], float v, int n)
 {
 	float *p = vt_xmalloc((size_t)n * sizeof(*p));
 	int64_t dim = n;
 
 	for (int i = 0; i < n; i++)
 		p[i] = v;
-	new_name(w, out);
-	initializer(w, out, FLOAT, &dim, 1, p, (size_t)n * sizeof(*p));
+	new_name(writer, out);
+	initializer(writer, out, FLOAT, &dim, 1, p, (size_t)n * sizeof(*p));
 	free(p);
 }
 
 /* --- layers -------------------------------------------------------------- */
 
-static void scalar(struct writer *w, char out[32], int type, const void *v, size_t bytes)
+static void scalar(struct writer *writer, char out[32], int type, const void *v, size_t bytes)
 {
-	new_name(w, out);
-	initializer(w, out, type, NULL, 0, v, bytes);
+	new_name(writer, out);
+	initializer(writer, out, type, NULL, 0, v, bytes);
 }
 
 /* x as whole numbers and back. */
-static void quantized_input(struct writer *w, char out[32], const char *x,
-	const struct vt_int8_scales *q)
+static void quantized_input(struct writer *writer, char out[32], const char *x,
+	const struct vt_int8_scales *scales)
 {
-	const uint8_t zero_point = (uint8_t)q->zero;
+	const uint8_t zero_point = (uint8_t)scales->zero;
 	char scale[32], zero[32];
 
-	scalar(w, scale, FLOAT, &q->scale, sizeof(q->scale));
-	scalar(w, zero, UINT8, &zero_point, 1);
-	node(w, out, "QuantizeLinear", (const char *const[5]){ x, scale, zero }, NULL);
-	node(w, out, "DequantizeLinear", (const char *const[5]){ out, scale, zero }, NULL);
+	scalar(writer, scale, FLOAT, &scales->scale, sizeof(scales->scale));
+	scalar(writer, zero, UINT8, &zero_point, 1);
+	node(writer, out, "QuantizeLinear", (const char *const[5]){ x, scale, zero }, NULL);
+	node(writer, out, "DequantizeLinear", (const char *const[5]){ out, scale, zero }, NULL);
 }
 
 /* The kernel of a convolution from its whole numbers. */
-static void quantized_kernel(struct writer *w, char out[32], const struct vt_node *n,
-	const struct vt_int8_scales *q)
+static void quantized_kernel(struct writer *writer, char out[32], const struct vt_node *n,
+	const struct vt_int8_scales *scales)
 {
-	const struct vt_weight *v = vt_session_weight(w->s, n->weight[0]);
+	const struct vt_weight *v = vt_session_weight(writer->s, n->weight[0]);
 	struct attributes a = { VT_BUF_INIT };
 	const int64_t dims[5] = { v->dims[0], v->dims[1], v->dims[2], v->dims[3], v->dims[4] };
 	int8_t *whole = vt_xcalloc(v->n, 1);
 	char kernel[32], scale[32], zero[32];
 
 	for (size_t k = 0; k < v->n; k++)
-		whole[k] = vt_int8_weight(v->value[k], q->weights[k / (v->n / (size_t)q->n)]);
-	new_name(w, kernel);
-	initializer(w, kernel, INT8, dims, 5, whole, v->n);
-	memset(whole, 0, (size_t)q->n);
-	new_name(w, zero);
-	initializer(w, zero, INT8, dims, 1, whole, (size_t)q->n);
-	new_name(w, scale);
-	initializer(w, scale, FLOAT, dims, 1, q->weights, (size_t)q->n * sizeof(float));
+		whole[k] = vt_int8_weight(v->value[k],
+			scales->weights[k / (v->n / (size_t)scales->n)]);
+	new_name(writer, kernel);
+	initializer(writer, kernel, INT8, dims, 5, whole, v->n);
+	memset(whole, 0, (size_t)scales->n);
+	new_name(writer, zero);
+	initializer(writer, zero, INT8, dims, 1, whole, (size_t)scales->n);
+	new_name(writer, scale);
+	initializer(writer, scale, FLOAT, dims, 1, scales->weights,
+		(size_t)scales->n * sizeof(float));
 	attribute_int(&a, "axis", 0);
-	node(w, out, "DequantizeLinear", (const char *const[5]){ kernel, scale, zero }, &a);
+	node(writer, out, "DequantizeLinear", (const char *const[5]){ kernel, scale, zero }, &a);
 	free(whole);
 }
 
-static void conv(struct writer *w, int i, const char *x)
+static void conv(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
+	const struct vt_node *n = &writer->g->node[i];
 	const struct vt_int8_scales *q =
-		vt_int8_takes(w->g, i) ? vt_session_int8(w->s, n->weight[0]) : NULL;
+		vt_int8_takes(writer->g, i) ? vt_session_int8(writer->s, n->weight[0]) : NULL;
 	struct attributes a = { VT_BUF_INIT };
 	/* a linear layer's has two */
-	int dims = vt_session_weight(w->s, n->weight[0])->n_dims;
+	int dims = vt_session_weight(writer->s, n->weight[0])->n_dims;
 	char input[32], kernel[32];
 	const char *in[5] = { x, kernel };
 
 	if (q) {
-		quantized_input(w, input, x, q);
-		quantized_kernel(w, kernel, n, q);
+		quantized_input(writer, input, x, q);
+		quantized_kernel(writer, kernel, n, q);
 		in[0] = input;
 	} else {
-		in[1] = weight(w, n, 0, 5 - dims);
+		in[1] = weight(writer, n, 0, 5 - dims);
 	}
-	in[2] = n->weight[1] >= 0 ? weight(w, n, 1, 0) : NULL;
+	in[2] = n->weight[1] >= 0 ? weight(writer, n, 1, 0) : NULL;
 
 	attribute_ints(&a, "dilations", n->conv.dilation, 3);
 	attribute_ints(&a, "kernel_shape", n->conv.k, 3);
@@ -270,111 +273,113 @@ static void conv(struct writer *w, int i, const char *x)
 		attribute_ints(&a, "output_padding", n->conv.out_pad, 3);
 	attribute_ints(&a, "pads", n->conv.pad, 6);
 	attribute_ints(&a, "strides", n->conv.stride, 3);
-	node(w, w->name[i], n->conv.transposed ? "ConvTranspose" : "Conv", in, &a);
+	node(writer, writer->name[i], n->conv.transposed ? "ConvTranspose" : "Conv", in, &a);
 }
 
-static void group_norm(struct writer *w, int i, const char *x)
+static void group_norm(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
+	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
 	const int64_t shape[3] = { 0, n->norm.groups, -1 };
 	char grouped[32], size[32], one[32], zero[32], y[32], full[32];
 
-	integers(w, size, shape, 3);
-	constants(w, one, 1, n->norm.groups);
-	constants(w, zero, 0, n->norm.groups);
-	node(w, grouped, "Reshape", (const char *const[5]){ x, size }, NULL);
+	integers(writer, size, shape, 3);
+	constants(writer, one, 1, n->norm.groups);
+	constants(writer, zero, 0, n->norm.groups);
+	node(writer, grouped, "Reshape", (const char *const[5]){ x, size }, NULL);
 	attribute_float(&a, "epsilon", (float)n->norm.eps);
-	node(w, y, "InstanceNormalization", (const char *const[5]){ grouped, one, zero }, &a);
-	node(w, full, "Shape", (const char *const[5]){ x }, NULL);
-	node(w, y, "Reshape", (const char *const[5]){ y, full }, NULL);
+	node(writer, y, "InstanceNormalization", (const char *const[5]){ grouped, one, zero }, &a);
+	node(writer, full, "Shape", (const char *const[5]){ x }, NULL);
+	node(writer, y, "Reshape", (const char *const[5]){ y, full }, NULL);
 	if (n->norm.affine) {
-		node(w, y, "Mul", (const char *const[5]){ y, weight(w, n, 0, 3) }, NULL);
-		node(w, y, "Add", (const char *const[5]){ y, weight(w, n, 1, 3) }, NULL);
+		node(writer, y, "Mul", (const char *const[5]){ y, weight(writer, n, 0, 3) }, NULL);
+		node(writer, y, "Add", (const char *const[5]){ y, weight(writer, n, 1, 3) }, NULL);
 	}
-	memcpy(w->name[i], y, 32);
+	memcpy(writer->name[i], y, 32);
 }
 
-static void channel_norm(struct writer *w, int i, const char *x)
+static void channel_norm(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
+	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
 	char one[32], zero[32];
 	const char *gamma = one, *beta = zero;
 
 	if (n->norm.affine) {
-		gamma = weight(w, n, 0, 0);
-		beta = weight(w, n, 1, 0);
+		gamma = weight(writer, n, 0, 0);
+		beta = weight(writer, n, 1, 0);
 	} else {
-		constants(w, one, 1, n->shape.c);
-		constants(w, zero, 0, n->shape.c);
+		constants(writer, one, 1, n->shape.c);
+		constants(writer, zero, 0, n->shape.c);
 	}
 	attribute_float(&a, "epsilon", (float)n->norm.eps);
 	if (n->norm.kind == VT_NORM_BATCH)
-		node(w, w->name[i], "BatchNormalization",
-			(const char *const[5]){ x, gamma, beta, weight(w, n, 2, 0),
-				weight(w, n, 3, 0) },
+		node(writer, writer->name[i], "BatchNormalization",
+			(const char *const[5]){ x, gamma, beta, weight(writer, n, 2, 0),
+				weight(writer, n, 3, 0) },
 			&a);
 	else
-		node(w, w->name[i], "InstanceNormalization",
+		node(writer, writer->name[i], "InstanceNormalization",
 			(const char *const[5]){ x, gamma, beta }, &a);
 }
 
-static void norm(struct writer *w, int i, const char *x)
+static void norm(struct writer *writer, int i, const char *x)
 {
-	if (w->g->node[i].norm.kind == VT_NORM_GROUP)
-		group_norm(w, i, x);
+	if (writer->g->node[i].norm.kind == VT_NORM_GROUP)
+		group_norm(writer, i, x);
 	else
-		channel_norm(w, i, x);
-	if (w->g->node[i].norm.relu)
-		node(w, w->name[i], "Relu", (const char *const[5]){ w->name[i] }, NULL);
+		channel_norm(writer, i, x);
+	if (writer->g->node[i].norm.relu)
+		node(writer, writer->name[i], "Relu", (const char *const[5]){ writer->name[i] },
+			NULL);
 }
 
 /* x (1 + erf(x / sqrt 2)) / 2 */
-static void gelu(struct writer *w, int i, const char *x)
+static void gelu(struct writer *writer, int i, const char *x)
 {
 	char root[32], one[32], half[32], y[32];
 
-	constants(w, root, 0.70710678118654752440f, 1);
-	constants(w, one, 1, 1);
-	constants(w, half, 0.5f, 1);
-	node(w, y, "Mul", (const char *const[5]){ x, root }, NULL);
-	node(w, y, "Erf", (const char *const[5]){ y }, NULL);
-	node(w, y, "Add", (const char *const[5]){ y, one }, NULL);
-	node(w, y, "Mul", (const char *const[5]){ y, x }, NULL);
-	node(w, w->name[i], "Mul", (const char *const[5]){ y, half }, NULL);
+	constants(writer, root, 0.70710678118654752440f, 1);
+	constants(writer, one, 1, 1);
+	constants(writer, half, 0.5f, 1);
+	node(writer, y, "Mul", (const char *const[5]){ x, root }, NULL);
+	node(writer, y, "Erf", (const char *const[5]){ y }, NULL);
+	node(writer, y, "Add", (const char *const[5]){ y, one }, NULL);
+	node(writer, y, "Mul", (const char *const[5]){ y, x }, NULL);
+	node(writer, writer->name[i], "Mul", (const char *const[5]){ y, half }, NULL);
 }
 
-static void activation(struct writer *w, int i, const char *x)
+static void activation(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
+	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
 
 	if (n->act == VT_ACT_GELU) {
-		gelu(w, i, x);
+		gelu(writer, i, x);
 	} else if (n->act == VT_ACT_PRELU) {
-		node(w, w->name[i], "PRelu", (const char *const[5]){ x, weight(w, n, 0, 3) }, NULL);
+		node(writer, writer->name[i], "PRelu",
+			(const char *const[5]){ x, weight(writer, n, 0, 3) }, NULL);
 	} else if (n->act == VT_ACT_LEAKY || n->act == VT_ACT_ELU) {
 		attribute_float(&a, "alpha", (float)n->number);
-		node(w, w->name[i], n->act == VT_ACT_ELU ? "Elu" : "LeakyRelu",
+		node(writer, writer->name[i], n->act == VT_ACT_ELU ? "Elu" : "LeakyRelu",
 			(const char *const[5]){ x }, &a);
 	} else {
-		node(w, w->name[i], n->act == VT_ACT_SIGMOID ? "Sigmoid" : "Relu",
+		node(writer, writer->name[i], n->act == VT_ACT_SIGMOID ? "Sigmoid" : "Relu",
 			(const char *const[5]){ x }, NULL);
 	}
 }
 
-static void scale_up(struct writer *w, int i, const char *x)
+static void scale_up(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
+	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
 	const float f = (float)(n->op == VT_OP_NEAREST ? n->k : n->scale),
 		    scale[5] = { 1, 1, f, f, f };
 	const int64_t five = 5;
 	char scales[32];
 
-	new_name(w, scales);
-	initializer(w, scales, FLOAT, &five, 1, scale, sizeof(scale));
+	new_name(writer, scales);
+	initializer(writer, scales, FLOAT, &five, 1, scale, sizeof(scale));
 	if (n->op == VT_OP_NEAREST) {
 		attribute_text(&a, "coordinate_transformation_mode", "asymmetric");
 		attribute_text(&a, "mode", "nearest");
@@ -384,37 +389,37 @@ static void scale_up(struct writer *w, int i, const char *x)
 			n->flag ? "align_corners" : "half_pixel");
 		attribute_text(&a, "mode", "linear");
 	}
-	node(w, w->name[i], "Resize", (const char *const[5]){ x, "", scales }, &a);
+	node(writer, writer->name[i], "Resize", (const char *const[5]){ x, "", scales }, &a);
 }
 
-static void pool(struct writer *w, int i, const char *x)
+static void pool(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
+	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
 
 	attribute_ints(&a, "kernel_shape", n->k, 3);
 	attribute_ints(&a, "pads", n->pad, 6);
 	attribute_ints(&a, "strides", n->stride, 3);
-	node(w, w->name[i], n->op == VT_OP_MAXPOOL ? "MaxPool" : "AveragePool",
+	node(writer, writer->name[i], n->op == VT_OP_MAXPOOL ? "MaxPool" : "AveragePool",
 		(const char *const[5]){ x }, &a);
 }
 
-static void channel_pool(struct writer *w, int i, const char *x)
+static void channel_pool(struct writer *writer, int i, const char *x)
 {
 	struct attributes a = { VT_BUF_INIT };
 
 	attribute_ints(&a, "axes", 1, 1);
 	attribute_int(&a, "keepdims", 1);
-	node(w, w->name[i], w->g->node[i].flag ? "ReduceMax" : "ReduceMean",
+	node(writer, writer->name[i], writer->g->node[i].flag ? "ReduceMax" : "ReduceMean",
 		(const char *const[5]){ x }, &a);
 }
 
 /* Slice what lies outside away, then pad; an axis that stays whole is in neither, so its size
  * stays open. */
-static void window(struct writer *w, int i, const char *x)
+static void window(struct writer *writer, int i, const char *x)
 {
-	const struct vt_node *n = &w->g->node[i];
-	const struct vt_shape f = w->g->node[n->in[0]].shape;
+	const struct vt_node *n = &writer->g->node[i];
+	const struct vt_shape f = writer->g->node[n->in[0]].shape;
 	const int from[4] = { n->at.c, n->at.d, n->at.h, n->at.w },
 		  size[4] = { n->shape.c, n->shape.d, n->shape.h, n->shape.w };
 	const int in[4] = { f.c, f.d, f.h, f.w };
@@ -435,73 +440,78 @@ static void window(struct writer *w, int i, const char *x)
 		pads[k + 6] = last > in[k] ? last - in[k] : 0;
 		pad |= pads[k + 1] || pads[k + 6];
 	}
-	snprintf(w->name[i], 32, "%s", x);
+	snprintf(writer->name[i], 32, "%s", x);
 	if (cut) {
-		integers(w, names[0], start, cut);
-		integers(w, names[1], end, cut);
-		integers(w, names[2], axis, cut);
-		node(w, w->name[i], "Slice",
+		integers(writer, names[0], start, cut);
+		integers(writer, names[1], end, cut);
+		integers(writer, names[2], axis, cut);
+		node(writer, writer->name[i], "Slice",
 			(const char *const[5]){ x, names[0], names[1], names[2] }, NULL);
 	}
 	if (pad) {
-		integers(w, names[3], pads, 10);
-		node(w, w->name[i], "Pad", (const char *const[5]){ w->name[i], names[3] }, NULL);
+		integers(writer, names[3], pads, 10);
+		node(writer, writer->name[i], "Pad",
+			(const char *const[5]){ writer->name[i], names[3] }, NULL);
 	}
 }
 
-static void reshape(struct writer *w, int i, const char *x)
+static void reshape(struct writer *writer, int i, const char *x)
 {
-	const struct vt_shape s = w->g->node[i].shape;
+	const struct vt_shape s = writer->g->node[i].shape;
 	const int64_t shape[5] = { 0, s.c, s.d, s.h, s.w };
 	char name[32];
 
-	integers(w, name, shape, 5);
-	node(w, w->name[i], "Reshape", (const char *const[5]){ x, name }, NULL);
+	integers(writer, name, shape, 5);
+	node(writer, writer->name[i], "Reshape", (const char *const[5]){ x, name }, NULL);
 }
 
-static void softmax(struct writer *w, int i, const char *x)
+static void softmax(struct writer *writer, int i, const char *x)
 {
 	struct attributes a = { VT_BUF_INIT };
 
 	attribute_int(&a, "axis", 1);
-	node(w, w->name[i], "Softmax", (const char *const[5]){ x }, &a);
+	node(writer, writer->name[i], "Softmax", (const char *const[5]){ x }, &a);
 }
 
-static void layer(struct writer *w, int i)
+static void layer(struct writer *writer, int i)
 {
-	const struct vt_node *n = &w->g->node[i];
-	const char *x = n->in[0] >= 0 ? w->name[n->in[0]] : NULL,
-		   *y = n->in[1] >= 0 ? w->name[n->in[1]] : NULL;
+	const struct vt_node *n = &writer->g->node[i];
+	const char *x = n->in[0] >= 0 ? writer->name[n->in[0]] : NULL,
+		   *y = n->in[1] >= 0 ? writer->name[n->in[1]] : NULL;
 	struct attributes a = { VT_BUF_INIT };
 
-	assert(i >= 0 && i < w->g->n_nodes);
+	assert(i >= 0 && i < writer->g->n_nodes);
 	switch (n->op) {
-	case VT_OP_INPUT: memcpy(w->name[i], "image", sizeof("image")); break;
-	case VT_OP_CONV: conv(w, i, x); break;
-	case VT_OP_NORM: norm(w, i, x); break;
-	case VT_OP_ACT: activation(w, i, x); break;
-	case VT_OP_ADD: node(w, w->name[i], "Add", (const char *const[5]){ x, y }, NULL); break;
+	case VT_OP_INPUT: memcpy(writer->name[i], "image", sizeof("image")); break;
+	case VT_OP_CONV: conv(writer, i, x); break;
+	case VT_OP_NORM: norm(writer, i, x); break;
+	case VT_OP_ACT: activation(writer, i, x); break;
+	case VT_OP_ADD:
+		node(writer, writer->name[i], "Add", (const char *const[5]){ x, y }, NULL);
+		break;
 	case VT_OP_CONCAT:
 		attribute_int(&a, "axis", 1);
-		node(w, w->name[i], "Concat", (const char *const[5]){ x, y }, &a);
+		node(writer, writer->name[i], "Concat", (const char *const[5]){ x, y }, &a);
 		break;
 	case VT_OP_UPSAMPLE:
-	case VT_OP_NEAREST: scale_up(w, i, x); break;
+	case VT_OP_NEAREST: scale_up(writer, i, x); break;
 	case VT_OP_MAXPOOL:
-	case VT_OP_AVGPOOL: pool(w, i, x); break;
-	case VT_OP_MUL: node(w, w->name[i], "Mul", (const char *const[5]){ x, y }, NULL); break;
+	case VT_OP_AVGPOOL: pool(writer, i, x); break;
+	case VT_OP_MUL:
+		node(writer, writer->name[i], "Mul", (const char *const[5]){ x, y }, NULL);
+		break;
 	case VT_OP_GLOBAL_POOL:
-		node(w, w->name[i], n->flag ? "GlobalMaxPool" : "GlobalAveragePool",
+		node(writer, writer->name[i], n->flag ? "GlobalMaxPool" : "GlobalAveragePool",
 			(const char *const[5]){ x }, NULL);
 		break;
-	case VT_OP_CHANNEL_POOL: channel_pool(w, i, x); break;
-	case VT_OP_SOFTMAX: softmax(w, i, x); break;
-	case VT_OP_WINDOW: window(w, i, x); break;
-	case VT_OP_RESHAPE: reshape(w, i, x); break;
+	case VT_OP_CHANNEL_POOL: channel_pool(writer, i, x); break;
+	case VT_OP_SOFTMAX: softmax(writer, i, x); break;
+	case VT_OP_WINDOW: window(writer, i, x); break;
+	case VT_OP_RESHAPE: reshape(writer, i, x); break;
 	case VT_OP_DROPOUT:
 	case VT_OP_DETACH:
 	case VT_OP_NOISE:
-		memcpy(w->name[i], x, 32); /* identity when not training */
+		memcpy(writer->name[i], x, 32); /* identity when not training */
 		break;
 	}
 }
@@ -552,21 +562,21 @@ static void put_props(struct vt_buf *model, const struct vt_json *props)
 	}
 }
 
-static int write_model(const char *path, struct writer *w, const struct vt_json *props)
+static int write_model(const char *path, struct writer *writer, const struct vt_json *props)
 {
-	const struct vt_graph *g = w->g;
+	const struct vt_graph *g = writer->g;
 	struct vt_buf model = VT_BUF_INIT, graph = VT_BUF_INIT, opset = VT_BUF_INIT,
 		      last = VT_BUF_INIT;
 	int rc;
 
-	put_text(&last, 1, w->name[g->output]);
+	put_text(&last, 1, writer->name[g->output]);
 	put_text(&last, 2, "logits");
 	put_text(&last, 3, "logits");
 	put_text(&last, 4, "Identity");
-	put_message(&w->nodes, 1, &last);
-	vt_buf_add(&graph, w->nodes.data, w->nodes.len);
+	put_message(&writer->nodes, 1, &last);
+	vt_buf_add(&graph, writer->nodes.data, writer->nodes.len);
 	put_text(&graph, 2, "voxtrail");
-	vt_buf_add(&graph, w->weights.data, w->weights.len);
+	vt_buf_add(&graph, writer->weights.data, writer->weights.len);
 	value_info(&graph, 11, "image", g->node[g->input].shape, g->node[g->input].shape);
 	value_info(&graph, 12, "logits", g->node[g->output].shape, g->node[g->input].shape);
 	put_int(&model, 1, 8);
@@ -576,22 +586,22 @@ static int write_model(const char *path, struct writer *w, const struct vt_json 
 	put_int(&opset, 2, 17);
 	put_message(&model, 8, &opset);
 	put_props(&model, props);
-	rc = vt_fs_write_quick(path, model.data, model.len, 0644, w->err);
+	rc = vt_fs_write_quick(path, model.data, model.len, 0644, writer->err);
 	vt_buf_release(&model);
 	return rc;
 }
 
-int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s,
+int vt_onnx_write(const char *path, const struct vt_graph *graph, struct vt_session *session,
 	const struct vt_json *props, struct vt_err *err)
 {
-	struct writer w = { .g = g, .s = s, .err = err };
-	bool *live = vt_xcalloc((size_t)g->n_nodes, sizeof(*live));
+	struct writer w = { .g = graph, .s = session, .err = err };
+	bool *live = vt_xcalloc((size_t)graph->n_nodes, sizeof(*live));
 	int rc;
 
-	w.name = vt_xcalloc((size_t)g->n_nodes, sizeof(*w.name));
-	w.written = vt_xcalloc((size_t)g->n_weights, sizeof(*w.written));
-	vt_plan_live(live, g, &(struct vt_session_opts){ .training = false });
-	for (int i = 0; i < g->n_nodes; i++)
+	w.name = vt_xcalloc((size_t)graph->n_nodes, sizeof(*w.name));
+	w.written = vt_xcalloc((size_t)graph->n_weights, sizeof(*w.written));
+	vt_plan_live(live, graph, &(struct vt_session_opts){ .training = false });
+	for (int i = 0; i < graph->n_nodes; i++)
 		if (live[i])
 			layer(&w, i);
 	rc = write_model(path, &w, props);

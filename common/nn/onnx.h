@@ -15,7 +15,7 @@
 #include "common/base/json.h"
 #include "common/nn/session.h"
 
-int vt_onnx_write(const char *path, const struct vt_graph *g, struct vt_session *s,
+int vt_onnx_write(const char *path, const struct vt_graph *graph, struct vt_session *session,
 	const struct vt_json *props, struct vt_err *err);
 
 #endif

@@ -35,13 +35,13 @@ const char *vt_optim_slot(int slot)
 	return slot < SLOTS ? names[slot] : NULL;
 }
 
-struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *opts)
+struct vt_optim *vt_optim_new(struct vt_session *session, const struct vt_optim_opts *opts)
 {
 	struct vt_optim *o = vt_xcalloc(1, sizeof(*o));
-	int n = vt_session_n_weights(s);
+	int n = vt_session_n_weights(session);
 	bool has[SLOTS] = { true, opts->kind != VT_OPTIM_SGD, opts->lookahead > 0 };
 
-	o->s = s;
+	o->s = session;
 	o->o = *opts;
 	o->factor = vt_xcalloc((size_t)n, sizeof(*o->factor));
 	o->squares = vt_xcalloc((size_t)n, sizeof(*o->squares));
@@ -50,40 +50,41 @@ struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *
 	o->factors_sent = true;
 	for (int k = 0; k < SLOTS; k++)
 		if (has[k])
-			vt_slot_init(&o->slot[k], s, (enum vt_slot_name)(VT_SLOT_M + k), true);
+			vt_slot_init(&o->slot[k], session, (enum vt_slot_name)(VT_SLOT_M + k),
+				true);
 	return o;
 }
 
-void vt_optim_free(struct vt_optim *o)
+void vt_optim_free(struct vt_optim *optim)
 {
-	if (!o)
+	if (!optim)
 		return;
 	for (int k = 0; k < SLOTS; k++)
-		vt_slot_release(&o->slot[k]);
-	free(o->factor);
-	free(o->squares);
-	free(o);
+		vt_slot_release(&optim->slot[k]);
+	free(optim->factor);
+	free(optim->squares);
+	free(optim);
 }
 
-void vt_optim_scale(struct vt_optim *o, int i, double factor)
+void vt_optim_scale(struct vt_optim *optim, int i, double factor)
 {
-	o->factor[i] = factor;
-	o->factors_sent = false;
+	optim->factor[i] = factor;
+	optim->factors_sent = false;
 }
 
-float *vt_optim_state(struct vt_optim *o, int i, int slot)
+float *vt_optim_state(struct vt_optim *optim, int i, int slot)
 {
-	return vt_slot_array(&o->slot[slot], i);
+	return vt_slot_array(&optim->slot[slot], i);
 }
 
-void vt_optim_restart(struct vt_optim *o)
+void vt_optim_restart(struct vt_optim *optim)
 {
-	for (int i = 0; i < vt_session_n_weights(o->s); i++)
+	for (int i = 0; i < vt_session_n_weights(optim->s); i++)
 		for (int k = M; k <= V; k++) {
-			float *x = vt_slot_array(&o->slot[k], i);
+			float *x = vt_slot_array(&optim->slot[k], i);
 
 			if (x)
-				memset(x, 0, vt_session_weight(o->s, i)->n * sizeof(*x));
+				memset(x, 0, vt_session_weight(optim->s, i)->n * sizeof(*x));
 		}
 }
 
@@ -99,12 +100,12 @@ static void sum_squares(void *ctx, size_t i)
 	o->squares[i] = sum;
 }
 
-static void centralize(struct vt_weight *w)
+static void centralize(struct vt_weight *weight)
 {
-	size_t rows = (size_t)w->dims[0], each = w->n / rows;
+	size_t rows = (size_t)weight->dims[0], each = weight->n / rows;
 
 	for (size_t r = 0; r < rows; r++) {
-		float *g = w->grad + r * each, mean;
+		float *g = weight->grad + r * each, mean;
 		double sum = 0;
 
 		for (size_t k = 0; k < each; k++)
@@ -115,29 +116,29 @@ static void centralize(struct vt_weight *w)
 	}
 }
 
-static void step_sgd(const struct vt_optim *o, struct vt_weight *w, float *m, float factor)
+static void step_sgd(const struct vt_optim *optim, struct vt_weight *weight, float *m, float factor)
 {
-	float rate = (float)o->f.rate * factor, decay = (float)o->o.weight_decay;
+	float rate = (float)optim->f.rate * factor, decay = (float)optim->o.weight_decay;
 
-	for (size_t k = 0; k < w->n; k++) {
-		float g = w->grad[k] * o->f.clip + decay * w->value[k];
+	for (size_t k = 0; k < weight->n; k++) {
+		float g = weight->grad[k] * optim->f.clip + decay * weight->value[k];
 
-		m[k] = o->t == 1 ? g : o->f.b1 * m[k] + g;
-		w->value[k] -= rate * (o->o.nesterov ? g + o->f.b1 * m[k] : m[k]);
+		m[k] = optim->t == 1 ? g : optim->f.b1 * m[k] + g;
+		weight->value[k] -= rate * (optim->o.nesterov ? g + optim->f.b1 * m[k] : m[k]);
 	}
 }
 
 /* Nothing in the loop may seem to change with what it writes, or it would not be made of
  * vectors. */
-static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *restrict m,
+static void step_adam(const struct vt_optim *optim, struct vt_weight *weight, float *restrict m,
 	float *restrict v, float factor)
 {
-	const struct factors f = o->f;
-	const float *restrict grad = w->grad;
-	float *restrict value = w->value;
-	size_t n = w->n;
-	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
-	float decay = decoupled ? 0 : (float)o->o.weight_decay,
+	const struct factors f = optim->f;
+	const float *restrict grad = weight->grad;
+	float *restrict value = weight->value;
+	size_t n = weight->n;
+	bool decoupled = optim->o.kind == VT_OPTIM_ADAMW || optim->o.kind == VT_OPTIM_RANGER;
+	float decay = decoupled ? 0 : (float)optim->o.weight_decay,
 	      drop = decoupled ? (float)f.decay * factor : 0, rate = (float)f.rate * factor;
 
 	for (size_t k = 0; k < n; k++) {
@@ -151,15 +152,15 @@ static void step_adam(const struct vt_optim *o, struct vt_weight *w, float *rest
 	}
 }
 
-static void look_ahead(const struct vt_optim *o, struct vt_weight *w, float *slow)
+static void look_ahead(const struct vt_optim *optim, struct vt_weight *weight, float *slow)
 {
-	float share = (float)o->o.slow_share;
+	float share = (float)optim->o.slow_share;
 
-	if (o->t % (uint64_t)o->o.lookahead)
+	if (optim->t % (uint64_t)optim->o.lookahead)
 		return;
-	for (size_t k = 0; k < w->n; k++) {
-		slow[k] += share * (w->value[k] - slow[k]);
-		w->value[k] = slow[k];
+	for (size_t k = 0; k < weight->n; k++) {
+		slow[k] += share * (weight->value[k] - slow[k]);
+		weight->value[k] = slow[k];
 	}
 }
 
@@ -192,63 +193,64 @@ static double rectification(double beta2, double t)
 	return rho > 5 ? sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) : 0;
 }
 
-static struct factors factors(const struct vt_optim *o, double lr, double momentum, double clip)
+static struct factors factors(const struct vt_optim *optim, double lr, double momentum, double clip)
 {
-	double t = (double)o->t, b2 = o->o.beta2, root = sqrt(1 - vt_pow(b2, t)), r;
+	double t = (double)optim->t, b2 = optim->o.beta2, root = sqrt(1 - vt_pow(b2, t)), r;
 	struct factors f = { (float)momentum, (float)(1 - momentum), (float)b2, (float)(1 - b2),
-		(float)o->o.eps, (float)clip, (float)root, lr, lr * o->o.weight_decay, true };
+		(float)optim->o.eps, (float)clip, (float)root, lr, lr * optim->o.weight_decay,
+		true };
 
-	if (o->o.kind == VT_OPTIM_SGD)
+	if (optim->o.kind == VT_OPTIM_SGD)
 		return f;
 	f.rate = lr / (1 - vt_pow(momentum, t));
-	if (o->o.kind != VT_OPTIM_RADAM && o->o.kind != VT_OPTIM_RANGER)
+	if (optim->o.kind != VT_OPTIM_RADAM && optim->o.kind != VT_OPTIM_RANGER)
 		return f;
 	/* eps is added to sqrt(v) itself here, so the correction moves into the rate */
 	r = rectification(b2, t);
 	f.root = 1;
 	f.adaptive = r > 0;
 	f.rate *= r > 0 ? r * root : 1;
-	f.decay = f.rate * o->o.weight_decay;
+	f.decay = f.rate * optim->o.weight_decay;
 	return f;
 }
 
-void vt_optim_move(struct vt_optim *o, struct vt_session *s)
+void vt_optim_move(struct vt_optim *optim, struct vt_session *session)
 {
 	for (int k = 0; k < SLOTS; k++)
-		vt_slot_move(&o->slot[k], s);
-	o->s = s;
-	o->factors_sent = false;
+		vt_slot_move(&optim->slot[k], session);
+	optim->s = session;
+	optim->factors_sent = false;
 }
 
 /* --- on a device --------------------------------------------------------- */
 
-static void send_factors(struct vt_optim *o)
+static void send_factors(struct vt_optim *optim)
 {
-	int n = vt_session_n_weights(o->s);
+	int n = vt_session_n_weights(optim->s);
 	float *factor;
 
-	if (o->factors_sent)
+	if (optim->factors_sent)
 		return;
 	factor = vt_xcalloc((size_t)n, sizeof(*factor));
 	for (int i = 0; i < n; i++)
-		factor[i] = (float)o->factor[i];
-	vt_remote_rates(vt_session_remote(o->s), factor);
+		factor[i] = (float)optim->factor[i];
+	vt_remote_rates(vt_session_remote(optim->s), factor);
 	free(factor);
-	o->factors_sent = true;
+	optim->factors_sent = true;
 }
 
-static void step_on_device(struct vt_optim *o)
+static void step_on_device(struct vt_optim *optim)
 {
-	const struct factors *f = &o->f;
-	bool decoupled = o->o.kind == VT_OPTIM_ADAMW || o->o.kind == VT_OPTIM_RANGER;
-	const struct vt_update u = { .sgd = o->o.kind == VT_OPTIM_SGD,
-		.nesterov = o->o.nesterov,
-		.first = o->t == 1,
+	const struct factors *f = &optim->f;
+	bool decoupled = optim->o.kind == VT_OPTIM_ADAMW || optim->o.kind == VT_OPTIM_RANGER;
+	const struct vt_update u = { .sgd = optim->o.kind == VT_OPTIM_SGD,
+		.nesterov = optim->o.nesterov,
+		.first = optim->t == 1,
 		.adaptive = f->adaptive,
-		.centralize = o->o.centralize,
-		.lookahead = o->o.lookahead > 0,
-		.join = o->o.lookahead > 0 && o->t % (uint64_t)o->o.lookahead == 0,
-		.share = (float)o->o.slow_share,
+		.centralize = optim->o.centralize,
+		.lookahead = optim->o.lookahead > 0,
+		.join = optim->o.lookahead > 0 && optim->t % (uint64_t)optim->o.lookahead == 0,
+		.share = (float)optim->o.slow_share,
 		.b1 = f->b1,
 		.a1 = f->a1,
 		.b2 = f->b2,
@@ -257,39 +259,40 @@ static void step_on_device(struct vt_optim *o)
 		.root = f->root,
 		.clip = f->clip,
 		.rate = (float)f->rate,
-		.decay = decoupled ? 0 : (float)o->o.weight_decay,
+		.decay = decoupled ? 0 : (float)optim->o.weight_decay,
 		.drop = decoupled ? (float)f->decay : 0 };
 
 	for (int k = 0; k < SLOTS; k++)
-		vt_slot_use(&o->slot[k]);
-	send_factors(o);
-	vt_remote_update(vt_session_remote(o->s), &u);
+		vt_slot_use(&optim->slot[k]);
+	send_factors(optim);
+	vt_remote_update(vt_session_remote(optim->s), &u);
 }
 
-double vt_optim_norm(struct vt_optim *o)
+double vt_optim_norm(struct vt_optim *optim)
 {
-	int n = vt_session_n_weights(o->s);
+	int n = vt_session_n_weights(optim->s);
 	double sum = 0;
 
-	if (vt_session_remote(o->s)) {
-		send_factors(o);
-		return o->norm = vt_remote_norm(vt_session_remote(o->s));
+	if (vt_session_remote(optim->s)) {
+		send_factors(optim);
+		return optim->norm = vt_remote_norm(vt_session_remote(optim->s));
 	}
-	vt_parallel_for((size_t)n, sum_squares, o);
+	vt_parallel_for((size_t)n, sum_squares, optim);
 	for (int i = 0; i < n; i++)
-		sum += o->squares[i];
-	return o->norm = sqrt(sum);
+		sum += optim->squares[i];
+	return optim->norm = sqrt(sum);
 }
 
-void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t)
+void vt_optim_step(struct vt_optim *optim, double lr, double momentum, uint64_t t)
 {
-	double clip =
-		o->o.clip_norm > 0 && o->norm > o->o.clip_norm ? o->o.clip_norm / o->norm : 1.0;
+	double clip = optim->o.clip_norm > 0 && optim->norm > optim->o.clip_norm
+		? optim->o.clip_norm / optim->norm
+		: 1.0;
 
-	o->t = t;
-	o->f = factors(o, lr, momentum < 0 ? o->o.momentum : momentum, clip);
-	if (vt_session_remote(o->s))
-		step_on_device(o);
+	optim->t = t;
+	optim->f = factors(optim, lr, momentum < 0 ? optim->o.momentum : momentum, clip);
+	if (vt_session_remote(optim->s))
+		step_on_device(optim);
 	else
-		vt_parallel_for((size_t)vt_session_n_weights(o->s), update, o);
+		vt_parallel_for((size_t)vt_session_n_weights(optim->s), update, optim);
 }

@@ -41,29 +41,29 @@ struct vt_optim_opts {
 
 struct vt_optim;
 
-struct vt_optim *vt_optim_new(struct vt_session *s, const struct vt_optim_opts *o);
-void vt_optim_free(struct vt_optim *o);
+struct vt_optim *vt_optim_new(struct vt_session *session, const struct vt_optim_opts *opts);
+void vt_optim_free(struct vt_optim *optim);
 
 /* Weight i moves `factor` times as fast as the rate says; 0 freezes it: no decay, no share in
  * the norm. */
-void vt_optim_scale(struct vt_optim *o, int i, double factor);
+void vt_optim_scale(struct vt_optim *optim, int i, double factor);
 
 /* From now on the weights of another session of the same network are updated. */
-void vt_optim_move(struct vt_optim *o, struct vt_session *s);
+void vt_optim_move(struct vt_optim *optim, struct vt_session *session);
 
 /* Moments become 0, as before the first step; the next step is to be t = 1. */
-void vt_optim_restart(struct vt_optim *o);
+void vt_optim_restart(struct vt_optim *optim);
 
 /* Norm of the session's gradients; a step clips by the last one. */
-double vt_optim_norm(struct vt_optim *o);
+double vt_optim_norm(struct vt_optim *optim);
 
 /* Applies the gradients.  momentum < 0: the one of the options (a schedule may cycle it). */
-void vt_optim_step(struct vt_optim *o, double lr, double momentum, uint64_t t);
+void vt_optim_step(struct vt_optim *optim, double lr, double momentum, uint64_t t);
 
 /* Names of the state arrays: "m", "v", "slow"; NULL behind the last. */
 const char *vt_optim_slot(int slot);
 
 /* Array `slot` of weight i, of the weight's size; NULL where this optimizer or weight has none. */
-float *vt_optim_state(struct vt_optim *o, int i, int slot);
+float *vt_optim_state(struct vt_optim *optim, int i, int slot);
 
 #endif

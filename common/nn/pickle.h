@@ -54,9 +54,10 @@ struct vt_pickle {
 
 int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, const char *origin,
 	struct vt_err *err);
-void vt_pickle_release(struct vt_pickle *p);
+void vt_pickle_release(struct vt_pickle *pickle);
 
 /* The value at a text key, NULL if d is no dictionary or has none. */
-const struct vt_pickle_value *vt_pickle_get(const struct vt_pickle_value *d, const char *key);
+const struct vt_pickle_value *vt_pickle_get(const struct vt_pickle_value *pickle_value,
+	const char *key);
 
 #endif

@@ -41,51 +41,52 @@ struct view {
 	bool training, device;
 };
 
-void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts)
+void vt_plan_live(bool *live, const struct vt_graph *graph, const struct vt_session_opts *opts)
 {
-	memset(live, 0, (size_t)g->n_nodes * sizeof(*live));
-	for (int k = 0; k < (opts->training || opts->all_outputs ? vt_graph_n_outputs(g) : 1); k++)
-		live[vt_graph_output_at(g, k).tensor] = true;
-	live[g->input] = true;
-	for (int i = g->n_nodes - 1; i >= 0; i--)
+	memset(live, 0, (size_t)graph->n_nodes * sizeof(*live));
+	for (int k = 0; k < (opts->training || opts->all_outputs ? vt_graph_n_outputs(graph) : 1);
+		k++)
+		live[vt_graph_output_at(graph, k).tensor] = true;
+	live[graph->input] = true;
+	for (int i = graph->n_nodes - 1; i >= 0; i--)
 		for (int k = 0; live[i] && k < 2; k++)
-			if (g->node[i].in[k] >= 0)
-				live[g->node[i].in[k]] = true;
+			if (graph->node[i].in[k] >= 0)
+				live[graph->node[i].in[k]] = true;
 }
 
 /* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or
  * before it and none is detached. */
-static void find_wanted(bool *wants, const struct vt_graph *g)
+static void find_wanted(bool *wants, const struct vt_graph *graph)
 {
-	for (int i = 0; i < g->n_nodes; i++) {
-		const struct vt_node *n = &g->node[i];
+	for (int i = 0; i < graph->n_nodes; i++) {
+		const struct vt_node *n = &graph->node[i];
 
 		wants[i] = false;
 		for (int k = 0; k < 4; k++)
-			wants[i] |= n->weight[k] >= 0 && g->weight[n->weight[k]].trainable;
+			wants[i] |= n->weight[k] >= 0 && graph->weight[n->weight[k]].trainable;
 		for (int k = 0; k < 2; k++)
 			wants[i] |= n->in[k] >= 0 && wants[n->in[k]];
 		wants[i] &= n->op != VT_OP_DETACH;
 	}
 }
 
-static bool reads(const struct view *v, int j, int i)
+static bool reads(const struct view *view, int j, int i)
 {
-	return v->live[j] && (v->g->node[j].in[0] == i || v->g->node[j].in[1] == i);
+	return view->live[j] && (view->g->node[j].in[0] == i || view->g->node[j].in[1] == i);
 }
 
 /* On a device a norm's backward step finds what it made from its input, and does that of an
  * activation that is done with it. */
-bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i)
+bool vt_plan_backward_reads(const struct vt_plan *plan, const struct vt_graph *graph, int j, int i)
 {
-	const struct vt_node *u = &g->node[j];
-	bool done = p->device && u->op == VT_OP_ACT && p->fusion.norm[j] >= 0;
+	const struct vt_node *u = &graph->node[j];
+	bool done = plan->device && u->op == VT_OP_ACT && plan->fusion.norm[j] >= 0;
 	bool inputs = u->op == VT_OP_CONV || u->op == VT_OP_NORM || (u->op == VT_OP_ACT && !done) ||
 		u->op == VT_OP_MAXPOOL || u->op == VT_OP_MUL ||
 		((u->op == VT_OP_GLOBAL_POOL || u->op == VT_OP_CHANNEL_POOL) && u->flag);
 
 	if (i == j)
-		return (u->op == VT_OP_NORM && u->norm.relu && !p->device) ||
+		return (u->op == VT_OP_NORM && u->norm.relu && !plan->device) ||
 			u->op == VT_OP_SOFTMAX;
 	return inputs && (u->in[0] == i || u->in[1] == i);
 }
@@ -93,14 +94,14 @@ bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, i
 /* Last step of the forward pass that reads the value of node i; an output's stays to the end.
  * So does a device's input: a reconstruction is compared with it, and an fp16 pass may be made
  * again. */
-static int last_forward(const struct view *v, int i)
+static int last_forward(const struct view *view, int i)
 {
 	int last = i;
 
-	if (vt_graph_is_output(v->g, i) || (v->device && i == v->g->input))
-		return 2 * v->g->n_nodes;
-	for (int j = i + 1; j < v->g->n_nodes; j++)
-		last = reads(v, j, i) ? j : last;
+	if (vt_graph_is_output(view->g, i) || (view->device && i == view->g->input))
+		return 2 * view->g->n_nodes;
+	for (int j = i + 1; j < view->g->n_nodes; j++)
+		last = reads(view, j, i) ? j : last;
 	return last;
 }
 
@@ -110,80 +111,82 @@ struct later {
 	int from, to;
 };
 
-static void touch(struct later *l, const struct vt_plan *p, const struct vt_graph *g, int i,
-	int from, int to)
+static void touch(struct later *later, const struct vt_plan *plan, const struct vt_graph *graph,
+	int i, int from, int to)
 {
 	if (i < 0)
 		return;
-	if (p->again[i] && !l[i].to) {
-		l[i].from = from;
+	if (plan->again[i] && !later[i].to) {
+		later[i].from = from;
 		/* on the CPU what only the making reads is free for the operator */
 		for (int k = 0; k < 2; k++)
-			touch(l, p, g, g->node[i].in[k], from, p->device ? to : from);
+			touch(later, plan, graph, graph->node[i].in[k], from,
+				plan->device ? to : from);
 	}
-	l[i].to = to > l[i].to ? to : l[i].to;
+	later[i].to = to > later[i].to ? to : later[i].to;
 }
 
 /* The order session.c follows: backward of node j is step 2 n - 1 - j, and begins by making what
  * it reads and was let go. */
-static void set_later(struct later *l, const struct vt_plan *p, const struct view *v)
+static void set_later(struct later *later, const struct vt_plan *plan, const struct view *view)
 {
-	int n = v->g->n_nodes;
+	int n = view->g->n_nodes;
 
-	memset(l, 0, (size_t)n * sizeof(*l));
-	for (int j = n - 1; v->training && j >= 0; j--)
-		for (int i = 0; v->live[j] && v->wants[j] && i <= j; i++)
-			if (vt_plan_backward_reads(p, v->g, j, i))
-				touch(l, p, v->g, i, 2 * (2 * n - 1 - j), 2 * (2 * n - 1 - j) + 1);
+	memset(later, 0, (size_t)n * sizeof(*later));
+	for (int j = n - 1; view->training && j >= 0; j--)
+		for (int i = 0; view->live[j] && view->wants[j] && i <= j; i++)
+			if (vt_plan_backward_reads(plan, view->g, j, i))
+				touch(later, plan, view->g, i, 2 * (2 * n - 1 - j),
+					2 * (2 * n - 1 - j) + 1);
 }
 
 /* The backward pass reads the value of node i, for another node's sake. */
-static bool read_later(const struct vt_plan *p, const struct view *v, int i)
+static bool read_later(const struct vt_plan *plan, const struct view *view, int i)
 {
-	for (int j = i + 1; j < v->g->n_nodes; j++)
-		if (v->live[j] && v->wants[j] && vt_plan_backward_reads(p, v->g, j, i))
+	for (int j = i + 1; j < view->g->n_nodes; j++)
+		if (view->live[j] && view->wants[j] && vt_plan_backward_reads(plan, view->g, j, i))
 			return true;
 	return false;
 }
 
 /* Sum i is of something made again and of something kept anyway: of an upsampled tensor and a
  * skip connection's. */
-static bool cheap_sum(const struct vt_plan *p, const struct view *v, int i)
+static bool cheap_sum(const struct vt_plan *plan, const struct view *view, int i)
 {
-	const struct vt_node *n = &v->g->node[i];
-	int made = n->op == VT_OP_ADD && p->again[n->in[0]] ? 0 : 1;
+	const struct vt_node *n = &view->g->node[i];
+	int made = n->op == VT_OP_ADD && plan->again[n->in[0]] ? 0 : 1;
 
-	return n->op == VT_OP_ADD && !v->device && p->again[n->in[made]] &&
-		!p->again[n->in[1 - made]] && v->g->node[n->in[made]].op != VT_OP_ADD &&
-		read_later(p, v, n->in[1 - made]);
+	return n->op == VT_OP_ADD && !view->device && plan->again[n->in[made]] &&
+		!plan->again[n->in[1 - made]] && view->g->node[n->in[made]].op != VT_OP_ADD &&
+		read_later(plan, view, n->in[1 - made]);
 }
 
 /* What is cheap to make again from what is kept anyway. */
-static void set_again(struct vt_plan *p, const struct view *v, bool recompute)
+static void set_again(struct vt_plan *plan, const struct view *view, bool recompute)
 {
-	p->again = vt_xcalloc((size_t)v->g->n_nodes, sizeof(*p->again));
-	for (int i = 0; i < v->g->n_nodes; i++) {
-		enum vt_op op = v->g->node[i].op;
+	plan->again = vt_xcalloc((size_t)view->g->n_nodes, sizeof(*plan->again));
+	for (int i = 0; i < view->g->n_nodes; i++) {
+		enum vt_op op = view->g->node[i].op;
 
-		p->again[i] = recompute && v->training && v->live[i] &&
-			!vt_graph_is_output(v->g, i) &&
+		plan->again[i] = recompute && view->training && view->live[i] &&
+			!vt_graph_is_output(view->g, i) &&
 			(op == VT_OP_NORM || op == VT_OP_ACT || op == VT_OP_DROPOUT ||
 				op == VT_OP_CONCAT || op == VT_OP_UPSAMPLE || op == VT_OP_NEAREST ||
-				cheap_sum(p, v, i));
+				cheap_sum(plan, view, i));
 	}
 }
 
 /* First half step that writes the gradient of node i: the backward of its last consumer. */
-static int grad_from(const struct view *v, int i)
+static int grad_from(const struct view *view, int i)
 {
-	int n = v->g->n_nodes, step = 2 * n - 1 - i;
+	int n = view->g->n_nodes, step = 2 * n - 1 - i;
 
-	if (vt_graph_is_output(v->g, i))
+	if (vt_graph_is_output(view->g, i))
 		return 2 * n;
 	for (int j = i + 1; j < n; j++)
-		if (reads(v, j, i))
+		if (reads(view, j, i))
 			step = 2 * n - 1 - j;
-	return 2 * step + (v->device ? 0 : 1);
+	return 2 * step + (view->device ? 0 : 1);
 }
 
 static int by_size(const void *a, const void *b)
@@ -200,7 +203,7 @@ static int by_size(const void *a, const void *b)
 }
 
 /* The lowest offset at which span i meets no already placed span whose life overlaps. */
-static size_t place(const struct span *s, int i)
+static size_t place(const struct span *span, int i)
 {
 	size_t at = 0;
 	bool moved = true;
@@ -208,26 +211,26 @@ static size_t place(const struct span *s, int i)
 	while (moved) {
 		moved = false;
 		for (int j = 0; j < i; j++) {
-			size_t o = *s[j].offset;
+			size_t o = *span[j].offset;
 
-			if (s[j].to < s[i].from || s[j].from > s[i].to || o >= at + s[i].size ||
-				o + s[j].size <= at)
+			if (span[j].to < span[i].from || span[j].from > span[i].to ||
+				o >= at + span[i].size || o + span[j].size <= at)
 				continue;
-			at = o + s[j].size;
+			at = o + span[j].size;
 			moved = true;
 		}
 	}
 	return at;
 }
 
-static size_t size_of(const struct vt_plan *p, const struct vt_session_opts *opts,
-	struct vt_shape s, bool half)
+static size_t size_of(const struct vt_plan *plan, const struct vt_session_opts *opts,
+	struct vt_shape shape, bool half)
 {
 	size_t values;
 
-	if (p->device)
-		return (vt_floats(s) * (size_t)opts->stored + ALIGN - 1) / ALIGN * ALIGN;
-	values = p->rows ? vt_rows_floats(s) : vt_floats(s);
+	if (plan->device)
+		return (vt_floats(shape) * (size_t)opts->stored + ALIGN - 1) / ALIGN * ALIGN;
+	values = plan->rows ? vt_rows_floats(shape) : vt_floats(shape);
 	return (half ? (values + 1) / 2 : values) + SKEW;
 }
 
@@ -239,67 +242,67 @@ bool vt_plan_takes_half(enum vt_op op)
 }
 
 /* What node i reads and writes, widened: forward, and the gradients too. */
-static size_t widened_of(const struct vt_graph *g, int i, bool training)
+static size_t widened_of(const struct vt_graph *graph, int i, bool training)
 {
-	const struct vt_node *n = &g->node[i];
+	const struct vt_node *n = &graph->node[i];
 	size_t floats = vt_floats(n->shape);
 
 	for (int k = 0; k < 2; k++)
-		floats += n->in[k] >= 0 ? vt_floats(g->node[n->in[k]].shape) : 0;
+		floats += n->in[k] >= 0 ? vt_floats(graph->node[n->in[k]].shape) : 0;
 	return training ? 2 * floats : floats;
 }
 
-static size_t scratch_of(const struct vt_plan *p, const struct vt_graph *g, int i,
+static size_t scratch_of(const struct vt_plan *plan, const struct vt_graph *graph, int i,
 	const struct vt_session_opts *opts)
 {
-	const struct vt_node *n = &g->node[i];
+	const struct vt_node *n = &graph->node[i];
 
 	if (opts->stored)
-		return opts->training ? size_of(p, opts, n->shape, false) : 0;
-	if (opts->int8 && vt_int8_takes(g, i))
+		return opts->training ? size_of(plan, opts, n->shape, false) : 0;
+	if (opts->int8 && vt_int8_takes(graph, i))
 		return 0; /* plan_int8 has its room */
-	if (n->op == VT_OP_CONV && !p->rows)
-		return vt_cpu_conv_scratch(&n->conv, g->node[n->in[0]].shape, n->shape,
+	if (n->op == VT_OP_CONV && !plan->rows)
+		return vt_cpu_conv_scratch(&n->conv, graph->node[n->in[0]].shape, n->shape,
 			opts->training);
 	if (!vt_plan_takes_half(n->op) && (opts->any_level || opts->level == VT_LEVEL_BF16))
-		return widened_of(g, i, opts->training);
+		return widened_of(graph, i, opts->training);
 	return 0;
 }
 
 /* Inference: an element-wise node whose input nobody else reads writes over it.  The graph's
  * input is left as it was set. */
-static bool in_place(const struct view *v, int i)
+static bool in_place(const struct view *view, int i)
 {
-	const struct vt_node *n = &v->g->node[i];
+	const struct vt_node *n = &view->g->node[i];
 	bool element_wise = n->op == VT_OP_NORM || n->op == VT_OP_ACT || n->op == VT_OP_ADD ||
 		n->op == VT_OP_DROPOUT || n->op == VT_OP_DETACH || n->op == VT_OP_NOISE;
 
-	return !v->training && !v->device && element_wise && n->in[0] != v->g->input &&
-		v->half[i] == v->half[n->in[0]] && !vt_graph_is_output(v->g, n->in[0]) &&
-		last_forward(v, n->in[0]) == i;
+	return !view->training && !view->device && element_wise && n->in[0] != view->g->input &&
+		view->half[i] == view->half[n->in[0]] && !vt_graph_is_output(view->g, n->in[0]) &&
+		last_forward(view, n->in[0]) == i;
 }
 
-static int consumers(const struct view *v, int i)
+static int consumers(const struct view *view, int i)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	int n = vt_graph_is_output(g, i);
 
 	for (int j = i + 1; j < g->n_nodes; j++)
-		n += !v->live[j] ? 0 : (g->node[j].in[0] == i) + (g->node[j].in[1] == i);
+		n += !view->live[j] ? 0 : (g->node[j].in[0] == i) + (g->node[j].in[1] == i);
 	return n;
 }
 
 /* Inference: the convolution or norm on whose rows node i can be computed at once, or i.  An
  * added tensor must be there before it. */
-static int host_of(const struct view *v, const int *host, const int *fused, int i)
+static int host_of(const struct view *view, const int *host, const int *fused, int i)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	const struct vt_node *n = &g->node[i];
 	bool takes = n->op == VT_OP_ACT || n->op == VT_OP_DROPOUT || n->op == VT_OP_ADD ||
 		(n->op == VT_OP_NORM && n->norm.kind == VT_NORM_BATCH);
 	int h;
 
-	if (!takes || !in_place(v, i) || consumers(v, n->in[0]) != 1)
+	if (!takes || !in_place(view, i) || consumers(view, n->in[0]) != 1)
 		return i;
 	h = host[n->in[0]];
 	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) ||
@@ -308,25 +311,26 @@ static int host_of(const struct view *v, const int *host, const int *fused, int 
 	return h;
 }
 
-static void set_hosts(struct vt_plan *p, const struct view *v)
+static void set_hosts(struct vt_plan *plan, const struct view *view)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	int *fused = vt_xcalloc((size_t)g->n_nodes, sizeof(*fused));
 
-	p->host = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->host));
+	plan->host = vt_xcalloc((size_t)g->n_nodes, sizeof(*plan->host));
 	for (int i = 0; i < g->n_nodes; i++) {
-		p->host[i] =
-			v->training || v->device || !v->live[i] ? i : host_of(v, p->host, fused, i);
-		fused[p->host[i]]++;
+		plan->host[i] = view->training || view->device || !view->live[i]
+			? i
+			: host_of(view, plan->host, fused, i);
+		fused[plan->host[i]]++;
 	}
 	free(fused);
 }
 
 /* A chain of convolutions whose channel counts would leave too many lanes of the blocked layout
  * empty. */
-static bool rows_pay(const struct vt_plan *p, const struct view *v)
+static bool rows_pay(const struct vt_plan *plan, const struct view *view)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	double blocked = 0, rows = 0;
 
 	for (int i = 1; i < g->n_nodes; i++) {
@@ -334,8 +338,8 @@ static bool rows_pay(const struct vt_plan *p, const struct view *v)
 		struct vt_shape s = n->shape;
 		double work;
 
-		if (!v->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 ||
-			(n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : p->host[i] == i))
+		if (!view->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 ||
+			(n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : plan->host[i] == i))
 			return false;
 		if (n->op != VT_OP_CONV)
 			continue;
@@ -349,52 +353,52 @@ static bool rows_pay(const struct vt_plan *p, const struct view *v)
 }
 
 /* The node whose array holds the value or the gradient of node i. */
-static int value_owner(const struct vt_plan *p, const struct view *v, int i)
+static int value_owner(const struct vt_plan *plan, const struct view *view, int i)
 {
-	while (in_place(v, i))
-		i = v->g->node[i].in[0];
-	return p->device ? p->fusion.value[i] : i;
+	while (in_place(view, i))
+		i = view->g->node[i].in[0];
+	return plan->device ? plan->fusion.value[i] : i;
 }
 
-static int grad_owner(const struct vt_plan *p, int i)
+static int grad_owner(const struct vt_plan *plan, int i)
 {
-	return p->fusion.grad[i];
+	return plan->fusion.grad[i];
 }
 
 /* A span of an array that may have one already. */
-static void widen(struct span *s, size_t *offset, size_t size, int from, int to)
+static void widen(struct span *span, size_t *offset, size_t size, int from, int to)
 {
-	if (!s->offset)
-		*s = (struct span){ offset, size, from, to, 0 };
-	s->from = from < s->from ? from : s->from;
-	s->to = to > s->to ? to : s->to;
+	if (!span->offset)
+		*span = (struct span){ offset, size, from, to, 0 };
+	span->from = from < span->from ? from : span->from;
+	span->to = to > span->to ? to : span->to;
 }
 
 /* s: a value, its place in the backward pass and a gradient of each node; offset == NULL where
  * there is no such array. */
-static void find_spans(struct span *s, struct vt_plan *p, const struct view *v,
+static void find_spans(struct span *span, struct vt_plan *plan, const struct view *view,
 	const struct vt_session_opts *opts)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	struct later *later = vt_xcalloc((size_t)g->n_nodes, sizeof(*later));
 	/* a session that may change its level has room for f32 */
 	bool small = opts->level == VT_LEVEL_BF16 && !opts->any_level;
 
-	set_later(later, p, v);
+	set_later(later, plan, view);
 	for (int i = 0; i < g->n_nodes; i++) {
-		size_t size = size_of(p, opts, g->node[i].shape, small && p->half[i]);
-		int last = 2 * last_forward(v, i) + 1, a = value_owner(p, v, i),
-		    b = grad_owner(p, i);
-		bool whole = p->device && i == g->input; /* it is there before the pass */
+		size_t size = size_of(plan, opts, g->node[i].shape, small && plan->half[i]);
+		int last = 2 * last_forward(view, i) + 1, a = value_owner(plan, view, i),
+		    b = grad_owner(plan, i);
+		bool whole = plan->device && i == g->input; /* it is there before the pass */
 
-		if (!v->live[i])
+		if (!view->live[i])
 			continue;
-		widen(&s[3 * a], &p->value[a], size, whole ? 0 : 2 * i,
-			p->again[i] || later[i].to < last ? last : later[i].to);
-		if (p->again[i] && later[i].to)
-			widen(&s[3 * a + 1], &p->back[a], size, later[i].from, later[i].to);
-		if (v->training && v->wants[i])
-			widen(&s[3 * b + 2], &p->grad[b], size, grad_from(v, i),
+		widen(&span[3 * a], &plan->value[a], size, whole ? 0 : 2 * i,
+			plan->again[i] || later[i].to < last ? last : later[i].to);
+		if (plan->again[i] && later[i].to)
+			widen(&span[3 * a + 1], &plan->back[a], size, later[i].from, later[i].to);
+		if (view->training && view->wants[i])
+			widen(&span[3 * b + 2], &plan->grad[b], size, grad_from(view, i),
 				2 * (2 * g->n_nodes - 1 - i) + 1);
 	}
 	free(later);
@@ -409,193 +413,198 @@ static int by_size_late(const void *a, const void *b)
 }
 
 /* Offsets in the order of `before`; the arena's size. */
-static size_t place_all(struct span *s, int n, int (*before)(const void *, const void *))
+static size_t place_all(struct span *span, int n, int (*before)(const void *, const void *))
 {
 	size_t arena = 0;
 
-	qsort(s, (size_t)n, sizeof(*s), before);
+	qsort(span, (size_t)n, sizeof(*span), before);
 	for (int i = 0; i < n; i++) {
-		*s[i].offset = place(s, i);
-		assert(*s[i].offset <= SIZE_MAX - s[i].size);
-		arena = *s[i].offset + s[i].size > arena ? *s[i].offset + s[i].size : arena;
+		*span[i].offset = place(span, i);
+		assert(*span[i].offset <= SIZE_MAX - span[i].size);
+		arena = *span[i].offset + span[i].size > arena ? *span[i].offset + span[i].size
+							       : arena;
 	}
 	return arena;
 }
 
-static void lay_out(struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
+static void lay_out(struct vt_plan *plan, const struct view *view,
+	const struct vt_session_opts *opts)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	struct span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
 	int n = 0;
 
-	memset(p->value, 0xff, (size_t)g->n_nodes * sizeof(*p->value));
-	memset(p->grad, 0xff, (size_t)g->n_nodes * sizeof(*p->grad));
-	find_spans(s, p, v, opts);
+	memset(plan->value, 0xff, (size_t)g->n_nodes * sizeof(*plan->value));
+	memset(plan->grad, 0xff, (size_t)g->n_nodes * sizeof(*plan->grad));
+	find_spans(s, plan, view, opts);
 	for (int i = 0; i < 3 * g->n_nodes; i++)
 		if (s[i].offset) {
 			s[n] = s[i];
 			s[n++].id = i;
 		}
-	p->arena = place_all(s, n, by_size);
+	plan->arena = place_all(s, n, by_size);
 	/* of arrays of several sizes, those that are made last first may take less */
-	if (p->half[v->g->input] && place_all(s, n, by_size_late) > p->arena)
+	if (plan->half[view->g->input] && place_all(s, n, by_size_late) > plan->arena)
 		place_all(s, n, by_size);
-	else if (p->half[v->g->input])
-		p->arena = place_all(s, n, by_size_late);
+	else if (plan->half[view->g->input])
+		plan->arena = place_all(s, n, by_size_late);
 	free(s);
 	for (int i = 0; i < g->n_nodes; i++) {
-		int a = value_owner(p, v, i);
+		int a = value_owner(plan, view, i);
 
-		p->value[i] = v->live[i] ? p->value[a] : SIZE_MAX;
-		p->back[i] = p->again[i] ? p->back[a] : p->value[i];
-		p->grad[i] = v->live[i] && v->training && v->wants[i] ? p->grad[grad_owner(p, i)]
-								      : SIZE_MAX;
+		plan->value[i] = view->live[i] ? plan->value[a] : SIZE_MAX;
+		plan->back[i] = plan->again[i] ? plan->back[a] : plan->value[i];
+		plan->grad[i] = view->live[i] && view->training && view->wants[i]
+			? plan->grad[grad_owner(plan, i)]
+			: SIZE_MAX;
 	}
 }
 
 /* What host h makes, the last node of its pass. */
-static int made_by(const struct vt_plan *p, const struct vt_graph *g, int h)
+static int made_by(const struct vt_plan *plan, const struct vt_graph *graph, int h)
 {
 	int last = h;
 
-	for (int i = h + 1; i < g->n_nodes; i++)
-		last = p->live[i] && p->host[i] == h ? i : last;
+	for (int i = h + 1; i < graph->n_nodes; i++)
+		last = plan->live[i] && plan->host[i] == h ? i : last;
 	return last;
 }
 
 /* The convolution in int8 that comes next after host h and alone reads what it makes. */
-static int sink_of(const struct vt_plan *p, const struct view *v, int h)
+static int sink_of(const struct vt_plan *plan, const struct view *view, int h)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	int last, j = h + 1;
 
-	if (!p->live[h] || p->host[h] != h || !(g->node[h].op == VT_OP_NORM || vt_int8_takes(g, h)))
+	if (!plan->live[h] || plan->host[h] != h ||
+		!(g->node[h].op == VT_OP_NORM || vt_int8_takes(g, h)))
 		return -1;
-	last = made_by(p, g, h);
-	while (j < g->n_nodes && (!p->live[j] || p->host[j] == h))
+	last = made_by(plan, g, h);
+	while (j < g->n_nodes && (!plan->live[j] || plan->host[j] == h))
 		j++;
 	return j < g->n_nodes && j > last && vt_int8_takes(g, j) && g->node[j].in[0] == last &&
-			consumers(v, last) == 1
+			consumers(view, last) == 1
 		? j
 		: -1;
 }
 
 /* Rooms and weights of the convolutions on whole numbers. */
-static void plan_int8(struct vt_plan *p, const struct view *v, const struct vt_session_opts *opts)
+static void plan_int8(struct vt_plan *plan, const struct view *view,
+	const struct vt_session_opts *opts)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 
-	p->sink = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->sink));
+	plan->sink = vt_xcalloc((size_t)g->n_nodes, sizeof(*plan->sink));
 	for (int i = 0; i < g->n_nodes; i++) {
 		const struct vt_node *n = &g->node[i];
 		size_t room;
 
-		p->sink[i] = opts->int8 ? sink_of(p, v, i) : -1;
-		if (!opts->int8 || !p->live[i] || !vt_int8_takes(g, i))
+		plan->sink[i] = opts->int8 ? sink_of(plan, view, i) : -1;
+		if (!opts->int8 || !plan->live[i] || !vt_int8_takes(g, i))
 			continue;
 		room = vt_int8_input_bytes(&n->conv, g->node[n->in[0]].shape, n->shape);
 		room = (room + 63) / 64 * 64;
-		p->int8_room = room > p->int8_room ? room : p->int8_room;
-		p->int8 += vt_int8_weight_bytes(&n->conv, g->node[n->in[0]].shape.c);
+		plan->int8_room = room > plan->int8_room ? room : plan->int8_room;
+		plan->int8 += vt_int8_weight_bytes(&n->conv, g->node[n->in[0]].shape.c);
 	}
-	if (2 * p->int8_room > p->scratch * p->unit)
-		p->scratch = 2 * p->int8_room / p->unit;
+	if (2 * plan->int8_room > plan->scratch * plan->unit)
+		plan->scratch = 2 * plan->int8_room / plan->unit;
 }
 
 /* Convolutions, from the first on, whose outputs are large and whose making again lets the arena
  * shrink by half of their size or more; no more of them than a quarter of the forward pass. */
-static void convolve_again(struct vt_plan *p, const struct view *v,
+static void convolve_again(struct vt_plan *plan, const struct view *view,
 	const struct vt_session_opts *opts)
 {
-	const struct vt_graph *g = v->g;
+	const struct vt_graph *g = view->g;
 	size_t largest = 0;
 	double left = 0;
 
 	for (int i = 0; i < g->n_nodes; i++) {
-		left += v->live[i] ? vt_plan_work(g, i) / 4 : 0;
+		left += view->live[i] ? vt_plan_work(g, i) / 4 : 0;
 		largest = vt_floats(g->node[i].shape) > largest ? vt_floats(g->node[i].shape)
 								: largest;
 	}
 	for (int i = 0; i < g->n_nodes; i++) {
 		const struct vt_node *n = &g->node[i];
-		size_t before = p->arena, size = size_of(p, opts, n->shape, p->half[i]);
+		size_t before = plan->arena, size = size_of(plan, opts, n->shape, plan->half[i]);
 
-		if (n->op != VT_OP_CONV || !v->live[i] || vt_graph_is_output(g, i) ||
+		if (n->op != VT_OP_CONV || !view->live[i] || vt_graph_is_output(g, i) ||
 			vt_floats(n->shape) < largest / 4 || vt_plan_work(g, i) > left)
 			continue;
-		p->again[i] = true;
-		lay_out(p, v, opts);
-		p->again[i] = p->arena + size / 2 <= before;
-		if (p->again[i])
+		plan->again[i] = true;
+		lay_out(plan, view, opts);
+		plan->again[i] = plan->arena + size / 2 <= before;
+		if (plan->again[i])
 			left -= vt_plan_work(g, i);
 		else
-			lay_out(p, v, opts);
+			lay_out(plan, view, opts);
 	}
 }
 
-int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err)
+int vt_plan_make(struct vt_plan *plan, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, struct vt_err *err)
 {
-	struct view v = { .g = g, .training = opts->training, .device = opts->stored > 0 };
+	struct view v = { .g = graph, .training = opts->training, .device = opts->stored > 0 };
 
-	*p = (struct vt_plan){ .unit = opts->stored ? 1 : sizeof(float),
+	*plan = (struct vt_plan){ .unit = opts->stored ? 1 : sizeof(float),
 		.device = opts->stored > 0 };
-	if (vt_graph_error(g)) {
-		*err = *vt_graph_error(g);
+	if (vt_graph_error(graph)) {
+		*err = *vt_graph_error(graph);
 		return err->code;
 	}
-	if (g->input < 0 || g->output < 0)
+	if (graph->input < 0 || graph->output < 0)
 		return vt_err_set(err, VT_EBUG, "the graph has no input or no output");
-	p->value = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->value));
-	p->grad = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->grad));
-	p->back = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->back));
-	p->live = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->live));
-	p->wants = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->wants));
-	p->half = vt_xcalloc((size_t)g->n_nodes, sizeof(*p->half));
-	for (int i = 0; i < g->n_nodes; i++)
-		p->half[i] = !p->device && !vt_graph_is_output(g, i) &&
+	plan->value = vt_xcalloc((size_t)graph->n_nodes, sizeof(*plan->value));
+	plan->grad = vt_xcalloc((size_t)graph->n_nodes, sizeof(*plan->grad));
+	plan->back = vt_xcalloc((size_t)graph->n_nodes, sizeof(*plan->back));
+	plan->live = vt_xcalloc((size_t)graph->n_nodes, sizeof(*plan->live));
+	plan->wants = vt_xcalloc((size_t)graph->n_nodes, sizeof(*plan->wants));
+	plan->half = vt_xcalloc((size_t)graph->n_nodes, sizeof(*plan->half));
+	for (int i = 0; i < graph->n_nodes; i++)
+		plan->half[i] = !plan->device && !vt_graph_is_output(graph, i) &&
 			(opts->any_level || opts->level == VT_LEVEL_BF16);
-	vt_plan_live(p->live, g, opts);
-	find_wanted(p->wants, g);
-	v.live = p->live;
-	v.wants = p->wants;
-	v.half = p->half;
-	vt_fusion_make(&p->fusion, g, opts, p->live, p->wants);
-	set_again(p, &v, opts->recompute);
-	set_hosts(p, &v);
-	p->rows = !v.training && !v.device && !opts->any_level && !opts->int8 && !opts->observed &&
-		rows_pay(p, &v);
-	lay_out(p, &v, opts);
+	vt_plan_live(plan->live, graph, opts);
+	find_wanted(plan->wants, graph);
+	v.live = plan->live;
+	v.wants = plan->wants;
+	v.half = plan->half;
+	vt_fusion_make(&plan->fusion, graph, opts, plan->live, plan->wants);
+	set_again(plan, &v, opts->recompute);
+	set_hosts(plan, &v);
+	plan->rows = !v.training && !v.device && !opts->any_level && !opts->int8 &&
+		!opts->observed && rows_pay(plan, &v);
+	lay_out(plan, &v, opts);
 	if (opts->recompute && v.training && !v.device)
-		convolve_again(p, &v, opts);
-	for (int i = 0; i < g->n_nodes; i++) {
-		size_t need = p->live[i] ? scratch_of(p, g, i, opts) : 0;
+		convolve_again(plan, &v, opts);
+	for (int i = 0; i < graph->n_nodes; i++) {
+		size_t need = plan->live[i] ? scratch_of(plan, graph, i, opts) : 0;
 
-		p->scratch = need > p->scratch ? need : p->scratch;
+		plan->scratch = need > plan->scratch ? need : plan->scratch;
 	}
-	for (int i = 0; i < g->n_weights; i++)
-		p->weights += g->weight[i].n;
-	plan_int8(p, &v, opts);
+	for (int i = 0; i < graph->n_weights; i++)
+		plan->weights += graph->weight[i].n;
+	plan_int8(plan, &v, opts);
 	return 0;
 }
 
-void vt_plan_release(struct vt_plan *p)
+void vt_plan_release(struct vt_plan *plan)
 {
-	free(p->value);
-	free(p->grad);
-	free(p->live);
-	free(p->host);
-	free(p->back);
-	free(p->wants);
-	free(p->again);
-	free(p->sink);
-	free(p->half);
-	vt_fusion_release(&p->fusion);
-	*p = (struct vt_plan){ .value = NULL };
+	free(plan->value);
+	free(plan->grad);
+	free(plan->live);
+	free(plan->host);
+	free(plan->back);
+	free(plan->wants);
+	free(plan->again);
+	free(plan->sink);
+	free(plan->half);
+	vt_fusion_release(&plan->fusion);
+	*plan = (struct vt_plan){ .value = NULL };
 }
 
-size_t vt_plan_bytes(const struct vt_plan *p, bool training)
+size_t vt_plan_bytes(const struct vt_plan *plan, bool training)
 {
-	return (p->arena + p->scratch) * p->unit + p->int8 +
-		(training ? 2 : 1) * p->weights * sizeof(float);
+	return (plan->arena + plan->scratch) * plan->unit + plan->int8 +
+		(training ? 2 : 1) * plan->weights * sizeof(float);
 }

@@ -40,21 +40,21 @@ struct vt_plan {
 	struct vt_fusion fusion; /* of a device's plan, else no arrays */
 };
 
-int vt_plan_make(struct vt_plan *p, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err);
-void vt_plan_release(struct vt_plan *p);
+int vt_plan_make(struct vt_plan *plan, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, struct vt_err *err);
+void vt_plan_release(struct vt_plan *plan);
 /* arena, scratch, weights and their gradients */
-size_t vt_plan_bytes(const struct vt_plan *p, bool training);
+size_t vt_plan_bytes(const struct vt_plan *plan, bool training);
 
 /* Multiply-adds of one forward pass of node i. */
-static inline double vt_plan_work(const struct vt_graph *g, int i)
+static inline double vt_plan_work(const struct vt_graph *graph, int i)
 {
-	const struct vt_node *n = &g->node[i];
+	const struct vt_node *n = &graph->node[i];
 	struct vt_shape in, pos;
 
 	if (n->op != VT_OP_CONV)
 		return 0;
-	in = g->node[n->in[0]].shape;
+	in = graph->node[n->in[0]].shape;
 	pos = n->conv.transposed ? in : n->shape;
 	return (double)pos.n * pos.d * pos.h * pos.w * in.c * n->shape.c * n->conv.k * n->conv.k *
 		n->conv.k;
@@ -64,14 +64,14 @@ static inline double vt_plan_work(const struct vt_graph *g, int i)
 bool vt_plan_takes_half(enum vt_op op);
 
 /* Whether the backward step of node j reads the value of node i. */
-bool vt_plan_backward_reads(const struct vt_plan *p, const struct vt_graph *g, int j, int i);
+bool vt_plan_backward_reads(const struct vt_plan *plan, const struct vt_graph *graph, int j, int i);
 
 /* VT_ENOMEM if it takes more than opts->memory_limit; the message names what would fit. */
-int vt_plan_check_limit(const struct vt_plan *p, const struct vt_graph *g,
+int vt_plan_check_limit(const struct vt_plan *plan, const struct vt_graph *graph,
 	const struct vt_session_opts *opts, struct vt_err *err);
 
 /* live[i]: an output that opts wants (the prediction, or all of them when training) depends on
  * node i. */
-void vt_plan_live(bool *live, const struct vt_graph *g, const struct vt_session_opts *opts);
+void vt_plan_live(bool *live, const struct vt_graph *graph, const struct vt_session_opts *opts);
 
 #endif

@@ -29,12 +29,12 @@ static const double beta = 0.98, least_variance = 1e-6, calm_z = 3, calm_rise = 
 
 const char *const vt_level_names[] = { "f32", "bf16", "fp16", NULL };
 
-void vt_precision_init(struct vt_precision *p, const struct vt_precision_opts *o)
+void vt_precision_init(struct vt_precision *precision, const struct vt_precision_opts *opts)
 {
-	memset(p, 0, sizeof(*p));
-	p->o = *o;
-	p->level = o->first;
-	p->scale = first_scale;
+	memset(precision, 0, sizeof(*precision));
+	precision->o = *opts;
+	precision->level = opts->first;
+	precision->scale = first_scale;
 }
 
 /* Exponential mean and variance. */
@@ -61,213 +61,222 @@ static double quantile(const double *v, size_t n, double q)
 }
 
 /* log g of up to n finite steps, those from `back` steps ago backwards, sorted; how many. */
-static size_t recent(double *out, const struct vt_precision *p, uint64_t back, size_t n)
+static size_t recent(double *out, const struct vt_precision *precision, uint64_t back, size_t n)
 {
 	size_t count = 0;
 
-	for (uint64_t k = back; k < back + n && k < p->step; k++)
-		if (p->window[(p->step - 1 - k) % WINDOW].finite)
-			out[count++] = p->window[(p->step - 1 - k) % WINDOW].log_g;
+	for (uint64_t k = back; k < back + n && k < precision->step; k++)
+		if (precision->window[(precision->step - 1 - k) % WINDOW].finite)
+			out[count++] = precision->window[(precision->step - 1 - k) % WINDOW].log_g;
 	if (count)
 		vt_sort_doubles(out, count);
 	return count;
 }
 
 /* z of the step beside those before it. */
-static struct view look(const struct vt_precision *p, const struct vt_precision_sample *s)
+static struct view look(const struct vt_precision *precision,
+	const struct vt_precision_sample *sample)
 {
-	struct view v = { .finite = isfinite(s->loss) && isfinite(s->grad_norm) };
+	struct view v = { .finite = isfinite(sample->loss) && isfinite(sample->grad_norm) };
 	double sorted[WINDOW], least = least_jump / wild_z;
-	size_t n = recent(sorted, p, 0, WINDOW);
+	size_t n = recent(sorted, precision, 0, WINDOW);
 
-	v.log_g = v.finite ? vt_ln(s->grad_norm > 1e-300 ? s->grad_norm : 1e-300) : 0;
+	v.log_g = v.finite ? vt_ln(sample->grad_norm > 1e-300 ? sample->grad_norm : 1e-300) : 0;
 	v.median = n ? quantile(sorted, n, 0.5) : v.log_g;
 	v.sd = n ? (quantile(sorted, n, 0.75) - quantile(sorted, n, 0.25)) / 1.349 : 0;
 	v.z = v.finite ? (v.log_g - v.median) / (v.sd > least ? v.sd : least) : 0;
 	return v;
 }
 
-static void remember(struct vt_precision *p, const struct vt_precision_sample *s, struct view v)
+static void remember(struct vt_precision *precision, const struct vt_precision_sample *sample,
+	struct view view)
 {
 	double unused = 0;
 
-	if (v.finite) {
-		follow(&p->loss, &p->var_loss, s->loss, !p->samples);
-		if (s->curvature >= 0 && isfinite(s->curvature))
-			follow(&p->log_c, &unused,
-				vt_ln(s->curvature > 1e-30 ? s->curvature : 1e-30), p->log_c == 0);
-		p->samples++;
+	if (view.finite) {
+		follow(&precision->loss, &precision->var_loss, sample->loss, !precision->samples);
+		if (sample->curvature >= 0 && isfinite(sample->curvature))
+			follow(&precision->log_c, &unused,
+				vt_ln(sample->curvature > 1e-30 ? sample->curvature : 1e-30),
+				precision->log_c == 0);
+		precision->samples++;
 	}
-	p->window[p->step % WINDOW].log_g = v.log_g;
-	p->window[p->step % WINDOW].log_c = p->log_c;
-	p->window[p->step % WINDOW].finite = v.finite;
+	precision->window[precision->step % WINDOW].log_g = view.log_g;
+	precision->window[precision->step % WINDOW].log_c = precision->log_c;
+	precision->window[precision->step % WINDOW].finite = view.finite;
 }
 
 /* Halves or doubles the loss scale; true if the step is to be skipped. */
-static bool follow_scale(struct vt_precision *p, bool finite)
+static bool follow_scale(struct vt_precision *precision, bool finite)
 {
-	if (p->level != VT_LEVEL_FP16)
+	if (precision->level != VT_LEVEL_FP16)
 		return !finite;
 	if (!finite) {
-		p->skips = p->scale <= 1 ? p->skips + 1 : 0;
-		p->scale = p->scale > 1 ? p->scale / 2 : 1;
-		p->clean = 0;
+		precision->skips = precision->scale <= 1 ? precision->skips + 1 : 0;
+		precision->scale = precision->scale > 1 ? precision->scale / 2 : 1;
+		precision->clean = 0;
 		return true;
 	}
-	p->skips = 0;
-	if (++p->clean >= CLEAN_STEPS && p->scale < most_scale) {
-		p->scale *= 2;
-		p->clean = 0;
+	precision->skips = 0;
+	if (++precision->clean >= CLEAN_STEPS && precision->scale < most_scale) {
+		precision->scale *= 2;
+		precision->clean = 0;
 	}
 	return false;
 }
 
 /* Why this step asks for more precision, or NULL. */
-static const char *alarm_of(struct vt_precision *p, const struct vt_precision_sample *s,
-	struct view v)
+static const char *alarm_of(struct vt_precision *precision,
+	const struct vt_precision_sample *sample, struct view view)
 {
-	bool high = v.finite && p->samples > WARM_UP &&
-		s->loss > p->loss + wild_loss * sqrt(p->var_loss + least_variance);
-	bool under = s->underflow > much_underflow && p->scale >= most_scale &&
-		p->level == VT_LEVEL_FP16;
+	bool high = view.finite && precision->samples > WARM_UP &&
+		sample->loss >
+			precision->loss + wild_loss * sqrt(precision->var_loss + least_variance);
+	bool under = sample->underflow > much_underflow && precision->scale >= most_scale &&
+		precision->level == VT_LEVEL_FP16;
 
-	p->high_loss = high ? p->high_loss + 1 : 0;
-	p->underflows = under ? p->underflows + 1 : 0;
-	if (p->level == VT_LEVEL_F32)
+	precision->high_loss = high ? precision->high_loss + 1 : 0;
+	precision->underflows = under ? precision->underflows + 1 : 0;
+	if (precision->level == VT_LEVEL_F32)
 		return NULL;
-	if (p->level == VT_LEVEL_BF16 && !v.finite)
+	if (precision->level == VT_LEVEL_BF16 && !view.finite)
 		return "nonfinite";
-	if (p->skips >= MOST_SKIPS)
+	if (precision->skips >= MOST_SKIPS)
 		return "skips at least scale";
-	if (v.z > wild_z)
+	if (view.z > wild_z)
 		return "gradient jump";
-	if (p->high_loss >= MOST_HIGH)
+	if (precision->high_loss >= MOST_HIGH)
 		return "loss jump";
-	return p->underflows >= MOST_UNDERFLOWS ? "underflow" : NULL;
+	return precision->underflows >= MOST_UNDERFLOWS ? "underflow" : NULL;
 }
 
 /* Whether the last WINDOW steps, this one included, allow less precision; fills what was looked
  * at. */
-static bool calm(const struct vt_precision *p, struct vt_precision_decision *d)
+static bool calm(const struct vt_precision *precision, struct vt_precision_decision *decision)
 {
-	struct vt_precision now = *p;
+	struct vt_precision now = *precision;
 	double all[WINDOW], newer[WINDOW], older[WINDOW], least = least_jump / wild_z, top;
-	double oldest = p->window[(p->step + 1) % WINDOW].log_c,
-	       newest = p->window[p->step % WINDOW].log_c;
+	double oldest = precision->window[(precision->step + 1) % WINDOW].log_c,
+	       newest = precision->window[precision->step % WINDOW].log_c;
 
 	if (++now.step < WINDOW || recent(all, &now, 0, WINDOW) < WINDOW)
 		return false;
 	recent(newer, &now, 0, WINDOW / 2);
 	recent(older, &now, WINDOW / 2, WINDOW / 2);
-	d->sd = (quantile(all, WINDOW, 0.75) - quantile(all, WINDOW, 0.25)) / 1.349;
+	decision->sd = (quantile(all, WINDOW, 0.75) - quantile(all, WINDOW, 0.25)) / 1.349;
 	top = (quantile(all, WINDOW, 0.95) - quantile(all, WINDOW, 0.5)) /
-		(d->sd > least ? d->sd : least);
-	d->rise = quantile(newer, WINDOW / 2, 0.5) - quantile(older, WINDOW / 2, 0.5);
-	d->slope = (newest - oldest) / (WINDOW - 1);
-	return top < calm_z && d->rise < calm_rise && d->slope < calm_slope;
+		(decision->sd > least ? decision->sd : least);
+	decision->rise = quantile(newer, WINDOW / 2, 0.5) - quantile(older, WINDOW / 2, 0.5);
+	decision->slope = (newest - oldest) / (WINDOW - 1);
+	return top < calm_z && decision->rise < calm_rise && decision->slope < calm_slope;
 }
 
-static bool may_descend(const struct vt_precision *p)
+static bool may_descend(const struct vt_precision *precision)
 {
-	uint64_t next = p->step + 1;
+	uint64_t next = precision->step + 1;
 
-	return p->level < p->o.top && next > WARM_UP && next % LOOK_EVERY == 0 &&
-		next - p->changed_at >= REST && next >= p->dwell_until &&
-		p->returns[p->level + 1] < MOST_RETURNS;
+	return precision->level < precision->o.top && next > WARM_UP && next % LOOK_EVERY == 0 &&
+		next - precision->changed_at >= REST && next >= precision->dwell_until &&
+		precision->returns[precision->level + 1] < MOST_RETURNS;
 }
 
-static void change(struct vt_precision *p, struct vt_precision_decision *d, enum vt_level to,
-	const char *rule)
+static void change(struct vt_precision *precision, struct vt_precision_decision *decision,
+	enum vt_level to, const char *rule)
 {
-	d->rule = rule;
-	d->to = to;
-	if (p->level > VT_LEVEL_F32 && p->level < VT_LEVELS && to < p->level && !p->o.replaying) {
-		p->returns[p->level]++;
-		if (!p->dwell)
-			p->dwell = FIRST_DWELL;
-		else if (2 * p->dwell < MOST_DWELL)
-			p->dwell = 2 * p->dwell;
+	decision->rule = rule;
+	decision->to = to;
+	if (precision->level > VT_LEVEL_F32 && precision->level < VT_LEVELS &&
+		to < precision->level && !precision->o.replaying) {
+		precision->returns[precision->level]++;
+		if (!precision->dwell)
+			precision->dwell = FIRST_DWELL;
+		else if (2 * precision->dwell < MOST_DWELL)
+			precision->dwell = 2 * precision->dwell;
 		else
-			p->dwell = MOST_DWELL;
-		p->dwell_until = p->step + 1 + p->dwell;
+			precision->dwell = MOST_DWELL;
+		precision->dwell_until = precision->step + 1 + precision->dwell;
 	}
-	p->level = to;
-	p->changed_at = p->step + 1;
-	p->skips = p->high_loss = p->underflows = 0;
-	p->scale = first_scale;
-	p->clean = 0;
+	precision->level = to;
+	precision->changed_at = precision->step + 1;
+	precision->skips = precision->high_loss = precision->underflows = 0;
+	precision->scale = first_scale;
+	precision->clean = 0;
 }
 
-static bool held(const struct vt_precision *p)
+static bool held(const struct vt_precision *precision)
 {
-	return p->o.total_steps &&
-		(double)(p->step + 1) >= (1 - end_held) * (double)p->o.total_steps;
+	return precision->o.total_steps &&
+		(double)(precision->step + 1) >= (1 - end_held) * (double)precision->o.total_steps;
 }
 
-static void decide(struct vt_precision *p, struct vt_precision_decision *d, const char *alarm)
+static void decide(struct vt_precision *precision, struct vt_precision_decision *decision,
+	const char *alarm)
 {
-	if (p->o.replaying) {
-		for (size_t i = 0; i < p->o.n_replay; i++)
-			if (p->o.replay[i].step == p->step + 1 && p->o.replay[i].to != p->level)
-				change(p, d, p->o.replay[i].to, "replay");
-	} else if (alarm && p->level > VT_LEVEL_F32 && !held(p)) {
-		change(p, d, p->level == VT_LEVEL_FP16 ? VT_LEVEL_BF16 : VT_LEVEL_F32, alarm);
-	} else if (may_descend(p) && !held(p) && calm(p, d)) {
-		change(p, d, p->level == VT_LEVEL_F32 ? VT_LEVEL_BF16 : VT_LEVEL_FP16, "calm");
+	if (precision->o.replaying) {
+		for (size_t i = 0; i < precision->o.n_replay; i++)
+			if (precision->o.replay[i].step == precision->step + 1 &&
+				precision->o.replay[i].to != precision->level)
+				change(precision, decision, precision->o.replay[i].to, "replay");
+	} else if (alarm && precision->level > VT_LEVEL_F32 && !held(precision)) {
+		change(precision, decision,
+			precision->level == VT_LEVEL_FP16 ? VT_LEVEL_BF16 : VT_LEVEL_F32, alarm);
+	} else if (may_descend(precision) && !held(precision) && calm(precision, decision)) {
+		change(precision, decision,
+			precision->level == VT_LEVEL_F32 ? VT_LEVEL_BF16 : VT_LEVEL_FP16, "calm");
 	}
 }
 
-struct vt_precision_decision vt_precision_step(struct vt_precision *p,
-	const struct vt_precision_sample *s)
+struct vt_precision_decision vt_precision_step(struct vt_precision *precision,
+	const struct vt_precision_sample *sample)
 {
-	struct view v = look(p, s);
-	struct vt_precision_decision d = { .step = p->step + 1,
-		.from = p->level,
-		.to = p->level,
-		.loss = s->loss,
-		.grad_norm = s->grad_norm,
+	struct view v = look(precision, sample);
+	struct vt_precision_decision d = { .step = precision->step + 1,
+		.from = precision->level,
+		.to = precision->level,
+		.loss = sample->loss,
+		.grad_norm = sample->grad_norm,
 		.z = v.z,
-		.scale = p->scale };
+		.scale = precision->scale };
 	const char *alarm;
 
-	d.skip = follow_scale(p, v.finite);
-	alarm = alarm_of(p, s, v);
-	remember(p, s, v);
-	decide(p, &d, alarm);
-	p->applied += !d.skip;
-	p->step++;
+	d.skip = follow_scale(precision, v.finite);
+	alarm = alarm_of(precision, sample, v);
+	remember(precision, sample, v);
+	decide(precision, &d, alarm);
+	precision->applied += !d.skip;
+	precision->step++;
 	return d;
 }
 
 /* --- text ---------------------------------------------------------------- */
 
 /* JSON has no infinities. */
-static void put_number(struct vt_json *o, const char *key, double v)
+static void put_number(struct vt_json *json, const char *key, double v)
 {
 	if (isfinite(v))
-		vt_json_put_real(o, key, v);
+		vt_json_put_real(json, key, v);
 	else if (isnan(v))
-		vt_json_put_text(o, key, "nan");
+		vt_json_put_text(json, key, "nan");
 	else
-		vt_json_put_text(o, key, v > 0 ? "inf" : "-inf");
+		vt_json_put_text(json, key, v > 0 ? "inf" : "-inf");
 }
 
-void vt_precision_line(struct vt_buf *out, const struct vt_precision_decision *d)
+void vt_precision_line(struct vt_buf *out, const struct vt_precision_decision *decision)
 {
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT), *in = vt_json_new(VT_JSON_OBJECT);
 
-	put_number(in, "grad_norm", d->grad_norm);
-	put_number(in, "loss", d->loss);
-	put_number(in, "rise", d->rise);
-	put_number(in, "scale", d->scale);
-	put_number(in, "sd", d->sd);
-	put_number(in, "slope", d->slope);
-	put_number(in, "z", d->z);
-	vt_json_put_text(o, "from", vt_level_names[d->from]);
+	put_number(in, "grad_norm", decision->grad_norm);
+	put_number(in, "loss", decision->loss);
+	put_number(in, "rise", decision->rise);
+	put_number(in, "scale", decision->scale);
+	put_number(in, "sd", decision->sd);
+	put_number(in, "slope", decision->slope);
+	put_number(in, "z", decision->z);
+	vt_json_put_text(o, "from", vt_level_names[decision->from]);
 	vt_json_put(o, "inputs", in);
-	vt_json_put_text(o, "rule", d->rule);
-	vt_json_put_int(o, "step", (int64_t)d->step);
-	vt_json_put_text(o, "to", vt_level_names[d->to]);
+	vt_json_put_text(o, "rule", decision->rule);
+	vt_json_put_int(o, "step", (int64_t)decision->step);
+	vt_json_put_text(o, "to", vt_level_names[decision->to]);
 	vt_json_compact(out, o);
 	if (!out->len || out->data[out->len - 1] != '\n')
 		vt_buf_char(out, '\n');
@@ -330,30 +339,30 @@ int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const c
 }
 
 /* Fields in the order they are written; counts are exact in a double up to 2^53. */
-static void each_field(struct vt_precision *p,
+static void each_field(struct vt_precision *precision,
 	void (*fn)(void *ctx, const char *key, double *real, uint64_t *count, int *small),
 	void *ctx)
 {
-	int level = (int)p->level;
+	int level = (int)precision->level;
 
 	fn(ctx, "level", NULL, NULL, &level);
-	p->level = (enum vt_level)level;
-	fn(ctx, "scale", &p->scale, NULL, NULL);
-	fn(ctx, "step", NULL, &p->step, NULL);
-	fn(ctx, "applied", NULL, &p->applied, NULL);
-	fn(ctx, "changed_at", NULL, &p->changed_at, NULL);
-	fn(ctx, "dwell_until", NULL, &p->dwell_until, NULL);
-	fn(ctx, "dwell", NULL, &p->dwell, NULL);
-	fn(ctx, "returns_bf16", NULL, NULL, &p->returns[VT_LEVEL_BF16]);
-	fn(ctx, "returns_fp16", NULL, NULL, &p->returns[VT_LEVEL_FP16]);
-	fn(ctx, "clean", NULL, &p->clean, NULL);
-	fn(ctx, "skips", NULL, NULL, &p->skips);
-	fn(ctx, "high_loss", NULL, NULL, &p->high_loss);
-	fn(ctx, "underflows", NULL, NULL, &p->underflows);
-	fn(ctx, "samples", NULL, &p->samples, NULL);
-	fn(ctx, "loss", &p->loss, NULL, NULL);
-	fn(ctx, "var_loss", &p->var_loss, NULL, NULL);
-	fn(ctx, "log_c", &p->log_c, NULL, NULL);
+	precision->level = (enum vt_level)level;
+	fn(ctx, "scale", &precision->scale, NULL, NULL);
+	fn(ctx, "step", NULL, &precision->step, NULL);
+	fn(ctx, "applied", NULL, &precision->applied, NULL);
+	fn(ctx, "changed_at", NULL, &precision->changed_at, NULL);
+	fn(ctx, "dwell_until", NULL, &precision->dwell_until, NULL);
+	fn(ctx, "dwell", NULL, &precision->dwell, NULL);
+	fn(ctx, "returns_bf16", NULL, NULL, &precision->returns[VT_LEVEL_BF16]);
+	fn(ctx, "returns_fp16", NULL, NULL, &precision->returns[VT_LEVEL_FP16]);
+	fn(ctx, "clean", NULL, &precision->clean, NULL);
+	fn(ctx, "skips", NULL, NULL, &precision->skips);
+	fn(ctx, "high_loss", NULL, NULL, &precision->high_loss);
+	fn(ctx, "underflows", NULL, NULL, &precision->underflows);
+	fn(ctx, "samples", NULL, &precision->samples, NULL);
+	fn(ctx, "loss", &precision->loss, NULL, NULL);
+	fn(ctx, "var_loss", &precision->var_loss, NULL, NULL);
+	fn(ctx, "log_c", &precision->log_c, NULL, NULL);
 }
 
 static void write_field(void *ctx, const char *key, double *real, uint64_t *count, int *small)
@@ -385,25 +394,25 @@ static void read_field(void *ctx, const char *key, double *real, uint64_t *count
 		*small = (int)v->integer;
 }
 
-void vt_precision_save(struct vt_buf *out, const struct vt_precision *p)
+void vt_precision_save(struct vt_buf *out, const struct vt_precision *precision)
 {
-	struct vt_precision copy = *p;
+	struct vt_precision copy = *precision;
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT), *w = vt_json_new(VT_JSON_ARRAY);
 
 	each_field(&copy, write_field, o);
 	for (int i = 0; i < WINDOW; i++) {
-		vt_json_push(w, vt_json_new_real(p->window[i].log_g));
-		vt_json_push(w, vt_json_new_real(p->window[i].log_c));
-		vt_json_push(w, vt_json_new_int(p->window[i].finite));
+		vt_json_push(w, vt_json_new_real(precision->window[i].log_g));
+		vt_json_push(w, vt_json_new_real(precision->window[i].log_c));
+		vt_json_push(w, vt_json_new_int(precision->window[i].finite));
 	}
 	vt_json_put(o, "window", w);
 	vt_json_compact(out, o);
 	vt_json_free(o);
 }
 
-int vt_precision_load(struct vt_precision *p, const char *text, struct vt_err *err)
+int vt_precision_load(struct vt_precision *precision, const char *text, struct vt_err *err)
 {
-	struct vt_precision q = *p;
+	struct vt_precision q = *precision;
 	struct vt_json *o = NULL;
 	struct reading r = { NULL, NULL };
 	const struct vt_json *w;
@@ -426,6 +435,6 @@ int vt_precision_load(struct vt_precision *p, const char *text, struct vt_err *e
 	if (r.missing)
 		return vt_err_set(err, VT_EDATA,
 			"the saved precision controller has no valid \"%s\"", r.missing);
-	*p = q;
+	*precision = q;
 	return 0;
 }

@@ -102,19 +102,19 @@ struct vt_precision_decision {
 	double loss, grad_norm, z, slope, sd, rise, scale;
 };
 
-void vt_precision_init(struct vt_precision *p, const struct vt_precision_opts *o);
-struct vt_precision_decision vt_precision_step(struct vt_precision *p,
-	const struct vt_precision_sample *s);
+void vt_precision_init(struct vt_precision *precision, const struct vt_precision_opts *opts);
+struct vt_precision_decision vt_precision_step(struct vt_precision *precision,
+	const struct vt_precision_sample *sample);
 
 /* One JSON line with its end: {"from","inputs":{..},"rule","step","to"}. */
-void vt_precision_line(struct vt_buf *out, const struct vt_precision_decision *d);
+void vt_precision_line(struct vt_buf *out, const struct vt_precision_decision *decision);
 /* Reads such lines back, for replay.  The caller frees *out.  VT_EDATA names the line. */
 int vt_precision_read_lines(struct vt_precision_change **out, size_t *n, const char *text,
 	size_t len, const char *origin, struct vt_err *err);
 
 /* The whole state but the options as one line of JSON text; loading needs vt_precision_init with
  * the same options first. */
-void vt_precision_save(struct vt_buf *out, const struct vt_precision *p);
-int vt_precision_load(struct vt_precision *p, const char *text, struct vt_err *err);
+void vt_precision_save(struct vt_buf *out, const struct vt_precision *precision);
+int vt_precision_load(struct vt_precision *precision, const char *text, struct vt_err *err);
 
 #endif

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t elements(const struct vt_tensor_entry *e)
+static size_t elements(const struct vt_tensor_entry *entry)
 {
 	size_t n = 1;
 
-	for (int i = 0; i < e->n_dims; i++)
-		n *= (size_t)e->dims[i];
+	for (int i = 0; i < entry->n_dims; i++)
+		n *= (size_t)entry->dims[i];
 	return n;
 }
 
@@ -19,7 +19,7 @@ static int by_name(const void *a, const void *b)
 		((const struct vt_tensor_entry *)b)->name);
 }
 
-static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, size_t n,
+static void write_header(struct vt_buf *out, const struct vt_tensor_entry *entry, size_t n,
 	const struct vt_json *metadata)
 {
 	size_t at = 0;
@@ -30,13 +30,13 @@ static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, si
 		vt_json_compact(out, metadata);
 	}
 	for (size_t i = 0; i < n; i++) {
-		size_t bytes = elements(&e[i]) * sizeof(float);
+		size_t bytes = elements(&entry[i]) * sizeof(float);
 
 		vt_buf_str(out, i || metadata ? "," : "");
-		vt_json_quote(out, e[i].name);
+		vt_json_quote(out, entry[i].name);
 		vt_buf_str(out, ":{\"dtype\":\"F32\",\"shape\":[");
-		for (int k = 0; k < e[i].n_dims; k++)
-			vt_buf_printf(out, "%s%d", k ? "," : "", e[i].dims[k]);
+		for (int k = 0; k < entry[i].n_dims; k++)
+			vt_buf_printf(out, "%s%d", k ? "," : "", entry[i].dims[k]);
 		vt_buf_printf(out, "],\"data_offsets\":[%zu,%zu]}", at, at + bytes);
 		at += bytes;
 	}
@@ -45,24 +45,24 @@ static void write_header(struct vt_buf *out, const struct vt_tensor_entry *e, si
 		vt_buf_char(out, ' ');
 }
 
-int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n,
+int vt_safetensors_write(const char *path, struct vt_tensor_entry *entry, size_t n,
 	const struct vt_json *metadata, struct vt_err *err)
 {
 	struct vt_buf header = VT_BUF_INIT, file = VT_BUF_INIT;
 	uint64_t len;
 	int rc = 0;
 
-	qsort(e, n, sizeof(*e), by_name);
-	write_header(&header, e, n, metadata);
+	qsort(entry, n, sizeof(*entry), by_name);
+	write_header(&header, entry, n, metadata);
 	len = header.len;
 	vt_buf_add(&file, &len, sizeof(len));
 	vt_buf_add(&file, header.data, header.len);
 	for (size_t i = 0; !rc && i < n; i++) {
-		for (size_t k = 0; !rc && k < elements(&e[i]); k++)
-			if (isnan(e[i].data[k]))
+		for (size_t k = 0; !rc && k < elements(&entry[i]); k++)
+			if (isnan(entry[i].data[k]))
 				rc = vt_err_set(err, VT_EBUG, "%s: tensor %s holds NaN at %zu",
-					path, e[i].name, k);
-		vt_buf_add(&file, e[i].data, elements(&e[i]) * sizeof(float));
+					path, entry[i].name, k);
+		vt_buf_add(&file, entry[i].data, elements(&entry[i]) * sizeof(float));
 	}
 	if (!rc)
 		rc = vt_fs_write(path, file.data, file.len, 0644, err);
@@ -98,11 +98,11 @@ static int by_from(const void *a, const void *b)
 }
 
 /* One tensor's entry: bounds that fit its shape and the file. */
-static int check_entry(const struct vt_safetensors *s, const char *path, size_t i, struct range *r,
-	struct vt_err *err)
+static int check_entry(const struct vt_safetensors *safetensors, const char *path, size_t i,
+	struct range *range, struct vt_err *err)
 {
-	const char *name = s->header->key[i];
-	const struct vt_json *t = s->header->item[i], *shape = vt_json_get(t, "shape"),
+	const char *name = safetensors->header->key[i];
+	const struct vt_json *t = safetensors->header->item[i], *shape = vt_json_get(t, "shape"),
 			     *at = vt_json_get(t, "data_offsets");
 	uint64_t bytes = dtype_size(vt_json_text(vt_json_get(t, "dtype"), ""));
 	int64_t from = vt_json_integer(vt_json_at(at, 0), -1),
@@ -119,25 +119,26 @@ static int check_entry(const struct vt_safetensors *s, const char *path, size_t 
 				path, name);
 		bytes *= (uint64_t)d;
 	}
-	if (!shape || from < 0 || to < from || (uint64_t)to > s->data_size ||
+	if (!shape || from < 0 || to < from || (uint64_t)to > safetensors->data_size ||
 		(uint64_t)(to - from) != bytes)
 		return vt_err_set(err, VT_EDATA,
 			"%s: tensor %s: offsets [%lld, %lld] do not fit its shape or the file",
 			path, name, (long long)from, (long long)to);
-	*r = (struct range){ (uint64_t)from, (uint64_t)to };
+	*range = (struct range){ (uint64_t)from, (uint64_t)to };
 	return 0;
 }
 
-static int check_header(const struct vt_safetensors *s, const char *path, struct vt_err *err)
+static int check_header(const struct vt_safetensors *safetensors, const char *path,
+	struct vt_err *err)
 {
-	struct range *r = vt_xcalloc(s->header->n + 1, sizeof(*r));
+	struct range *r = vt_xcalloc(safetensors->header->n + 1, sizeof(*r));
 	uint64_t end = 0;
 	size_t n = 0;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < s->header->n; i++)
-		if (strcmp(s->header->key[i], "__metadata__"))
-			rc = check_entry(s, path, i, &r[n++], err);
+	for (size_t i = 0; !rc && i < safetensors->header->n; i++)
+		if (strcmp(safetensors->header->key[i], "__metadata__"))
+			rc = check_entry(safetensors, path, i, &r[n++], err);
 	if (n > 1)
 		qsort(r, n, sizeof(*r), by_from);
 	for (size_t i = 0; !rc && i < n; i++) {
@@ -147,9 +148,9 @@ static int check_header(const struct vt_safetensors *s, const char *path, struct
 				(unsigned long long)end);
 		end = r[i].to;
 	}
-	if (!rc && end != s->data_size)
+	if (!rc && end != safetensors->data_size)
 		rc = vt_err_set(err, VT_EDATA, "%s: %llu bytes of tensors in %zu bytes of data",
-			path, (unsigned long long)end, s->data_size);
+			path, (unsigned long long)end, safetensors->data_size);
 	free(r);
 	return rc;
 }
@@ -180,16 +181,17 @@ int vt_safetensors_open(struct vt_safetensors *out, const char *path, struct vt_
 	return rc;
 }
 
-void vt_safetensors_close(struct vt_safetensors *s)
+void vt_safetensors_close(struct vt_safetensors *safetensors)
 {
-	vt_fs_unmap(&s->map);
-	vt_json_free(s->header);
-	*s = (struct vt_safetensors){ .header = NULL };
+	vt_fs_unmap(&safetensors->map);
+	vt_json_free(safetensors->header);
+	*safetensors = (struct vt_safetensors){ .header = NULL };
 }
 
-const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *key)
+const char *vt_safetensors_metadata(const struct vt_safetensors *safetensors, const char *key)
 {
-	return vt_json_text(vt_json_get(vt_json_get(s->header, "__metadata__"), key), NULL);
+	return vt_json_text(vt_json_get(vt_json_get(safetensors->header, "__metadata__"), key),
+		NULL);
 }
 
 float vt_safetensors_widen(uint16_t h, bool bf16)
@@ -209,10 +211,11 @@ float vt_safetensors_widen(uint16_t h, bool bf16)
 	return f;
 }
 
-int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims,
+int vt_safetensors_get(const struct vt_safetensors *safetensors, const char *name, const int *dims,
 	int n_dims, float *out, struct vt_err *err)
 {
-	const struct vt_json *t = vt_json_get(s->header, name), *shape = vt_json_get(t, "shape");
+	const struct vt_json *t = vt_json_get(safetensors->header, name),
+			     *shape = vt_json_get(t, "shape");
 	const char *dtype = vt_json_text(vt_json_get(t, "dtype"), "");
 	const unsigned char *from;
 	size_t n = 1;
@@ -225,7 +228,8 @@ int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const i
 			return vt_err_set(err, VT_EDATA,
 				"tensor %s has another shape than the network's", name);
 	}
-	from = s->data + vt_json_integer(vt_json_at(vt_json_get(t, "data_offsets"), 0), 0);
+	from = safetensors->data +
+		vt_json_integer(vt_json_at(vt_json_get(t, "data_offsets"), 0), 0);
 	if (!strcmp(dtype, "F32")) {
 		memcpy(out, from, n * sizeof(float));
 	} else if (!strcmp(dtype, "F16") || !strcmp(dtype, "BF16")) {

@@ -19,7 +19,7 @@ struct vt_tensor_entry {
 
 /* metadata: object of texts or NULL.  The entries are sorted in place.  Atomic and durable.  A
  * NaN is refused (VT_EBUG). */
-int vt_safetensors_write(const char *path, struct vt_tensor_entry *e, size_t n,
+int vt_safetensors_write(const char *path, struct vt_tensor_entry *entry, size_t n,
 	const struct vt_json *metadata, struct vt_err *err);
 
 struct vt_safetensors {
@@ -30,13 +30,13 @@ struct vt_safetensors {
 };
 
 int vt_safetensors_open(struct vt_safetensors *out, const char *path, struct vt_err *err);
-void vt_safetensors_close(struct vt_safetensors *s);
+void vt_safetensors_close(struct vt_safetensors *safetensors);
 /* NULL if absent */
-const char *vt_safetensors_metadata(const struct vt_safetensors *s, const char *key);
+const char *vt_safetensors_metadata(const struct vt_safetensors *safetensors, const char *key);
 
 /* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing or has
  * another shape. */
-int vt_safetensors_get(const struct vt_safetensors *s, const char *name, const int *dims,
+int vt_safetensors_get(const struct vt_safetensors *safetensors, const char *name, const int *dims,
 	int n_dims, float *out, struct vt_err *err);
 
 /* the value of an IEEE half, or of a bfloat16 */

@@ -39,13 +39,13 @@ struct vt_schedule {
 	uint64_t total, warmup, period, hold;
 };
 
-double vt_schedule_rate(const struct vt_schedule *s, uint64_t t);
+double vt_schedule_rate(const struct vt_schedule *schedule, uint64_t t);
 
 /* Steps since the period of `restarts` that t lies in began, 0 at its first; t itself for every
  * other kind and before the first period. */
-uint64_t vt_schedule_since_restart(const struct vt_schedule *s, uint64_t t);
+uint64_t vt_schedule_since_restart(const struct vt_schedule *schedule, uint64_t t);
 
 /* -1: the optimizer's own. */
-double vt_schedule_momentum(const struct vt_schedule *s, uint64_t t);
+double vt_schedule_momentum(const struct vt_schedule *schedule, uint64_t t);
 
 #endif

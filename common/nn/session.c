@@ -27,68 +27,70 @@ static void init_task(void *ctx, size_t i)
 		vt_weight_init(s->weight[i].value, spec, s->opts.seed);
 }
 
-static void set_weights(struct vt_session *s)
+static void set_weights(struct vt_session *session)
 {
 	size_t at = 0;
 
-	s->weight = vt_xcalloc((size_t)s->g->n_weights, sizeof(*s->weight));
-	for (int i = 0; i < s->g->n_weights; i++) {
-		const struct vt_weight_spec *spec = &s->g->weight[i];
-		struct vt_weight *w = &s->weight[i];
+	session->weight = vt_xcalloc((size_t)session->g->n_weights, sizeof(*session->weight));
+	for (int i = 0; i < session->g->n_weights; i++) {
+		const struct vt_weight_spec *spec = &session->g->weight[i];
+		struct vt_weight *w = &session->weight[i];
 
 		*w = (struct vt_weight){ .name = spec->name,
 			.n_dims = spec->n_dims,
 			.n = spec->n,
 			.trainable = spec->trainable,
-			.value = s->values + at,
-			.grad = s->grads && spec->trainable ? s->grads + at : NULL };
+			.value = session->values + at,
+			.grad = session->grads && spec->trainable ? session->grads + at : NULL };
 		memcpy(w->dims, spec->dims, sizeof(w->dims));
 		at += spec->n;
 	}
-	vt_parallel_for((size_t)s->g->n_weights, init_task, s);
+	vt_parallel_for((size_t)session->g->n_weights, init_task, session);
 }
 
-static void new_statistics(struct vt_session *s)
+static void new_statistics(struct vt_session *session)
 {
-	s->mean = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->mean));
-	s->rstd = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->rstd));
-	for (int i = 0; i < s->g->n_nodes; i++)
-		if (s->plan.live[i] && s->g->node[i].op == VT_OP_NORM) {
-			size_t n = (size_t)s->g->node[i].shape.n * (size_t)s->g->node[i].shape.c;
+	session->mean = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*session->mean));
+	session->rstd = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*session->rstd));
+	for (int i = 0; i < session->g->n_nodes; i++)
+		if (session->plan.live[i] && session->g->node[i].op == VT_OP_NORM) {
+			size_t n = (size_t)session->g->node[i].shape.n *
+				(size_t)session->g->node[i].shape.c;
 
-			s->mean[i] = vt_xcalloc(n, sizeof(double));
-			s->rstd[i] = vt_xcalloc(n, sizeof(double));
+			session->mean[i] = vt_xcalloc(n, sizeof(double));
+			session->rstd[i] = vt_xcalloc(n, sizeof(double));
 		}
 }
 
 /* On a device only the weights lie here as well. */
-static int new_remote(struct vt_session *s, struct vt_err *err)
+static int new_remote(struct vt_session *session, struct vt_err *err)
 {
-	for (int i = 0; i < s->g->n_weights; i++)
-		s->plan.weights += s->g->weight[i].n;
-	s->values = new_floats(s->plan.weights, err);
-	s->grads = s->opts.training ? new_floats(s->plan.weights, err) : NULL;
-	if (!s->values || (s->opts.training && !s->grads))
+	for (int i = 0; i < session->g->n_weights; i++)
+		session->plan.weights += session->g->weight[i].n;
+	session->values = new_floats(session->plan.weights, err);
+	session->grads = session->opts.training ? new_floats(session->plan.weights, err) : NULL;
+	if (!session->values || (session->opts.training && !session->grads))
 		return err->code;
-	set_weights(s);
-	return vt_remote_new(&s->remote, s->opts.device, s->g, &s->opts, s->values, s->grads, err);
+	set_weights(session);
+	return vt_remote_new(&session->remote, session->opts.device, session->g, &session->opts,
+		session->values, session->grads, err);
 }
 
-int vt_session_new(struct vt_session **out, const struct vt_graph *g,
+int vt_session_new(struct vt_session **out, const struct vt_graph *graph,
 	const struct vt_session_opts *opts, struct vt_err *err)
 {
 	struct vt_session *s = vt_xcalloc(1, sizeof(*s));
 	int rc;
 
-	s->g = g;
+	s->g = graph;
 	s->opts = *opts;
 	rc = vt_kernels_choose(&s->k, err);
 	if (rc)
 		goto fail;
 	if (opts->device) {
-		rc = vt_graph_error(g)
-			? vt_err_set(err, vt_graph_error(g)->code, "%s", vt_graph_error(g)->text)
-			: new_remote(s, err);
+		rc = vt_graph_error(graph) ? vt_err_set(err, vt_graph_error(graph)->code, "%s",
+						     vt_graph_error(graph)->text)
+					   : new_remote(s, err);
 		if (rc)
 			goto fail;
 		*out = s;
@@ -98,12 +100,12 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *g,
 		rc = vt_err_set(err, VT_EUSAGE, "the CPU computes in f32 or bf16, not in fp16");
 		goto fail;
 	}
-	rc = vt_plan_make(&s->plan, g, opts, err);
+	rc = vt_plan_make(&s->plan, graph, opts, err);
 	if (!rc && opts->int8)
-		rc = vt_int8_read(&s->int8, g, opts->int8, err);
+		rc = vt_int8_read(&s->int8, graph, opts->int8, err);
 	if (rc)
 		goto fail;
-	rc = vt_plan_check_limit(&s->plan, g, opts, err);
+	rc = vt_plan_check_limit(&s->plan, graph, opts, err);
 	if (rc)
 		goto fail;
 	s->arena = new_floats(s->plan.arena, err);
@@ -123,170 +125,174 @@ fail:
 	return rc;
 }
 
-void vt_session_free(struct vt_session *s)
+void vt_session_free(struct vt_session *session)
 {
-	if (!s)
+	if (!session)
 		return;
-	vt_remote_free(s->remote);
-	for (int i = 0; s->mean && i < s->g->n_nodes; i++) {
-		free(s->mean[i]);
-		free(s->rstd[i]);
+	vt_remote_free(session->remote);
+	for (int i = 0; session->mean && i < session->g->n_nodes; i++) {
+		free(session->mean[i]);
+		free(session->rstd[i]);
 	}
-	for (int i = 0; s->int8_weights && i < s->g->n_nodes; i++)
-		vt_int8_weights_release(&s->int8_weights[i]);
-	free(s->int8_weights);
-	vt_int8_free(s->int8, s->g);
-	free(s->mean);
-	free(s->rstd);
-	free(s->weight);
-	free(s->arena);
-	free(s->scratch);
-	free(s->values);
-	free(s->grads);
-	vt_plan_release(&s->plan);
-	free(s);
+	for (int i = 0; session->int8_weights && i < session->g->n_nodes; i++)
+		vt_int8_weights_release(&session->int8_weights[i]);
+	free(session->int8_weights);
+	vt_int8_free(session->int8, session->g);
+	free(session->mean);
+	free(session->rstd);
+	free(session->weight);
+	free(session->arena);
+	free(session->scratch);
+	free(session->values);
+	free(session->grads);
+	vt_plan_release(&session->plan);
+	free(session);
 }
 
-void vt_session_set_level(struct vt_session *s, enum vt_level level)
+void vt_session_set_level(struct vt_session *session, enum vt_level level)
 {
-	assert(!s->remote && s->opts.any_level && level <= VT_LEVEL_BF16);
-	s->opts.level = level;
+	assert(!session->remote && session->opts.any_level && level <= VT_LEVEL_BF16);
+	session->opts.level = level;
 }
 
-void vt_session_observe(struct vt_session *s, vt_observe_fn fn, void *observer)
+void vt_session_observe(struct vt_session *session, vt_observe_fn fn, void *observer)
 {
-	assert(s->opts.observed && !s->remote);
-	s->observe = fn;
-	s->observer = observer;
+	assert(session->opts.observed && !session->remote);
+	session->observe = fn;
+	session->observer = observer;
 }
 
-static int check_weight_scales(const struct vt_weight *w, const struct vt_int8_scales *q,
+static int check_weight_scales(const struct vt_weight *weight, const struct vt_int8_scales *scales,
 	struct vt_err *err)
 {
-	size_t each = w->n / (size_t)w->dims[0];
+	size_t each = weight->n / (size_t)weight->dims[0];
 
-	for (int o = 0; o < q->n; o++)
-		if (q->weights[o] != vt_int8_weight_scale(w->value + (size_t)o * each, each))
+	for (int o = 0; o < scales->n; o++)
+		if (scales->weights[o] !=
+			vt_int8_weight_scale(weight->value + (size_t)o * each, each))
 			return vt_err_set(err, VT_EDATA,
 				"int8 scales of %s: that of output %d is not of these weights; "
 				"make them again with quantize",
-				w->name, o);
+				weight->name, o);
 	return 0;
 }
 
-int vt_session_take_int8(struct vt_session *s, struct vt_err *err)
+int vt_session_take_int8(struct vt_session *session, struct vt_err *err)
 {
 	int rc = 0;
 
-	assert(s->int8 && !s->int8_weights);
-	for (int w = 0; !rc && w < s->g->n_weights; w++)
-		if (s->int8[w].weights)
-			rc = check_weight_scales(&s->weight[w], &s->int8[w], err);
+	assert(session->int8 && !session->int8_weights);
+	for (int w = 0; !rc && w < session->g->n_weights; w++)
+		if (session->int8[w].weights)
+			rc = check_weight_scales(&session->weight[w], &session->int8[w], err);
 	if (rc)
 		return rc;
-	s->int8_weights = vt_xcalloc((size_t)s->g->n_nodes, sizeof(*s->int8_weights));
-	for (int i = 0; i < s->g->n_nodes; i++) {
-		const struct vt_node *n = &s->g->node[i];
+	session->int8_weights =
+		vt_xcalloc((size_t)session->g->n_nodes, sizeof(*session->int8_weights));
+	for (int i = 0; i < session->g->n_nodes; i++) {
+		const struct vt_node *n = &session->g->node[i];
 		const struct vt_int8_scales *q;
 
-		if (!s->plan.live[i] || !vt_int8_takes(s->g, i))
+		if (!session->plan.live[i] || !vt_int8_takes(session->g, i))
 			continue;
-		q = &s->int8[n->weight[0]];
-		vt_int8_weights_make(&s->int8_weights[i], &n->conv, s->g->node[n->in[0]].shape.c,
-			s->weight[n->weight[0]].value,
-			n->weight[1] < 0 ? NULL : s->weight[n->weight[1]].value, q->scale, q->zero,
-			q->weights);
+		q = &session->int8[n->weight[0]];
+		vt_int8_weights_make(&session->int8_weights[i], &n->conv,
+			session->g->node[n->in[0]].shape.c, session->weight[n->weight[0]].value,
+			n->weight[1] < 0 ? NULL : session->weight[n->weight[1]].value, q->scale,
+			q->zero, q->weights);
 	}
 	return 0;
 }
 
-const struct vt_int8_scales *vt_session_int8(const struct vt_session *s, int weight)
+const struct vt_int8_scales *vt_session_int8(const struct vt_session *session, int weight)
 {
-	return s->int8 && s->int8[weight].weights ? &s->int8[weight] : NULL;
+	return session->int8 && session->int8[weight].weights ? &session->int8[weight] : NULL;
 }
 
-int vt_session_n_weights(const struct vt_session *s)
+int vt_session_n_weights(const struct vt_session *session)
 {
-	return s->g->n_weights;
+	return session->g->n_weights;
 }
 
-const struct vt_err *vt_session_error(const struct vt_session *s)
+const struct vt_err *vt_session_error(const struct vt_session *session)
 {
-	return s->remote ? vt_remote_error(s->remote) : NULL;
+	return session->remote ? vt_remote_error(session->remote) : NULL;
 }
 
-size_t vt_session_size(const struct vt_session *s, int i)
+size_t vt_session_size(const struct vt_session *session, int i)
 {
-	return s->weight[i].n;
+	return session->weight[i].n;
 }
 
-bool vt_session_trains(const struct vt_session *s, int i)
+bool vt_session_trains(const struct vt_session *session, int i)
 {
-	return s->weight[i].trainable;
+	return session->weight[i].trainable;
 }
 
-struct vt_remote *vt_session_remote(struct vt_session *s)
+struct vt_remote *vt_session_remote(struct vt_session *session)
 {
-	return s->remote;
+	return session->remote;
 }
 
-struct vt_weight *vt_session_weight(struct vt_session *s, int i)
+struct vt_weight *vt_session_weight(struct vt_session *session, int i)
 {
-	if (s->remote)
-		vt_remote_touch(s->remote);
-	return &s->weight[i];
+	if (session->remote)
+		vt_remote_touch(session->remote);
+	return &session->weight[i];
 }
 
-struct vt_weight *vt_session_find(struct vt_session *s, const char *name)
+struct vt_weight *vt_session_find(struct vt_session *session, const char *name)
 {
-	for (int i = 0; i < s->g->n_weights; i++)
-		if (!strcmp(s->weight[i].name, name))
-			return vt_session_weight(s, i);
+	for (int i = 0; i < session->g->n_weights; i++)
+		if (!strcmp(session->weight[i].name, name))
+			return vt_session_weight(session, i);
 	return NULL;
 }
 
-const char *vt_session_isa(const struct vt_session *s)
+const char *vt_session_isa(const struct vt_session *session)
 {
-	return s->remote ? vt_device_name(s->opts.device) : s->k->name;
+	return session->remote ? vt_device_name(session->opts.device) : session->k->name;
 }
 
-struct vt_shape vt_session_input_shape(const struct vt_session *s)
+struct vt_shape vt_session_input_shape(const struct vt_session *session)
 {
-	return s->g->node[s->g->input].shape;
+	return session->g->node[session->g->input].shape;
 }
 
-struct vt_shape vt_session_output_shape(const struct vt_session *s)
+struct vt_shape vt_session_output_shape(const struct vt_session *session)
 {
-	return s->g->node[s->g->output].shape;
+	return session->g->node[session->g->output].shape;
 }
 
-struct vt_shape vt_session_shape_at(const struct vt_session *s, int i)
+struct vt_shape vt_session_shape_at(const struct vt_session *session, int i)
 {
-	return s->g->node[vt_graph_output_at(s->g, i).tensor].shape;
+	return session->g->node[vt_graph_output_at(session->g, i).tensor].shape;
 }
 
-void vt_session_set_input(struct vt_session *s, const float *x)
+void vt_session_set_input(struct vt_session *session, const float *x)
 {
-	if (s->remote) {
-		vt_remote_set_input(s->remote, x);
-	} else if (s->plan.rows) {
-		vt_rows_pack(vt_session_value(s, s->g->input), x);
+	if (session->remote) {
+		vt_remote_set_input(session->remote, x);
+	} else if (session->plan.rows) {
+		vt_rows_pack(vt_session_value(session, session->g->input), x);
 	} else {
-		vt_cpu_pack(vt_session_value(s, s->g->input), x);
+		vt_cpu_pack(vt_session_value(session, session->g->input), x);
 	}
 }
 
-void vt_session_get_output(const struct vt_session *s, float *y)
+void vt_session_get_output(const struct vt_session *session, float *y)
 {
-	vt_session_get_output_at(s, 0, y);
+	vt_session_get_output_at(session, 0, y);
 }
 
-void vt_session_get_output_at(const struct vt_session *s, int i, float *y)
+void vt_session_get_output_at(const struct vt_session *session, int i, float *y)
 {
-	if (s->remote)
-		vt_remote_get_output(s->remote, i, y);
-	else if (s->plan.rows)
-		vt_rows_unpack(y, vt_session_value(s, vt_graph_output_at(s->g, i).tensor));
+	if (session->remote)
+		vt_remote_get_output(session->remote, i, y);
+	else if (session->plan.rows)
+		vt_rows_unpack(y,
+			vt_session_value(session, vt_graph_output_at(session->g, i).tensor));
 	else
-		vt_cpu_unpack(y, vt_session_value(s, vt_graph_output_at(s->g, i).tensor));
+		vt_cpu_unpack(y,
+			vt_session_value(session, vt_graph_output_at(session->g, i).tensor));
 }

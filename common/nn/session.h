@@ -68,75 +68,75 @@ struct vt_weight {
 
 struct vt_session;
 
-int vt_session_new(struct vt_session **out, const struct vt_graph *g,
+int vt_session_new(struct vt_session **out, const struct vt_graph *graph,
 	const struct vt_session_opts *opts, struct vt_err *err);
-void vt_session_free(struct vt_session *s);
+void vt_session_free(struct vt_session *session);
 
 /* What went wrong on the device since the session began; NULL if nothing did, always on the CPU.
  * Results are rubbish then. */
-const struct vt_err *vt_session_error(const struct vt_session *s);
+const struct vt_err *vt_session_error(const struct vt_session *session);
 
 /* On a device, values and gradients are current when a weight is asked for, and what is written
  * to them before the next forward pass counts; a pointer kept across passes is not current. */
-int vt_session_n_weights(const struct vt_session *s);
+int vt_session_n_weights(const struct vt_session *session);
 /* From the next pass on: of a session on the CPU with opts.any_level, at most the level that it was
  * made with.  Weights, gradients and arena stay. */
-void vt_session_set_level(struct vt_session *s, enum vt_level level);
-struct vt_weight *vt_session_weight(struct vt_session *s, int i);
+void vt_session_set_level(struct vt_session *session, enum vt_level level);
+struct vt_weight *vt_session_weight(struct vt_session *session, int i);
 /* scalars of weight i, and whether it is trainable; neither looks at the device */
-size_t vt_session_size(const struct vt_session *s, int i);
-bool vt_session_trains(const struct vt_session *s, int i);
+size_t vt_session_size(const struct vt_session *session, int i);
+bool vt_session_trains(const struct vt_session *session, int i);
 /* NULL if there is none */
-struct vt_weight *vt_session_find(struct vt_session *s, const char *name);
+struct vt_weight *vt_session_find(struct vt_session *session, const char *name);
 
-struct vt_shape vt_session_input_shape(const struct vt_session *s);
-struct vt_shape vt_session_output_shape(const struct vt_session *s);
-void vt_session_set_input(struct vt_session *s, const float *x);
+struct vt_shape vt_session_input_shape(const struct vt_session *session);
+struct vt_shape vt_session_output_shape(const struct vt_session *session);
+void vt_session_set_input(struct vt_session *session, const float *x);
 /* step: names the dropout masks */
-void vt_session_forward(struct vt_session *s, uint64_t step);
-void vt_session_get_output(const struct vt_session *s, float *y);
+void vt_session_forward(struct vt_session *session, uint64_t step);
+void vt_session_get_output(const struct vt_session *session, float *y);
 /* only with opts.training */
-void vt_session_backward(struct vt_session *s, const float *dy);
+void vt_session_backward(struct vt_session *session, const float *dy);
 
 /* The graph's outputs by number (vt_graph_output_at says what each is for); 0 is the prediction,
  * which the calls above serve.  Outputs beside it exist only with opts.training or
  * opts.all_outputs. dy[i] == NULL: no gradient from output i; a weight that no gradient reaches
  * has gradient 0. */
-struct vt_shape vt_session_shape_at(const struct vt_session *s, int i);
-void vt_session_get_output_at(const struct vt_session *s, int i, float *y);
-void vt_session_backward_all(struct vt_session *s, const float *const *dy);
+struct vt_shape vt_session_shape_at(const struct vt_session *session, int i);
+void vt_session_get_output_at(const struct vt_session *session, int i, float *y);
+void vt_session_backward_all(struct vt_session *session, const float *const *dy);
 
 /* Stands in vt_session_backward_all for the gradient that vt_remote_loss or vt_remote_square
  * left on the device. */
 #define VT_KEPT_GRADIENT ((const float *)(uintptr_t)1)
 /* the half that is on a device; NULL on the CPU */
-struct vt_remote *vt_session_remote(struct vt_session *s);
+struct vt_remote *vt_session_remote(struct vt_session *session);
 
 /* What would be allocated and computed: totals, the plan's name, and a line a layer (shape, offset,
  * parameters, floating-point operations of one forward pass).  A pure function of graph and opts,
  * the same on every machine. */
-int vt_plan_text(struct vt_buf *out, const struct vt_graph *g, const struct vt_session_opts *opts,
-	struct vt_err *err);
+int vt_plan_text(struct vt_buf *out, const struct vt_graph *graph,
+	const struct vt_session_opts *opts, struct vt_err *err);
 
 /* The same in numbers: bytes of arena, scratch, weights and, training, their gradients; and
  * multiply-adds of one forward pass. */
-int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *g,
+int vt_plan_need(size_t *bytes, double *macs, const struct vt_graph *graph,
 	const struct vt_session_opts *opts, struct vt_err *err);
 
 /* Names the plan: 16 hex digits, FNV-1a of its text and of every layer's settings. */
-int vt_plan_digest(char out[17], const struct vt_graph *g, const struct vt_session_opts *opts,
+int vt_plan_digest(char out[17], const struct vt_graph *graph, const struct vt_session_opts *opts,
 	struct vt_err *err);
 
 /* With opts.observed: fn is shown what each convolution reads, in blocks of eight channels, before
  * it is computed. */
 typedef void (*vt_observe_fn)(void *observer, int node, const float *x, struct vt_shape s);
-void vt_session_observe(struct vt_session *s, vt_observe_fn fn, void *observer);
+void vt_session_observe(struct vt_session *session, vt_observe_fn fn, void *observer);
 
 /* After the weights of a session with opts.int8 were set, before its first pass: VT_EDATA where
  * the scales are not theirs.  What is written to kernels later does not count. */
-int vt_session_take_int8(struct vt_session *s, struct vt_err *err);
+int vt_session_take_int8(struct vt_session *session, struct vt_err *err);
 
 /* Name of the kernels in use: "portable", "avx2", "avx512", or the device's backend. */
-const char *vt_session_isa(const struct vt_session *s);
+const char *vt_session_isa(const struct vt_session *session);
 
 #endif

@@ -33,21 +33,22 @@ struct vt_session {
 };
 
 /* The array of node i at `offset` of the arena. */
-static inline struct vt_view vt_session_view(const struct vt_session *s, int i, size_t offset)
+static inline struct vt_view vt_session_view(const struct vt_session *session, int i, size_t offset)
 {
-	struct vt_view v = { .s = s->g->node[i].shape };
+	struct vt_view v = { .s = session->g->node[i].shape };
 
-	if (s->plan.half[i] && s->opts.level == VT_LEVEL_BF16)
-		v.h = (uint16_t *)(void *)(s->arena + offset);
+	if (session->plan.half[i] && session->opts.level == VT_LEVEL_BF16)
+		v.h = (uint16_t *)(void *)(session->arena + offset);
 	else
-		v.p = s->arena + offset;
+		v.p = session->arena + offset;
 	return v;
 }
 
 /* The value of node i: where the plan of the pass that is under way says. */
-static inline struct vt_view vt_session_value(const struct vt_session *s, int i)
+static inline struct vt_view vt_session_value(const struct vt_session *session, int i)
 {
-	return vt_session_view(s, i, s->backward ? s->plan.back[i] : s->plan.value[i]);
+	return vt_session_view(session, i,
+		session->backward ? session->plan.back[i] : session->plan.value[i]);
 }
 
 #endif

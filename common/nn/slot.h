@@ -27,18 +27,18 @@ struct vt_slot {
 	bool device_newer, host_newer;
 };
 
-void vt_slot_init(struct vt_slot *a, struct vt_session *s, enum vt_slot_name name,
+void vt_slot_init(struct vt_slot *slot, struct vt_session *session, enum vt_slot_name name,
 	bool trained_only);
-void vt_slot_release(struct vt_slot *a);
+void vt_slot_release(struct vt_slot *slot);
 
 /* The array of weight i, current, to read and to write until the device uses the slot again;
  * NULL where there is none. */
-float *vt_slot_array(struct vt_slot *a, int i);
+float *vt_slot_array(struct vt_slot *slot, int i);
 
 /* The session's device is about to change the slot: what the host wrote is sent. */
-void vt_slot_use(struct vt_slot *a);
+void vt_slot_use(struct vt_slot *slot);
 
 /* From now on it lies beside the weights of another session of the same network. */
-void vt_slot_move(struct vt_slot *a, struct vt_session *to);
+void vt_slot_move(struct vt_slot *slot, struct vt_session *to);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "common/nn/safetensors.h"
 
-static int from_safetensors(struct vt_state_file *s, const char *path, struct vt_err *err)
+static int from_safetensors(struct vt_state_file *file, const char *path, struct vt_err *err)
 {
 	struct vt_safetensors f;
 	int rc = vt_safetensors_open(&f, path, err);
@@ -33,8 +33,8 @@ static int from_safetensors(struct vt_state_file *s, const char *path, struct vt
 			t.stride[k] = stride;
 			stride *= t.dims[k] > 0 ? t.dims[k] : 1;
 		}
-		t.data = s->map.data + (f.data - f.map.data) + from;
-		rc = vt_state_add(s, f.header->key[i], t,
+		t.data = file->map.data + (f.data - f.map.data) + from;
+		rc = vt_state_add(file, f.header->key[i], t,
 			(f.data_size - (size_t)from) / vt_state_width(dtype), err);
 	}
 	vt_safetensors_close(&f);
@@ -47,15 +47,15 @@ static int by_name(const void *a, const void *b)
 		((const struct vt_state_tensor *)b)->name);
 }
 
-static int sort(struct vt_state_file *s, const char *path, struct vt_err *err)
+static int sort(struct vt_state_file *file, const char *path, struct vt_err *err)
 {
-	if (!s->n)
+	if (!file->n)
 		return vt_err_set(err, VT_EDATA, "%s: there is no tensor in it", path);
-	qsort(s->tensor, s->n, sizeof(*s->tensor), by_name);
-	for (size_t i = 1; i < s->n; i++)
-		if (!strcmp(s->tensor[i - 1].name, s->tensor[i].name))
+	qsort(file->tensor, file->n, sizeof(*file->tensor), by_name);
+	for (size_t i = 1; i < file->n; i++)
+		if (!strcmp(file->tensor[i - 1].name, file->tensor[i].name))
 			return vt_err_set(err, VT_EDATA, "%s: two tensors are named %s", path,
-				s->tensor[i].name);
+				file->tensor[i].name);
 	return 0;
 }
 
@@ -79,55 +79,59 @@ int vt_state_open(struct vt_state_file *out, const char *path, struct vt_err *er
 	return rc;
 }
 
-void vt_state_close(struct vt_state_file *s)
+void vt_state_close(struct vt_state_file *file)
 {
-	for (size_t i = 0; i < s->n; i++)
-		free(s->tensor[i].name);
-	free(s->tensor);
-	vt_fs_unmap(&s->map);
-	*s = (struct vt_state_file){ .format = NULL };
+	for (size_t i = 0; i < file->n; i++)
+		free(file->tensor[i].name);
+	free(file->tensor);
+	vt_fs_unmap(&file->map);
+	*file = (struct vt_state_file){ .format = NULL };
 }
 
-const struct vt_state_tensor *vt_state_find(const struct vt_state_file *s, const char *name)
+const struct vt_state_tensor *vt_state_find(const struct vt_state_file *file, const char *name)
 {
 	struct vt_state_tensor key = { .n = 0 };
 
 	key.name = (char *)(uintptr_t)name;
-	return s->n ? bsearch(&key, s->tensor, s->n, sizeof(*s->tensor), by_name) : NULL;
+	return file->n ? bsearch(&key, file->tensor, file->n, sizeof(*file->tensor), by_name)
+		       : NULL;
 }
 
-static float element(const struct vt_state_tensor *t, size_t i)
+static float element(const struct vt_state_tensor *tensor, size_t i)
 {
 	uint16_t h;
 	float f;
 	double d;
 
-	switch (t->dtype[0] == 'B' ? 'B' : t->dtype[1]) {
-	case '3': memcpy(&f, t->data + 4 * i, 4); return f;
-	case '6': memcpy(&d, t->data + 8 * i, 8); return (float)d;
-	default: memcpy(&h, t->data + 2 * i, 2); return vt_safetensors_widen(h, t->dtype[0] == 'B');
+	switch (tensor->dtype[0] == 'B' ? 'B' : tensor->dtype[1]) {
+	case '3': memcpy(&f, tensor->data + 4 * i, 4); return f;
+	case '6': memcpy(&d, tensor->data + 8 * i, 8); return (float)d;
+	default:
+		memcpy(&h, tensor->data + 2 * i, 2);
+		return vt_safetensors_widen(h, tensor->dtype[0] == 'B');
 	}
 }
 
-int vt_state_copy(const struct vt_state_tensor *t, float *out, struct vt_err *err)
+int vt_state_copy(const struct vt_state_tensor *tensor, float *out, struct vt_err *err)
 {
 	int64_t at[VT_STATE_DIMS] = { 0 };
 	size_t from = 0;
 
-	if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F16") && strcmp(t->dtype, "BF16") &&
-		strcmp(t->dtype, "F64"))
+	if (strcmp(tensor->dtype, "F32") && strcmp(tensor->dtype, "F16") &&
+		strcmp(tensor->dtype, "BF16") && strcmp(tensor->dtype, "F64"))
 		return vt_err_set(err, VT_EDATA,
-			"tensor %s is %s; F64, F32, F16 or BF16 can be loaded", t->name, t->dtype);
-	for (size_t i = 0; i < t->n; i++) {
-		out[i] = element(t, from);
+			"tensor %s is %s; F64, F32, F16 or BF16 can be loaded", tensor->name,
+			tensor->dtype);
+	for (size_t i = 0; i < tensor->n; i++) {
+		out[i] = element(tensor, from);
 		if (!isfinite(out[i]))
 			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu",
-				t->name, (double)out[i], i);
-		for (int k = t->n_dims - 1; k >= 0; k--) {
-			from += (size_t)t->stride[k];
-			if (++at[k] < t->dims[k])
+				tensor->name, (double)out[i], i);
+		for (int k = tensor->n_dims - 1; k >= 0; k--) {
+			from += (size_t)tensor->stride[k];
+			if (++at[k] < tensor->dims[k])
 				break;
-			from -= (size_t)(t->stride[k] * at[k]);
+			from -= (size_t)(tensor->stride[k] * at[k]);
 			at[k] = 0;
 		}
 	}

@@ -29,23 +29,23 @@ struct vt_state_file {
 };
 
 int vt_state_open(struct vt_state_file *out, const char *path, struct vt_err *err);
-void vt_state_close(struct vt_state_file *s);
+void vt_state_close(struct vt_state_file *file);
 
 /* NULL if there is none */
-const struct vt_state_tensor *vt_state_find(const struct vt_state_file *s, const char *name);
+const struct vt_state_tensor *vt_state_find(const struct vt_state_file *file, const char *name);
 
 /* Elements in C order as f32.  VT_EDATA for whole numbers and for values that are not finite. */
-int vt_state_copy(const struct vt_state_tensor *t, float *out, struct vt_err *err);
+int vt_state_copy(const struct vt_state_tensor *tensor, float *out, struct vt_err *err);
 
 /* --- state_tensor.c: for the readers of one format ------------------------- */
 
 /* Adds a tensor whose n_dims, dims and stride are set; extent: elements that lie at data.
  * Checks that all of it lies there. */
-int vt_state_add(struct vt_state_file *s, const char *name, struct vt_state_tensor t, size_t extent,
-	struct vt_err *err);
+int vt_state_add(struct vt_state_file *file, const char *name, struct vt_state_tensor tensor,
+	size_t extent, struct vt_err *err);
 size_t vt_state_width(const char *dtype); /* bytes; 0 if unknown */
 
 /* torch_import.c: fills in the tensors of a mapped file; false in *ours if it is not PyTorch's. */
-int vt_torch_read(struct vt_state_file *s, const char *path, bool *ours, struct vt_err *err);
+int vt_torch_read(struct vt_state_file *file, const char *path, bool *ours, struct vt_err *err);
 
 #endif

@@ -19,37 +19,39 @@ size_t vt_state_width(const char *dtype)
 }
 
 /* Sets t->n; the last element's offset must lie below extent. */
-static int check_extent(struct vt_state_tensor *t, size_t extent)
+static int check_extent(struct vt_state_tensor *tensor, size_t extent)
 {
 	uint64_t n = 1, last = 0;
 
-	for (int i = 0; i < t->n_dims; i++) {
-		if (t->dims[i] < 0 || t->stride[i] < 0 || (t->dims[i] && n > (uint64_t)1 << 40))
+	for (int i = 0; i < tensor->n_dims; i++) {
+		if (tensor->dims[i] < 0 || tensor->stride[i] < 0 ||
+			(tensor->dims[i] && n > (uint64_t)1 << 40))
 			return 1;
-		n *= (uint64_t)t->dims[i];
+		n *= (uint64_t)tensor->dims[i];
 	}
-	for (int i = 0; n && i < t->n_dims; i++) {
-		if (t->dims[i] > 1 &&
-			(uint64_t)t->stride[i] > ((uint64_t)1 << 40) / (uint64_t)t->dims[i])
+	for (int i = 0; n && i < tensor->n_dims; i++) {
+		if (tensor->dims[i] > 1 &&
+			(uint64_t)tensor->stride[i] >
+				((uint64_t)1 << 40) / (uint64_t)tensor->dims[i])
 			return 1;
-		last += (uint64_t)(t->dims[i] - 1) * (uint64_t)t->stride[i];
+		last += (uint64_t)(tensor->dims[i] - 1) * (uint64_t)tensor->stride[i];
 	}
-	t->n = (size_t)n;
+	tensor->n = (size_t)n;
 	return n > (uint64_t)1 << 40 || (n && last >= extent);
 }
 
-int vt_state_add(struct vt_state_file *s, const char *name, struct vt_state_tensor t, size_t extent,
-	struct vt_err *err)
+int vt_state_add(struct vt_state_file *file, const char *name, struct vt_state_tensor tensor,
+	size_t extent, struct vt_err *err)
 {
-	if (!vt_state_width(t.dtype))
+	if (!vt_state_width(tensor.dtype))
 		return vt_err_set(err, VT_EDATA, "tensor %s has the unknown type \"%s\"", name,
-			t.dtype);
-	if (check_extent(&t, extent))
+			tensor.dtype);
+	if (check_extent(&tensor, extent))
 		return vt_err_set(err, VT_EDATA,
 			"tensor %s: its shape does not fit the bytes it has", name);
-	if (s->n % 64 == 0)
-		s->tensor = vt_xrealloc(s->tensor, (s->n + 64) * sizeof(*s->tensor));
-	t.name = vt_xstrdup(name);
-	s->tensor[s->n++] = t;
+	if (file->n % 64 == 0)
+		file->tensor = vt_xrealloc(file->tensor, (file->n + 64) * sizeof(*file->tensor));
+	tensor.name = vt_xstrdup(name);
+	file->tensor[file->n++] = tensor;
 	return 0;
 }

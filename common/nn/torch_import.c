@@ -27,9 +27,9 @@ struct torch_file {
 	struct vt_err *err;
 };
 
-static int bad(const struct torch_file *f, const char *what)
+static int bad(const struct torch_file *file, const char *what)
 {
-	return vt_err_set(f->err, VT_EDATA, "%s: %s", f->path, what);
+	return vt_err_set(file->err, VT_EDATA, "%s: %s", file->path, what);
 }
 
 static uint64_t little(const unsigned char *p, int n)
@@ -63,10 +63,10 @@ static uint32_t crc32_of(const unsigned char *p, size_t n)
 }
 
 /* The end record, behind which only a comment may stand. */
-static const unsigned char *find_end(const struct vt_map *m)
+static const unsigned char *find_end(const struct vt_map *map)
 {
-	for (size_t back = END; back <= m->size && back <= END + 65535; back++) {
-		const unsigned char *p = m->data + m->size - back;
+	for (size_t back = END; back <= map->size && back <= END + 65535; back++) {
+		const unsigned char *p = map->data + map->size - back;
 
 		if (!memcmp(p, "PK\5\6", 4) && little(p + 20, 2) == back - END)
 			return p;
@@ -75,10 +75,10 @@ static const unsigned char *find_end(const struct vt_map *m)
 }
 
 /* Count, size and offset of the central directory, from the 64-bit record where there is one. */
-static int directory(const struct torch_file *f, const unsigned char *end, uint64_t *n,
+static int directory(const struct torch_file *file, const unsigned char *end, uint64_t *n,
 	uint64_t *size, uint64_t *offset)
 {
-	const struct vt_map *m = &f->s->map;
+	const struct vt_map *m = &file->s->map;
 	uint64_t at;
 
 	*n = little(end + 10, 2);
@@ -87,13 +87,14 @@ static int directory(const struct torch_file *f, const unsigned char *end, uint6
 	if (end - m->data >= LOCATOR && !memcmp(end - LOCATOR, "PK\6\7", 4)) {
 		at = little(end - LOCATOR + 8, 8);
 		if (m->size < END64 || at > m->size - END64 || memcmp(m->data + at, "PK\6\6", 4))
-			return bad(f, "the zip directory is damaged");
+			return bad(file, "the zip directory is damaged");
 		*n = little(m->data + at + 32, 8);
 		*size = little(m->data + at + 40, 8);
 		*offset = little(m->data + at + 48, 8);
 	}
 	if (*offset > m->size || *size > m->size - *offset || *n > *size / CENTRAL)
-		return bad(f, "the zip directory does not fit the file; it is cut off or damaged");
+		return bad(file,
+			"the zip directory does not fit the file; it is cut off or damaged");
 	return 0;
 }
 
@@ -119,9 +120,10 @@ static void wide_fields(const unsigned char *extra, size_t n, uint64_t *size, ui
 }
 
 /* One entry of the directory at p with `room` bytes; its length, or 0. */
-static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t room, struct entry *e)
+static size_t read_entry(struct torch_file *file, const unsigned char *p, size_t room,
+	struct entry *entry)
 {
-	const struct vt_map *m = &f->s->map;
+	const struct vt_map *m = &file->s->map;
 	size_t name, extra, len, local;
 	uint64_t size, stored, offset;
 
@@ -133,7 +135,7 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 	if (len > room)
 		return 0;
 	if (little(p + 10, 2) != 0 || little(p + 8, 2) & 1) {
-		*e = (struct entry){ .name = (const char *)p + CENTRAL, .name_len = name };
+		*entry = (struct entry){ .name = (const char *)p + CENTRAL, .name_len = name };
 		return len;
 	}
 	stored = little(p + 20, 4);
@@ -147,7 +149,7 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 		(size_t)little(m->data + offset + 28, 2);
 	if (local > m->size - offset || size > m->size - offset - local)
 		return 0;
-	*e = (struct entry){ .name = (const char *)p + CENTRAL,
+	*entry = (struct entry){ .name = (const char *)p + CENTRAL,
 		.name_len = name,
 		.data = m->data + offset + local,
 		.size = (size_t)size,
@@ -155,22 +157,22 @@ static size_t read_entry(struct torch_file *f, const unsigned char *p, size_t ro
 	return len;
 }
 
-static int read_directory(struct torch_file *f)
+static int read_directory(struct torch_file *file)
 {
-	const unsigned char *end = find_end(&f->s->map);
+	const unsigned char *end = find_end(&file->s->map);
 	uint64_t n, size, offset;
 
 	if (!end)
-		return bad(f, "begins as a zip archive and has no end; it is cut off");
-	if (directory(f, end, &n, &size, &offset))
-		return f->err->code;
-	f->entry = vt_xcalloc((size_t)n + 1, sizeof(*f->entry));
-	for (size_t at = 0; f->n < n; f->n++) {
-		size_t len = read_entry(f, f->s->map.data + offset + at, (size_t)size - at,
-			&f->entry[f->n]);
+		return bad(file, "begins as a zip archive and has no end; it is cut off");
+	if (directory(file, end, &n, &size, &offset))
+		return file->err->code;
+	file->entry = vt_xcalloc((size_t)n + 1, sizeof(*file->entry));
+	for (size_t at = 0; file->n < n; file->n++) {
+		size_t len = read_entry(file, file->s->map.data + offset + at, (size_t)size - at,
+			&file->entry[file->n]);
 
 		if (!len)
-			return bad(f, "an entry of the zip directory is damaged");
+			return bad(file, "an entry of the zip directory is damaged");
 		at += len;
 	}
 	return 0;
@@ -185,51 +187,54 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The entry of this name; NULL if there is none.  Names are not ended by a NUL. */
-static struct entry *find_name(const struct torch_file *f, const char *name)
+static struct entry *find_name(const struct torch_file *file, const char *name)
 {
 	struct entry wanted = { .name = name, .name_len = strlen(name) };
 
-	return f->n ? bsearch(&wanted, f->entry, f->n, sizeof(*f->entry), by_name) : NULL;
+	return file->n ? bsearch(&wanted, file->entry, file->n, sizeof(*file->entry), by_name)
+		       : NULL;
 }
 
 /* The entry FOLDER/what of a zip archive. */
-static struct entry *find_entry(const struct torch_file *f, const char *what)
+static struct entry *find_entry(const struct torch_file *file, const char *what)
 {
-	char *name = vt_asprintf("%s%s", f->folder, what);
-	struct entry *e = find_name(f, name);
+	char *name = vt_asprintf("%s%s", file->folder, what);
+	struct entry *e = find_name(file, name);
 
 	free(name);
 	return e;
 }
 
-static int open_zip(struct torch_file *f)
+static int open_zip(struct torch_file *file)
 {
 	const struct entry *e;
 	const char *slash;
 
-	f->s->format = "PyTorch zip";
-	if (read_directory(f))
-		return f->err->code;
-	slash = f->n ? memchr(f->entry[0].name, '/', f->entry[0].name_len) : NULL;
-	f->folder = slash ? vt_xstrndup(f->entry[0].name, (size_t)(slash - f->entry[0].name) + 1)
-			  : vt_xstrdup("");
-	if (f->n)
-		qsort(f->entry, f->n, sizeof(*f->entry), by_name);
-	if (find_entry(f, "constants.pkl"))
-		return bad(f,
+	file->s->format = "PyTorch zip";
+	if (read_directory(file))
+		return file->err->code;
+	slash = file->n ? memchr(file->entry[0].name, '/', file->entry[0].name_len) : NULL;
+	file->folder = slash
+		? vt_xstrndup(file->entry[0].name, (size_t)(slash - file->entry[0].name) + 1)
+		: vt_xstrdup("");
+	if (file->n)
+		qsort(file->entry, file->n, sizeof(*file->entry), by_name);
+	if (find_entry(file, "constants.pkl"))
+		return bad(file,
 			"is a TorchScript program; save its weights with "
 			"torch.save(module.state_dict(), path)");
-	e = find_entry(f, "byteorder");
+	e = find_entry(file, "byteorder");
 	if (e && (!e->data || e->size != 6 || memcmp(e->data, "little", 6)))
-		return bad(f, "was saved on a big-endian machine");
-	e = find_entry(f, "data.pkl");
+		return bad(file, "was saved on a big-endian machine");
+	e = find_entry(file, "data.pkl");
 	if (!e)
-		return bad(f, "is a zip archive without data.pkl, so not PyTorch's");
+		return bad(file, "is a zip archive without data.pkl, so not PyTorch's");
 	if (!e->data)
-		return bad(f, "data.pkl is compressed or encrypted; torch.save stores it as it is");
+		return bad(file,
+			"data.pkl is compressed or encrypted; torch.save stores it as it is");
 	if (crc32_of(e->data, e->size) != e->crc)
-		return bad(f, "data.pkl does not have its checksum; the file is damaged");
-	return vt_pickle_read(&f->pickle, e->data, e->size, f->path, f->err);
+		return bad(file, "data.pkl does not have its checksum; the file is damaged");
+	return vt_pickle_read(&file->pickle, e->data, e->size, file->path, file->err);
 }
 
 /* --- before PyTorch 1.6 -------------------------------------------------- */
@@ -269,15 +274,15 @@ static int key_is(const void *key, const void *w)
 }
 
 /* Element widths of the storages that tensors use; caller frees. */
-static struct width *widths_of(const struct vt_pickle *p, size_t *n)
+static struct width *widths_of(const struct vt_pickle *pickle, size_t *n)
 {
-	struct width *w = vt_xcalloc(p->n + 1, sizeof(*w));
+	struct width *w = vt_xcalloc(pickle->n + 1, sizeof(*w));
 
 	*n = 0;
-	for (size_t i = 0; i < p->n; i++)
-		if (p->value[i]->kind == VT_PICKLE_STORAGE) {
-			w[*n] = (struct width){ p->value[i]->item[0]->text, i,
-				vt_state_width(dtype_of(p->value[i])) };
+	for (size_t i = 0; i < pickle->n; i++)
+		if (pickle->value[i]->kind == VT_PICKLE_STORAGE) {
+			w[*n] = (struct width){ pickle->value[i]->item[0]->text, i,
+				vt_state_width(dtype_of(pickle->value[i])) };
 			++*n;
 		}
 	qsort(w, *n, sizeof(*w), by_key);
@@ -285,10 +290,10 @@ static struct width *widths_of(const struct vt_pickle *p, size_t *n)
 }
 
 /* 0 if no tensor uses the storage. */
-static size_t width_of_key(const struct width *w, size_t n, const struct vt_pickle_value *key)
+static size_t width_of_key(const struct width *width, size_t n, const struct vt_pickle_value *key)
 {
 	const struct width *found = n && key->kind == VT_PICKLE_TEXT
-		? bsearch(key->text, w, n, sizeof(*w), key_is)
+		? bsearch(key->text, width, n, sizeof(*width), key_is)
 		: NULL;
 
 	return found ? found->bytes : 0;
@@ -296,27 +301,27 @@ static size_t width_of_key(const struct width *w, size_t n, const struct vt_pick
 
 /* The storages follow in the order of their keys: the number of elements in eight bytes, then
  * the elements. */
-static int read_storages(struct torch_file *f, const struct vt_pickle_value *keys, size_t at)
+static int read_storages(struct torch_file *file, const struct vt_pickle_value *keys, size_t at)
 {
-	const struct vt_map *m = &f->s->map;
+	const struct vt_map *m = &file->s->map;
 	size_t n_widths;
 	struct width *w;
 	int rc = 0;
 
 	if (keys->kind != VT_PICKLE_LIST)
-		return bad(f, "the list of storages is missing");
-	w = widths_of(&f->pickle, &n_widths);
-	f->entry = vt_xcalloc(keys->n + 1, sizeof(*f->entry));
-	for (; !rc && f->n < keys->n; f->n++) {
-		const struct vt_pickle_value *key = keys->item[f->n];
+		return bad(file, "the list of storages is missing");
+	w = widths_of(&file->pickle, &n_widths);
+	file->entry = vt_xcalloc(keys->n + 1, sizeof(*file->entry));
+	for (; !rc && file->n < keys->n; file->n++) {
+		const struct vt_pickle_value *key = keys->item[file->n];
 		size_t width = width_of_key(w, n_widths, key);
 		uint64_t n = m->size - at >= 8 ? little(m->data + at, 8) : 0;
 
 		if (!width || m->size - at < 8 || n > (m->size - at - 8) / width) {
-			rc = bad(f, "a storage does not fit the file; it is cut off or damaged");
+			rc = bad(file, "a storage does not fit the file; it is cut off or damaged");
 			break;
 		}
-		f->entry[f->n] = (struct entry){ .name = key->text,
+		file->entry[file->n] = (struct entry){ .name = key->text,
 			.name_len = strlen(key->text),
 			.data = m->data + at + 8,
 			.size = (size_t)n * width };
@@ -326,37 +331,38 @@ static int read_storages(struct torch_file *f, const struct vt_pickle_value *key
 	return rc;
 }
 
-static int open_old(struct torch_file *f)
+static int open_old(struct torch_file *file)
 {
-	const struct vt_map *m = &f->s->map;
+	const struct vt_map *m = &file->s->map;
 	struct vt_pickle skipped;
 	size_t at = 0;
 	int rc = 0;
 
-	f->s->format = "PyTorch before 1.6";
+	file->s->format = "PyTorch before 1.6";
 	for (int i = 0; !rc && i < 3; i++) {
-		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, f->path, f->err);
+		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, file->path, file->err);
 		if (rc)
 			break;
 		at += skipped.used;
 		if (vt_pickle_get(skipped.top, "little_endian") &&
 			!vt_pickle_get(skipped.top, "little_endian")->integer)
-			rc = bad(f, "was saved on a big-endian machine");
+			rc = bad(file, "was saved on a big-endian machine");
 		vt_pickle_release(&skipped);
 	}
 	if (!rc)
-		rc = vt_pickle_read(&f->pickle, m->data + at, m->size - at, f->path, f->err);
-	at += f->pickle.used;
+		rc = vt_pickle_read(&file->pickle, m->data + at, m->size - at, file->path,
+			file->err);
+	at += file->pickle.used;
 	if (!rc)
-		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, f->path, f->err);
+		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, file->path, file->err);
 	if (rc)
 		return rc;
-	rc = read_storages(f, skipped.top, at + skipped.used);
+	rc = read_storages(file, skipped.top, at + skipped.used);
 	/* the entries' names lie in `skipped`; they are kept with the object's values */
-	for (size_t i = 0; i < f->n; i++)
-		f->entry[i].name = vt_xstrdup(f->entry[i].name);
-	if (f->n)
-		qsort(f->entry, f->n, sizeof(*f->entry), by_name);
+	for (size_t i = 0; i < file->n; i++)
+		file->entry[i].name = vt_xstrdup(file->entry[i].name);
+	if (file->n)
+		qsort(file->entry, file->n, sizeof(*file->entry), by_name);
 	vt_pickle_release(&skipped);
 	return rc;
 }
@@ -364,17 +370,17 @@ static int open_old(struct torch_file *f)
 /* --- tensors ------------------------------------------------------------- */
 
 /* The storage's bytes; NULL if they are missing, too few or damaged. */
-static struct entry *storage_of(struct torch_file *f, const struct vt_pickle_value *storage)
+static struct entry *storage_of(struct torch_file *file, const struct vt_pickle_value *storage)
 {
 	struct entry *e;
 	char *name;
 
-	if (f->folder) {
+	if (file->folder) {
 		name = vt_asprintf("data/%s", storage->item[0]->text);
-		e = find_entry(f, name);
+		e = find_entry(file, name);
 		free(name);
 	} else {
-		e = find_name(f, storage->item[0]->text);
+		e = find_name(file, storage->item[0]->text);
 	}
 	if (!e || !e->data ||
 		(uint64_t)storage->integer > e->size / vt_state_width(dtype_of(storage)))
@@ -382,45 +388,46 @@ static struct entry *storage_of(struct torch_file *f, const struct vt_pickle_val
 	return e;
 }
 
-static int add_tensor(struct torch_file *f, const char *name, const struct vt_pickle_value *v)
+static int add_tensor(struct torch_file *file, const char *name,
+	const struct vt_pickle_value *value)
 {
-	const struct vt_pickle_value *storage = v->item[0];
-	uint64_t offset = (uint64_t)v->item[1]->integer, elements;
-	struct entry *e = storage_of(f, storage);
-	struct vt_state_tensor t = { .n_dims = (int)v->item[2]->n };
+	const struct vt_pickle_value *storage = value->item[0];
+	uint64_t offset = (uint64_t)value->item[1]->integer, elements;
+	struct entry *e = storage_of(file, storage);
+	struct vt_state_tensor t = { .n_dims = (int)value->item[2]->n };
 	size_t width = vt_state_width(dtype_of(storage));
 
 	if (!e)
-		return vt_err_set(f->err, VT_EDATA,
-			"%s: the values of tensor %s are missing or cut off", f->path, name);
-	if (f->folder && !e->sound && crc32_of(e->data, e->size) != e->crc)
-		return vt_err_set(f->err, VT_EDATA,
+		return vt_err_set(file->err, VT_EDATA,
+			"%s: the values of tensor %s are missing or cut off", file->path, name);
+	if (file->folder && !e->sound && crc32_of(e->data, e->size) != e->crc)
+		return vt_err_set(file->err, VT_EDATA,
 			"%s: the values of tensor %s do not have their checksum; the file "
 			"is damaged",
-			f->path, name);
+			file->path, name);
 	e->sound = true;
-	if (v->item[2]->n > VT_STATE_DIMS)
-		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s has %zu dimensions", f->path,
-			name, v->item[2]->n);
+	if (value->item[2]->n > VT_STATE_DIMS)
+		return vt_err_set(file->err, VT_EDATA, "%s: tensor %s has %zu dimensions",
+			file->path, name, value->item[2]->n);
 	elements = e->size / width;
 	if (offset > elements)
-		return vt_err_set(f->err, VT_EDATA, "%s: tensor %s lies outside its storage",
-			f->path, name);
+		return vt_err_set(file->err, VT_EDATA, "%s: tensor %s lies outside its storage",
+			file->path, name);
 	memcpy(t.dtype, dtype_of(storage), strlen(dtype_of(storage)) + 1);
 	for (int i = 0; i < t.n_dims; i++) {
-		t.dims[i] = v->item[2]->item[i]->integer;
-		t.stride[i] = v->item[3]->item[i]->integer;
+		t.dims[i] = value->item[2]->item[i]->integer;
+		t.stride[i] = value->item[3]->item[i]->integer;
 	}
 	t.data = e->data + offset * width;
-	return vt_state_add(f->s, name, t, (size_t)(elements - offset), f->err)
-		? vt_err_prefix(f->err, "%s", f->path)
+	return vt_state_add(file->s, name, t, (size_t)(elements - offset), file->err)
+		? vt_err_prefix(file->err, "%s", file->path)
 		: 0;
 }
 
-static bool holds_tensors(const struct vt_pickle_value *d)
+static bool holds_tensors(const struct vt_pickle_value *value)
 {
-	for (size_t i = 1; d && d->kind == VT_PICKLE_DICT && i < d->n; i += 2)
-		if (d->item[i]->kind == VT_PICKLE_TENSOR)
+	for (size_t i = 1; value && value->kind == VT_PICKLE_DICT && i < value->n; i += 2)
+		if (value->item[i]->kind == VT_PICKLE_TENSOR)
 			return true;
 	return false;
 }
@@ -439,13 +446,13 @@ static const struct vt_pickle_value *state_dict(const struct vt_pickle_value *to
 	return NULL;
 }
 
-static int add_tensors(struct torch_file *f)
+static int add_tensors(struct torch_file *file)
 {
-	const struct vt_pickle_value *d = state_dict(f->pickle.top);
+	const struct vt_pickle_value *d = state_dict(file->pickle.top);
 	int rc = 0;
 
 	if (!d)
-		return bad(f,
+		return bad(file,
 			"holds no state dict: neither its value nor what stands there under "
 			"state_dict, "
 			"model_state_dict, network_weights, model or net "
@@ -453,17 +460,17 @@ static int add_tensors(struct torch_file *f)
 	for (size_t i = 0; !rc && i + 1 < d->n; i += 2)
 		if (d->item[i + 1]->kind == VT_PICKLE_TENSOR)
 			rc = d->item[i]->kind == VT_PICKLE_TEXT
-				? add_tensor(f, d->item[i]->text, d->item[i + 1])
-				: bad(f, "a tensor's name is no text");
+				? add_tensor(file, d->item[i]->text, d->item[i + 1])
+				: bad(file, "a tensor's name is no text");
 	return rc;
 }
 
-int vt_torch_read(struct vt_state_file *s, const char *path, bool *ours, struct vt_err *err)
+int vt_torch_read(struct vt_state_file *file, const char *path, bool *ours, struct vt_err *err)
 {
-	struct torch_file f = { .s = s, .path = path, .err = err };
-	bool zip = s->map.size >= 4 && !memcmp(s->map.data, "PK\3\4", 4);
-	bool old = s->map.size >= sizeof(old_start) &&
-		!memcmp(s->map.data, old_start, sizeof(old_start));
+	struct torch_file f = { .s = file, .path = path, .err = err };
+	bool zip = file->map.size >= 4 && !memcmp(file->map.data, "PK\3\4", 4);
+	bool old = file->map.size >= sizeof(old_start) &&
+		!memcmp(file->map.data, old_start, sizeof(old_start));
 	int rc;
 
 	*ours = zip || old;

@@ -48,48 +48,48 @@ static struct vt_buf file_name(const char *ours, int form)
 	return b;
 }
 
-static const struct vt_state_tensor *lookup(const struct load *l, const char *ours, int form)
+static const struct vt_state_tensor *lookup(const struct load *load, const char *ours, int form)
 {
 	struct vt_buf b = file_name(ours, form);
-	const struct vt_state_tensor *t = vt_state_find(&l->file, b.data);
+	const struct vt_state_tensor *t = vt_state_find(&load->file, b.data);
 
 	vt_buf_release(&b);
 	return t;
 }
 
-static void choose_form(struct load *l)
+static void choose_form(struct load *load)
 {
 	size_t best = 0;
 
 	for (int f = 0; f < N_FORMS; f++) {
 		size_t n = 0;
 
-		for (int i = 0; i < vt_session_n_weights(l->s); i++)
-			n += lookup(l, vt_session_weight(l->s, i)->name, f) != NULL;
+		for (int i = 0; i < vt_session_n_weights(load->s); i++)
+			n += lookup(load, vt_session_weight(load->s, i)->name, f) != NULL;
 		if (n > best) {
 			best = n;
-			l->form = f;
+			load->form = f;
 		}
 	}
 }
 
-static int check_axes(const struct load *l)
+static int check_axes(const struct load *load)
 {
-	if (l->form != LAYERS || l->o->kernels != VT_KERNELS_OPEN)
+	if (load->form != LAYERS || load->o->kernels != VT_KERNELS_OPEN)
 		return 0;
-	return vt_err_set(l->err, VT_EDATA,
+	return vt_err_set(load->err, VT_EDATA,
 		"%s: the weights are named layers.<i>. as brainchop's, whose kernels are stored "
 		"x, y, z and not z, y, x as here; make a checkpoint of them with import-model, "
 		"which turns them, and give that",
-		l->path);
+		load->path);
 }
 
-static bool left(const struct load *l, const char *name)
+static bool left(const struct load *load, const char *name)
 {
-	for (size_t i = 0; l->o->leave && l->o->leave[i]; i++) {
-		size_t n = strlen(l->o->leave[i]);
+	for (size_t i = 0; load->o->leave && load->o->leave[i]; i++) {
+		size_t n = strlen(load->o->leave[i]);
 
-		if (n && !strncmp(name, l->o->leave[i], n) &&
+		if (n && !strncmp(name, load->o->leave[i], n) &&
 			(!name[n] || name[n] == '.' || name[n - 1] == '.'))
 			return true;
 	}
@@ -105,111 +105,112 @@ static bool idle(const char *name)
 		strstr(name, ".all_modules.") || strstr(name, "decoder.encoder.");
 }
 
-static bool same_shape(const struct vt_weight *w, const struct vt_state_tensor *t)
+static bool same_shape(const struct vt_weight *weight, const struct vt_state_tensor *tensor)
 {
-	if (w->n_dims != t->n_dims)
+	if (weight->n_dims != tensor->n_dims)
 		return false;
-	for (int i = 0; i < t->n_dims; i++)
-		if (w->dims[i] != t->dims[i])
+	for (int i = 0; i < tensor->n_dims; i++)
+		if (weight->dims[i] != tensor->dims[i])
 			return false;
 	return true;
 }
 
 /* The file's kernel is for one channel, the network's for several, and they differ in nothing
  * else. */
-static bool repeatable(const struct load *l, const struct vt_weight *w,
-	const struct vt_state_tensor *t)
+static bool repeatable(const struct load *load, const struct vt_weight *weight,
+	const struct vt_state_tensor *tensor)
 {
-	struct vt_state_tensor wide = *t;
+	struct vt_state_tensor wide = *tensor;
 
-	if (!l->o->repeat_input || w->n_dims != 5 || t->n_dims != 5 || t->dims[1] != 1)
+	if (!load->o->repeat_input || weight->n_dims != 5 || tensor->n_dims != 5 ||
+		tensor->dims[1] != 1)
 		return false;
-	wide.dims[1] = w->dims[1];
-	return same_shape(w, &wide);
+	wide.dims[1] = weight->dims[1];
+	return same_shape(weight, &wide);
 }
 
-static void print_shape(struct vt_buf *b, const int *dims, const int64_t *wide, int n)
+static void print_shape(struct vt_buf *buf, const int *dims, const int64_t *wide, int n)
 {
-	vt_buf_char(b, '[');
+	vt_buf_char(buf, '[');
 	for (int i = 0; i < n; i++)
-		vt_buf_printf(b, "%s%lld", i ? ", " : "",
+		vt_buf_printf(buf, "%s%lld", i ? ", " : "",
 			dims ? (long long)dims[i] : (long long)wide[i]);
-	vt_buf_char(b, ']');
+	vt_buf_char(buf, ']');
 }
 
-static int wrong_shape(const struct load *l, const struct vt_weight *w,
-	const struct vt_state_tensor *t)
+static int wrong_shape(const struct load *load, const struct vt_weight *weight,
+	const struct vt_state_tensor *tensor)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	int rc;
 
-	print_shape(&b, w->dims, NULL, w->n_dims);
+	print_shape(&b, weight->dims, NULL, weight->n_dims);
 	vt_buf_str(&b, " in the network and ");
-	print_shape(&b, NULL, t->dims, t->n_dims);
-	rc = vt_err_set(l->err, VT_EDATA,
+	print_shape(&b, NULL, tensor->dims, tensor->n_dims);
+	rc = vt_err_set(load->err, VT_EDATA,
 		"%s: %s has the shape %s in the file; check the network's params, or leave "
 		"this part out",
-		l->path, w->name, b.data);
+		load->path, weight->name, b.data);
 	vt_buf_release(&b);
 	return rc;
 }
 
 /* Every weight gets its tensor or is left; sets used[]. */
-static int match(struct load *l)
+static int match(struct load *load)
 {
 	size_t missing = 0, homeless = 0;
 	const char *first_missing = NULL, *first_homeless = NULL;
 
-	for (int i = 0; i < vt_session_n_weights(l->s); i++) {
-		const struct vt_weight *w = vt_session_weight(l->s, i);
+	for (int i = 0; i < vt_session_n_weights(load->s); i++) {
+		const struct vt_weight *w = vt_session_weight(load->s, i);
 		const struct vt_state_tensor *t =
-			left(l, w->name) ? NULL : lookup(l, w->name, l->form);
+			left(load, w->name) ? NULL : lookup(load, w->name, load->form);
 
-		if (t && !same_shape(w, t) && !repeatable(l, w, t))
-			return wrong_shape(l, w, t);
+		if (t && !same_shape(w, t) && !repeatable(load, w, t))
+			return wrong_shape(load, w, t);
 		if (t) {
-			l->from[i] = t;
-			l->used[t - l->file.tensor] = true;
-			l->report->matched++;
-			l->report->repeated += !same_shape(w, t);
-		} else if (left(l, w->name)) {
-			l->report->left++;
+			load->from[i] = t;
+			load->used[t - load->file.tensor] = true;
+			load->report->matched++;
+			load->report->repeated += !same_shape(w, t);
+		} else if (left(load, w->name)) {
+			load->report->left++;
 		} else if (!missing++) {
 			first_missing = w->name;
 		}
 	}
-	for (size_t i = 0; i < l->file.n; i++) {
-		const char *name = l->file.tensor[i].name, *bare = name;
-		size_t prefix = l->form == LAYERS ? 0 : strlen(forms[l->form]);
+	for (size_t i = 0; i < load->file.n; i++) {
+		const char *name = load->file.tensor[i].name, *bare = name;
+		size_t prefix = load->form == LAYERS ? 0 : strlen(forms[load->form]);
 
-		if (!strncmp(name, forms[l->form], prefix))
+		if (!strncmp(name, forms[load->form], prefix))
 			bare += prefix;
-		if (l->used[i])
+		if (load->used[i])
 			continue;
-		if (idle(name) || left(l, bare))
-			l->report->ignored++;
+		if (idle(name) || left(load, bare))
+			load->report->ignored++;
 		else if (!homeless++)
 			first_homeless = name;
 	}
 	if (!missing && !homeless)
 		return 0;
-	return vt_err_set(l->err, VT_EDATA,
+	return vt_err_set(load->err, VT_EDATA,
 		"%s: of the network's %d weights %zu are not in the file%s%s, and of the "
 		"file's %zu tensors %zu have no place%s%s; "
 		"check network and params, or name with --reinitialize the part to leave out",
-		l->path, vt_session_n_weights(l->s), missing, missing ? ", first " : "",
-		missing ? first_missing : "", l->file.n, homeless, homeless ? ", first " : "",
+		load->path, vt_session_n_weights(load->s), missing, missing ? ", first " : "",
+		missing ? first_missing : "", load->file.n, homeless, homeless ? ", first " : "",
 		homeless ? first_homeless : "");
 }
 
 /* [.., x, y, z] to [.., z, y, x] for each pair of channels. */
-static void turn(float *v, const struct vt_weight *w)
+static void turn(float *v, const struct vt_weight *weight)
 {
-	int k = w->dims[2];
+	int k = weight->dims[2];
 	size_t taps = (size_t)(k * k * k);
 	float *t = vt_xmalloc(taps * sizeof(*t));
 
-	for (size_t c = 0; c < w->n; c += taps) {
+	for (size_t c = 0; c < weight->n; c += taps) {
 		memcpy(t, v + c, taps * sizeof(*t));
 		for (int i = 0; i < k * k * k; i++)
 			v[c + (size_t)((i % k * k + i / k % k) * k + i / (k * k))] = t[i];
@@ -218,11 +219,11 @@ static void turn(float *v, const struct vt_weight *w)
 }
 
 /* One kernel a filter to in_c of them, each divided by in_c; v has room. */
-static void repeat(float *v, const struct vt_weight *w)
+static void repeat(float *v, const struct vt_weight *weight)
 {
-	size_t in_c = (size_t)w->dims[1], taps = w->n / in_c / (size_t)w->dims[0];
+	size_t in_c = (size_t)weight->dims[1], taps = weight->n / in_c / (size_t)weight->dims[0];
 
-	for (size_t o = (size_t)w->dims[0]; o-- > 0;)
+	for (size_t o = (size_t)weight->dims[0]; o-- > 0;)
 		for (size_t t = taps; t-- > 0;) {
 			float x = v[o * taps + t] / (float)in_c;
 
@@ -232,35 +233,35 @@ static void repeat(float *v, const struct vt_weight *w)
 }
 
 /* All values are read before any weight is changed. */
-static int copy(struct load *l)
+static int copy(struct load *load)
 {
 	size_t total = 0, at = 0;
 	float *values;
-	int rc = 0, n = vt_session_n_weights(l->s);
+	int rc = 0, n = vt_session_n_weights(load->s);
 
 	for (int i = 0; i < n; i++)
-		total += l->from[i] ? vt_session_weight(l->s, i)->n : 0;
+		total += load->from[i] ? vt_session_weight(load->s, i)->n : 0;
 	values = malloc((total + 1) * sizeof(*values));
 	if (!values)
-		return vt_err_nomem(l->err, total * sizeof(*values));
+		return vt_err_nomem(load->err, total * sizeof(*values));
 	for (int i = 0; !rc && i < n; i++) {
-		const struct vt_weight *w = vt_session_weight(l->s, i);
+		const struct vt_weight *w = vt_session_weight(load->s, i);
 
-		if (!l->from[i])
+		if (!load->from[i])
 			continue;
-		rc = vt_state_copy(l->from[i], values + at, l->err)
-			? vt_err_prefix(l->err, "%s", l->path)
+		rc = vt_state_copy(load->from[i], values + at, load->err)
+			? vt_err_prefix(load->err, "%s", load->path)
 			: 0;
-		if (!rc && l->from[i]->n != w->n)
+		if (!rc && load->from[i]->n != w->n)
 			repeat(values + at, w);
-		if (!rc && l->o->kernels == VT_KERNELS_XYZ && w->n_dims == 5)
+		if (!rc && load->o->kernels == VT_KERNELS_XYZ && w->n_dims == 5)
 			turn(values + at, w);
 		at += w->n;
 	}
 	at = 0;
 	for (int i = 0; !rc && i < n; i++)
-		if (l->from[i]) {
-			struct vt_weight *w = vt_session_weight(l->s, i);
+		if (load->from[i]) {
+			struct vt_weight *w = vt_session_weight(load->s, i);
 
 			memcpy(w->value, values + at, w->n * sizeof(*values));
 			at += w->n;
@@ -269,12 +270,12 @@ static int copy(struct load *l)
 	return rc;
 }
 
-int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weights_opts *opts,
-	struct vt_weights_report *report, struct vt_err *err)
+int vt_weights_load(struct vt_session *session, const char *path,
+	const struct vt_weights_opts *opts, struct vt_weights_report *report, struct vt_err *err)
 {
 	struct vt_weights_opts none = { .leave = NULL };
 	struct vt_weights_report facts = { .matched = 0 };
-	struct load l = { .s = s,
+	struct load l = { .s = session,
 		.o = opts ? opts : &none,
 		.report = &facts,
 		.path = path,
@@ -283,7 +284,7 @@ int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weig
 
 	if (rc)
 		return rc;
-	l.from = vt_xcalloc((size_t)vt_session_n_weights(s) + 1, sizeof(*l.from));
+	l.from = vt_xcalloc((size_t)vt_session_n_weights(session) + 1, sizeof(*l.from));
 	l.used = vt_xcalloc(l.file.n + 1, sizeof(*l.used));
 	choose_form(&l);
 	facts.format = l.file.format;
@@ -301,14 +302,14 @@ int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weig
 	return rc;
 }
 
-int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata,
+int vt_weights_save(const char *path, struct vt_session *session, const struct vt_json *metadata,
 	struct vt_err *err)
 {
-	int n = vt_session_n_weights(s), rc;
+	int n = vt_session_n_weights(session), rc;
 	struct vt_tensor_entry *e = vt_xcalloc((size_t)n, sizeof(*e));
 
 	for (int i = 0; i < n; i++) {
-		const struct vt_weight *w = vt_session_weight(s, i);
+		const struct vt_weight *w = vt_session_weight(session, i);
 
 		e[i] = (struct vt_tensor_entry){ .name = w->name,
 			.n_dims = w->n_dims,

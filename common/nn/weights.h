@@ -46,11 +46,11 @@ struct vt_weights_report {
 };
 
 /* opts and report may be NULL: everything must fit. */
-int vt_weights_load(struct vt_session *s, const char *path, const struct vt_weights_opts *opts,
-	struct vt_weights_report *report, struct vt_err *err);
+int vt_weights_load(struct vt_session *session, const char *path,
+	const struct vt_weights_opts *opts, struct vt_weights_report *report, struct vt_err *err);
 
 /* All weights of s, running statistics included, as canonical safetensors under their own names. */
-int vt_weights_save(const char *path, struct vt_session *s, const struct vt_json *metadata,
+int vt_weights_save(const char *path, struct vt_session *session, const struct vt_json *metadata,
 	struct vt_err *err);
 
 #endif

@@ -424,14 +424,14 @@ static bool ends(const char *text, const char *end)
 }
 
 /* The directories that both lists name. */
-static void add_common(struct vt_strs *to, struct vt_strs *a, struct vt_strs *b)
+static void add_common(struct vt_strs *to, struct vt_strs *strs, struct vt_strs *b)
 {
-	vt_strs_unique(a);
+	vt_strs_unique(strs);
 	vt_strs_unique(b);
-	for (size_t i = 0; i < a->n; i++)
-		if (vt_strs_hold(b, a->v[i]))
-			vt_strs_add(to, a->v[i]);
-	vt_strs_release(a);
+	for (size_t i = 0; i < strs->n; i++)
+		if (vt_strs_hold(b, strs->v[i]))
+			vt_strs_add(to, strs->v[i]);
+	vt_strs_release(strs);
 	vt_strs_release(b);
 }
 

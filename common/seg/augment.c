@@ -58,18 +58,18 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
-static int check_keys(const struct parse *p, const struct vt_json *j, const char *keys,
+static int check_keys(const struct parse *parse, const struct vt_json *j, const char *keys,
 	struct vt_err *err)
 {
 	for (size_t i = 0; i < j->n; i++)
 		if (!has_word("name p", j->key[i]) && !has_word(keys, j->key[i]))
 			return vt_err_set(err, VT_EUSAGE,
-				"%s: unknown key \"%s\"; known here: name, p, %s", p->at, j->key[i],
-				keys);
+				"%s: unknown key \"%s\"; known here: name, p, %s", parse->at,
+				j->key[i], keys);
 	return 0;
 }
 
-static int take_probability(double *out, const struct parse *p, const struct vt_json *j,
+static int take_probability(double *out, const struct parse *parse, const struct vt_json *j,
 	const char *key, struct vt_err *err)
 {
 	const struct vt_json *v = vt_json_get(j, key);
@@ -77,54 +77,55 @@ static int take_probability(double *out, const struct parse *p, const struct vt_
 	*out = v ? vt_json_number(v, -1) : 1;
 	if (!(*out >= 0 && *out <= 1))
 		return vt_err_set(err, VT_EUSAGE, "%s: %s must be a probability, from 0 to 1",
-			p->at, key);
+			parse->at, key);
 	return 0;
 }
 
-static int take_range(struct vt_augment_step *s, const struct parse *p, const struct vt_json *j,
-	struct vt_err *err)
+static int take_range(struct vt_augment_step *step, const struct parse *parse,
+	const struct vt_json *j, struct vt_err *err)
 {
 	const struct vt_json *r = vt_json_get(j, "range");
 
-	s->lo = vt_json_number(vt_json_at(r, 0), 1);
-	s->hi = vt_json_number(vt_json_at(r, 1), 0);
-	if (!r || r->type != VT_JSON_ARRAY || r->n != 2 || !(s->lo <= s->hi) ||
-		!(s->lo >= kinds[s->kind].lo && s->hi <= kinds[s->kind].hi))
+	step->lo = vt_json_number(vt_json_at(r, 0), 1);
+	step->hi = vt_json_number(vt_json_at(r, 1), 0);
+	if (!r || r->type != VT_JSON_ARRAY || r->n != 2 || !(step->lo <= step->hi) ||
+		!(step->lo >= kinds[step->kind].lo && step->hi <= kinds[step->kind].hi))
 		return vt_err_set(err, VT_EUSAGE,
-			"%s: %s needs \"range\": [least, most] within %g to %g", p->at,
-			kinds[s->kind].name, kinds[s->kind].lo, kinds[s->kind].hi);
+			"%s: %s needs \"range\": [least, most] within %g to %g", parse->at,
+			kinds[step->kind].name, kinds[step->kind].lo, kinds[step->kind].hi);
 	return 0;
 }
 
-static int take_axes(struct vt_augment_step *s, const struct parse *p, const struct vt_json *j,
-	struct vt_err *err)
+static int take_axes(struct vt_augment_step *step, const struct parse *parse,
+	const struct vt_json *j, struct vt_err *err)
 {
 	const char *text = vt_json_text(vt_json_get(j, "axes"), "zyx");
 
 	for (int a = 0; a < 3; a++)
-		s->axis[a] = strchr(text, "zyx"[a]) != NULL;
+		step->axis[a] = strchr(text, "zyx"[a]) != NULL;
 	if (!*text || text[strspn(text, "zyx")])
-		return vt_err_set(err, VT_EUSAGE, "%s: axes is \"%s\"; give letters of zyx", p->at,
-			text);
+		return vt_err_set(err, VT_EUSAGE, "%s: axes is \"%s\"; give letters of zyx",
+			parse->at, text);
 	return 0;
 }
 
-static int check_shape(const struct vt_augment_step *s, const struct parse *p, struct vt_err *err)
+static int check_shape(const struct vt_augment_step *step, const struct parse *parse,
+	struct vt_err *err)
 {
-	const int *n = p->patch;
+	const int *n = parse->patch;
 
-	if (s->kind == VT_AUG_SWAP && (n[0] != n[1] || n[1] != n[2]))
+	if (step->kind == VT_AUG_SWAP && (n[0] != n[1] || n[1] != n[2]))
 		return vt_err_set(err, VT_EUSAGE,
-			"%s: swap needs a cubic patch, not %dx%dx%d; give --patch one edge", p->at,
-			n[0], n[1], n[2]);
-	if (s->kind == VT_AUG_ROTATE90 && n[1] != n[2])
+			"%s: swap needs a cubic patch, not %dx%dx%d; give --patch one edge",
+			parse->at, n[0], n[1], n[2]);
+	if (step->kind == VT_AUG_ROTATE90 && n[1] != n[2])
 		return vt_err_set(err, VT_EUSAGE,
 			"%s: rotate90 needs a patch that is square in the axial plane, not %dx%d",
-			p->at, n[1], n[2]);
+			parse->at, n[1], n[2]);
 	return 0;
 }
 
-static int parse_step(struct parse *p, const struct vt_json *j, int gate, struct vt_err *err)
+static int parse_step(struct parse *parse, const struct vt_json *j, int gate, struct vt_err *err)
 {
 	struct vt_augment_step s = { .gate = gate, .axis = { true, true, true } };
 	const char *name = vt_json_text(vt_json_get(j, "name"), "");
@@ -138,20 +139,20 @@ static int parse_step(struct parse *p, const struct vt_json *j, int gate, struct
 			"%s: no augmentation is named \"%s\"; there are rotate, zoom, "
 			"translate, elastic, flip, "
 			"rotate90, swap, scale, shift, noise, gamma, contrast, blur, lowres, drop",
-			p->at, name);
-	if (p->a->n == MOST_STEPS)
+			parse->at, name);
+	if (parse->a->n == MOST_STEPS)
 		return vt_err_set(err, VT_EUSAGE, "--augment: more than %d entries", MOST_STEPS);
 	s.kind = (enum vt_augment_kind)kind;
 	snprintf(keys, sizeof(keys), "%s%s", kinds[kind].range ? "range " : "", kinds[kind].keys);
-	rc = check_keys(p, j, keys, err);
+	rc = check_keys(parse, j, keys, err);
 	if (!rc)
-		rc = take_probability(&s.p, p, j, "p", err);
+		rc = take_probability(&s.p, parse, j, "p", err);
 	if (!rc)
-		rc = take_probability(&s.channel_p, p, j, "channel_p", err);
+		rc = take_probability(&s.channel_p, parse, j, "channel_p", err);
 	if (!rc && kinds[kind].range)
-		rc = take_range(&s, p, j, err);
+		rc = take_range(&s, parse, j, err);
 	if (!rc)
-		rc = take_axes(&s, p, j, err);
+		rc = take_axes(&s, parse, j, err);
 	s.same = vt_json_true(vt_json_get(j, "same"), false);
 	s.relative = vt_json_true(vt_json_get(j, "relative"), false);
 	s.everywhere = vt_json_true(vt_json_get(j, "everywhere"), false);
@@ -159,38 +160,42 @@ static int parse_step(struct parse *p, const struct vt_json *j, int gate, struct
 	s.keep = vt_json_true(vt_json_get(j, "keep"), false);
 	s.grid = vt_json_number(vt_json_get(j, "grid"), 32);
 	if (!rc && !(s.grid >= 4 && s.grid <= 512))
-		rc = vt_err_set(err, VT_EUSAGE, "%s: grid must lie from 4 to 512 voxels", p->at);
+		rc = vt_err_set(err, VT_EUSAGE, "%s: grid must lie from 4 to 512 voxels",
+			parse->at);
 	if (!rc)
-		rc = check_shape(&s, p, err);
+		rc = check_shape(&s, parse, err);
 	if (!rc)
-		p->a->step[p->a->n++] = s;
+		parse->a->step[parse->a->n++] = s;
 	return rc;
 }
 
-static int parse_list(struct parse *p, const struct vt_json *list, int gate, struct vt_err *err)
+static int parse_list(struct parse *parse, const struct vt_json *list, int gate, struct vt_err *err)
 {
-	size_t stem = strlen(p->at);
+	size_t stem = strlen(parse->at);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < list->n; i++) {
 		const struct vt_json *j = vt_json_at(list, i), *of = vt_json_get(j, "of");
 
-		snprintf(p->at + stem, sizeof(p->at) - stem, "[%zu]", i);
+		snprintf(parse->at + stem, sizeof(parse->at) - stem, "[%zu]", i);
 		if (j->type != VT_JSON_OBJECT) {
-			rc = vt_err_set(err, VT_EUSAGE, "%s: must be an object", p->at);
+			rc = vt_err_set(err, VT_EUSAGE, "%s: must be an object", parse->at);
 		} else if (!of) {
-			rc = parse_step(p, j, gate, err);
-		} else if (gate >= 0 || of->type != VT_JSON_ARRAY || p->a->n_gates == MOST_STEPS) {
+			rc = parse_step(parse, j, gate, err);
+		} else if (gate >= 0 || of->type != VT_JSON_ARRAY ||
+			parse->a->n_gates == MOST_STEPS) {
 			rc = vt_err_set(err, VT_EUSAGE,
-				"%s: of must be a list, and no gate lies behind another", p->at);
+				"%s: of must be a list, and no gate lies behind another",
+				parse->at);
 		} else {
-			rc = check_keys(p, j, "of", err);
+			rc = check_keys(parse, j, "of", err);
 			if (!rc)
-				rc = take_probability(&p->a->gate_p[p->a->n_gates], p, j, "p", err);
+				rc = take_probability(&parse->a->gate_p[parse->a->n_gates], parse,
+					j, "p", err);
 			if (!rc)
-				rc = parse_list(p, of, p->a->n_gates++, err);
+				rc = parse_list(parse, of, parse->a->n_gates++, err);
 		}
-		p->at[stem] = '\0';
+		parse->at[stem] = '\0';
 	}
 	return rc;
 }
@@ -213,9 +218,9 @@ int vt_augment_parse(struct vt_augment **out, const struct vt_json *list, const 
 	return rc;
 }
 
-void vt_augment_free(struct vt_augment *a)
+void vt_augment_free(struct vt_augment *augment)
 {
-	free(a);
+	free(augment);
 }
 
 /* --- draws --------------------------------------------------------------- */
@@ -229,30 +234,30 @@ struct drawing {
 	bool open[MOST_STEPS]; /* gates */
 };
 
-static struct vt_rng stream(const struct drawing *d, const char *purpose, int k)
+static struct vt_rng stream(const struct drawing *drawing, const char *purpose, int k)
 {
-	return vt_rng_stream(d->o->seed, purpose, d->subject, d->step,
-		d->slot * MOST_STEPS + (uint64_t)k);
+	return vt_rng_stream(drawing->o->seed, purpose, drawing->subject, drawing->step,
+		drawing->slot * MOST_STEPS + (uint64_t)k);
 }
 
 /* Whether entry k happens; its stream goes on from there. */
-static bool happens(const struct drawing *d, int k, struct vt_rng *r)
+static bool happens(const struct drawing *drawing, int k, struct vt_rng *rng)
 {
-	const struct vt_augment_step *s = &d->a->step[k];
+	const struct vt_augment_step *s = &drawing->a->step[k];
 
-	*r = stream(d, "augment", k);
-	return vt_rng_uniform(r) < s->p && (s->gate < 0 || d->open[s->gate]);
+	*rng = stream(drawing, "augment", k);
+	return vt_rng_uniform(rng) < s->p && (s->gate < 0 || drawing->open[s->gate]);
 }
 
-static struct vt_json *note(const struct drawing *d, int k)
+static struct vt_json *note(const struct drawing *drawing, int k)
 {
 	struct vt_json *j;
 
-	if (!d->trace)
+	if (!drawing->trace)
 		return NULL;
 	j = vt_json_new(VT_JSON_OBJECT);
-	vt_json_put_text(j, "name", kinds[d->a->step[k].kind].name);
-	vt_json_push(d->trace, j);
+	vt_json_put_text(j, "name", kinds[drawing->a->step[k].kind].name);
+	vt_json_push(drawing->trace, j);
 	return j;
 }
 
@@ -279,14 +284,14 @@ static void multiply(double m[3][3], double by[3][3])
 }
 
 /* m *= Rz Ry Rx, in mm. */
-static void draw_rotation(struct vt_sampling *s, const struct vt_augment_step *step,
-	struct vt_rng *r, const double spacing[3], struct vt_json *trace)
+static void draw_rotation(struct vt_sampling *sampling, const struct vt_augment_step *step,
+	struct vt_rng *rng, const double spacing[3], struct vt_json *trace)
 {
 	double degrees[3] = { 0 };
 
 	for (int a = 0; a < 3; a++)
 		if (step->axis[a])
-			degrees[a] = vt_rng_between(r, step->lo, step->hi);
+			degrees[a] = vt_rng_between(rng, step->lo, step->hi);
 	for (int a = 0; a < 3; a++) {
 		double angle = degrees[a] * 3.14159265358979323846 / 180, c = vt_cos(angle),
 		       e = vt_sin(angle), turn[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } };
@@ -295,70 +300,70 @@ static void draw_rotation(struct vt_sampling *s, const struct vt_augment_step *s
 		turn[u][u] = turn[v][v] = c;
 		turn[u][v] = -e * spacing[v] / spacing[u];
 		turn[v][u] = e * spacing[u] / spacing[v];
-		multiply(s->m, turn);
+		multiply(sampling->m, turn);
 	}
-	s->bends = true;
+	sampling->bends = true;
 	note_reals(trace, "degrees", degrees, 3);
 }
 
-static void draw_zoom(struct vt_sampling *s, const struct vt_augment_step *step, struct vt_rng *r,
-	struct vt_json *trace)
+static void draw_zoom(struct vt_sampling *sampling, const struct vt_augment_step *step,
+	struct vt_rng *rng, struct vt_json *trace)
 {
-	double factor = vt_rng_between(r, step->lo, step->hi);
+	double factor = vt_rng_between(rng, step->lo, step->hi);
 
 	for (int i = 0; i < 9; i++)
-		s->m[i / 3][i % 3] /= factor;
-	s->bends = true;
+		sampling->m[i / 3][i % 3] /= factor;
+	sampling->bends = true;
 	note_reals(trace, "factor", &factor, 1);
 }
 
 /* The patch is taken from so many mm beside its place. */
-static void draw_translation(struct vt_sampling *s, const struct vt_augment_step *step,
-	struct vt_rng *r, const double spacing[3], struct vt_json *trace)
+static void draw_translation(struct vt_sampling *sampling, const struct vt_augment_step *step,
+	struct vt_rng *rng, const double spacing[3], struct vt_json *trace)
 {
 	double mm[3] = { 0 };
 
 	for (int a = 0; a < 3; a++) {
 		if (step->axis[a])
-			mm[a] = vt_rng_between(r, step->lo, step->hi);
-		s->center[a] += mm[a] / spacing[a];
+			mm[a] = vt_rng_between(rng, step->lo, step->hi);
+		sampling->center[a] += mm[a] / spacing[a];
 	}
-	s->bends = true;
+	sampling->bends = true;
 	note_reals(trace, "mm", mm, 3);
 }
 
 /* Several elastic entries add up only where their grids are one: the last replaces those before. */
-static void draw_elastic(struct vt_sampling *s, const struct vt_augment_step *step,
-	struct vt_rng *r, const int patch[3], struct vt_json *trace)
+static void draw_elastic(struct vt_sampling *sampling, const struct vt_augment_step *step,
+	struct vt_rng *rng, const int patch[3], struct vt_json *trace)
 {
-	double sd = vt_rng_between(r, step->lo, step->hi);
+	double sd = vt_rng_between(rng, step->lo, step->hi);
 	size_t n = 3;
 
 	for (int a = 0; a < 3; a++) {
-		s->n_control[a] = (int)((patch[a] - 1) / step->grid) + 4;
-		n *= (size_t)s->n_control[a];
+		sampling->n_control[a] = (int)((patch[a] - 1) / step->grid) + 4;
+		n *= (size_t)sampling->n_control[a];
 	}
-	free(s->control);
-	s->control = vt_xmalloc(n * sizeof(*s->control));
-	s->grid = step->grid;
-	s->bends = true;
+	free(sampling->control);
+	sampling->control = vt_xmalloc(n * sizeof(*sampling->control));
+	sampling->grid = step->grid;
+	sampling->bends = true;
 	for (size_t i = 0; i < n; i++)
-		s->control[i] = sd * vt_rng_normal(r);
+		sampling->control[i] = sd * vt_rng_normal(rng);
 	note_reals(trace, "sd", &sd, 1);
-	note_reals(trace, "control", s->control, n);
+	note_reals(trace, "control", sampling->control, n);
 }
 
 /* The patch's axes u and v change places: what came along one comes along the other. */
-static void exchange(struct vt_sampling *s, int u, int v)
+static void exchange(struct vt_sampling *sampling, int u, int v)
 {
-	int t = s->axis[u];
+	int t = sampling->axis[u];
 
-	s->axis[u] = s->axis[v];
-	s->axis[v] = t;
+	sampling->axis[u] = sampling->axis[v];
+	sampling->axis[v] = t;
 }
 
-static void draw_exact(struct vt_sampling *s, const struct vt_augment_step *step, struct vt_rng *r,
-	struct vt_json *trace)
+static void draw_exact(struct vt_sampling *sampling, const struct vt_augment_step *step,
+	struct vt_rng *rng, struct vt_json *trace)
 {
 	static const int pair[3][2] = { { 0, 1 }, { 0, 2 }, { 1, 2 } };
 	double what[3] = { 0 };
@@ -367,73 +372,74 @@ static void draw_exact(struct vt_sampling *s, const struct vt_augment_step *step
 	switch (step->kind) {
 	case VT_AUG_FLIP:
 		for (int a = 0; a < 3; a++) {
-			what[a] = vt_rng_uniform(r) < 0.5 && step->axis[a];
-			s->flip[s->axis[a]] ^= what[a] != 0;
+			what[a] = vt_rng_uniform(rng) < 0.5 && step->axis[a];
+			sampling->flip[sampling->axis[a]] ^= what[a] != 0;
 		}
 		break;
 	case VT_AUG_ROTATE90: /* a quarter turn takes (y, x) from (x, n - 1 - y): numpy.rot90 */
-		what[0] = k = 1 + vt_rng_below(r, 3);
+		what[0] = k = 1 + vt_rng_below(rng, 3);
 		for (; k; k--) {
-			exchange(s, 1, 2);
-			s->flip[s->axis[1]] ^= true;
+			exchange(sampling, 1, 2);
+			sampling->flip[sampling->axis[1]] ^= true;
 		}
 		break;
 	default:
-		k = vt_rng_below(r, 3);
+		k = vt_rng_below(rng, 3);
 		what[0] = pair[k][0];
 		what[1] = pair[k][1];
-		exchange(s, pair[k][0], pair[k][1]);
+		exchange(sampling, pair[k][0], pair[k][1]);
 	}
 	note_reals(trace, "what", what, 3);
 }
 
-static void draw_space(struct vt_sampling *s, struct drawing *d, const struct vt_patch_file *f)
+static void draw_space(struct vt_sampling *sampling, struct drawing *drawing,
+	const struct vt_patch_file *file)
 {
-	const struct vt_json *mm = vt_json_get(f->header, "spacing_mm");
+	const struct vt_json *mm = vt_json_get(file->header, "spacing_mm");
 	double spacing[3];
 
 	for (size_t a = 0; a < 3; a++)
 		spacing[a] = vt_json_number(vt_json_at(mm, a), 1);
-	for (int k = 0; k < d->a->n; k++) {
-		const struct vt_augment_step *step = &d->a->step[k];
+	for (int k = 0; k < drawing->a->n; k++) {
+		const struct vt_augment_step *step = &drawing->a->step[k];
 		struct vt_rng r;
 
-		if (step->kind > VT_AUG_SWAP || !happens(d, k, &r))
+		if (step->kind > VT_AUG_SWAP || !happens(drawing, k, &r))
 			continue;
 		if (step->kind == VT_AUG_ROTATE)
-			draw_rotation(s, step, &r, spacing, note(d, k));
+			draw_rotation(sampling, step, &r, spacing, note(drawing, k));
 		else if (step->kind == VT_AUG_ZOOM)
-			draw_zoom(s, step, &r, note(d, k));
+			draw_zoom(sampling, step, &r, note(drawing, k));
 		else if (step->kind == VT_AUG_TRANSLATE)
-			draw_translation(s, step, &r, spacing, note(d, k));
+			draw_translation(sampling, step, &r, spacing, note(drawing, k));
 		else if (step->kind == VT_AUG_ELASTIC)
-			draw_elastic(s, step, &r, d->o->patch, note(d, k));
+			draw_elastic(sampling, step, &r, drawing->o->patch, note(drawing, k));
 		else
-			draw_exact(s, step, &r, note(d, k));
+			draw_exact(sampling, step, &r, note(drawing, k));
 	}
 }
 
 /* gamma: below and above 1 equally often, where the range has both. */
-static double draw_value(const struct vt_augment_step *s, struct vt_rng *r)
+static double draw_value(const struct vt_augment_step *step, struct vt_rng *rng)
 {
-	double u = s->kind == VT_AUG_GAMMA ? vt_rng_uniform(r) : 0;
+	double u = step->kind == VT_AUG_GAMMA ? vt_rng_uniform(rng) : 0;
 
-	if (s->kind != VT_AUG_GAMMA || s->hi <= 1 || s->lo >= 1)
-		return vt_rng_between(r, s->lo, s->hi);
-	return u < 0.5 ? vt_rng_between(r, s->lo, 1) : vt_rng_between(r, 1, s->hi);
+	if (step->kind != VT_AUG_GAMMA || step->hi <= 1 || step->lo >= 1)
+		return vt_rng_between(rng, step->lo, step->hi);
+	return u < 0.5 ? vt_rng_between(rng, step->lo, 1) : vt_rng_between(rng, 1, step->hi);
 }
 
-static void change_channels(struct drawing *d, int k, struct vt_rng *r, float *image, int n)
+static void change_channels(struct drawing *drawing, int k, struct vt_rng *rng, float *image, int n)
 {
-	const struct vt_augment_step *s = &d->a->step[k];
-	const int *p = d->o->patch;
+	const struct vt_augment_step *s = &drawing->a->step[k];
+	const int *p = drawing->o->patch;
 	size_t voxels = (size_t)p[0] * (size_t)p[1] * (size_t)p[2];
 	double value[VT_PATCH_CHANNELS] = { 0 }, taken[VT_PATCH_CHANNELS] = { 0 };
-	struct vt_json *j = note(d, k);
+	struct vt_json *j = note(drawing, k);
 
 	for (int c = 0; c < n; c++) {
-		taken[c] = vt_rng_uniform(r) < s->channel_p;
-		value[c] = draw_value(s, r);
+		taken[c] = vt_rng_uniform(rng) < s->channel_p;
+		value[c] = draw_value(s, rng);
 		if (s->same)
 			value[c] = value[0];
 	}
@@ -441,7 +447,7 @@ static void change_channels(struct drawing *d, int k, struct vt_rng *r, float *i
 	note_reals(j, "taken", taken, (size_t)n);
 	for (int c = 0; c < n; c++) {
 		struct vt_augment_channel ch = { image + (size_t)c * voxels, { p[0], p[1], p[2] },
-			voxels, value[c], stream(d, "augment noise", k) };
+			voxels, value[c], stream(drawing, "augment noise", k) };
 
 		vt_rng_seek(&ch.rng, 4 * (uint64_t)c * voxels);
 		if (taken[c] > 0)
@@ -449,55 +455,55 @@ static void change_channels(struct drawing *d, int k, struct vt_rng *r, float *i
 	}
 }
 
-static void change_intensities(struct drawing *d, float *image, int n_channels)
+static void change_intensities(struct drawing *drawing, float *image, int n_channels)
 {
-	const int *p = d->o->patch;
+	const int *p = drawing->o->patch;
 	size_t voxels = (size_t)p[0] * (size_t)p[1] * (size_t)p[2];
 
-	for (int k = 0; k < d->a->n; k++) {
+	for (int k = 0; k < drawing->a->n; k++) {
 		struct vt_rng r;
 
-		if (d->a->step[k].kind <= VT_AUG_SWAP || !happens(d, k, &r))
+		if (drawing->a->step[k].kind <= VT_AUG_SWAP || !happens(drawing, k, &r))
 			continue;
-		if (d->a->step[k].kind == VT_AUG_DROP) {
+		if (drawing->a->step[k].kind == VT_AUG_DROP) {
 			double c = vt_rng_below(&r, (uint32_t)n_channels);
 
-			note_reals(note(d, k), "channel", &c, 1);
+			note_reals(note(drawing, k), "channel", &c, 1);
 			memset(image + (size_t)c * voxels, 0, voxels * sizeof(*image));
 		} else {
-			change_channels(d, k, &r, image, n_channels);
+			change_channels(drawing, k, &r, image, n_channels);
 		}
 	}
 }
 
-void vt_augment_draw(const struct vt_augment *a, const struct vt_patch_file *f,
-	const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target,
-	struct vt_json *trace)
+void vt_augment_draw(const struct vt_augment *augment, const struct vt_patch_file *file,
+	const struct vt_draw_opts *opts, uint64_t step, uint64_t slot, float *image,
+	uint8_t *target, struct vt_json *trace)
 {
 	struct vt_sampling s = { .m = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } },
 		.axis = { 0, 1, 2 } };
-	struct vt_draw_opts plain = vt_draw_place(o);
-	struct drawing d = { .a = a,
-		.o = o,
-		.subject = vt_rng_hash(f->subject),
+	struct vt_draw_opts plain = vt_draw_place(opts);
+	struct drawing d = { .a = augment,
+		.o = opts,
+		.subject = vt_rng_hash(file->subject),
 		.step = step,
 		.slot = slot,
 		.trace = trace };
 	struct vt_patch_ref where;
 
-	vt_dataset_choose(&where, f, &plain, step, slot);
+	vt_dataset_choose(&where, file, &plain, step, slot);
 	for (int i = 0; i < 3; i++)
-		s.center[i] = where.at[i] + 0.5 * (o->patch[i] - 1);
+		s.center[i] = where.at[i] + 0.5 * (opts->patch[i] - 1);
 	note_reals(trace ? (vt_json_push(trace, vt_json_new(VT_JSON_OBJECT)), trace->item[0])
 			 : NULL,
 		"center", s.center, 3);
-	for (int g = 0; g < a->n_gates; g++) {
+	for (int g = 0; g < augment->n_gates; g++) {
 		struct vt_rng r = stream(&d, "augment gate", g);
 
-		d.open[g] = vt_rng_uniform(&r) < a->gate_p[g];
+		d.open[g] = vt_rng_uniform(&r) < augment->gate_p[g];
 	}
-	draw_space(&s, &d, f);
-	vt_augment_sample(image, target, f, &s, o->patch);
+	draw_space(&s, &d, file);
+	vt_augment_sample(image, target, file, &s, opts->patch);
 	free(s.control);
-	change_intensities(&d, image, f->c);
+	change_intensities(&d, image, file->c);
 }

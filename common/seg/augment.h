@@ -49,12 +49,12 @@ struct vt_augment;
  * entry and what is wrong with it, such as a swap with a patch that is no cube. */
 int vt_augment_parse(struct vt_augment **out, const struct vt_json *list, const int patch[3],
 	struct vt_err *err);
-void vt_augment_free(struct vt_augment *a);
+void vt_augment_free(struct vt_augment *augment);
 
 /* As vt_dataset_draw; of o only patch, foreground, by_region and seed are looked at.  trace: an
  * array that takes an object for each entry that was drawn, with its numbers; may be NULL. */
-void vt_augment_draw(const struct vt_augment *a, const struct vt_patch_file *f,
-	const struct vt_draw_opts *o, uint64_t step, uint64_t slot, float *image, uint8_t *target,
-	struct vt_json *trace);
+void vt_augment_draw(const struct vt_augment *augment, const struct vt_patch_file *file,
+	const struct vt_draw_opts *opts, uint64_t step, uint64_t slot, float *image,
+	uint8_t *target, struct vt_json *trace);
 
 #endif

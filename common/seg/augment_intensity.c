@@ -49,36 +49,37 @@ static void sum_plane(void *ctx, size_t z)
 	p->part[z] = q;
 }
 
-static struct plane_sum sum(struct pass *p)
+static struct plane_sum sum(struct pass *pass)
 {
 	struct plane_sum all = { 0, 0, 0, INFINITY, -INFINITY };
-	size_t planes = (size_t)p->c->dim[0];
+	size_t planes = (size_t)pass->c->dim[0];
 
-	p->part = vt_xmalloc(planes * sizeof(*p->part));
-	vt_parallel_for(planes, sum_plane, p);
+	pass->part = vt_xmalloc(planes * sizeof(*pass->part));
+	vt_parallel_for(planes, sum_plane, pass);
 	for (size_t z = 0; z < planes; z++) {
-		all.n += p->part[z].n;
-		all.sum += p->part[z].sum;
-		all.squares += p->part[z].squares;
-		all.min = fmin(all.min, p->part[z].min);
-		all.max = fmax(all.max, p->part[z].max);
+		all.n += pass->part[z].n;
+		all.sum += pass->part[z].sum;
+		all.squares += pass->part[z].squares;
+		all.min = fmin(all.min, pass->part[z].min);
+		all.max = fmax(all.max, pass->part[z].max);
 	}
-	free(p->part);
+	free(pass->part);
 	return all;
 }
 
 /* Of all values, or of those that are not 0; deviation as numpy's std. */
-static struct statistics measure(struct pass *p, bool not_zero)
+static struct statistics measure(struct pass *pass, bool not_zero)
 {
 	struct plane_sum a;
 	struct statistics s = { 0 };
 
-	p->not_zero = not_zero;
-	p->center = 0;
-	a = sum(p);
+	pass->not_zero = not_zero;
+	pass->center = 0;
+	a = sum(pass);
 	if (a.n > 0) {
-		p->center = a.sum / a.n;
-		s = (struct statistics){ a.n, p->center, sqrt(sum(p).squares / a.n), a.min, a.max };
+		pass->center = a.sum / a.n;
+		s = (struct statistics){ a.n, pass->center, sqrt(sum(pass).squares / a.n), a.min,
+			a.max };
 	}
 	return s;
 }
@@ -116,9 +117,9 @@ static void change_plane(void *ctx, size_t z)
 	}
 }
 
-static void change(struct pass *p)
+static void change(struct pass *pass)
 {
-	vt_parallel_for((size_t)p->c->dim[0], change_plane, p);
+	vt_parallel_for((size_t)pass->c->dim[0], change_plane, pass);
 }
 
 static void affine_plane(void *ctx, size_t z)
@@ -130,29 +131,29 @@ static void affine_plane(void *ctx, size_t z)
 }
 
 /* x -> (x - mean) factor + to. */
-static void shift_and_scale(struct pass *p, double mean, double factor, double to)
+static void shift_and_scale(struct pass *pass, double mean, double factor, double to)
 {
-	p->was.mean = mean;
-	p->center = factor;
-	p->was.min = to;
-	vt_parallel_for((size_t)p->c->dim[0], affine_plane, p);
+	pass->was.mean = mean;
+	pass->center = factor;
+	pass->was.min = to;
+	vt_parallel_for((size_t)pass->c->dim[0], affine_plane, pass);
 }
 
-static void change_gamma(struct pass *p)
+static void change_gamma(struct pass *pass)
 {
 	struct statistics before, after;
 
-	if (p->s->invert)
-		shift_and_scale(p, 0, -1, 0);
-	before = p->was = measure(p, false);
-	change(p);
-	if (p->s->keep) {
-		after = measure(p, false);
-		shift_and_scale(p, after.mean, before.deviation / (after.deviation + 1e-8),
+	if (pass->s->invert)
+		shift_and_scale(pass, 0, -1, 0);
+	before = pass->was = measure(pass, false);
+	change(pass);
+	if (pass->s->keep) {
+		after = measure(pass, false);
+		shift_and_scale(pass, after.mean, before.deviation / (after.deviation + 1e-8),
 			before.mean);
 	}
-	if (p->s->invert)
-		shift_and_scale(p, 0, -1, 0);
+	if (pass->s->invert)
+		shift_and_scale(pass, 0, -1, 0);
 }
 
 /* --- blur ---------------------------------------------------------------- */
@@ -170,25 +171,26 @@ static int reflect(int i, int n)
 enum { BLUR_REACH = 64, BLUR_RUN = 64 };
 
 /* v[i] of a run of voxels along x from `at` on: the kernel's values in order. */
-static void blur_run(const struct pass *p, double *v, const int at[3], int count)
+static void blur_run(const struct pass *pass, double *v, const int at[3], int count)
 {
-	const int *n = p->c->dim;
+	const int *n = pass->c->dim;
 	float beside[BLUR_RUN + 2 * BLUR_REACH];
-	const float *row = p->c->x + ((size_t)at[0] * (size_t)n[1] + (size_t)at[1]) * (size_t)n[2];
+	const float *row =
+		pass->c->x + ((size_t)at[0] * (size_t)n[1] + (size_t)at[1]) * (size_t)n[2];
 
-	for (int i = 0; p->axis == 2 && i < count + 2 * p->radius; i++)
-		beside[i] = row[reflect(at[2] + i - p->radius, n[2])];
-	for (int k = 0; k <= 2 * p->radius; k++) {
+	for (int i = 0; pass->axis == 2 && i < count + 2 * pass->radius; i++)
+		beside[i] = row[reflect(at[2] + i - pass->radius, n[2])];
+	for (int k = 0; k <= 2 * pass->radius; k++) {
 		int q[2] = { at[0], at[1] };
 		const float *x = beside + k;
 
-		if (p->axis < 2) {
-			q[p->axis] = reflect(at[p->axis] + k - p->radius, n[p->axis]);
-			x = p->c->x + ((size_t)q[0] * (size_t)n[1] + (size_t)q[1]) * (size_t)n[2] +
-				at[2];
+		if (pass->axis < 2) {
+			q[pass->axis] = reflect(at[pass->axis] + k - pass->radius, n[pass->axis]);
+			x = pass->c->x +
+				((size_t)q[0] * (size_t)n[1] + (size_t)q[1]) * (size_t)n[2] + at[2];
 		}
 		for (int i = 0; i < count; i++)
-			v[i] += p->kernel[k] * (double)x[i];
+			v[i] += pass->kernel[k] * (double)x[i];
 	}
 }
 
@@ -211,24 +213,24 @@ static void blur_plane(void *ctx, size_t z)
 		}
 }
 
-static void blur(struct pass *p)
+static void blur(struct pass *pass)
 {
-	double s = p->c->value, total = 0, kernel[2 * BLUR_REACH + 1];
+	double s = pass->c->value, total = 0, kernel[2 * BLUR_REACH + 1];
 
-	p->radius = (int)(4 * s + 0.5);
-	assert(p->radius <= BLUR_REACH);
-	if (!p->radius)
+	pass->radius = (int)(4 * s + 0.5);
+	assert(pass->radius <= BLUR_REACH);
+	if (!pass->radius)
 		return;
-	for (int k = -p->radius; k <= p->radius; k++)
-		total += kernel[k + p->radius] = vt_exp(-0.5 * k * k / (s * s));
-	for (int k = 0; k <= 2 * p->radius; k++)
+	for (int k = -pass->radius; k <= pass->radius; k++)
+		total += kernel[k + pass->radius] = vt_exp(-0.5 * k * k / (s * s));
+	for (int k = 0; k <= 2 * pass->radius; k++)
 		kernel[k] /= total;
-	p->kernel = kernel;
-	for (p->axis = 0; p->axis < 3; p->axis++) {
-		vt_parallel_for((size_t)p->c->dim[0], blur_plane, p);
-		memcpy(p->c->x, p->other, p->c->n * sizeof(float));
+	pass->kernel = kernel;
+	for (pass->axis = 0; pass->axis < 3; pass->axis++) {
+		vt_parallel_for((size_t)pass->c->dim[0], blur_plane, pass);
+		memcpy(pass->c->x, pass->other, pass->c->n * sizeof(float));
 	}
-	p->kernel = NULL;
+	pass->kernel = NULL;
 }
 
 /* --- low resolution ------------------------------------------------------ */
@@ -294,14 +296,14 @@ static void enlarge_plane(void *ctx, size_t z)
 	}
 }
 
-static void lower(struct pass *p)
+static void lower(struct pass *pass)
 {
 	for (int a = 0; a < 3; a++) {
-		p->small[a] = (int)floor(p->c->dim[a] * p->c->value + 0.5);
-		p->small[a] = p->small[a] < 1 ? 1 : p->small[a];
+		pass->small[a] = (int)floor(pass->c->dim[a] * pass->c->value + 0.5);
+		pass->small[a] = pass->small[a] < 1 ? 1 : pass->small[a];
 	}
-	vt_parallel_for((size_t)p->small[0], shrink_plane, p);
-	vt_parallel_for((size_t)p->c->dim[0], enlarge_plane, p);
+	vt_parallel_for((size_t)pass->small[0], shrink_plane, pass);
+	vt_parallel_for((size_t)pass->c->dim[0], enlarge_plane, pass);
 }
 
 void vt_augment_intensity(const struct vt_augment_step *step, struct vt_augment_channel *channel)

@@ -49,8 +49,8 @@ struct vt_sampling {
 };
 
 /* image [c, z, y, x] and target [z, y, x] of the patch. */
-void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file *f,
-	const struct vt_sampling *s, const int patch[3]);
+void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file *file,
+	const struct vt_sampling *sampling, const int patch[3]);
 
 /* A channel of a patch, and the numbers of a change of its intensities. */
 struct vt_augment_channel {

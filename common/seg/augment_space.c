@@ -377,14 +377,14 @@ static void copy(struct job *j, float *image, size_t n)
 	vt_parallel_for((size_t)j->grid[0], copy_plane, j);
 }
 
-void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file *f,
-	const struct vt_sampling *s, const int patch[3])
+void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file *file,
+	const struct vt_sampling *sampling, const int patch[3])
 {
-	struct job j = { .f = f, .s = s, .patch = patch, .target = target };
+	struct job j = { .f = file, .s = sampling, .patch = patch, .target = target };
 	size_t n = (size_t)patch[0] * (size_t)patch[1] * (size_t)patch[2];
 
 	for (int a = 0; a < 3; a++)
-		j.grid[s->axis[a]] = patch[a];
+		j.grid[sampling->axis[a]] = patch[a];
 	if (straight(&j)) {
 		copy(&j, image, n);
 		return;
@@ -394,7 +394,7 @@ void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file
 	find_box(&j, n);
 	j.box = vt_xmalloc(
 		((size_t)j.size[0] * (size_t)j.size[1] * (size_t)j.size[2] + 1) * sizeof(*j.box));
-	for (int c = 0; c < f->c; c++) {
+	for (int c = 0; c < file->c; c++) {
 		read_box(&j, c);
 		j.image = image + (size_t)c * n;
 		vt_parallel_for((size_t)j.grid[0], sample_image, &j);

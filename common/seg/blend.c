@@ -13,43 +13,46 @@
 #include "common/image/volume.h"
 #include "common/seg/paste.h"
 
-static int begin(struct vt_blend *u, const struct vt_placement *p, const struct vt_patch_file *f,
-	bool softmax, int outputs, struct vt_err *err)
+static int begin(struct vt_blend *blend, const struct vt_placement *placement,
+	const struct vt_patch_file *file, bool softmax, int outputs, struct vt_err *err)
 {
-	if (u->value)
-		return vt_geometry_same(&u->native, "one container", &p->native, f->subject, 1e-3,
-			err);
-	*u = (struct vt_blend){ .native = p->native,
-		.voxels = vt_geometry_count(&p->native),
+	if (blend->value)
+		return vt_geometry_same(&blend->native, "one container", &placement->native,
+			file->subject, 1e-3, err);
+	*blend = (struct vt_blend){ .native = placement->native,
+		.voxels = vt_geometry_count(&placement->native),
 		.outputs = outputs,
 		.softmax = softmax };
-	u->value = calloc(u->voxels * (size_t)outputs, sizeof(float));
-	return u->value ? 0 : vt_err_nomem(err, u->voxels * (size_t)outputs * sizeof(float));
+	blend->value = calloc(blend->voxels * (size_t)outputs, sizeof(float));
+	return blend->value ? 0
+			    : vt_err_nomem(err, blend->voxels * (size_t)outputs * sizeof(float));
 }
 
 /* One output of the container on the native grid, `outside` where the container does not reach. */
-static int to_native(float *native, float *work, const float *box, const struct vt_placement *p,
-	const struct vt_patch_file *f, float outside, struct vt_err *err)
+static int to_native(float *native, float *work, const float *box,
+	const struct vt_placement *placement, const struct vt_patch_file *file, float outside,
+	struct vt_err *err)
 {
-	size_t n = vt_geometry_count(&p->work);
+	size_t n = vt_geometry_count(&placement->work);
 
 	for (size_t v = 0; v < n; v++)
 		work[v] = outside;
-	vt_paste_box(work, p->work.dim, box, f);
-	return p->resampled
-		? vt_resample(native, &p->native, work, &p->work, VT_LINEAR, (double)outside, err)
-		: vt_geometry_paste(native, p, work, sizeof(float), &outside, err);
+	vt_paste_box(work, placement->work.dim, box, file);
+	return placement->resampled
+		? vt_resample(native, &placement->native, work, &placement->work, VT_LINEAR,
+			  (double)outside, err)
+		: vt_geometry_paste(native, placement, work, sizeof(float), &outside, err);
 }
 
-int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *f,
+int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *file,
 	double weight, struct vt_err *err)
 {
-	size_t box = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	size_t box = (size_t)file->d * (size_t)file->h * (size_t)file->w;
 	struct vt_placement p;
 	float *work, *native;
-	int rc = vt_placement_parse(&p, vt_json_pointer(f->header, "/geometry/placement"), err);
+	int rc = vt_placement_parse(&p, vt_json_pointer(file->header, "/geometry/placement"), err);
 
-	if (rc || begin(blend, &p, f, blend->softmax, blend->outputs, err))
+	if (rc || begin(blend, &p, file, blend->softmax, blend->outputs, err))
 		return err->code;
 	work = malloc(vt_geometry_count(&p.work) * sizeof(float));
 	native = malloc(blend->voxels * sizeof(float));
@@ -58,7 +61,7 @@ int vt_blend_add(struct vt_blend *blend, const float *probability, const struct 
 		float *sum = blend->value + (size_t)k * blend->voxels,
 		      outside = blend->softmax && !k ? 1.0f : 0.0f;
 
-		rc = to_native(native, work, probability + (size_t)k * box, &p, f, outside, err);
+		rc = to_native(native, work, probability + (size_t)k * box, &p, file, outside, err);
 		for (size_t v = 0; !rc && v < blend->voxels; v++)
 			sum[v] += (float)weight * native[v];
 	}
@@ -68,13 +71,13 @@ int vt_blend_add(struct vt_blend *blend, const float *probability, const struct 
 	return rc;
 }
 
-static float *mean_of(const struct vt_blend *u)
+static float *mean_of(const struct vt_blend *blend)
 {
-	size_t n = u->voxels * (size_t)u->outputs;
+	size_t n = blend->voxels * (size_t)blend->outputs;
 	float *mean = vt_xmalloc(n * sizeof(*mean));
 
 	for (size_t i = 0; i < n; i++)
-		mean[i] = (float)((double)u->value[i] / u->weight);
+		mean[i] = (float)((double)blend->value[i] / blend->weight);
 	return mean;
 }
 

@@ -18,7 +18,7 @@ struct vt_blend {
 
 /* probability: [outputs, z, y, x] of f, the mean of `weight` networks. The first call takes the
  * grid from f, further ones must have the same (VT_EDATA). */
-int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *f,
+int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *file,
 	double weight, struct vt_err *err);
 
 /* Label values on the native grid, for the caller to free. */

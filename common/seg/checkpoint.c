@@ -229,9 +229,9 @@ static int int8_scales(const struct vt_json **out, const struct vt_checkpoint *c
 	return 0;
 }
 
-int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,
-	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
-	struct vt_err *err)
+int vt_checkpoint_session(struct vt_graph **graph, struct vt_session **session,
+	const struct vt_checkpoint *c, const char *dir, const char *which, int n, const int *patch,
+	struct vt_device *device, struct vt_err *err)
 {
 	const int *size = patch ? patch : c->patch;
 	struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), n,
@@ -240,16 +240,16 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 	const struct vt_json *int8 = NULL;
 	int rc = vt_fs_exists(path) ? 0 : weights_missing(dir, which, err);
 
-	*s = NULL;
-	*g = NULL;
+	*session = NULL;
+	*graph = NULL;
 	if (!rc && c->int8)
 		rc = int8_scales(&int8, c, dir, which, err);
 	if (!rc)
-		rc = vt_model_build(g, &r, err);
+		rc = vt_model_build(graph, &r, err);
 	if (!rc && !c->classes)
-		rc = vt_checkpoint_check_head(*g, size, err);
+		rc = vt_checkpoint_check_head(*graph, size, err);
 	if (!rc)
-		rc = vt_session_new(s, *g,
+		rc = vt_session_new(session, *graph,
 			&(struct vt_session_opts){ .blank = true,
 				.device = device,
 				.int8 = int8,
@@ -257,24 +257,24 @@ int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const stru
 				.observed = c->observed },
 			err);
 	if (!rc)
-		rc = vt_weights_load(*s, path, NULL, NULL, err);
+		rc = vt_weights_load(*session, path, NULL, NULL, err);
 	if (!rc && int8)
-		rc = vt_session_take_int8(*s, err);
+		rc = vt_session_take_int8(*session, err);
 	if (rc && int8)
 		vt_err_prefix(err, "%s", dir);
 	if (rc) {
-		vt_session_free(*s);
-		vt_graph_free(*g);
-		*s = NULL;
-		*g = NULL;
+		vt_session_free(*session);
+		vt_graph_free(*graph);
+		*session = NULL;
+		*graph = NULL;
 	}
 	free(path);
 	return rc;
 }
 
-int vt_checkpoint_check_head(const struct vt_graph *g, const int patch[3], struct vt_err *err)
+int vt_checkpoint_check_head(const struct vt_graph *graph, const int patch[3], struct vt_err *err)
 {
-	struct vt_shape s = vt_graph_shape(g, vt_graph_output_at(g, 0).tensor);
+	struct vt_shape s = vt_graph_shape(graph, vt_graph_output_at(graph, 0).tensor);
 
 	if (s.d == patch[0] && s.h == patch[1] && s.w == patch[2])
 		return 0;

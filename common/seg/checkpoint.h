@@ -42,12 +42,12 @@ bool vt_checkpoint_learned(const struct vt_checkpoint *c, const char *subject);
 /* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device
  * (NULL: the CPU) and loads which = "best" or "last".  *g must outlive *s.  With c->int8 VT_EDATA
  * where the checkpoint has no scales of these weights. */
-int vt_checkpoint_session(struct vt_graph **g, struct vt_session **s, const struct vt_checkpoint *c,
-	const char *dir, const char *which, int n, const int *patch, struct vt_device *device,
-	struct vt_err *err);
+int vt_checkpoint_session(struct vt_graph **graph, struct vt_session **session,
+	const struct vt_checkpoint *c, const char *dir, const char *which, int n, const int *patch,
+	struct vt_device *device, struct vt_err *err);
 
 /* VT_EDATA unless output 0 of the network is as large as its input: windows are joined voxel by
  * voxel. */
-int vt_checkpoint_check_head(const struct vt_graph *g, const int patch[3], struct vt_err *err);
+int vt_checkpoint_check_head(const struct vt_graph *graph, const int patch[3], struct vt_err *err);
 
 #endif

@@ -5,19 +5,20 @@
 #include "common/base/fmath.h"
 #include "common/seg/window.h"
 
-int vt_class_of(const struct vt_patch_file *f, const struct vt_manifest *m)
+int vt_class_of(const struct vt_patch_file *file, const struct vt_manifest *manifest)
 {
-	return vt_manifest_class_number(m, vt_json_text(vt_json_get(f->header, "class"), NULL));
+	return vt_manifest_class_number(manifest,
+		vt_json_text(vt_json_get(file->header, "class"), NULL));
 }
 
-void vt_class_window(float *x, const struct vt_patch_file *f, const int patch[3])
+void vt_class_window(float *x, const struct vt_patch_file *file, const int patch[3])
 {
-	const int dim[3] = { f->d, f->h, f->w };
+	const int dim[3] = { file->d, file->h, file->w };
 	int at[3];
 
 	for (int a = 0; a < 3; a++)
 		at[a] = dim[a] >= patch[a] ? (dim[a] - patch[a]) / 2 : -((patch[a] - dim[a]) / 2);
-	vt_window_read(x, f, at, patch, 0);
+	vt_window_read(x, file, at, patch, 0);
 }
 
 void vt_class_probabilities(double *probability, const float *logits, int n)
@@ -75,12 +76,12 @@ void vt_classifier_close(struct vt_classifier *c)
 }
 
 int vt_classifier_answer(double *probability, const struct vt_classifier *c,
-	const struct vt_patch_file *f, struct vt_err *err)
+	const struct vt_patch_file *file, struct vt_err *err)
 {
-	if (f->c != c->checkpoint.n_channels)
+	if (file->c != c->checkpoint.n_channels)
 		return vt_err_set(err, VT_EDATA, "subject %s: %d channels, the network takes %d",
-			f->subject, f->c, c->checkpoint.n_channels);
-	vt_class_window(c->window, f, c->checkpoint.patch);
+			file->subject, file->c, c->checkpoint.n_channels);
+	vt_class_window(c->window, file, c->checkpoint.patch);
 	vt_session_set_input(c->session, c->window);
 	vt_session_forward(c->session, 0);
 	vt_session_get_output(c->session, c->logits);

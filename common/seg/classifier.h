@@ -24,13 +24,13 @@ void vt_classifier_close(struct vt_classifier *c); /* NULL is nothing */
 
 /* VT_EDATA: the container has other channels. */
 int vt_classifier_answer(double *probability, const struct vt_classifier *c,
-	const struct vt_patch_file *f, struct vt_err *err);
+	const struct vt_patch_file *file, struct vt_err *err);
 
 /* Class that the container's header names, of the manifest's; -1: none. */
-int vt_class_of(const struct vt_patch_file *f, const struct vt_manifest *m);
+int vt_class_of(const struct vt_patch_file *file, const struct vt_manifest *manifest);
 
 /* [c, z, y, x] of the patch about the middle of f. */
-void vt_class_window(float *x, const struct vt_patch_file *f, const int patch[3]);
+void vt_class_window(float *x, const struct vt_patch_file *file, const int patch[3]);
 /* exp(y - max) / sum of these, over n logits. */
 void vt_class_probabilities(double *probability, const float *logits, int n);
 /* Of equal ones the first. */

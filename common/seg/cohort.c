@@ -87,28 +87,28 @@ static int check_raw(const char *path, const char *subject, struct vt_err *err)
 	return err->code;
 }
 
-static int find_files(struct files *f, const char *subject, const char *root,
-	const struct vt_manifest *m, struct vt_err *err)
+static int find_files(struct files *files, const char *subject, const char *root,
+	const struct vt_manifest *manifest, struct vt_err *err)
 {
 	int rc;
 
-	memset(f, 0, sizeof(*f));
-	rc = vt_manifest_mask(&f->mask, m, root, subject, err);
-	for (int c = 0; c < m->n_channels && !rc; c++) {
-		rc = vt_manifest_channel(&f->path[c], m, root, subject, c, err);
+	memset(files, 0, sizeof(*files));
+	rc = vt_manifest_mask(&files->mask, manifest, root, subject, err);
+	for (int c = 0; c < manifest->n_channels && !rc; c++) {
+		rc = vt_manifest_channel(&files->path[c], manifest, root, subject, c, err);
 		if (!rc)
-			rc = check_raw(f->path[c], subject, err);
-		f->channel[c] = (struct vt_prepare_channel){ m->channel[c].role, f->path[c],
-			m->channel[c].frame };
+			rc = check_raw(files->path[c], subject, err);
+		files->channel[c] = (struct vt_prepare_channel){ manifest->channel[c].role,
+			files->path[c], manifest->channel[c].frame };
 	}
 	return rc;
 }
 
-static void forget_files(struct files *f)
+static void forget_files(struct files *files)
 {
 	for (int c = 0; c < VT_MAX_CHANNELS; c++)
-		free(f->path[c]);
-	free(f->mask);
+		free(files->path[c]);
+	free(files->mask);
 }
 
 int vt_cohort_prepare(const char *dir, const char *subject, const char *root,

@@ -63,20 +63,20 @@ struct vt_configure_recipe {
 
 /* fold as in trainer.h: training subjects are labeled, not for test and not in it. VT_EDATA:
  * there is none. */
-int vt_configure_look(struct vt_configure_facts *out, const struct vt_dataset *d, int fold,
+int vt_configure_look(struct vt_configure_facts *out, const struct vt_dataset *dataset, int fold,
 	struct vt_err *err);
 
 /* VT_EUSAGE: the time does not make 100 steps of the smallest patch; VT_ENOMEM: that patch does
  * not fit. */
-int vt_configure(struct vt_configure_recipe *out, const struct vt_configure_facts *f,
+int vt_configure(struct vt_configure_recipe *out, const struct vt_configure_facts *facts,
 	const struct vt_configure_limits *limits, vt_configure_need_fn need, void *ctx,
 	struct vt_err *err);
 
 /* What train is told, as a recipe's params. */
-struct vt_json *vt_configure_params(const struct vt_configure_recipe *r);
+struct vt_json *vt_configure_params(const struct vt_configure_recipe *recipe);
 /* What was seen, what it takes and may take; for people and the record. */
-struct vt_json *vt_configure_describe(const struct vt_configure_recipe *r,
-	const struct vt_configure_facts *f, const struct vt_configure_limits *limits);
+struct vt_json *vt_configure_describe(const struct vt_configure_recipe *recipe,
+	const struct vt_configure_facts *facts, const struct vt_configure_limits *limits);
 
 struct vt_configure_request {
 	const char *model, *network; /* --network, JSON text; SegResNet without it is chosen */
@@ -89,6 +89,7 @@ struct vt_configure_request {
 /* All of it for train: its params by name, and what they follow from; both for the caller to
  * free. */
 int vt_configure_cohort(struct vt_json **params, struct vt_json **description,
-	const struct vt_dataset *d, const struct vt_configure_request *q, struct vt_err *err);
+	const struct vt_dataset *dataset, const struct vt_configure_request *request,
+	struct vt_err *err);
 
 #endif

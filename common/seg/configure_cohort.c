@@ -36,39 +36,41 @@ static int need_of(struct vt_configure_need *out, int filters, const int patch[3
 	return rc;
 }
 
-static void say(const struct vt_configure_recipe *r, const struct vt_configure_limits *limits)
+static void say(const struct vt_configure_recipe *recipe, const struct vt_configure_limits *limits)
 {
 	vt_log(VT_LOG_INFO, "configured",
 		"filters=%d patch=%d,%d,%d steps=%llu validate_every=%llu max_validation=%d "
 		"learning_rate=%g memory_mib=%.0f of=%.0f forward_gmac=%.2f minutes=%g",
-		r->filters, r->patch[0], r->patch[1], r->patch[2], (unsigned long long)r->steps,
-		(unsigned long long)r->validate, r->max_validation, r->rate,
-		r->need.bytes / 1048576, limits->bytes / 1048576, r->need.macs / 1e9,
-		limits->minutes);
+		recipe->filters, recipe->patch[0], recipe->patch[1], recipe->patch[2],
+		(unsigned long long)recipe->steps, (unsigned long long)recipe->validate,
+		recipe->max_validation, recipe->rate, recipe->need.bytes / 1048576,
+		limits->bytes / 1048576, recipe->need.macs / 1e9, limits->minutes);
 }
 
 int vt_configure_cohort(struct vt_json **params, struct vt_json **description,
-	const struct vt_dataset *d, const struct vt_configure_request *q, struct vt_err *err)
+	const struct vt_dataset *dataset, const struct vt_configure_request *request,
+	struct vt_err *err)
 {
 	struct network w = { .params = NULL };
 	struct vt_configure_facts facts;
 	struct vt_configure_recipe recipe;
-	struct vt_configure_limits limits = { .bytes = (double)(q->memory ? q->memory
-									  : (size_t)4 << 30),
-		.minutes = q->minutes };
+	struct vt_configure_limits limits = { .bytes = (double)(request->memory ? request->memory
+										: (size_t)4 << 30),
+		.minutes = request->minutes };
 	struct vt_json *given = NULL;
-	int rc = vt_json_parse(&given, q->network, strlen(q->network), "--network", err);
+	int rc =
+		vt_json_parse(&given, request->network, strlen(request->network), "--network", err);
 
 	if (!rc)
-		rc = vt_configure_look(&facts, d, q->fold, err);
+		rc = vt_configure_look(&facts, dataset, request->fold, err);
 	if (!rc) {
 		w.params = given;
-		w.model = (struct vt_model_request){ .name = q->model,
+		w.model = (struct vt_model_request){ .name = request->model,
 			.params = given,
 			.n = 1,
 			.in_c = facts.channels,
-			.out_c = facts.regions + q->softmax };
-		limits.fixed_network = given->n > 0 || strcmp(q->model, "segresnet") != 0;
+			.out_c = facts.regions + request->softmax };
+		limits.fixed_network = given->n > 0 || strcmp(request->model, "segresnet") != 0;
 		limits.stride = vt_model_stride(&w.model);
 		/* 0 of an unknown network, which is refused when it is built */
 		limits.stride = limits.stride > 8 ? limits.stride : 8;

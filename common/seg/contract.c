@@ -163,10 +163,10 @@ static char *text_of(const struct vt_json *j)
 	return vt_buf_detach(&b);
 }
 
-static bool same_spacing(const struct vt_json *a, const struct vt_json *b)
+static bool same_spacing(const struct vt_json *json, const struct vt_json *b)
 {
 	for (size_t i = 0; i < 3; i++) {
-		double x = vt_json_number(vt_json_at(a, i), 0),
+		double x = vt_json_number(vt_json_at(json, i), 0),
 		       y = vt_json_number(vt_json_at(b, i), 0);
 
 		if (!(fabs(x - y) <= 1e-3 * fabs(x)))
@@ -183,55 +183,55 @@ struct pair {
 };
 
 /* Another number of channels is another network. */
-static bool cannot_be_allowed(const struct pair *p, const char *key, const struct vt_json *trained,
-	const struct vt_json *given)
+static bool cannot_be_allowed(const struct pair *pair, const char *key,
+	const struct vt_json *trained, const struct vt_json *given)
 {
-	return !p->adapts && !strcmp(key, "channels") &&
+	return !pair->adapts && !strcmp(key, "channels") &&
 		vt_json_length(trained) != vt_json_length(given);
 }
 
-static int differ(const struct pair *p, const char *key, const struct vt_json *trained,
+static int differ(const struct pair *pair, const char *key, const struct vt_json *trained,
 	const struct vt_json *given, struct vt_err *err)
 {
 	char *a = text_of(trained), *b = text_of(given);
 
-	if (cannot_be_allowed(p, key, trained, given))
+	if (cannot_be_allowed(pair, key, trained, given))
 		vt_err_set(err, VT_EDATA,
 			"%s: %s is %s, %s %s has %s; %zu channels cannot stand for %zu: give the "
 			"manifest, and prepare the data, with those channels",
-			p->who, key, b, p->first ? "subject" : "the",
-			p->first ? p->first : "checkpoint", a, vt_json_length(given),
+			pair->who, key, b, pair->first ? "subject" : "the",
+			pair->first ? pair->first : "checkpoint", a, vt_json_length(given),
 			vt_json_length(trained));
-	else if (p->first)
+	else if (pair->first)
 		vt_err_set(err, VT_EDATA,
 			"subject %s: %s is %s, that of subject %s is %s; prepare and crop them in "
 			"one way, or take both on purpose with --allow %s",
-			p->who, key, b, p->first, a, key);
+			pair->who, key, b, pair->first, a, key);
 	else
 		vt_err_set(err, VT_EDATA,
 			"%s: %s is %s, the checkpoint was trained with %s; prepare it as the "
 			"training data were, or accept the difference with --allow %s",
-			p->who, key, b, a, key);
+			pair->who, key, b, a, key);
 	free(a);
 	free(b);
 	return err->code;
 }
 
-static int compare(const struct pair *p, const char *key, struct vt_err *err)
+static int compare(const struct pair *pair, const char *key, struct vt_err *err)
 {
-	const struct vt_json *trained = vt_json_get(p->trained, key),
-			     *given = vt_json_get(p->given, key);
+	const struct vt_json *trained = vt_json_get(pair->trained, key),
+			     *given = vt_json_get(pair->given, key);
 	char *a, *b;
 	bool same;
 
 	if (!strcmp(key, "spacing_mm") && trained && trained->type == VT_JSON_ARRAY && given)
-		return same_spacing(trained, given) ? 0 : differ(p, key, trained, given, err);
+		return same_spacing(trained, given) ? 0 : differ(pair, key, trained, given, err);
 	a = text_of(trained);
 	b = text_of(given);
 	same = !strcmp(a, b);
 	free(a);
 	free(b);
-	return same ? 0 : differ(p, key, trained, given, err);
+	return same ? 0 : differ(pair, key, trained, given, err);
 }
 
 /* A network that was trained on any spacing has none in its contract, one that was trained on
@@ -243,19 +243,19 @@ static bool left_open(const char *key, const struct vt_json *trained)
 	return none && (!strcmp(key, "spacing_mm") || (trained && !strcmp(key, "axes")));
 }
 
-static int agree(const struct pair *p, const char *allow, struct vt_err *err)
+static int agree(const struct pair *pair, const char *allow, struct vt_err *err)
 {
-	const struct vt_json *trained = p->trained, *given = p->given;
+	const struct vt_json *trained = pair->trained, *given = pair->given;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < trained->n; i++)
 		if (!vt_contract_allows(allow, trained->key[i]) &&
 			!left_open(trained->key[i], trained->item[i]))
-			rc = compare(p, trained->key[i], err);
+			rc = compare(pair, trained->key[i], err);
 	for (size_t i = 0; !rc && i < given->n; i++)
 		if (!vt_json_get(trained, given->key[i]) && !left_open(given->key[i], NULL) &&
 			!vt_contract_allows(allow, given->key[i]))
-			rc = compare(p, given->key[i], err);
+			rc = compare(pair, given->key[i], err);
 	return rc;
 }
 

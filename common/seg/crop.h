@@ -32,15 +32,15 @@ struct vt_crop_opts {
  * "nothing_found" in the header: no answer counts there but "nothing".  The container keeps the
  * whole label map, on its own grid.  VT_EDATA names the subject's file, the value and what to
  * do. */
-int vt_crop_subject(struct vt_label_loss *lost, const char *path, const struct vt_manifest *m,
-	const char *subject, const char *dir, const char *label, const char *region,
-	const struct vt_crop_opts *o, struct vt_err *err);
+int vt_crop_subject(struct vt_label_loss *lost, const char *path,
+	const struct vt_manifest *manifest, const char *subject, const char *dir, const char *label,
+	const char *region, const struct vt_crop_opts *opts, struct vt_err *err);
 
 /* The container in memory instead, of what was prepared in memory: the same values, in f32; no
  * labels. */
-int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *m, const char *subject,
-	const struct vt_prepared *from, const char *region, const struct vt_crop_opts *o,
-	struct vt_err *err);
+int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *manifest,
+	const char *subject, const struct vt_prepared *from, const char *region,
+	const struct vt_crop_opts *opts, struct vt_err *err);
 
 /* How a checkpoint's training data were made of scans. */
 struct vt_preparation {

@@ -19,7 +19,7 @@ struct vt_dataset {
  * what `allow` lists; NULL: the caller compares that (VT_EDATA names the first that does not). */
 int vt_dataset_open(struct vt_dataset *out, const char *root, const char *allow,
 	struct vt_err *err);
-void vt_dataset_close(struct vt_dataset *d);
+void vt_dataset_close(struct vt_dataset *dataset);
 
 /* Several cohorts that one network learns from. */
 enum { VT_MOST_COHORTS = 8 };
@@ -37,7 +37,7 @@ int vt_cohorts_open(struct vt_cohorts *out, const char *const *roots, const char
 void vt_cohorts_close(struct vt_cohorts *c);
 
 /* Whether a container marks voxels that are to be ignored. */
-bool vt_dataset_ignores(const struct vt_dataset *d);
+bool vt_dataset_ignores(const struct vt_dataset *dataset);
 
 struct vt_draw_opts {
 	int patch[3];      /* z, y, x */
@@ -57,20 +57,20 @@ struct vt_draw_opts {
 };
 
 /* Of these the ones that say where a patch lies: what changes its values is off. */
-struct vt_draw_opts vt_draw_place(const struct vt_draw_opts *o);
+struct vt_draw_opts vt_draw_place(const struct vt_draw_opts *opts);
 
 /* First voxel of a patch whose center is drawn from a normal distribution about the middle of
  * `dim` voxels with a deviation of sd * dim, rounded to the nearest and drawn again until it lies
  * from edge / 2 + 1 to dim - edge / 2: catalyst-team/neuro's sub-volumes (38 of 256: 20 to 237). */
-int vt_dataset_center(int dim, int edge, double sd, struct vt_rng *r);
+int vt_dataset_center(int dim, int edge, double sd, struct vt_rng *rng);
 
 /* What is drawn; classes is left false. */
-void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *f,
-	const struct vt_draw_opts *o, uint64_t step, uint64_t slot);
+void vt_dataset_choose(struct vt_patch_ref *out, const struct vt_patch_file *file,
+	const struct vt_draw_opts *opts, uint64_t step, uint64_t slot);
 
 /* image: [c, z, y, x] f32, target: [z, y, x] region bits; outside the volume both are 0. */
-void vt_dataset_draw(const struct vt_patch_file *f, const struct vt_draw_opts *o, uint64_t step,
-	uint64_t slot, float *image, uint8_t *target);
+void vt_dataset_draw(const struct vt_patch_file *file, const struct vt_draw_opts *opts,
+	uint64_t step, uint64_t slot, float *image, uint8_t *target);
 
 /* The names of text, parted by commas, which is cut into them; NULL behind the last.  VT_EUSAGE if
  * there are more than room - 1. */

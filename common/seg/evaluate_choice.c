@@ -39,7 +39,7 @@ static int fold_of(const struct vt_choice *c, size_t member)
 	return vt_checkpoint_fold(&c->s->member[member].checkpoint);
 }
 
-const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *t)
+const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *target)
 {
 	bool own = c->o->which == VT_WHICH_FOLDS;
 	const char *role = "new";
@@ -47,13 +47,13 @@ const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *t)
 	for (size_t i = 0; i < c->s->n; i++) {
 		const struct vt_roles *r = &c->roles[i];
 
-		if (own && i != t->member)
+		if (own && i != target->member)
 			continue;
-		if (vt_strs_hold(&r->train, t->subject))
+		if (vt_strs_hold(&r->train, target->subject))
 			return "train";
-		if (vt_strs_hold(&r->validation, t->subject))
+		if (vt_strs_hold(&r->validation, target->subject))
 			role = "validation";
-		else if (vt_strs_hold(&r->test, t->subject) && !strcmp(role, "new"))
+		else if (vt_strs_hold(&r->test, target->subject) && !strcmp(role, "new"))
 			role = "test";
 	}
 	return role;
@@ -161,13 +161,13 @@ static void choose_listed(struct vt_choice *c)
 
 /* Where a refused subject would have been: as crop-patch wrote it down, which knows a split table;
  * else as the manifest's seed draws it. */
-static int split_of(struct vt_split *out, const struct vt_manifest *m, const char *subject,
+static int split_of(struct vt_split *out, const struct vt_manifest *manifest, const char *subject,
 	const struct vt_json *why, struct vt_err *err)
 {
 	const struct vt_json *test = vt_json_get(why, "test"), *fold = vt_json_get(why, "fold");
 
 	if (!test || !fold)
-		return vt_manifest_split(out, m, subject, err);
+		return vt_manifest_split(out, manifest, subject, err);
 	*out = (struct vt_split){ vt_json_true(test, false), (int)vt_json_integer(fold, -1) };
 	return 0;
 }
@@ -330,14 +330,14 @@ static void warn_folds(const struct vt_choice *c)
 			left, first);
 }
 
-static bool same_manifest(const struct vt_json *a, const struct vt_json *b)
+static bool same_manifest(const struct vt_json *json, const struct vt_json *b)
 {
 	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
 	bool same;
 
-	if (!a || !b)
+	if (!json || !b)
 		return false;
-	vt_json_sorted(&x, a);
+	vt_json_sorted(&x, json);
 	vt_json_sorted(&y, b);
 	same = x.len == y.len && !memcmp(x.data, y.data, x.len);
 	vt_buf_release(&x);

@@ -136,8 +136,8 @@ enum { VT_PICTURES = 8 };
 
 /* The segmenter's label maps of the containers below root. VT_EDATA: a container is not as the
  * training data were; nobody is chosen; an ensemble was trained on who is chosen. */
-int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *s,
-	const struct vt_dataset *d, const char *root, const struct vt_evaluate_opts *o,
+int vt_evaluate_model(struct vt_evaluation *out, const struct vt_segmenter *segmenter,
+	const struct vt_dataset *dataset, const char *root, const struct vt_evaluate_opts *opts,
 	struct vt_err *err);
 
 /* Where two sets of label maps are. */
@@ -148,32 +148,33 @@ struct vt_map_files {
 
 /* Any tool's label maps beside the manifest's. refused: called for a subject whose files are bad;
  * the subject is then absent. */
-int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
-	const struct vt_map_files *files, const struct vt_evaluate_opts *o,
+int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *manifest,
+	const struct vt_map_files *files, const struct vt_evaluate_opts *opts,
 	int (*refused)(void *ctx, const char *subject, const struct vt_err *why,
 		struct vt_err *err),
 	void *ctx, struct vt_err *err);
 
-void vt_evaluation_release(struct vt_evaluation *e);
+void vt_evaluation_release(struct vt_evaluation *evaluation);
 
 /* Name of region r. */
-const char *vt_evaluation_region(const struct vt_evaluation *e, int r);
+const char *vt_evaluation_region(const struct vt_evaluation *evaluation, int r);
 
 /* Subjects of region r whose masks are empty in the way named. */
-size_t vt_evaluation_count(const struct vt_evaluation *e, int r, enum vt_empty what);
+size_t vt_evaluation_count(const struct vt_evaluation *evaluation, int r, enum vt_empty what);
 
 /* Fills summary, n_found and draws from the subjects' scores (vt_evaluate_* have done so). */
-void vt_evaluation_summarize(struct vt_evaluation *e, unsigned draws);
+void vt_evaluation_summarize(struct vt_evaluation *evaluation, unsigned draws);
 
 /* Mean and standard deviation over the folds' means; n: folds where it is defined. */
-struct vt_summary vt_evaluation_over_folds(const struct vt_evaluation *e, int r, enum vt_score k);
-/* Mean of one member's subjects. */
-struct vt_summary vt_evaluation_of_fold(const struct vt_evaluation *e, size_t member, int r,
+struct vt_summary vt_evaluation_over_folds(const struct vt_evaluation *evaluation, int r,
 	enum vt_score k);
+/* Mean of one member's subjects. */
+struct vt_summary vt_evaluation_of_fold(const struct vt_evaluation *evaluation, size_t member,
+	int r, enum vt_score k);
 
 /* metrics.json and subjects.csv. */
-struct vt_json *vt_evaluation_json(const struct vt_evaluation *e);
-void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *e);
+struct vt_json *vt_evaluation_json(const struct vt_evaluation *evaluation);
+void vt_evaluation_csv(struct vt_buf *out, const struct vt_evaluation *evaluation);
 
 /* --- score_pair.c --------------------------------------------------------- */
 
@@ -185,27 +186,27 @@ struct vt_label_pair {
 
 /* The score of every region of the manifest. Voxels of the reference with the manifest's ignored
  * value count for nothing. VT_EDATA: a value that the manifest does not name. */
-int vt_score_pair(struct vt_region_score *out, const struct vt_manifest *m,
-	const struct vt_label_pair *pair, const struct vt_score_opts *o, struct vt_err *err);
+int vt_score_pair(struct vt_region_score *out, const struct vt_manifest *manifest,
+	const struct vt_label_pair *pair, const struct vt_score_opts *opts, struct vt_err *err);
 
 double vt_score_diagonal(const struct vt_label_pair *pair); /* of the grid, mm */
 
 /* Turns the score of an empty label map into that of none; penalty_mm as resolved. */
-void vt_score_absent(struct vt_region_score *s, bool reference_known, double penalty_mm,
+void vt_score_absent(struct vt_region_score *score, bool reference_known, double penalty_mm,
 	double lesion_penalty);
 
 /* Adds each region's Dice, 1 where both are empty, of the label map that predict would write of
  * these region bits [z, y, x] of the container, beside the whole reference. */
-int vt_score_container(double *dice, const struct vt_manifest *m, const struct vt_patch_file *f,
-	const uint8_t *bits, struct vt_err *err);
+int vt_score_container(double *dice, const struct vt_manifest *manifest,
+	const struct vt_patch_file *file, const uint8_t *bits, struct vt_err *err);
 
 /* --- baseline.c ----------------------------------------------------------- */
 
 /* Bin of the best threshold by region over the subjects that were trained on, and its channel. */
-void vt_baseline_fit(int bins[VT_MAX_REGIONS], struct vt_evaluation *e, const struct vt_dataset *d,
-	const struct vt_strs *trained);
+void vt_baseline_fit(int bins[VT_MAX_REGIONS], struct vt_evaluation *evaluation,
+	const struct vt_dataset *dataset, const struct vt_strs *trained);
 /* marked: some voxels are to be ignored; reference: voxels of the region in all. */
-void vt_baseline_score(struct vt_region_score *s, const struct vt_patch_file *f, int region,
+void vt_baseline_score(struct vt_region_score *score, const struct vt_patch_file *file, int region,
 	int bin, bool marked, uint64_t reference);
 
 #endif

@@ -33,18 +33,18 @@ struct vt_choice {
  * vt_choice_release also on failure. */
 int vt_choice_make(struct vt_choice *c, const char *root, struct vt_err *err);
 /* What the subject was to the training of who predicts it: "train", "validation", "test", "new". */
-const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *t);
+const char *vt_choice_role(const struct vt_choice *c, const struct vt_target *target);
 void vt_choice_release(struct vt_choice *c);
 
 /* Begins the windows of a target that has a container; on_host: names of those whom the host joins
  * although there is a device. */
-int vt_evaluate_begin(struct vt_prediction **p, const struct vt_choice *c,
-	const struct vt_target *t, struct vt_json *on_host, struct vt_err *err);
+int vt_evaluate_begin(struct vt_prediction **prediction, const struct vt_choice *c,
+	const struct vt_target *target, struct vt_json *on_host, struct vt_err *err);
 
 /* Digests of the pair's voxels; predicted may be NULL. */
-void vt_score_digests(struct vt_subject_score *s, const struct vt_label_pair *pair);
+void vt_score_digests(struct vt_subject_score *score, const struct vt_label_pair *pair);
 
 /* Names the absent, gives them their scores, and sums up. */
-void vt_evaluation_settle(struct vt_evaluation *e, const struct vt_evaluate_opts *o);
+void vt_evaluation_settle(struct vt_evaluation *evaluation, const struct vt_evaluate_opts *opts);
 
 #endif

@@ -36,7 +36,7 @@ enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
 
 /* --- what it is ---------------------------------------------------------- */
 
-static int read_known(struct vt_published *m, const char *name, struct vt_err *err)
+static int read_known(struct vt_published *published, const char *name, struct vt_err *err)
 {
 	struct vt_buf all = VT_BUF_INIT;
 
@@ -53,7 +53,7 @@ static int read_known(struct vt_published *m, const char *name, struct vt_err *e
 			vt_json_free(output);
 			continue;
 		}
-		*m = (struct vt_published){ .json = vt_json_new(VT_JSON_OBJECT),
+		*published = (struct vt_published){ .json = vt_json_new(VT_JSON_OBJECT),
 			.params = vt_json_new(VT_JSON_OBJECT),
 			.name = vt_xstrdup(k->variant),
 			.size = VT_CONFORM_SIZE,
@@ -61,8 +61,8 @@ static int read_known(struct vt_published *m, const char *name, struct vt_err *e
 			.classes = k->classes,
 			.normalize = k->normalize,
 			.quantile = { 2, 98 } };
-		vt_json_put(m->json, "output", output);
-		vt_json_put_text(m->params, "variant", k->variant);
+		vt_json_put(published->json, "output", output);
+		vt_json_put_text(published->params, "variant", k->variant);
 		vt_buf_release(&all);
 		return 0;
 	}
@@ -72,28 +72,29 @@ static int read_known(struct vt_published *m, const char *name, struct vt_err *e
 }
 
 /* What a checkpoint can prepare: the conformed cube, scaled by its range or by 2 and 98 percent. */
-static int check_preparation(const struct vt_published *m, struct vt_err *err)
+static int check_preparation(const struct vt_published *published, struct vt_err *err)
 {
-	if (m->size != VT_CONFORM_SIZE || m->mm != 1)
+	if (published->size != VT_CONFORM_SIZE || published->mm != 1)
 		return vt_err_set(err, VT_EDATA,
 			"model.json: /input is %zu voxels of %g mm a side; a checkpoint conforms "
 			"scans to 256 of 1 mm",
-			m->size, m->mm);
-	if (m->normalize == VT_PUBLISHED_QUANTILE && (m->quantile[0] != 2 || m->quantile[1] != 98))
+			published->size, published->mm);
+	if (published->normalize == VT_PUBLISHED_QUANTILE &&
+		(published->quantile[0] != 2 || published->quantile[1] != 98))
 		return vt_err_set(err, VT_EDATA,
 			"model.json: /normalize has quantiles %g and %g percent; scans can be "
 			"scaled "
 			"by 2 and 98",
-			m->quantile[0], m->quantile[1]);
+			published->quantile[0], published->quantile[1]);
 	return 0;
 }
 
 /* --- checkpoint.json ----------------------------------------------------- */
 
 /* "White Matter" -> "white-matter": regions become names of files. */
-static char *region_name(const struct vt_published *m, int c)
+static char *region_name(const struct vt_published *published, int c)
 {
-	const char *given = vt_published_class(m, c);
+	const char *given = vt_published_class(published, c);
 	char *name = given ? vt_xstrdup(given) : vt_asprintf("class-%d", c);
 
 	for (char *p = name; *p; p++)
@@ -110,11 +111,11 @@ static struct vt_json *list_of(const char *text)
 }
 
 static void add_region(struct vt_json *regions, struct vt_json *values, struct vt_json *names,
-	struct vt_json *map, const struct vt_published *m, int c)
+	struct vt_json *map, const struct vt_published *published, int c)
 {
 	struct vt_json *region = vt_json_new(VT_JSON_OBJECT), *own = vt_json_new(VT_JSON_ARRAY),
 		       *row = vt_json_new(VT_JSON_OBJECT);
-	char *name = region_name(m, c), *value = vt_asprintf("%d", c);
+	char *name = region_name(published, c), *value = vt_asprintf("%d", c);
 
 	vt_json_push(own, vt_json_new_int(c));
 	vt_json_put_text(region, "name", name);
@@ -131,7 +132,7 @@ static void add_region(struct vt_json *regions, struct vt_json *values, struct v
 
 /* Classes exclude each other: a region each, its value the class's number. */
 static struct vt_json *manifest_json(struct vt_json *names, struct vt_json *map,
-	const struct vt_published *m, const char *role)
+	const struct vt_published *published, const char *role)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *channel = vt_json_new(VT_JSON_OBJECT),
 		       *channels = vt_json_new(VT_JSON_ARRAY), *label = vt_json_new(VT_JSON_OBJECT),
@@ -140,10 +141,10 @@ static struct vt_json *manifest_json(struct vt_json *names, struct vt_json *map,
 	char *file = vt_asprintf("{subject}/%s.nii.gz", role);
 
 	vt_json_put_text(values, "0", "background");
-	for (int c = 1; c < m->classes; c++)
-		add_region(regions, values, names, map, m, c);
+	for (int c = 1; c < published->classes; c++)
+		add_region(regions, values, names, map, published, c);
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "name", m->name);
+	vt_json_put_text(j, "name", published->name);
 	vt_json_put_text(channel, "role", role);
 	vt_json_put(channel, "files", list_of(file));
 	vt_json_push(channels, channel);
@@ -151,7 +152,7 @@ static struct vt_json *manifest_json(struct vt_json *names, struct vt_json *map,
 	vt_json_put(label, "files", list_of("{subject}/seg.nii.gz"));
 	vt_json_put(label, "values", values);
 	vt_json_put(j, "label", label);
-	if (m->classes > VT_OVERLAPPING_REGIONS + 1)
+	if (published->classes > VT_OVERLAPPING_REGIONS + 1)
 		vt_json_put_bool(j, "exclusive", true);
 	vt_json_put(j, "regions", regions);
 	for (int a = 0; a < 3; a++)
@@ -161,12 +162,13 @@ static struct vt_json *manifest_json(struct vt_json *names, struct vt_json *map,
 	return j;
 }
 
-static struct vt_json *settings_json(const struct vt_published *m)
+static struct vt_json *settings_json(const struct vt_published *published)
 {
 	struct vt_prepare_opts o = VT_PREPARE_OPTS_DEFAULT;
 
 	o.strip = VT_STRIP_NEVER;
-	o.normalize = m->normalize == VT_PUBLISHED_RANGE ? VT_NORM_MINMAX : VT_NORM_CLIP_QUANTILE;
+	o.normalize =
+		published->normalize == VT_PUBLISHED_RANGE ? VT_NORM_MINMAX : VT_NORM_CLIP_QUANTILE;
 	o.conform = VT_CONFORM_UCHAR;
 	return vt_prepare_settings(&o);
 }
@@ -193,23 +195,23 @@ static struct vt_json *three(int64_t v)
 	return j;
 }
 
-static struct vt_json *checkpoint_json(const struct vt_published *m, const struct vt_import_opts *o,
-	size_t parameters)
+static struct vt_json *checkpoint_json(const struct vt_published *published,
+	const struct vt_import_opts *opts, size_t parameters)
 {
 	static const char *const roles[] = { "train", "validation", "test" };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *model = vt_json_new(VT_JSON_OBJECT),
 		       *names = vt_json_new(VT_JSON_ARRAY), *map = vt_json_new(VT_JSON_ARRAY),
 		       *subjects = vt_json_new(VT_JSON_OBJECT), *best = vt_json_new(VT_JSON_OBJECT),
-		       *manifest = manifest_json(names, map, m, o->role);
+		       *manifest = manifest_json(names, map, published, opts->role);
 
 	vt_json_put_int(j, "format", 1);
-	vt_json_put_text(j, "version", o->version);
-	vt_json_put_text(j, "published", m->name);
+	vt_json_put_text(j, "version", opts->version);
+	vt_json_put_text(j, "published", published->name);
 	vt_json_put_text(model, "name", "meshnet");
-	vt_json_put(model, "params", vt_json_copy(m->params));
+	vt_json_put(model, "params", vt_json_copy(published->params));
 	vt_json_put_int(model, "parameters", (int64_t)parameters);
 	vt_json_put(j, "model", model);
-	vt_json_put(j, "channels", list_of(o->role));
+	vt_json_put(j, "channels", list_of(opts->role));
 	vt_json_put(j, "regions", names);
 	vt_json_put_text(j, "activation", "softmax");
 	vt_json_put(j, "patch", three(VT_CONFORM_SIZE));
@@ -227,7 +229,7 @@ static struct vt_json *checkpoint_json(const struct vt_published *m, const struc
 	vt_json_put_text(j, "axis_order", "z, y, x");
 	vt_json_put(j, "label_map", map);
 	vt_json_put(j, "crop", crop_json());
-	vt_json_put(j, "settings", settings_json(m));
+	vt_json_put(j, "settings", settings_json(published));
 	vt_json_put(j, "manifest", manifest);
 	return j;
 }
@@ -235,29 +237,30 @@ static struct vt_json *checkpoint_json(const struct vt_published *m, const struc
 /* --- weights ------------------------------------------------------------- */
 
 /* The smallest patch: weights do not depend on it. */
-static int load(struct vt_graph **g, struct vt_session **s, struct vt_weights_report *report,
-	const struct vt_published *m, const char *path, const struct vt_import_opts *o,
-	struct vt_err *err)
+static int load(struct vt_graph **graph, struct vt_session **session,
+	struct vt_weights_report *report, const struct vt_published *published, const char *path,
+	const struct vt_import_opts *opts, struct vt_err *err)
 {
 	struct vt_model_request request = { .name = "meshnet",
-		.params = m->params,
+		.params = published->params,
 		.n = 1,
 		.in_c = 1,
-		.out_c = m->classes,
+		.out_c = published->classes,
 		.patch = { 8, 8, 8 } };
-	int rc = vt_model_build(g, &request, err);
+	int rc = vt_model_build(graph, &request, err);
 
 	if (!rc)
-		rc = vt_session_new(s, *g, &(struct vt_session_opts){ .blank = true }, err);
+		rc = vt_session_new(session, *graph, &(struct vt_session_opts){ .blank = true },
+			err);
 	if (!rc)
-		rc = vt_weights_load(*s, path,
+		rc = vt_weights_load(*session, path,
 			&(struct vt_weights_opts){
-				.kernels = o->xyz ? VT_KERNELS_XYZ : VT_KERNELS_ZYX },
+				.kernels = opts->xyz ? VT_KERNELS_XYZ : VT_KERNELS_ZYX },
 			report, err);
 	return rc;
 }
 
-static int write_all(const char *out, struct vt_session *s, const struct vt_json *checkpoint,
+static int write_all(const char *out, struct vt_session *session, const struct vt_json *checkpoint,
 	struct vt_err *err)
 {
 	static const char *const names[] = { "best.safetensors", "last.safetensors" };
@@ -267,7 +270,7 @@ static int write_all(const char *out, struct vt_session *s, const struct vt_json
 
 	for (size_t i = 0; !rc && i < 2; i++) {
 		path = vt_path_join(out, names[i]);
-		rc = vt_weights_save(path, s, NULL, err);
+		rc = vt_weights_save(path, session, NULL, err);
 		free(path);
 	}
 	vt_json_pretty(&text, checkpoint);
@@ -279,15 +282,16 @@ static int write_all(const char *out, struct vt_session *s, const struct vt_json
 	return rc;
 }
 
-static struct vt_json *report_json(const struct vt_weights_report *w, const struct vt_published *m)
+static struct vt_json *report_json(const struct vt_weights_report *report,
+	const struct vt_published *published)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_text(j, "network", m->name);
-	vt_json_put_text(j, "format", w->format);
-	vt_json_put_text(j, "names", w->form);
-	vt_json_put_int(j, "matched", (int64_t)w->matched);
-	vt_json_put_int(j, "ignored", (int64_t)w->ignored);
+	vt_json_put_text(j, "network", published->name);
+	vt_json_put_text(j, "format", report->format);
+	vt_json_put_text(j, "names", report->form);
+	vt_json_put_int(j, "matched", (int64_t)report->matched);
+	vt_json_put_int(j, "ignored", (int64_t)report->ignored);
 	return j;
 }
 

@@ -3,28 +3,29 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int meaning_of(const struct vt_manifest *m, double value, enum vt_label_origin origin)
+static int meaning_of(const struct vt_manifest *manifest, double value, enum vt_label_origin origin)
 {
 	if (origin == VT_LABELS_WRITTEN && value >= 0 && value < VT_MAX_LABELS &&
-		m->label[(int)value])
+		manifest->label[(int)value])
 		return (int)value;
-	for (int k = 0; k < m->n_map; k++)
-		if (value >= m->map[k].low && value <= m->map[k].high)
-			return m->map[k].value;
+	for (int k = 0; k < manifest->n_map; k++)
+		if (value >= manifest->map[k].low && value <= manifest->map[k].high)
+			return manifest->map[k].value;
 	return value >= 0 && value < VT_MAX_LABELS ? (int)value : -1;
 }
 
-int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struct vt_volume *v,
-	enum vt_label_origin origin, struct vt_err *err)
+int vt_label_values(unsigned char *out, const struct vt_manifest *manifest,
+	const struct vt_volume *volume, enum vt_label_origin origin, struct vt_err *err)
 {
-	const size_t *d = v->geometry.dim;
-	double tolerance = m ? m->label_tolerance : 0;
+	const size_t *d = volume->geometry.dim;
+	double tolerance = manifest ? manifest->label_tolerance : 0;
 
-	if (!m || (!m->n_map && v->dtype == VT_U8))
-		return vt_volume_labels(out, v, err);
-	for (size_t i = 0; i < v->n; i++) {
-		double stored = vt_volume_value(v, i), whole = floor(stored + 0.5);
-		int value = fabs(stored - whole) <= tolerance ? meaning_of(m, whole, origin) : -1;
+	if (!manifest || (!manifest->n_map && volume->dtype == VT_U8))
+		return vt_volume_labels(out, volume, err);
+	for (size_t i = 0; i < volume->n; i++) {
+		double stored = vt_volume_value(volume, i), whole = floor(stored + 0.5);
+		int value = fabs(stored - whole) <= tolerance ? meaning_of(manifest, whole, origin)
+							      : -1;
 
 		if (value < 0)
 			return vt_err_set(err, VT_EDATA,
@@ -32,21 +33,21 @@ int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struc
 				"within %g; if it means one, say so in manifest %s (/label/map, "
 				"/label/tolerance)",
 				i % d[0], i / d[0] % d[1], i / d[0] / d[1], stored, tolerance,
-				m->name);
+				manifest->name);
 		out[i] = (unsigned char)value;
 	}
 	return 0;
 }
 
-bool vt_label_map_is_stable(const struct vt_manifest *m)
+bool vt_label_map_is_stable(const struct vt_manifest *manifest)
 {
 	for (int v = 0; v < VT_MAX_LABELS; v++)
-		if (m->label[v] && meaning_of(m, v, VT_LABELS_STORED) != v)
+		if (manifest->label[v] && meaning_of(manifest, v, VT_LABELS_STORED) != v)
 			return false;
 	return true;
 }
 
-int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const char *path,
+int vt_label_file_read(unsigned char **out, const struct vt_manifest *manifest, const char *path,
 	const struct vt_geometry *scan, double tolerance_mm, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
@@ -57,7 +58,7 @@ int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const c
 		return rc;
 	own = vt_xmalloc(v.n + 1);
 	turned = vt_xmalloc(vt_geometry_count(scan) + 1);
-	rc = vt_label_values(own, m, &v, VT_LABELS_STORED, err);
+	rc = vt_label_values(own, manifest, &v, VT_LABELS_STORED, err);
 	if (!rc)
 		rc = vt_geometry_turn(turned, scan, "the scans", own, &v.geometry, "the label map",
 			1, tolerance_mm, err);

@@ -19,16 +19,16 @@ enum vt_label_origin {
 
 /* out: v->n bytes, caller's.  v was read with VT_VOLUME_RAW.  m may be NULL: whole numbers from 0
  * to 255 as they are. */
-int vt_label_values(unsigned char *out, const struct vt_manifest *m, const struct vt_volume *v,
-	enum vt_label_origin origin, struct vt_err *err);
+int vt_label_values(unsigned char *out, const struct vt_manifest *manifest,
+	const struct vt_volume *volume, enum vt_label_origin origin, struct vt_err *err);
 
 /* Whether /label/map leaves the values of /label/values alone: then both origins read alike. */
-bool vt_label_map_is_stable(const struct vt_manifest *m);
+bool vt_label_map_is_stable(const struct vt_manifest *manifest);
 
 /* The map on the grid of the scan, caller frees: one to one where both grids coincide within
  * tolerance_mm, turned where they do so once axes are permuted and flipped, else refused (VT_EDATA
  * names both). */
-int vt_label_file_read(unsigned char **out, const struct vt_manifest *m, const char *path,
+int vt_label_file_read(unsigned char **out, const struct vt_manifest *manifest, const char *path,
 	const struct vt_geometry *scan, double tolerance_mm, struct vt_err *err);
 
 #endif

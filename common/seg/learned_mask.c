@@ -47,50 +47,51 @@ static void turn_kernel(float *w, size_t n)
 
 /* Weight "model.<i>.0.weight" or, in the last layer, "model.<i>.weight" from
  * "layers.<i>.weight"; likewise the bias. */
-static int load_weight(struct vt_weight *w, const struct vt_learned_mask *m, int layer,
+static int load_weight(struct vt_weight *weight, const struct vt_learned_mask *mask, int layer,
 	struct vt_err *err)
 {
-	const char *kind = strrchr(w->name, '.');
+	const char *kind = strrchr(weight->name, '.');
 	char *name = vt_asprintf("layers.%d%s", layer, kind);
-	int rc = vt_safetensors_get(&m->weights, name, w->dims, w->n_dims, w->value, err);
+	int rc = vt_safetensors_get(&mask->weights, name, weight->dims, weight->n_dims,
+		weight->value, err);
 
-	if (!rc && w->n_dims == 5 && w->dims[4] == 3)
-		turn_kernel(w->value, w->n);
+	if (!rc && weight->n_dims == 5 && weight->dims[4] == 3)
+		turn_kernel(weight->value, weight->n);
 	free(name);
 	return rc;
 }
 
-static int session_new(struct vt_learned_mask *m, const int box[3], struct vt_err *err)
+static int session_new(struct vt_learned_mask *mask, const int box[3], struct vt_err *err)
 {
 	struct vt_model_request request = { .name = "meshnet",
-		.params = m->net.params,
+		.params = mask->net.params,
 		.n = 1,
 		.in_c = 1,
-		.out_c = m->net.classes,
+		.out_c = mask->net.classes,
 		.patch = { box[0], box[1], box[2] } };
 	int rc;
 
-	vt_session_free(m->session);
-	vt_graph_free(m->graph);
-	m->session = NULL;
-	m->graph = NULL;
-	memcpy(m->box, box, sizeof(m->box));
-	rc = vt_model_build(&m->graph, &request, err);
+	vt_session_free(mask->session);
+	vt_graph_free(mask->graph);
+	mask->session = NULL;
+	mask->graph = NULL;
+	memcpy(mask->box, box, sizeof(mask->box));
+	rc = vt_model_build(&mask->graph, &request, err);
 	if (!rc)
-		rc = vt_session_new(&m->session, m->graph,
-			&(struct vt_session_opts){ .blank = true, .device = m->device }, err);
-	for (int i = 0; !rc && i < vt_session_n_weights(m->session); i++) {
-		struct vt_weight *w = vt_session_weight(m->session, i);
+		rc = vt_session_new(&mask->session, mask->graph,
+			&(struct vt_session_opts){ .blank = true, .device = mask->device }, err);
+	for (int i = 0; !rc && i < vt_session_n_weights(mask->session); i++) {
+		struct vt_weight *w = vt_session_weight(mask->session, i);
 
-		rc = load_weight(w, m, (int)strtol(w->name + strlen("model."), NULL, 10), err);
+		rc = load_weight(w, mask, (int)strtol(w->name + strlen("model."), NULL, 10), err);
 	}
 	return rc;
 }
 
 /* --- open and close ------------------------------------------------------ */
 
-static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
-	struct vt_err *err);
+static int provide(void *ctx, unsigned char *mask, const float *voxels,
+	const struct vt_geometry *geometry, struct vt_err *err);
 
 int vt_learned_mask_open(struct vt_learned_mask **out, const char *dir, struct vt_device *device,
 	struct vt_err *err)
@@ -132,14 +133,14 @@ const struct vt_mask_provider *vt_learned_mask_provider(struct vt_learned_mask *
 /* --- labels -------------------------------------------------------------- */
 
 /* Low and high of the whole volume to 0 and 1; what lies beyond is clipped. */
-static int normalized(float *out, const struct vt_learned_mask *m, const float *voxels, size_t n,
+static int normalized(float *out, const struct vt_learned_mask *mask, const float *voxels, size_t n,
 	struct vt_err *err)
 {
 	double range[2];
 	struct vt_moments moments;
 
-	if (m->net.normalize == VT_PUBLISHED_QUANTILE) {
-		if (vt_percentiles(range, m->net.quantile, 2, voxels, NULL, n, err))
+	if (mask->net.normalize == VT_PUBLISHED_QUANTILE) {
+		if (vt_percentiles(range, mask->net.quantile, 2, voxels, NULL, n, err))
 			return err->code;
 	} else {
 		if (vt_moments(&moments, voxels, NULL, n, err))
@@ -176,12 +177,13 @@ static void largest_class(unsigned char *labels, const float *logits, size_t n, 
 
 /* The box as one window where the network is, so that only the labels come back; *done is false
  * where the device has no room for it. */
-static int classify_there(struct vt_learned_mask *m, unsigned char *labels, const float *x,
+static int classify_there(struct vt_learned_mask *mask, unsigned char *labels, const float *x,
 	bool *done, struct vt_err *err)
 {
-	const struct vt_volume_ref volume = { x, false, NULL, 1, m->box[0], m->box[1], m->box[2] };
-	const int at[1] = { 0 }, most = m->box[0] > m->box[1] ? m->box[0] : m->box[1],
-		  longest = m->box[2] > most ? m->box[2] : most;
+	const struct vt_volume_ref volume = { x, false, NULL, 1, mask->box[0], mask->box[1],
+		mask->box[2] };
+	const int at[1] = { 0 }, most = mask->box[0] > mask->box[1] ? mask->box[0] : mask->box[1],
+		  longest = mask->box[2] > most ? mask->box[2] : most;
 	struct vt_remote_volume *v = NULL;
 	float *one = vt_xmalloc((size_t)longest * sizeof(*one));
 	const struct vt_windows window = { .count = { 1, 1, 1 },
@@ -189,14 +191,14 @@ static int classify_there(struct vt_learned_mask *m, unsigned char *labels, cons
 		.at = { at, at, at },
 		.factor = { one, one, one },
 		.least = 0 };
-	int rc = vt_remote_volume_new(&v, vt_session_remote(m->session), &volume, m->net.classes,
-		VT_JOIN_LOGITS, err);
+	int rc = vt_remote_volume_new(&v, vt_session_remote(mask->session), &volume,
+		mask->net.classes, VT_JOIN_LOGITS, err);
 
 	for (int i = 0; i < longest; i++)
 		one[i] = 1;
 	*done = v != NULL;
 	if (!rc && v)
-		rc = vt_remote_volume_add(v, vt_session_remote(m->session), &window, err);
+		rc = vt_remote_volume_add(v, vt_session_remote(mask->session), &window, err);
 	if (!rc && v)
 		rc = vt_remote_volume_answer(v, VT_RULE_NUMBER, labels, err);
 	vt_remote_volume_free(v);
@@ -204,36 +206,36 @@ static int classify_there(struct vt_learned_mask *m, unsigned char *labels, cons
 	return rc;
 }
 
-static int classify_here(struct vt_learned_mask *m, unsigned char *labels, const float *x, size_t n,
-	struct vt_err *err)
+static int classify_here(struct vt_learned_mask *mask, unsigned char *labels, const float *x,
+	size_t n, struct vt_err *err)
 {
-	float *logits = vt_voxels_alloc(n * (size_t)m->net.classes * sizeof(*logits));
+	float *logits = vt_voxels_alloc(n * (size_t)mask->net.classes * sizeof(*logits));
 
 	if (!logits)
-		return vt_err_nomem(err, n * (size_t)m->net.classes * sizeof(*logits));
-	vt_session_set_input(m->session, x);
-	vt_session_forward(m->session, 0);
-	vt_session_get_output(m->session, logits);
-	largest_class(labels, logits, n, m->net.classes);
+		return vt_err_nomem(err, n * (size_t)mask->net.classes * sizeof(*logits));
+	vt_session_set_input(mask->session, x);
+	vt_session_forward(mask->session, 0);
+	vt_session_get_output(mask->session, logits);
+	largest_class(labels, logits, n, mask->net.classes);
 	free(logits);
-	if (vt_session_error(m->session))
-		*err = *vt_session_error(m->session);
+	if (vt_session_error(mask->session))
+		*err = *vt_session_error(mask->session);
 	return err->code;
 }
 
 /* Classes of normalized values x on a box of the network's voxels. */
-static int classify(struct vt_learned_mask *m, unsigned char *labels, const float *x,
+static int classify(struct vt_learned_mask *mask, unsigned char *labels, const float *x,
 	const int box[3], struct vt_err *err)
 {
 	size_t n = (size_t)box[0] * (size_t)box[1] * (size_t)box[2];
 	bool done = false;
 	int rc = 0;
 
-	if (!m->session || memcmp(box, m->box, sizeof(m->box)))
-		rc = session_new(m, box, err);
-	if (!rc && vt_session_remote(m->session))
-		rc = classify_there(m, labels, x, &done, err);
-	return rc || done ? rc : classify_here(m, labels, x, n, err);
+	if (!mask->session || memcmp(box, mask->box, sizeof(mask->box)))
+		rc = session_new(mask, box, err);
+	if (!rc && vt_session_remote(mask->session))
+		rc = classify_there(mask, labels, x, &done, err);
+	return rc || done ? rc : classify_here(mask, labels, x, n, err);
 }
 
 int vt_learned_mask_labels(struct vt_learned_mask *mask, unsigned char *labels, const float *voxels,
@@ -320,52 +322,53 @@ static int head_box(size_t lo[3], int box[3], const float *x, size_t size, struc
 }
 
 /* 1 where the network says brain, inside the head's box; 0 elsewhere. */
-static int label_head(struct vt_learned_mask *m, unsigned char *labels, const float *on_grid,
+static int label_head(struct vt_learned_mask *mask, unsigned char *labels, const float *on_grid,
 	struct vt_err *err)
 {
-	size_t n = m->net.size * m->net.size * m->net.size, lo[3], at = 0;
+	size_t n = mask->net.size * mask->net.size * mask->net.size, lo[3], at = 0;
 	float *x = vt_voxels_alloc(2 * n * sizeof(*x));
 	unsigned char *part = vt_voxels_alloc(n);
 	int box[3],
 		rc = !x || !part ? vt_err_nomem(err, 2 * n * sizeof(*x))
-				 : normalized(x, m, on_grid, n, err);
+				 : normalized(x, mask, on_grid, n, err);
 
 	if (!rc)
-		rc = head_box(lo, box, x, m->net.size, err);
+		rc = head_box(lo, box, x, mask->net.size, err);
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++, at += (size_t)box[2])
 			memcpy(x + n + at,
-				x + ((z + lo[2]) * m->net.size + y + lo[1]) * m->net.size + lo[0],
+				x + ((z + lo[2]) * mask->net.size + y + lo[1]) * mask->net.size +
+					lo[0],
 				(size_t)box[2] * sizeof(*x));
 	if (!rc)
-		rc = classify(m, part, x + n, box, err);
+		rc = classify(mask, part, x + n, box, err);
 	memset(labels, 0, n);
 	at = 0;
 	for (size_t z = 0; !rc && z < (size_t)box[0]; z++)
 		for (size_t y = 0; y < (size_t)box[1]; y++)
 			for (size_t i = 0; i < (size_t)box[2]; i++)
-				labels[((z + lo[2]) * m->net.size + y + lo[1]) * m->net.size +
+				labels[((z + lo[2]) * mask->net.size + y + lo[1]) * mask->net.size +
 					lo[0] + i] = part[at++] != 0;
 	free(x);
 	free(part);
 	return rc;
 }
 
-static int provide(void *ctx, unsigned char *mask, const float *voxels, const struct vt_geometry *g,
-	struct vt_err *err)
+static int provide(void *ctx, unsigned char *mask, const float *voxels,
+	const struct vt_geometry *geometry, struct vt_err *err)
 {
 	struct vt_learned_mask *m = ctx;
 	struct vt_geometry grid;
-	size_t n = m->net.size * m->net.size * m->net.size, scan = vt_geometry_count(g);
+	size_t n = m->net.size * m->net.size * m->net.size, scan = vt_geometry_count(geometry);
 	float *on_grid = vt_voxels_alloc(n * sizeof(*on_grid)), least = voxels[0];
 	unsigned char *labels = vt_voxels_alloc(n);
 	int rc = !on_grid || !labels ? vt_err_nomem(err, n * (sizeof(*on_grid) + 1)) : 0;
 
 	for (size_t i = 0; i < scan; i++)
 		least = voxels[i] < least ? voxels[i] : least;
-	network_grid(&grid, g, m->net.size, m->net.mm);
+	network_grid(&grid, geometry, m->net.size, m->net.mm);
 	if (!rc)
-		rc = vt_resample(on_grid, &grid, voxels, g, VT_LINEAR, (double)least, err);
+		rc = vt_resample(on_grid, &grid, voxels, geometry, VT_LINEAR, (double)least, err);
 	if (!rc)
 		rc = label_head(m, labels, on_grid, err);
 	if (!rc)
@@ -373,7 +376,7 @@ static int provide(void *ctx, unsigned char *mask, const float *voxels, const st
 			? err->code
 			: vt_mask_fill_holes(labels, grid.dim, err);
 	if (!rc)
-		rc = vt_resample_labels(mask, g, labels, &grid, err);
+		rc = vt_resample_labels(mask, geometry, labels, &grid, err);
 	free(on_grid);
 	free(labels);
 	return rc;

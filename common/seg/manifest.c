@@ -6,26 +6,26 @@
 #include "common/base/fs.h"
 #include "common/seg/manifest_internal.h"
 
-void vt_manifest_free(struct vt_manifest *m)
+void vt_manifest_free(struct vt_manifest *manifest)
 {
-	if (!m)
+	if (!manifest)
 		return;
-	free(m->name);
+	free(manifest->name);
 	for (int i = 0; i < VT_MAX_CHANNELS; i++) {
-		free(m->channel[i].role);
-		vt_strs_release(&m->channel[i].files);
+		free(manifest->channel[i].role);
+		vt_strs_release(&manifest->channel[i].files);
 	}
-	vt_strs_release(&m->label_files);
-	vt_strs_release(&m->mask_files);
-	vt_strs_release(&m->classes);
+	vt_strs_release(&manifest->label_files);
+	vt_strs_release(&manifest->mask_files);
+	vt_strs_release(&manifest->classes);
 	for (int i = 0; i < VT_MAX_LABELS; i++)
-		free(m->label[i]);
+		free(manifest->label[i]);
 	for (int i = 0; i < VT_MAX_REGIONS; i++)
-		free(m->region[i].name);
-	free(m->subject);
-	free(m->map);
-	vt_json_free(m->json);
-	free(m);
+		free(manifest->region[i].name);
+	free(manifest->subject);
+	free(manifest->map);
+	vt_json_free(manifest->json);
+	free(manifest);
 }
 
 static int wrong(const char *origin, const char *pointer, const char *what, struct vt_err *err)
@@ -62,7 +62,7 @@ static int known_keys(const struct vt_json *j, const char *keys, const char *ori
 	return 0;
 }
 
-int vt_manifest_check_pattern(const struct vt_manifest *m, const char *p, const char *origin,
+int vt_manifest_check_pattern(const struct vt_manifest *manifest, const char *p, const char *origin,
 	const char *pointer, struct vt_err *err)
 {
 	int holders = 0;
@@ -74,7 +74,7 @@ int vt_manifest_check_pattern(const struct vt_manifest *m, const char *p, const 
 		const char *end = strchr(at, '}');
 		char *holder = end ? vt_xstrndup(at, (size_t)(end - at) + 1) : vt_xstrdup("");
 		bool known = !strcmp(holder, "{subject}") ||
-			(m->subject && strstr(m->subject, holder) && *holder);
+			(manifest->subject && strstr(manifest->subject, holder) && *holder);
 
 		if (!known) {
 			vt_err_set(err, VT_EDATA,
@@ -91,7 +91,7 @@ int vt_manifest_check_pattern(const struct vt_manifest *m, const char *p, const 
 		: wrong(origin, pointer, "each pattern holds {subject} or fields of /subject", err);
 }
 
-static int read_patterns(struct vt_strs *out, const struct vt_manifest *m,
+static int read_patterns(struct vt_strs *out, const struct vt_manifest *manifest,
 	const struct vt_json *files, const char *origin, const char *pointer, struct vt_err *err)
 {
 	if (!files || files->type != VT_JSON_ARRAY || !files->n)
@@ -106,17 +106,17 @@ static int read_patterns(struct vt_strs *out, const struct vt_manifest *m,
 			if (!strcmp(out->v[k], p))
 				return vt_err_set(err, VT_EDATA, "%s: %s: %s stands twice", origin,
 					pointer, p);
-		if (vt_manifest_check_pattern(m, p, origin, pointer, err))
+		if (vt_manifest_check_pattern(manifest, p, origin, pointer, err))
 			return err->code;
 		vt_strs_add(out, p);
 	}
 	return 0;
 }
 
-static int read_channel(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_channel(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	const char *pointer, struct vt_err *err)
 {
-	struct vt_channel *c = &m->channel[m->n_channels];
+	struct vt_channel *c = &manifest->channel[manifest->n_channels];
 	const char *role = vt_json_text(vt_json_get(j, "role"), "");
 	int64_t frame = vt_json_integer(vt_json_get(j, "frame"), -1);
 
@@ -127,20 +127,20 @@ static int read_channel(struct vt_manifest *m, const struct vt_json *j, const ch
 		return err->code;
 	if (!*role || !vt_path_is_portable(role) || strchr(role, '/'))
 		return wrong(origin, pointer, "needs a \"role\" such as \"flair\"", err);
-	for (int k = 0; k < m->n_channels; k++)
-		if (!strcmp(m->channel[k].role, role))
+	for (int k = 0; k < manifest->n_channels; k++)
+		if (!strcmp(manifest->channel[k].role, role))
 			return wrong(origin, pointer, "this role stands twice", err);
 	if (vt_json_get(j, "frame") && (frame < 0 || frame > 32767))
 		return wrong(origin, pointer,
 			"\"frame\" is the volume's number in a 4-D file, from 0", err);
-	m->n_channels++;
+	manifest->n_channels++;
 	c->role = vt_xstrdup(role);
 	c->frame = (int)frame;
 	c->any_name = vt_json_true(vt_json_get(j, "any_name"), false);
-	return read_patterns(&c->files, m, vt_json_get(j, "files"), origin, pointer, err);
+	return read_patterns(&c->files, manifest, vt_json_get(j, "files"), origin, pointer, err);
 }
 
-static int read_channels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_channels(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(j, "channels");
@@ -150,15 +150,15 @@ static int read_channels(struct vt_manifest *m, const struct vt_json *j, const c
 	for (size_t i = 0; i < list->n && !err->code; i++) {
 		char *pointer = vt_asprintf("/channels/%zu", i);
 
-		read_channel(m, list->item[i], origin, pointer, err);
+		read_channel(manifest, list->item[i], origin, pointer, err);
 		free(pointer);
 	}
 	return err->code;
 }
 
 /* "1002" or "1002-1035": stored values that mean one of /label/values. */
-static int read_label_map(struct vt_manifest *m, const struct vt_json *map, const char *origin,
-	struct vt_err *err)
+static int read_label_map(struct vt_manifest *manifest, const struct vt_json *map,
+	const char *origin, struct vt_err *err)
 {
 	if (map && map->type != VT_JSON_OBJECT)
 		return wrong(origin, "/label/map",
@@ -173,25 +173,27 @@ static int read_label_map(struct vt_manifest *m, const struct vt_json *map, cons
 			high = strtol(end + 1, &end, 10);
 		if (end == map->key[i] || *end || low < 0 || high < low || high > 1000000 ||
 			map->item[i]->type != VT_JSON_INT || to < 0 || to >= VT_MAX_LABELS ||
-			!m->label[to])
+			!manifest->label[to])
 			return vt_err_set(err, VT_EDATA,
 				"%s: /label/map/%s: maps stored values (\"41\", \"1002-1035\") to "
 				"values of /label/values",
 				origin, map->key[i]);
-		for (int k = 0; k < m->n_map; k++)
-			if (low <= m->map[k].high && high >= m->map[k].low)
+		for (int k = 0; k < manifest->n_map; k++)
+			if (low <= manifest->map[k].high && high >= manifest->map[k].low)
 				return vt_err_set(err, VT_EDATA,
 					"%s: /label/map/%s: a value of it stands twice", origin,
 					map->key[i]);
-		m->map = vt_xrealloc(m->map, ((size_t)m->n_map + 1) * sizeof(*m->map));
-		m->map[m->n_map++] = (struct vt_label_range){ (int)low, (int)high, (int)to };
+		manifest->map = vt_xrealloc(manifest->map,
+			((size_t)manifest->n_map + 1) * sizeof(*manifest->map));
+		manifest->map[manifest->n_map++] =
+			(struct vt_label_range){ (int)low, (int)high, (int)to };
 	}
 	return 0;
 }
 
 /* The ignored value is known without a name, and lies in no region. */
-static int read_ignore(struct vt_manifest *m, const struct vt_json *ignore, const char *origin,
-	struct vt_err *err)
+static int read_ignore(struct vt_manifest *manifest, const struct vt_json *ignore,
+	const char *origin, struct vt_err *err)
 {
 	int64_t v = vt_json_integer(ignore, -1);
 
@@ -199,13 +201,13 @@ static int read_ignore(struct vt_manifest *m, const struct vt_json *ignore, cons
 		return 0;
 	if (v <= 0 || v >= VT_MAX_LABELS)
 		return wrong(origin, "/label/ignore", "is one label value from 1 to 255", err);
-	m->ignore = (int)v;
-	if (!m->label[v])
-		m->label[v] = vt_xstrdup("ignored");
+	manifest->ignore = (int)v;
+	if (!manifest->label[v])
+		manifest->label[v] = vt_xstrdup("ignored");
 	return 0;
 }
 
-static int read_labels(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_labels(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *label = vt_json_get(j, "label"), *files = vt_json_get(label, "files"),
@@ -214,7 +216,7 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 	if (!label)
 		return 0;
 	if (known_keys(label, " files values map tolerance ignore ", origin, "/label", err) ||
-		read_patterns(&m->label_files, m, files, origin, "/label/files", err))
+		read_patterns(&manifest->label_files, manifest, files, origin, "/label/files", err))
 		return err->code;
 	if (!values || values->type != VT_JSON_OBJECT)
 		return wrong(origin, "/label/values",
@@ -225,58 +227,59 @@ static int read_labels(struct vt_manifest *m, const struct vt_json *j, const cha
 		char *end;
 		long v = strtol(values->key[i], &end, 10);
 
-		if (*end || end == values->key[i] || (v >= 0 && v < VT_MAX_LABELS && m->label[v]) ||
-			v < 0 || v >= VT_MAX_LABELS || values->item[i]->type != VT_JSON_STRING)
+		if (*end || end == values->key[i] ||
+			(v >= 0 && v < VT_MAX_LABELS && manifest->label[v]) || v < 0 ||
+			v >= VT_MAX_LABELS || values->item[i]->type != VT_JSON_STRING)
 			return wrong(origin, "/label/values",
 				"maps whole numbers from 0 to 255 to names, each once", err);
-		m->label[v] = vt_xstrdup(values->item[i]->string);
+		manifest->label[v] = vt_xstrdup(values->item[i]->string);
 	}
-	if (!m->label[0])
+	if (!manifest->label[0])
 		return wrong(origin, "/label/values", "must name the value 0 (background)", err);
-	m->label_tolerance = vt_json_number(vt_json_get(label, "tolerance"), 0);
+	manifest->label_tolerance = vt_json_number(vt_json_get(label, "tolerance"), 0);
 	if (want_kind(label, "tolerance", VT_JSON_REAL, origin, "/label", "a number", err))
 		return err->code;
-	if (m->label_tolerance < 0 || m->label_tolerance >= 0.5)
+	if (manifest->label_tolerance < 0 || manifest->label_tolerance >= 0.5)
 		return wrong(origin, "/label/tolerance",
 			"lies from 0 to below 0.5: how far a stored value may be from a whole one",
 			err);
-	if (read_label_map(m, vt_json_get(label, "map"), origin, err))
+	if (read_label_map(manifest, vt_json_get(label, "map"), origin, err))
 		return err->code;
-	return read_ignore(m, vt_json_get(label, "ignore"), origin, err);
+	return read_ignore(manifest, vt_json_get(label, "ignore"), origin, err);
 }
 
-static int read_mask(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_mask(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *mask = vt_json_get(j, "mask");
 
 	if (!mask)
 		return 0;
-	m->mask_required = vt_json_true(vt_json_get(mask, "required"), true);
+	manifest->mask_required = vt_json_true(vt_json_get(mask, "required"), true);
 	if (known_keys(mask, " files required ", origin, "/mask", err) ||
 		want_kind(mask, "required", VT_JSON_BOOL, origin, "/mask", "true or false", err))
 		return err->code;
-	return read_patterns(&m->mask_files, m, vt_json_get(mask, "files"), origin, "/mask/files",
-		err);
+	return read_patterns(&manifest->mask_files, manifest, vt_json_get(mask, "files"), origin,
+		"/mask/files", err);
 }
 
-static int read_own_value(struct vt_region *r, const struct vt_json *value, const char *origin,
+static int read_own_value(struct vt_region *region, const struct vt_json *value, const char *origin,
 	struct vt_err *err)
 {
 	int64_t v = vt_json_integer(value, -1);
 
 	if (!value)
 		return 0;
-	if (v <= 0 || v >= VT_MAX_LABELS || !r->has[v])
+	if (v <= 0 || v >= VT_MAX_LABELS || !region->has[v])
 		return wrong(origin, "/regions", "\"value\" is one of the region's values", err);
-	r->value = (int)v;
+	region->value = (int)v;
 	return 0;
 }
 
-static int read_region(struct vt_manifest *m, const struct vt_json *j, size_t i, const char *origin,
-	struct vt_err *err)
+static int read_region(struct vt_manifest *manifest, const struct vt_json *j, size_t i,
+	const char *origin, struct vt_err *err)
 {
-	struct vt_region *r = &m->region[m->n_regions++];
+	struct vt_region *r = &manifest->region[manifest->n_regions++];
 	const struct vt_json *values = vt_json_get(j, "values");
 
 	r->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));
@@ -285,8 +288,8 @@ static int read_region(struct vt_manifest *m, const struct vt_json *j, size_t i,
 	if (!*r->name || !values || values->type != VT_JSON_ARRAY || !values->n)
 		return wrong(origin, "/regions",
 			"each region has a \"name\" and a list of \"values\"", err);
-	for (int k = 0; k < m->n_regions - 1; k++)
-		if (!strcmp(m->region[k].name, r->name))
+	for (int k = 0; k < manifest->n_regions - 1; k++)
+		if (!strcmp(manifest->region[k].name, r->name))
 			return vt_err_set(err, VT_EDATA,
 				"%s: /regions/%zu/name: \"%s\" stands twice; regions are told "
 				"apart by "
@@ -295,7 +298,7 @@ static int read_region(struct vt_manifest *m, const struct vt_json *j, size_t i,
 	for (size_t k = 0; k < values->n; k++) {
 		int64_t v = vt_json_integer(values->item[k], -1);
 
-		if (v <= 0 || v >= VT_MAX_LABELS || !m->label[v] || r->has[v])
+		if (v <= 0 || v >= VT_MAX_LABELS || !manifest->label[v] || r->has[v])
 			return vt_err_set(err, VT_EDATA, "%s: /regions/%zu/values/%zu: %s", origin,
 				i, k,
 				v > 0 && v < VT_MAX_LABELS && r->has[v]
@@ -303,14 +306,14 @@ static int read_region(struct vt_manifest *m, const struct vt_json *j, size_t i,
 					: "is not a value of /label/values other than 0");
 		r->has[v] = true;
 	}
-	if (m->ignore && r->has[m->ignore])
+	if (manifest->ignore && r->has[manifest->ignore])
 		return wrong(origin, "/regions", "a region holds the ignored label value", err);
 	if (read_own_value(r, vt_json_get(j, "value"), origin, err))
 		return err->code;
 	return 0;
 }
 
-static int read_regions(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_regions(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(j, "regions");
@@ -319,30 +322,31 @@ static int read_regions(struct vt_manifest *m, const struct vt_json *j, const ch
 
 	if (want_kind(j, "exclusive", VT_JSON_BOOL, origin, "", "true or false", err))
 		return err->code;
-	m->exclusive = vt_json_true(vt_json_get(j, "exclusive"), false);
-	most = m->exclusive ? VT_MAX_REGIONS : VT_OVERLAPPING_REGIONS;
-	if ((m->label_files.n || list) &&
+	manifest->exclusive = vt_json_true(vt_json_get(j, "exclusive"), false);
+	most = manifest->exclusive ? VT_MAX_REGIONS : VT_OVERLAPPING_REGIONS;
+	if ((manifest->label_files.n || list) &&
 		(!list || list->type != VT_JSON_ARRAY || !list->n || list->n > most))
 		return vt_err_set(err, VT_EDATA,
 			"%s: /regions: must be a list of 1 to %zu regions {\"name\", \"values\"}%s",
 			origin, most,
-			m->exclusive ? ""
-				     : "; \"exclusive\": true allows more, which do not overlap");
+			manifest->exclusive
+				? ""
+				: "; \"exclusive\": true allows more, which do not overlap");
 	for (size_t i = 0; list && i < list->n && !err->code; i++)
-		read_region(m, list->item[i], i, origin, err);
-	if (!err->code && m->exclusive && m->ignore)
+		read_region(manifest, list->item[i], i, origin, err);
+	if (!err->code && manifest->exclusive && manifest->ignore)
 		return wrong(origin, "/label/ignore", "does not go with exclusive regions", err);
-	if (!err->code && m->exclusive && vt_manifest_overlap(m, pair))
+	if (!err->code && manifest->exclusive && vt_manifest_overlap(manifest, pair))
 		return vt_err_set(err, VT_EDATA,
 			"%s: /regions: %s and %s share a label value; exclusive regions may not",
-			origin, m->region[pair[0]].name, m->region[pair[1]].name);
-	if (!err->code && m->ignore && m->n_regions == VT_OVERLAPPING_REGIONS)
+			origin, manifest->region[pair[0]].name, manifest->region[pair[1]].name);
+	if (!err->code && manifest->ignore && manifest->n_regions == VT_OVERLAPPING_REGIONS)
 		return wrong(origin, "/label/ignore", "leaves room for at most 7 regions", err);
 	return err->code;
 }
 
-static int read_split_table(struct vt_manifest *m, const struct vt_json *table, const char *origin,
-	struct vt_err *err)
+static int read_split_table(struct vt_manifest *manifest, const struct vt_json *table,
+	const char *origin, struct vt_err *err)
 {
 	if (table && (table->type != VT_JSON_OBJECT || !table->n))
 		return wrong(origin, "/split/subjects",
@@ -351,16 +355,16 @@ static int read_split_table(struct vt_manifest *m, const struct vt_json *table, 
 		int64_t fold = vt_json_integer(table->item[i], -1);
 
 		if (strcmp(vt_json_text(table->item[i], ""), "test") &&
-			(fold < 0 || fold >= m->folds))
+			(fold < 0 || fold >= manifest->folds))
 			return vt_err_set(err, VT_EDATA,
 				"%s: /split/subjects/%s: must be \"test\" or a fold from 0 to %d",
-				origin, table->key[i], m->folds - 1);
+				origin, table->key[i], manifest->folds - 1);
 	}
-	m->split_table = table;
-	return vt_manifest_check_split(m, origin, err);
+	manifest->split_table = table;
+	return vt_manifest_check_split(manifest, origin, err);
 }
 
-static int read_split(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_split(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *s = vt_json_get(j, "split");
@@ -370,25 +374,26 @@ static int read_split(struct vt_manifest *m, const struct vt_json *j, const char
 		want_kind(s, "test", VT_JSON_REAL, origin, "/split", "a number", err) ||
 		want_kind(s, "folds", VT_JSON_INT, origin, "/split", "a whole number", err))
 		return err->code;
-	m->seed = (uint64_t)vt_json_integer(vt_json_get(s, "seed"), 1);
-	m->test = vt_json_number(vt_json_get(s, "test"), 0.2);
-	m->folds = (int)vt_json_integer(vt_json_get(s, "folds"), 5);
-	if (m->test < 0 || m->test > 0.9 || m->folds < 2 || m->folds > 20)
+	manifest->seed = (uint64_t)vt_json_integer(vt_json_get(s, "seed"), 1);
+	manifest->test = vt_json_number(vt_json_get(s, "test"), 0.2);
+	manifest->folds = (int)vt_json_integer(vt_json_get(s, "folds"), 5);
+	if (manifest->test < 0 || manifest->test > 0.9 || manifest->folds < 2 ||
+		manifest->folds > 20)
 		return wrong(origin, "/split", "test lies from 0 to 0.9 and folds from 2 to 20",
 			err);
-	return read_split_table(m, vt_json_get(s, "subjects"), origin, err);
+	return read_split_table(manifest, vt_json_get(s, "subjects"), origin, err);
 }
 
-static int read_spacing(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_spacing(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const struct vt_json *s = vt_json_get(j, "spacing_mm");
 	bool good = !s || (s->type == VT_JSON_ARRAY && s->n == 3);
 
 	for (size_t a = 0; good && s && a < 3; a++) {
-		m->spacing[a] = vt_json_number(s->item[a], -1);
-		good = m->spacing[a] >= 0 && m->spacing[a] <= 100 &&
-			(m->spacing[a] == 0 || m->spacing[a] >= 0.01);
+		manifest->spacing[a] = vt_json_number(s->item[a], -1);
+		good = manifest->spacing[a] >= 0 && manifest->spacing[a] <= 100 &&
+			(manifest->spacing[a] == 0 || manifest->spacing[a] >= 0.01);
 	}
 	return good ? 0
 		    : wrong(origin, "/spacing_mm",
@@ -397,7 +402,7 @@ static int read_spacing(struct vt_manifest *m, const struct vt_json *j, const ch
 }
 
 /* How a subject's name is made, and whose patients they are. */
-static int read_people(struct vt_manifest *m, const struct vt_json *j, const char *origin,
+static int read_people(struct vt_manifest *manifest, const struct vt_json *j, const char *origin,
 	struct vt_err *err)
 {
 	const char *template = vt_json_text(vt_json_get(j, "subject"), NULL);
@@ -411,13 +416,13 @@ static int read_people(struct vt_manifest *m, const struct vt_json *j, const cha
 			"fields, "
 			"\"sub-{patient}_ses-{session}\"",
 			err);
-	m->subject = template ? vt_xstrdup(template) : NULL;
+	manifest->subject = template ? vt_xstrdup(template) : NULL;
 	if (patients && patients->type != VT_JSON_OBJECT)
 		return wrong(origin, "/patients", "maps subjects to their patients", err);
 	for (size_t i = 0; patients && i < patients->n; i++)
 		if (!*vt_json_text(patients->item[i], ""))
 			return wrong(origin, "/patients", "maps subjects to their patients", err);
-	m->patients = patients;
+	manifest->patients = patients;
 	return 0;
 }
 
@@ -476,24 +481,25 @@ int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *
 }
 
 /* Without the tables of people: each container holds one, and they would hold everybody. */
-struct vt_json *vt_manifest_json(const struct vt_manifest *m)
+struct vt_json *vt_manifest_json(const struct vt_manifest *manifest)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_OBJECT);
 
-	for (size_t i = 0; i < m->json->n; i++) {
-		const struct vt_json *v = m->json->item[i];
+	for (size_t i = 0; i < manifest->json->n; i++) {
+		const struct vt_json *v = manifest->json->item[i];
 		struct vt_json *split = NULL;
 
-		if (!strcmp(m->json->key[i], "patients"))
+		if (!strcmp(manifest->json->key[i], "patients"))
 			continue;
-		if ((!strcmp(m->json->key[i], "split") && m->split_table) ||
-			(!strcmp(m->json->key[i], "classes") && m->class_table)) {
+		if ((!strcmp(manifest->json->key[i], "split") && manifest->split_table) ||
+			(!strcmp(manifest->json->key[i], "classes") && manifest->class_table)) {
 			split = vt_json_new(VT_JSON_OBJECT);
 			for (size_t k = 0; k < v->n; k++)
-				if (v->item[k] != m->split_table && v->item[k] != m->class_table)
+				if (v->item[k] != manifest->split_table &&
+					v->item[k] != manifest->class_table)
 					vt_json_put(split, v->key[k], vt_json_copy(v->item[k]));
 		}
-		vt_json_put(out, m->json->key[i], split ? split : vt_json_copy(v));
+		vt_json_put(out, manifest->json->key[i], split ? split : vt_json_copy(v));
 	}
 	return out;
 }

@@ -81,71 +81,72 @@ struct vt_manifest {
 int vt_manifest_read(struct vt_manifest **out, const char *path, struct vt_err *err);
 int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const char *origin,
 	struct vt_err *err);
-void vt_manifest_free(struct vt_manifest *m);
+void vt_manifest_free(struct vt_manifest *manifest);
 
 /* Subjects found below root by the channels' patterns, sorted: whoever lacks a file of one channel
  * is found by another.  None is VT_EDATA, or VT_ENOINPUT where root is empty. */
-int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *manifest, const char *root,
 	struct vt_err *err);
 
 /* Those with a file by any of the patterns, sorted, and who shares a directory's name with them;
  * none is no error. */
-int vt_manifest_matching(struct vt_strs *ids, const struct vt_manifest *m,
+int vt_manifest_matching(struct vt_strs *ids, const struct vt_manifest *manifest,
 	const struct vt_strs *patterns, const char *root, struct vt_err *err);
 
 /* Those with a file by the label's patterns, sorted; none is no error. */
-int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *manifest, const char *root,
 	struct vt_err *err);
 
 /* VT_EDATA unless it is a relative path whose placeholders, one at least, are {subject} and the
  * fields of /subject. */
-int vt_manifest_check_pattern(const struct vt_manifest *m, const char *pattern, const char *origin,
-	const char *pointer, struct vt_err *err);
+int vt_manifest_check_pattern(const struct vt_manifest *manifest, const char *pattern,
+	const char *origin, const char *pointer, struct vt_err *err);
 
 /* The pattern with {subject} and the fields of its name put in; the caller frees. NULL if the name
  * lacks a field. */
-char *vt_manifest_fill(const struct vt_manifest *m, const char *pattern, const char *subject);
+char *vt_manifest_fill(const struct vt_manifest *manifest, const char *pattern,
+	const char *subject);
 
 /* Paths of one subject's files; *path is the caller's. */
-int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
+int vt_manifest_channel(char **path, const struct vt_manifest *manifest, const char *root,
 	const char *subject, int channel, struct vt_err *err);
 /* *path is NULL if the manifest names no masks, or the subject has none and need not. */
-int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
+int vt_manifest_mask(char **path, const struct vt_manifest *manifest, const char *root,
 	const char *subject, struct vt_err *err);
-int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root,
+int vt_manifest_label(char **path, const struct vt_manifest *manifest, const char *root,
 	const char *subject, struct vt_err *err);
 
 /* Bit r of out[i] says that voxel i lies in region r; with exclusive regions out[i] is 1 + r.
  * A value without a name is VT_EDATA and
  * the message gives it. */
-int vt_manifest_regions(uint8_t *out, const struct vt_manifest *m, const unsigned char *labels,
-	size_t n, struct vt_err *err);
+int vt_manifest_regions(uint8_t *out, const struct vt_manifest *manifest,
+	const unsigned char *labels, size_t n, struct vt_err *err);
 
 /* The label map rule: value[bits] is the label value of a voxel that lies in the regions `bits`.
  * A combination that is exactly some value's set of regions is that value (the lowest of equals).
  * Any other is written region by region in the manifest's order, the last one wins, as nnU-Net
  * does it: each region with its "value" or, where the manifest gives none, with the one of its
  * values that lies in the fewest regions (the lowest of equals). */
-void vt_manifest_values(unsigned char value[256], const struct vt_manifest *m);
-int vt_manifest_own_value(const struct vt_manifest *m, int region);
+void vt_manifest_values(unsigned char value[256], const struct vt_manifest *manifest);
+int vt_manifest_own_value(const struct vt_manifest *manifest, int region);
 
 /* Whether what vt_manifest_regions gave lies in region r. */
-static inline bool vt_region_holds(const struct vt_manifest *m, uint8_t bits, int r)
+static inline bool vt_region_holds(const struct vt_manifest *manifest, uint8_t bits, int r)
 {
-	return m->exclusive ? bits == r + 1 : bits >> r & 1;
+	return manifest->exclusive ? bits == r + 1 : bits >> r & 1;
 }
 
 /* First two regions that share a label value; false if all exclude each other. */
-bool vt_manifest_overlap(const struct vt_manifest *m, int pair[2]);
+bool vt_manifest_overlap(const struct vt_manifest *manifest, int pair[2]);
 
 /* Number of a name (may be NULL) in /classes/names; -1: none. */
-int vt_manifest_class_number(const struct vt_manifest *m, const char *name);
+int vt_manifest_class_number(const struct vt_manifest *manifest, const char *name);
 /* Which of them the table says of the subject, or of its patient; -1: nothing. */
-int vt_manifest_class(const struct vt_manifest *m, const char *subject);
+int vt_manifest_class(const struct vt_manifest *manifest, const char *subject);
 
 /* Whose scans they are: /patients, the {patient} of /subject, or the subject itself; the
  * caller's. */
-char *vt_manifest_patient(const struct vt_manifest *m, const char *subject);
+char *vt_manifest_patient(const struct vt_manifest *manifest, const char *subject);
 
 /* A function of (seed, patient): adding subjects moves nobody, and no patient is on two sides.
  * With /split/subjects what it says; VT_EDATA where it does not name the subject. */
@@ -153,15 +154,15 @@ struct vt_split {
 	bool test;
 	int fold; /* 0 .. folds - 1 */
 };
-int vt_manifest_split(struct vt_split *out, const struct vt_manifest *m, const char *subject,
+int vt_manifest_split(struct vt_split *out, const struct vt_manifest *manifest, const char *subject,
 	struct vt_err *err);
 
 /* A table for /split/subjects with folds of equal size, by patient: who stands in the table that is
  * there stays, the others come in an order of the seed, as many tests as /split/test says. */
-struct vt_json *vt_manifest_place(const struct vt_manifest *m, const struct vt_strs *ids);
+struct vt_json *vt_manifest_place(const struct vt_manifest *manifest, const struct vt_strs *ids);
 
 /* The manifest as read, but for /patients and /split/subjects; the caller's. */
-struct vt_json *vt_manifest_json(const struct vt_manifest *m);
+struct vt_json *vt_manifest_json(const struct vt_manifest *manifest);
 
 /* "t1", "t1ce", "t2", "flair": what a file's name says in the field's spellings; NULL: nothing. */
 const char *vt_manifest_role_of(const char *path);

@@ -64,7 +64,7 @@ static bool is_common(const char *element, size_t n)
 }
 
 /* The subject's name in a path; caller frees. */
-static char *subject_of(const struct vt_draft *d, const char *path)
+static char *subject_of(const struct vt_draft *draft, const char *path)
 {
 	const char *base = strrchr(path, '/'), *at = path;
 	size_t n;
@@ -82,7 +82,7 @@ static char *subject_of(const struct vt_draft *d, const char *path)
 		strstr(base, ".nii") ? (size_t)(strstr(base, ".nii") - base) : strlen(base));
 	/* Where the Decathlon's names are given, a number is a subject's and no channel's. */
 	name[vt_manifest_stem(name,
-		!strncmp(path, "images", 6) && !vt_json_get(d->dataset, "modality"))] = '\0';
+		!strncmp(path, "images", 6) && !vt_json_get(draft->dataset, "modality"))] = '\0';
 	return name;
 }
 
@@ -147,9 +147,9 @@ static char *words_of(const char *pattern)
 }
 
 /* What the JSON beside a scan says of it; NULL: nothing. */
-static const char *sidecar_role(const struct vt_draft_files *f, const char *by_name)
+static const char *sidecar_role(const struct vt_draft_files *files, const char *by_name)
 {
-	char *path = vt_path_join(f->root, f->files.v[0]);
+	char *path = vt_path_join(files->root, files->files.v[0]);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	const char *role = NULL;
@@ -174,26 +174,26 @@ static const char *sidecar_role(const struct vt_draft_files *f, const char *by_n
 }
 
 /* dataset.json: "channel_names" of nnU-Net, "modality" of the Decathlon. */
-static const char *dataset_name(const struct vt_draft *d, size_t channel)
+static const char *dataset_name(const struct vt_draft *draft, size_t channel)
 {
-	const struct vt_json *names = vt_json_get(d->dataset, "channel_names");
+	const struct vt_json *names = vt_json_get(draft->dataset, "channel_names");
 	char key[24];
 
-	names = names ? names : vt_json_get(d->dataset, "modality");
+	names = names ? names : vt_json_get(draft->dataset, "modality");
 	snprintf(key, sizeof(key), "%zu", channel);
 	return vt_json_text(vt_json_get(names, key), NULL);
 }
 
-static char *role_of(const struct vt_draft *d, const struct vt_draft_files *f)
+static char *role_of(const struct vt_draft *draft, const struct vt_draft_files *files)
 {
-	const char *role = vt_manifest_role_of(f->pattern), *beside = sidecar_role(f, role);
-	char *words = words_of(f->pattern), *name;
+	const char *role = vt_manifest_role_of(files->pattern), *beside = sidecar_role(files, role);
+	char *words = words_of(files->pattern), *name;
 	const char *said = NULL;
 
 	if (strlen(words) == 4 && strspn(words, "0123456789") == 4)
-		said = dataset_name(d, strtoul(words, NULL, 10));
+		said = dataset_name(draft, strtoul(words, NULL, 10));
 	else if (!*words)
-		said = dataset_name(d, 0);
+		said = dataset_name(draft, 0);
 	if (said)
 		role = vt_manifest_role_of(said);
 	role = beside ? beside : role;
@@ -218,21 +218,22 @@ static bool is_visit(const char *subject)
 		strspn(subject + n - 3, "0123456789") == 3;
 }
 
-static void add_file(struct vt_draft *d, const char *root, const char *path)
+static void add_file(struct vt_draft *draft, const char *root, const char *path)
 {
-	char *subject = subject_of(d, path), *pattern = pattern_of(&d->sessions, path, subject);
+	char *subject = subject_of(draft, path),
+	     *pattern = pattern_of(&draft->sessions, path, subject);
 	size_t i = 0;
 
-	d->files++;
-	d->visits += is_visit(subject);
-	while (i < d->n && (d->v[i].root != root || strcmp(d->v[i].pattern, pattern)))
+	draft->files++;
+	draft->visits += is_visit(subject);
+	while (i < draft->n && (draft->v[i].root != root || strcmp(draft->v[i].pattern, pattern)))
 		i++;
-	if (i == d->n) {
-		d->v = vt_xrealloc(d->v, (d->n + 1) * sizeof(*d->v));
-		d->v[d->n++] =
+	if (i == draft->n) {
+		draft->v = vt_xrealloc(draft->v, (draft->n + 1) * sizeof(*draft->v));
+		draft->v[draft->n++] =
 			(struct vt_draft_files){ .root = root, .pattern = vt_xstrdup(pattern) };
 	}
-	vt_strs_add(&d->v[i].files, path);
+	vt_strs_add(&draft->v[i].files, path);
 	free(pattern);
 	free(subject);
 }
@@ -248,9 +249,9 @@ static int most_files_first(const void *a, const void *b)
 
 /* --- what the files say ---------------------------------------------------------------------- */
 
-static size_t frames_of(const struct vt_draft_files *f)
+static size_t frames_of(const struct vt_draft_files *files)
 {
-	char *path = vt_path_join(f->root, f->files.v[0]);
+	char *path = vt_path_join(files->root, files->files.v[0]);
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	size_t n = vt_volume_read(&v, path, VT_VOLUME_HEADER | VT_VOLUME_FRAMES, &none)
@@ -263,14 +264,14 @@ static size_t frames_of(const struct vt_draft_files *f)
 }
 
 /* Median spacing along R, A, S of at most VT_DRAFT_LOOKED_AT files, rounded to 0.01 mm. */
-static struct vt_json *spacing_of(const struct vt_draft_files *f)
+static struct vt_json *spacing_of(const struct vt_draft_files *files)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	double axis[3][VT_DRAFT_LOOKED_AT];
 	size_t n = 0;
 
-	for (size_t i = 0; i < f->files.n && n < VT_DRAFT_LOOKED_AT; i++) {
-		char *path = vt_path_join(f->root, f->files.v[i]);
+	for (size_t i = 0; i < files->files.n && n < VT_DRAFT_LOOKED_AT; i++) {
+		char *path = vt_path_join(files->root, files->files.v[i]);
 		struct vt_volume v = VT_VOLUME_INIT;
 		struct vt_err none = VT_ERR_INIT;
 		struct vt_placement p;
@@ -296,12 +297,12 @@ static struct vt_json *spacing_of(const struct vt_draft_files *f)
 
 /* Which whole values the label files hold: values[], up to 255; the rest is remarked. */
 static void label_values(bool values[VT_MAX_LABELS], struct vt_buf *remarks,
-	const struct vt_draft_files *f)
+	const struct vt_draft_files *files)
 {
 	size_t other = 0;
 
-	for (size_t i = 0; i < f->files.n && i < VT_DRAFT_LOOKED_AT; i++) {
-		char *path = vt_path_join(f->root, f->files.v[i]);
+	for (size_t i = 0; i < files->files.n && i < VT_DRAFT_LOOKED_AT; i++) {
+		char *path = vt_path_join(files->root, files->files.v[i]);
 		struct vt_volume v = VT_VOLUME_INIT;
 		struct vt_err why = VT_ERR_INIT;
 
@@ -361,14 +362,14 @@ static void add_channel(struct vt_json *channels, const char *role, const char *
 	free(own);
 }
 
-static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct vt_draft_files *f)
+static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct vt_draft_files *files)
 {
 	struct vt_json *label = vt_json_new(VT_JSON_OBJECT), *names = vt_json_new(VT_JSON_OBJECT),
 		       *regions = vt_json_new(VT_JSON_ARRAY);
 	bool values[VT_MAX_LABELS] = { true };
 	size_t n = 0;
 
-	label_values(values, remarks, f);
+	label_values(values, remarks, files);
 	for (int v = 0; v < VT_MAX_LABELS; v++) {
 		char key[8], name[24];
 
@@ -390,18 +391,19 @@ static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct vt
 	if (n > VT_OVERLAPPING_REGIONS)
 		vt_buf_printf(remarks, "%zu label values, of which the first %d are regions\n", n,
 			VT_OVERLAPPING_REGIONS);
-	vt_json_put(label, "files", files_json(f->pattern));
+	vt_json_put(label, "files", files_json(files->pattern));
 	vt_json_put(label, "values", names);
 	vt_json_put(j, "label", label);
 	vt_json_put(j, "regions", regions);
 }
 
-static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct vt_draft *d, size_t most)
+static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct vt_draft *draft,
+	size_t most)
 {
 	struct vt_json *channels = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < d->n; i++) {
-		struct vt_draft_files *f = &d->v[i];
+	for (size_t i = 0; i < draft->n; i++) {
+		struct vt_draft_files *f = &draft->v[i];
 		size_t frames;
 
 		if (f->kind != VT_FILE_SCAN)
@@ -412,10 +414,10 @@ static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct vt_dr
 				f->files.n, f->files.v[0]);
 			continue;
 		}
-		f->role = role_of(d, f);
+		f->role = role_of(draft, f);
 		frames = frames_of(f);
 		for (size_t k = 0; k < frames && channels->n < VT_MAX_CHANNELS; k++) {
-			const char *said = frames > 1 ? dataset_name(d, k) : NULL,
+			const char *said = frames > 1 ? dataset_name(draft, k) : NULL,
 				   *known = said ? vt_manifest_role_of(said) : NULL;
 			char *own;
 
@@ -433,66 +435,66 @@ static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct vt_dr
 	vt_json_put(j, "channels", channels);
 }
 
-static void put_mask(struct vt_json *j, const struct vt_draft_files *f)
+static void put_mask(struct vt_json *j, const struct vt_draft_files *files)
 {
 	struct vt_json *mask = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put(mask, "files", files_json(f->pattern));
+	vt_json_put(mask, "files", files_json(files->pattern));
 	vt_json_put_bool(mask, "required", false);
 	vt_json_put(j, "mask", mask);
 }
 
-static struct vt_json *manifest_of(struct vt_draft *d, struct vt_buf *remarks)
+static struct vt_json *manifest_of(struct vt_draft *draft, struct vt_buf *remarks)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	const struct vt_draft_files *first[VT_FILE_KINDS] = { NULL };
-	char *plain = vt_xstrdup(d->dir);
+	char *plain = vt_xstrdup(draft->dir);
 	const char *name;
 
-	vt_draft_choose(first, d);
+	vt_draft_choose(first, draft);
 	for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--)
 		plain[n - 1] = '\0';
 	name = strrchr(plain, '/') ? strrchr(plain, '/') + 1 : plain;
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_text(j, "name", *name ? name : "cohort");
 	vt_json_put_text(j, "description", "Drafted from what lies there: read it before use.");
-	if (d->sessions)
+	if (draft->sessions)
 		vt_json_put_text(j, "subject", "sub-{patient}_ses-{session}");
-	else if (d->visits == d->files)
+	else if (draft->visits == draft->files)
 		vt_json_put_text(j, "subject", "BraTS-{patient}-{session}");
-	put_channels(j, remarks, d, first[VT_FILE_SCAN] ? first[VT_FILE_SCAN]->files.n : 0);
+	put_channels(j, remarks, draft, first[VT_FILE_SCAN] ? first[VT_FILE_SCAN]->files.n : 0);
 	if (first[VT_FILE_MASK])
 		put_mask(j, first[VT_FILE_MASK]);
 	if (first[VT_FILE_LABEL])
 		put_label(j, remarks, first[VT_FILE_LABEL]);
-	vt_draft_remark(remarks, d, first);
+	vt_draft_remark(remarks, draft, first);
 	if (first[VT_FILE_SCAN])
 		vt_json_put(j, "spacing_mm", spacing_of(first[VT_FILE_SCAN]));
 	free(plain);
 	return j;
 }
 
-static int add_root(struct vt_draft *d, const char *root, struct vt_err *err)
+static int add_root(struct vt_draft *draft, const char *root, struct vt_err *err)
 {
 	struct vt_strs images = VT_STRS_INIT;
 	int rc = list_images(&images, root, "", DEPTH, err);
 
 	for (size_t i = 0; !rc && i < images.n; i++)
-		add_file(d, root, images.v[i]);
+		add_file(draft, root, images.v[i]);
 	vt_strs_release(&images);
 	return rc;
 }
 
-static void draft_release(struct vt_draft *d)
+static void draft_release(struct vt_draft *draft)
 {
-	for (size_t i = 0; i < d->n; i++) {
-		free(d->v[i].pattern);
-		free(d->v[i].role);
-		free(d->v[i].values);
-		vt_strs_release(&d->v[i].files);
+	for (size_t i = 0; i < draft->n; i++) {
+		free(draft->v[i].pattern);
+		free(draft->v[i].role);
+		free(draft->v[i].values);
+		vt_strs_release(&draft->v[i].files);
 	}
-	free(d->v);
-	vt_json_free(d->dataset);
+	free(draft->v);
+	vt_json_free(draft->dataset);
 }
 
 static bool is_same(const char *dir, const char *labels)

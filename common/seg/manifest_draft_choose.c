@@ -8,24 +8,24 @@
 
 enum { JUDGED = 3 };
 
-static bool is_constant(const struct vt_volume *v)
+static bool is_constant(const struct vt_volume *volume)
 {
-	for (size_t i = 1; i < v->n; i++)
-		if (vt_volume_value(v, i) != vt_volume_value(v, 0))
+	for (size_t i = 1; i < volume->n; i++)
+		if (vt_volume_value(volume, i) != vt_volume_value(volume, 0))
 			return false;
 	return true;
 }
 
-void vt_draft_judge(const struct vt_draft *d, struct vt_draft_files *f)
+void vt_draft_judge(const struct vt_draft *draft, struct vt_draft_files *files)
 {
 	bool seen[256] = { false };
 	unsigned char value[VT_FEW_VALUES], first[2] = { 0, 0 };
 	struct vt_buf text = VT_BUF_INIT;
 	int n = 0, most = 0;
 
-	for (size_t i = 0, judged = 0; i < f->files.n && i < VT_DRAFT_LOOKED_AT && judged < JUDGED;
-		i++) {
-		char *path = vt_path_join(f->root, f->files.v[i]);
+	for (size_t i = 0, judged = 0;
+		i < files->files.n && i < VT_DRAFT_LOOKED_AT && judged < JUDGED; i++) {
+		char *path = vt_path_join(files->root, files->files.v[i]);
 		struct vt_volume v = VT_VOLUME_INIT;
 		struct vt_err none = VT_ERR_INIT;
 
@@ -49,30 +49,31 @@ void vt_draft_judge(const struct vt_draft *d, struct vt_draft_files *f)
 		vt_buf_printf(&text, "%s%d", most++ ? ", " : "", v);
 	}
 	most = most > 0 ? most : 0;
-	f->kind = vt_manifest_kind(f->pattern, first, most);
-	if (d->labels && f->root == d->labels)
-		f->kind = VT_FILE_LABEL;
-	f->values = most ? vt_buf_detach(&text) : NULL;
+	files->kind = vt_manifest_kind(files->pattern, first, most);
+	if (draft->labels && files->root == draft->labels)
+		files->kind = VT_FILE_LABEL;
+	files->values = most ? vt_buf_detach(&text) : NULL;
 	vt_buf_release(&text);
 }
 
-void vt_draft_choose(const struct vt_draft_files *first[VT_FILE_KINDS], const struct vt_draft *d)
+void vt_draft_choose(const struct vt_draft_files *first[VT_FILE_KINDS],
+	const struct vt_draft *draft)
 {
 	size_t most[VT_FILE_KINDS] = { 0 };
 
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_draft_files *f = &d->v[i], *best = first[f->kind];
-		bool own = f->kind == VT_FILE_LABEL && f->root == d->labels;
+	for (size_t i = 0; i < draft->n; i++) {
+		const struct vt_draft_files *f = &draft->v[i], *best = first[f->kind];
+		bool own = f->kind == VT_FILE_LABEL && f->root == draft->labels;
 
 		if (!strncmp(f->pattern, "imagesTs", 8))
 			continue;
 		if (!best) {
 			first[f->kind] = f;
 			most[f->kind] = f->files.n;
-		} else if (own && best->root != d->labels) {
+		} else if (own && best->root != draft->labels) {
 			first[f->kind] = f;
 		} else if (f->kind != VT_FILE_SCAN && 2 * f->files.n >= most[f->kind] &&
-			(best->root != d->labels || own || !d->labels) &&
+			(best->root != draft->labels || own || !draft->labels) &&
 			vt_manifest_kind_rank(f->pattern, f->kind) <
 				vt_manifest_kind_rank(best->pattern, f->kind)) {
 			first[f->kind] = f;
@@ -80,13 +81,13 @@ void vt_draft_choose(const struct vt_draft_files *first[VT_FILE_KINDS], const st
 	}
 }
 
-void vt_draft_remark(struct vt_buf *remarks, const struct vt_draft *d,
+void vt_draft_remark(struct vt_buf *remarks, const struct vt_draft *draft,
 	const struct vt_draft_files *const first[VT_FILE_KINDS])
 {
 	static const char *const what[] = { "scan", "label map", "brain mask" };
 
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_draft_files *f = &d->v[i];
+	for (size_t i = 0; i < draft->n; i++) {
+		const struct vt_draft_files *f = &draft->v[i];
 
 		if (f->kind == VT_FILE_SCAN)
 			continue;

@@ -26,15 +26,16 @@ struct vt_draft {
 };
 
 /* Sets kind and values by the first few files that can be read and hold more than one value. */
-void vt_draft_judge(const struct vt_draft *d, struct vt_draft_files *f);
+void vt_draft_judge(const struct vt_draft *draft, struct vt_draft_files *files);
 
 /* The patterns that are taken: of scans the most frequent one, of label maps and masks, among those
  * of half as many subjects as the most frequent one at least, the one whose name is plainest; label
  * maps below d->labels before all others. */
-void vt_draft_choose(const struct vt_draft_files *first[VT_FILE_KINDS], const struct vt_draft *d);
+void vt_draft_choose(const struct vt_draft_files *first[VT_FILE_KINDS],
+	const struct vt_draft *draft);
 
 /* A line for what was taken for what by its values, and for each other that might be it. */
-void vt_draft_remark(struct vt_buf *remarks, const struct vt_draft *d,
+void vt_draft_remark(struct vt_buf *remarks, const struct vt_draft *draft,
 	const struct vt_draft_files *const first[VT_FILE_KINDS]);
 
 #endif

@@ -16,13 +16,13 @@
 
 /* --- placeholders ---------------------------------------------------------------------------- */
 
-void vt_fields_release(struct vt_fields *f)
+void vt_fields_release(struct vt_fields *fields)
 {
-	for (int i = 0; i < f->n; i++) {
-		free(f->name[i]);
-		free(f->value[i]);
+	for (int i = 0; i < fields->n; i++) {
+		free(fields->name[i]);
+		free(fields->value[i]);
 	}
-	f->n = 0;
+	fields->n = 0;
 }
 
 static void copy_fields(struct vt_fields *to, const struct vt_fields *from)
@@ -34,21 +34,22 @@ static void copy_fields(struct vt_fields *to, const struct vt_fields *from)
 	}
 }
 
-static const char *value_of(const struct vt_fields *f, const char *name, size_t n)
+static const char *value_of(const struct vt_fields *fields, const char *name, size_t n)
 {
-	for (int i = 0; i < f->n; i++)
-		if (strlen(f->name[i]) == n && !strncmp(f->name[i], name, n))
-			return f->value[i];
+	for (int i = 0; i < fields->n; i++)
+		if (strlen(fields->name[i]) == n && !strncmp(fields->name[i], name, n))
+			return fields->value[i];
 	return NULL;
 }
 
-static void bind(struct vt_fields *f, const char *name, size_t n, const char *value, size_t length)
+static void bind(struct vt_fields *fields, const char *name, size_t n, const char *value,
+	size_t length)
 {
-	f->name[f->n] = vt_xstrndup(name, n);
-	f->value[f->n++] = vt_xstrndup(value, length);
+	fields->name[fields->n] = vt_xstrndup(name, n);
+	fields->value[fields->n++] = vt_xstrndup(value, length);
 }
 
-bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text)
+bool vt_fields_match(struct vt_fields *fields, const char *pattern, const char *text)
 {
 	for (; *pattern; pattern++, text++) {
 		const char *end = *pattern == '{' ? strchr(pattern, '}') : NULL, *value;
@@ -60,22 +61,22 @@ bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text)
 			continue;
 		}
 		n = (size_t)(end - pattern - 1);
-		value = value_of(f, pattern + 1, n);
+		value = value_of(fields, pattern + 1, n);
 		if (value)
 			return !strncmp(text, value, strlen(value)) &&
-				vt_fields_match(f, end + 1, text + strlen(value));
-		if (f->n == VT_MAX_FIELDS)
+				vt_fields_match(fields, end + 1, text + strlen(value));
+		if (fields->n == VT_MAX_FIELDS)
 			return false;
 		for (size_t length = strcspn(text, "/"); length; length--) {
-			int before = f->n;
+			int before = fields->n;
 
-			bind(f, pattern + 1, n, text, length);
-			if (vt_fields_match(f, end + 1, text + length))
+			bind(fields, pattern + 1, n, text, length);
+			if (vt_fields_match(fields, end + 1, text + length))
 				return true;
-			while (f->n > before) {
-				f->n--;
-				free(f->name[f->n]);
-				free(f->value[f->n]);
+			while (fields->n > before) {
+				fields->n--;
+				free(fields->name[fields->n]);
+				free(fields->value[fields->n]);
 			}
 		}
 		return false;
@@ -83,7 +84,7 @@ bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text)
 	return !*text;
 }
 
-char *vt_fields_fill(const struct vt_fields *f, const char *pattern)
+char *vt_fields_fill(const struct vt_fields *fields, const char *pattern)
 {
 	struct vt_buf b = VT_BUF_INIT;
 
@@ -94,7 +95,7 @@ char *vt_fields_fill(const struct vt_fields *f, const char *pattern)
 			vt_buf_add(&b, pattern++, 1);
 			continue;
 		}
-		value = value_of(f, pattern + 1, (size_t)(end - pattern - 1));
+		value = value_of(fields, pattern + 1, (size_t)(end - pattern - 1));
 		if (!value) {
 			vt_buf_release(&b);
 			return NULL;
@@ -107,12 +108,13 @@ char *vt_fields_fill(const struct vt_fields *f, const char *pattern)
 }
 
 /* Fields of a subject's name; what its template does not fit is {subject} alone. */
-static void fields_of(struct vt_fields *f, const struct vt_manifest *m, const char *subject)
+static void fields_of(struct vt_fields *fields, const struct vt_manifest *manifest,
+	const char *subject)
 {
-	*f = (struct vt_fields){ .n = 0 };
-	if (m->subject && !vt_fields_match(f, m->subject, subject))
-		vt_fields_release(f);
-	bind(f, "subject", 7, subject, strlen(subject));
+	*fields = (struct vt_fields){ .n = 0 };
+	if (manifest->subject && !vt_fields_match(fields, manifest->subject, subject))
+		vt_fields_release(fields);
+	bind(fields, "subject", 7, subject, strlen(subject));
 }
 
 /* --- who is there ---------------------------------------------------------------------------- */
@@ -154,13 +156,13 @@ static char *shape_of(const char *pattern, const char *entry)
 	return vt_xstrndup(pattern, (size_t)(end - pattern));
 }
 
-static void add_claim(struct claims *c, const struct vt_fields *f, const char *entry, bool real,
-	const char *pattern)
+static void add_claim(struct claims *c, const struct vt_fields *fields, const char *entry,
+	bool real, const char *pattern)
 {
-	char *id = vt_fields_fill(f, "{subject}");
+	char *id = vt_fields_fill(fields, "{subject}");
 
 	if (!id && c->m->subject)
-		id = vt_fields_fill(f, c->m->subject);
+		id = vt_fields_fill(fields, c->m->subject);
 	if (!id) {
 		/* Known in part only: a session without scans, say. */
 		id = vt_xstrdup(entry);
@@ -180,12 +182,12 @@ static void add_claim(struct claims *c, const struct vt_fields *f, const char *e
 }
 
 /* Whether the rest of a pattern has a field that is not bound. */
-static bool has_unbound(const struct vt_fields *f, const char *rest)
+static bool has_unbound(const struct vt_fields *fields, const char *rest)
 {
 	for (; (rest = strchr(rest, '{')); rest++) {
 		const char *end = strchr(rest, '}');
 
-		if (end && !value_of(f, rest + 1, (size_t)(end - rest - 1)))
+		if (end && !value_of(fields, rest + 1, (size_t)(end - rest - 1)))
 			return true;
 	}
 	return false;
@@ -197,23 +199,23 @@ static void release_claims(struct claims *c);
 
 /* What an entry that matched its element leads to. */
 static int enter(struct claims *c, const char *whole, const char *entry, const char *rest,
-	const struct vt_fields *f, struct vt_err *err)
+	const struct vt_fields *fields, struct vt_err *err)
 {
 	char *full = vt_path_join(c->root, entry), *tail, *path;
 	size_t before = c->n;
 	int rc = 0;
 
 	if (!*rest) {
-		add_claim(c, f, entry, true, whole);
+		add_claim(c, fields, entry, true, whole);
 	} else if (vt_fs_is_dir(full)) {
-		if (has_unbound(f, rest)) {
-			rc = walk(c, whole, entry, rest, f, err);
+		if (has_unbound(fields, rest)) {
+			rc = walk(c, whole, entry, rest, fields, err);
 			if (!rc && c->n == before)
-				add_claim(c, f, entry, false, whole);
+				add_claim(c, fields, entry, false, whole);
 		} else {
-			tail = vt_fields_fill(f, rest);
+			tail = vt_fields_fill(fields, rest);
 			path = vt_path_join(full, tail);
-			add_claim(c, f, entry, vt_fs_exists(path), whole);
+			add_claim(c, fields, entry, vt_fs_exists(path), whole);
 			free(path);
 			free(tail);
 		}
@@ -347,7 +349,7 @@ static void settle(struct vt_strs *ids, struct claims *c)
 
 /* A file that lies beside the subjects comes alone where every entry is a datum: bad input, which
  * a pipeline passes over. */
-static int no_subject(const struct vt_manifest *m, const char *root, struct vt_err *err)
+static int no_subject(const struct vt_manifest *manifest, const char *root, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_list(&names, root, err);
@@ -355,12 +357,12 @@ static int no_subject(const struct vt_manifest *m, const char *root, struct vt_e
 	if (!rc && names.n)
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: no subject matches %s of manifest %s; it holds %s%s", root,
-			m->channel[0].files.v[0], m->name, names.v[0],
+			manifest->channel[0].files.v[0], manifest->name, names.v[0],
 			names.n > 1 ? " and more" : "");
 	else if (!rc)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: is empty; %s of manifest %s would be a subject", root,
-			m->channel[0].files.v[0], m->name);
+			manifest->channel[0].files.v[0], manifest->name);
 	vt_strs_release(&names);
 	return rc;
 }
@@ -376,11 +378,11 @@ static void release_claims(struct claims *c)
 	vt_strs_release(&c->hidden);
 }
 
-static int scan(struct vt_strs *ids, const struct vt_manifest *m, const struct vt_strs *patterns,
-	const char *root, struct vt_err *err)
+static int scan(struct vt_strs *ids, const struct vt_manifest *manifest,
+	const struct vt_strs *patterns, const char *root, struct vt_err *err)
 {
 	static const struct vt_fields none;
-	struct claims c = { .m = m, .root = root };
+	struct claims c = { .m = manifest, .root = root };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < patterns->n; i++)
@@ -397,37 +399,37 @@ static int scan(struct vt_strs *ids, const struct vt_manifest *m, const struct v
 	return rc;
 }
 
-int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_manifest_subjects(struct vt_strs *ids, const struct vt_manifest *manifest, const char *root,
 	struct vt_err *err)
 {
 	struct vt_strs patterns = VT_STRS_INIT;
 	int rc;
 
-	for (int k = 0; k < m->n_channels; k++)
-		for (size_t i = 0; i < m->channel[k].files.n; i++)
-			vt_strs_add(&patterns, m->channel[k].files.v[i]);
+	for (int k = 0; k < manifest->n_channels; k++)
+		for (size_t i = 0; i < manifest->channel[k].files.n; i++)
+			vt_strs_add(&patterns, manifest->channel[k].files.v[i]);
 	vt_strs_unique(&patterns);
-	rc = scan(ids, m, &patterns, root, err);
+	rc = scan(ids, manifest, &patterns, root, err);
 	vt_strs_release(&patterns);
-	return rc || ids->n ? rc : no_subject(m, root, err);
+	return rc || ids->n ? rc : no_subject(manifest, root, err);
 }
 
-int vt_manifest_matching(struct vt_strs *ids, const struct vt_manifest *m,
+int vt_manifest_matching(struct vt_strs *ids, const struct vt_manifest *manifest,
 	const struct vt_strs *patterns, const char *root, struct vt_err *err)
 {
-	return scan(ids, m, patterns, root, err);
+	return scan(ids, manifest, patterns, root, err);
 }
 
-int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_manifest_labeled(struct vt_strs *ids, const struct vt_manifest *manifest, const char *root,
 	struct vt_err *err)
 {
-	return scan(ids, m, &m->label_files, root, err);
+	return scan(ids, manifest, &manifest->label_files, root, err);
 }
 
 /* --- where each file lies ------------------------------------------------------------------ */
 
 /* pattern (may be NULL): the one that found the file. */
-static int find_file(char **path, const char **pattern, const struct vt_manifest *m,
+static int find_file(char **path, const char **pattern, const struct vt_manifest *manifest,
 	const struct vt_strs *patterns, const char *root, const char *subject, const char *what,
 	struct vt_err *err)
 {
@@ -436,7 +438,7 @@ static int find_file(char **path, const char **pattern, const struct vt_manifest
 	int rc = 0;
 
 	*path = NULL;
-	fields_of(&f, m, subject);
+	fields_of(&f, manifest, subject);
 	for (size_t i = 0; !*path && i < patterns->n; i++) {
 		char *rel = vt_fields_fill(&f, patterns->v[i]);
 		char *full = rel ? vt_path_join(root, rel) : NULL;
@@ -451,40 +453,40 @@ static int find_file(char **path, const char **pattern, const struct vt_manifest
 	}
 	if (pattern)
 		*pattern = used;
-	if (!*path && m->subject && f.n == 1)
+	if (!*path && manifest->subject && f.n == 1)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"subject %s: no %s: the name is not of the form %s of manifest %s, and %s "
 			"names none below %s",
-			subject, what, m->subject, m->name, patterns->v[0], root);
+			subject, what, manifest->subject, manifest->name, patterns->v[0], root);
 	else if (!*path)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"subject %s: no %s: %s does not exist below %s; add the file or correct "
 			"its pattern in manifest %s",
-			subject, what, patterns->v[0], root, m->name);
+			subject, what, patterns->v[0], root, manifest->name);
 	vt_fields_release(&f);
 	return rc;
 }
 
-char *vt_manifest_fill(const struct vt_manifest *m, const char *pattern, const char *subject)
+char *vt_manifest_fill(const struct vt_manifest *manifest, const char *pattern, const char *subject)
 {
 	struct vt_fields f;
 	char *filled;
 
-	fields_of(&f, m, subject);
+	fields_of(&f, manifest, subject);
 	filled = vt_fields_fill(&f, pattern);
 	vt_fields_release(&f);
 	return filled;
 }
 
-static int check_twice(const struct vt_manifest *m, const char *root, const char *path,
+static int check_twice(const struct vt_manifest *manifest, const char *root, const char *path,
 	const char *subject, int channel, struct vt_err *err)
 {
 	for (int i = 0; i < channel; i++) {
 		struct vt_err unseen = VT_ERR_INIT;
 		char *other = NULL;
-		bool same = m->channel[i].frame == m->channel[channel].frame &&
-			!find_file(&other, NULL, m, &m->channel[i].files, root, subject, "",
-				&unseen) &&
+		bool same = manifest->channel[i].frame == manifest->channel[channel].frame &&
+			!find_file(&other, NULL, manifest, &manifest->channel[i].files, root,
+				subject, "", &unseen) &&
 			!strcmp(other, path);
 
 		free(other);
@@ -492,25 +494,25 @@ static int check_twice(const struct vt_manifest *m, const char *root, const char
 			return vt_err_set(err, VT_EDATA,
 				"subject %s: manifest %s takes %s as %s and as %s; give each "
 				"channel its own file or \"frame\"",
-				subject, m->name, path, m->channel[i].role,
-				m->channel[channel].role);
+				subject, manifest->name, path, manifest->channel[i].role,
+				manifest->channel[channel].role);
 	}
 	return 0;
 }
 
-int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *root,
+int vt_manifest_channel(char **path, const struct vt_manifest *manifest, const char *root,
 	const char *subject, int channel, struct vt_err *err)
 {
-	const struct vt_channel *c = &m->channel[channel];
+	const struct vt_channel *c = &manifest->channel[channel];
 	char *what = vt_asprintf("%s scan", c->role);
 	const char *pattern = NULL;
-	int rc = find_file(path, &pattern, m, &c->files, root, subject, what, err);
+	int rc = find_file(path, &pattern, manifest, &c->files, root, subject, what, err);
 
 	free(what);
 	if (!rc)
-		rc = vt_manifest_check_name(m, pattern, *path, subject, channel, err);
+		rc = vt_manifest_check_name(manifest, pattern, *path, subject, channel, err);
 	if (!rc)
-		rc = check_twice(m, root, *path, subject, channel, err);
+		rc = check_twice(manifest, root, *path, subject, channel, err);
 	if (rc) {
 		free(*path);
 		*path = NULL;
@@ -518,25 +520,28 @@ int vt_manifest_channel(char **path, const struct vt_manifest *m, const char *ro
 	return rc;
 }
 
-int vt_manifest_mask(char **path, const struct vt_manifest *m, const char *root,
+int vt_manifest_mask(char **path, const struct vt_manifest *manifest, const char *root,
 	const char *subject, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	int rc;
 
 	*path = NULL;
-	if (!m->mask_files.n)
+	if (!manifest->mask_files.n)
 		return 0;
-	rc = find_file(path, NULL, m, &m->mask_files, root, subject, "brain mask", &none);
-	if (rc && m->mask_required)
+	rc = find_file(path, NULL, manifest, &manifest->mask_files, root, subject, "brain mask",
+		&none);
+	if (rc && manifest->mask_required)
 		*err = none;
-	return rc && m->mask_required ? rc : 0;
+	return rc && manifest->mask_required ? rc : 0;
 }
 
-int vt_manifest_label(char **path, const struct vt_manifest *m, const char *root,
+int vt_manifest_label(char **path, const struct vt_manifest *manifest, const char *root,
 	const char *subject, struct vt_err *err)
 {
-	if (!m->label_files.n)
-		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files", m->name);
-	return find_file(path, NULL, m, &m->label_files, root, subject, "label map", err);
+	if (!manifest->label_files.n)
+		return vt_err_set(err, VT_ENOINPUT, "manifest %s names no label files",
+			manifest->name);
+	return find_file(path, NULL, manifest, &manifest->label_files, root, subject, "label map",
+		err);
 }

@@ -12,11 +12,11 @@ struct vt_fields {
 	char *name[VT_MAX_FIELDS], *value[VT_MAX_FIELDS];
 };
 
-void vt_fields_release(struct vt_fields *f);
+void vt_fields_release(struct vt_fields *fields);
 /* Adds the fields that make `pattern` into `text`; false, with f as it was, if none do. */
-bool vt_fields_match(struct vt_fields *f, const char *pattern, const char *text);
+bool vt_fields_match(struct vt_fields *fields, const char *pattern, const char *text);
 /* NULL if a field is missing. */
-char *vt_fields_fill(const struct vt_fields *f, const char *pattern);
+char *vt_fields_fill(const struct vt_fields *fields, const char *pattern);
 
 /* VT_EDATA if what the pattern spells out says another channel. */
 int vt_manifest_check_name(const struct vt_manifest *manifest, const char *pattern,
@@ -37,10 +37,11 @@ int vt_manifest_kind_rank(const char *pattern, enum vt_file_kind kind);
 size_t vt_manifest_stem(const char *name, bool numbered);
 
 /* VT_EDATA if the table puts one patient into two places. */
-int vt_manifest_check_split(const struct vt_manifest *m, const char *origin, struct vt_err *err);
+int vt_manifest_check_split(const struct vt_manifest *manifest, const char *origin,
+	struct vt_err *err);
 
 /* What /classes says, where it is there. */
-int vt_manifest_read_classes(struct vt_manifest *m, const struct vt_json *j, const char *origin,
-	struct vt_err *err);
+int vt_manifest_read_classes(struct vt_manifest *manifest, const struct vt_json *j,
+	const char *origin, struct vt_err *err);
 
 #endif

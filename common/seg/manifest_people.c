@@ -10,15 +10,15 @@
 #include "common/base/rng.h"
 #include "common/seg/manifest_internal.h"
 
-char *vt_manifest_patient(const struct vt_manifest *m, const char *subject)
+char *vt_manifest_patient(const struct vt_manifest *manifest, const char *subject)
 {
-	const char *named = vt_json_text(vt_json_get(m->patients, subject), NULL);
+	const char *named = vt_json_text(vt_json_get(manifest->patients, subject), NULL);
 	struct vt_fields f = { .n = 0 };
 	char *patient = NULL;
 
 	if (named)
 		return vt_xstrdup(named);
-	if (m->subject && vt_fields_match(&f, m->subject, subject))
+	if (manifest->subject && vt_fields_match(&f, manifest->subject, subject))
 		patient = vt_fields_fill(&f, "{patient}");
 	vt_fields_release(&f);
 	return patient ? patient : vt_xstrdup(subject);
@@ -31,25 +31,26 @@ static struct vt_split entry_of(const struct vt_json *value)
 	return (struct vt_split){ test, test ? 0 : (int)value->integer };
 }
 
-int vt_manifest_split(struct vt_split *out, const struct vt_manifest *m, const char *subject,
+int vt_manifest_split(struct vt_split *out, const struct vt_manifest *manifest, const char *subject,
 	struct vt_err *err)
 {
-	const struct vt_json *given = vt_json_get(m->split_table, subject);
-	char *patient = vt_manifest_patient(m, subject);
-	struct vt_rng r = vt_rng_stream(m->seed, "split", vt_rng_hash(patient), 0, 0);
+	const struct vt_json *given = vt_json_get(manifest->split_table, subject);
+	char *patient = vt_manifest_patient(manifest, subject);
+	struct vt_rng r = vt_rng_stream(manifest->seed, "split", vt_rng_hash(patient), 0, 0);
 	double u = vt_rng_uniform(&r);
 	int rc = 0;
 
-	*out = (struct vt_split){ u < m->test, (int)vt_rng_below(&r, (uint32_t)m->folds) };
+	*out = (struct vt_split){ u < manifest->test,
+		(int)vt_rng_below(&r, (uint32_t)manifest->folds) };
 	/* The table may name patients as well. */
-	given = given ? given : vt_json_get(m->split_table, patient);
+	given = given ? given : vt_json_get(manifest->split_table, patient);
 	if (given)
 		*out = entry_of(given);
-	else if (m->split_table)
+	else if (manifest->split_table)
 		rc = vt_err_set(err, VT_EDATA,
 			"subject %s is not in /split/subjects of manifest %s; say there whether "
 			"it is \"test\" or in which fold",
-			subject, m->name);
+			subject, manifest->name);
 	free(patient);
 	return rc;
 }
@@ -68,14 +69,16 @@ static int by_patient(const void *a, const void *b)
 	return order ? order : strcmp(p->subject, q->subject);
 }
 
-int vt_manifest_check_split(const struct vt_manifest *m, const char *origin, struct vt_err *err)
+int vt_manifest_check_split(const struct vt_manifest *manifest, const char *origin,
+	struct vt_err *err)
 {
-	size_t n = m->split_table ? m->split_table->n : 0;
+	size_t n = manifest->split_table ? manifest->split_table->n : 0;
 	struct placed *v = vt_xcalloc(n + 1, sizeof(*v));
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = (struct placed){ vt_manifest_patient(m, m->split_table->key[i]),
-			m->split_table->key[i], entry_of(m->split_table->item[i]) };
+		v[i] = (struct placed){ vt_manifest_patient(manifest,
+						manifest->split_table->key[i]),
+			manifest->split_table->key[i], entry_of(manifest->split_table->item[i]) };
 	if (n > 1)
 		qsort(v, n, sizeof(*v), by_patient);
 	for (size_t i = 1; i < n && !err->code; i++)
@@ -111,29 +114,32 @@ static int by_order(const void *a, const void *b)
 	return strcmp(x->patient, y->patient);
 }
 
-static struct seat *seat_of(struct seat *v, size_t n, const char *patient)
+static struct seat *seat_of(struct seat *seat, size_t n, const char *patient)
 {
 	size_t i = 0;
 
-	while (i < n && strcmp(v[i].patient, patient))
+	while (i < n && strcmp(seat[i].patient, patient))
 		i++;
-	return &v[i];
+	return &seat[i];
 }
 
 /* Patients of the subjects, in the order in which they are placed. */
-static size_t find_seats(struct seat *v, const struct vt_manifest *m, const struct vt_strs *ids)
+static size_t find_seats(struct seat *seat, const struct vt_manifest *manifest,
+	const struct vt_strs *ids)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < ids->n; i++) {
-		const struct vt_json *given = vt_json_get(m->split_table, ids->v[i]);
-		char *patient = vt_manifest_patient(m, ids->v[i]);
-		struct seat *at = seat_of(v, n, patient);
-		struct vt_rng r = vt_rng_stream(m->seed, "place", vt_rng_hash(patient), 0, 0);
+		const struct vt_json *given = vt_json_get(manifest->split_table, ids->v[i]);
+		char *patient = vt_manifest_patient(manifest, ids->v[i]);
+		struct seat *at = seat_of(seat, n, patient);
+		struct vt_rng r =
+			vt_rng_stream(manifest->seed, "place", vt_rng_hash(patient), 0, 0);
 
-		given = given ? given : vt_json_get(m->split_table, patient);
-		if (at == v + n)
-			v[n++] = (struct seat){ .patient = patient, .order = vt_rng_uniform(&r) };
+		given = given ? given : vt_json_get(manifest->split_table, patient);
+		if (at == seat + n)
+			seat[n++] =
+				(struct seat){ .patient = patient, .order = vt_rng_uniform(&r) };
 		else
 			free(patient);
 		at->n++;
@@ -142,44 +148,44 @@ static size_t find_seats(struct seat *v, const struct vt_manifest *m, const stru
 			at->split = entry_of(given);
 		}
 	}
-	qsort(v, n, sizeof(*v), by_order);
+	qsort(seat, n, sizeof(*seat), by_order);
 	return n;
 }
 
 /* Those without a place: tests until there are enough, else to the smallest fold. */
-static void fill(struct seat *v, size_t n, const struct vt_manifest *m)
+static void fill(struct seat *seat, size_t n, const struct vt_manifest *manifest)
 {
-	size_t *fold = vt_xcalloc((size_t)m->folds, sizeof(*fold)), tests = 0,
-	       want = (size_t)(m->test * (double)n + 0.5);
+	size_t *fold = vt_xcalloc((size_t)manifest->folds, sizeof(*fold)), tests = 0,
+	       want = (size_t)(manifest->test * (double)n + 0.5);
 
 	for (size_t i = 0; i < n; i++) {
-		tests += v[i].placed && v[i].split.test;
-		if (v[i].placed && !v[i].split.test)
-			fold[v[i].split.fold] += v[i].n;
+		tests += seat[i].placed && seat[i].split.test;
+		if (seat[i].placed && !seat[i].split.test)
+			fold[seat[i].split.fold] += seat[i].n;
 	}
 	for (size_t i = 0; i < n; i++) {
 		int least = 0;
 
-		if (v[i].placed)
+		if (seat[i].placed)
 			continue;
-		for (int k = 1; k < m->folds; k++)
+		for (int k = 1; k < manifest->folds; k++)
 			least = fold[k] < fold[least] ? k : least;
-		v[i].split = (struct vt_split){ tests < want, least };
-		fold[least] += tests < want ? 0 : v[i].n;
+		seat[i].split = (struct vt_split){ tests < want, least };
+		fold[least] += tests < want ? 0 : seat[i].n;
 		tests += tests < want;
 	}
 	free(fold);
 }
 
-struct vt_json *vt_manifest_place(const struct vt_manifest *m, const struct vt_strs *ids)
+struct vt_json *vt_manifest_place(const struct vt_manifest *manifest, const struct vt_strs *ids)
 {
 	struct vt_json *table = vt_json_new(VT_JSON_OBJECT);
 	struct seat *v = vt_xcalloc(ids->n + 1, sizeof(*v));
-	size_t n = find_seats(v, m, ids);
+	size_t n = find_seats(v, manifest, ids);
 
-	fill(v, n, m);
+	fill(v, n, manifest);
 	for (size_t i = 0; i < ids->n; i++) {
-		char *patient = vt_manifest_patient(m, ids->v[i]);
+		char *patient = vt_manifest_patient(manifest, ids->v[i]);
 		const struct vt_split *s = &seat_of(v, n, patient)->split;
 
 		if (s->test)

@@ -24,7 +24,7 @@ struct map {
 	char sha256[VT_HEX];
 };
 
-static int read_map(struct map *out, const struct vt_manifest *m, const char *path,
+static int read_map(struct map *out, const struct vt_manifest *manifest, const char *path,
 	enum vt_label_origin origin, struct vt_err *err)
 {
 	struct vt_volume v = VT_VOLUME_INIT;
@@ -38,7 +38,7 @@ static int read_map(struct map *out, const struct vt_manifest *m, const char *pa
 		vt_digest_hex(out->sha256, &digest);
 		out->grid = v.geometry;
 		out->labels = vt_xmalloc(v.n);
-		rc = vt_label_values(out->labels, m, &v, origin, err);
+		rc = vt_label_values(out->labels, manifest, &v, origin, err);
 		if (rc)
 			vt_err_prefix(err, "%s", path);
 	}
@@ -47,7 +47,7 @@ static int read_map(struct map *out, const struct vt_manifest *m, const char *pa
 }
 
 /* A prediction whose axes are only turned goes to the reference's, voxel by voxel. */
-static int turn_to(struct map *p, const struct map *r, const char *path, const char *label,
+static int turn_to(struct map *map, const struct map *r, const char *path, const char *label,
 	struct vt_err *err)
 {
 	struct vt_placement from, to;
@@ -55,31 +55,31 @@ static int turn_to(struct map *p, const struct map *r, const char *path, const c
 	const uint8_t none = 0;
 	int rc;
 
-	vt_placement_canonical(&from, &p->grid);
+	vt_placement_canonical(&from, &map->grid);
 	vt_placement_canonical(&to, &r->grid);
-	if (vt_geometry_gap(&p->grid, &r->grid) <= grid_tolerance_mm)
+	if (vt_geometry_gap(&map->grid, &r->grid) <= grid_tolerance_mm)
 		return 0;
 	rc = vt_geometry_same(&to.full, label, &from.full, path, grid_tolerance_mm, err);
 	if (rc)
 		return rc;
 	work = vt_xmalloc(vt_geometry_count(&from.work));
 	turned = vt_xmalloc(vt_geometry_count(&r->grid));
-	rc = vt_placement_gather(&from, work, p->labels, 1, err);
+	rc = vt_placement_gather(&from, work, map->labels, 1, err);
 	if (!rc)
 		rc = vt_geometry_paste(turned, &to, work, 1, &none, err);
 	free(work);
-	free(p->labels);
-	p->labels = turned;
+	free(map->labels);
+	map->labels = turned;
 	return rc;
 }
 
 /* A value that the manifest does not name is the prediction's fault: the reference still counts. */
-static int check_values(const struct map *p, const struct vt_manifest *m, const char *path,
+static int check_values(const struct map *map, const struct vt_manifest *manifest, const char *path,
 	struct vt_err *err)
 {
-	size_t n = vt_geometry_count(&p->grid);
+	size_t n = vt_geometry_count(&map->grid);
 	uint8_t *bits = vt_xmalloc(n);
-	int rc = vt_manifest_regions(bits, m, p->labels, n, err);
+	int rc = vt_manifest_regions(bits, manifest, map->labels, n, err);
 
 	free(bits);
 	return rc ? vt_err_prefix(err, "%s", path) : 0;
@@ -113,57 +113,58 @@ static uint8_t *picture_bits(const struct maps *k, const uint8_t *labels,
 	return out;
 }
 
-static void keep_picture(struct vt_subject_score *s, const struct maps *k, const struct map *p,
-	const struct map *r)
+static void keep_picture(struct vt_subject_score *score, const struct maps *k,
+	const struct map *map, const struct map *r)
 {
 	struct vt_placement to;
 
 	vt_placement_canonical(&to, &r->grid);
-	s->found = picture_bits(k, p->labels, &to);
-	s->truth = picture_bits(k, r->labels, &to);
-	s->grid = to.work.grid;
+	score->found = picture_bits(k, map->labels, &to);
+	score->truth = picture_bits(k, r->labels, &to);
+	score->grid = to.work.grid;
 }
 
-static int score_pair(struct vt_subject_score *s, const struct maps *k, const uint8_t *predicted,
-	const struct map *r, struct vt_err *err)
+static int score_pair(struct vt_subject_score *score, const struct maps *k,
+	const uint8_t *predicted, const struct map *map, struct vt_err *err)
 {
-	size_t n = vt_geometry_count(&r->grid);
+	size_t n = vt_geometry_count(&map->grid);
 	uint8_t *nothing = predicted ? NULL : vt_xcalloc(n, 1);
-	struct vt_label_pair pair = { predicted ? predicted : nothing, r->labels, r->grid.grid };
-	int rc = vt_score_pair(s->region, k->m, &pair, &k->o->score, err);
+	struct vt_label_pair pair = { predicted ? predicted : nothing, map->labels,
+		map->grid.grid };
+	int rc = vt_score_pair(score->region, k->m, &pair, &k->o->score, err);
 
-	s->diagonal_mm = vt_score_diagonal(&pair);
+	score->diagonal_mm = vt_score_diagonal(&pair);
 	if (!predicted)
 		pair.predicted = NULL;
 	if (!rc)
-		vt_score_digests(s, &pair);
+		vt_score_digests(score, &pair);
 	free(nothing);
 	return rc;
 }
 
 /* Reads and scores one subject; s->absent says why where there is no prediction. */
-static int score_files(struct vt_subject_score *s, const struct maps *k, bool pictured,
+static int score_files(struct vt_subject_score *score, const struct maps *k, bool pictured,
 	struct vt_err *err)
 {
 	struct map r = { .labels = NULL }, p = { .labels = NULL };
 	struct vt_err bad = VT_ERR_INIT;
-	char *label = NULL, *path = find_prediction(k, s->subject);
-	int rc = vt_manifest_label(&label, k->m, k->files->labels, s->subject, err);
+	char *label = NULL, *path = find_prediction(k, score->subject);
+	int rc = vt_manifest_label(&label, k->m, k->files->labels, score->subject, err);
 
 	if (!rc)
 		rc = read_map(&r, k->m, label, VT_LABELS_STORED, err);
 	if (!rc && path && !read_map(&p, k->m, path, VT_LABELS_WRITTEN, &bad) &&
 		!turn_to(&p, &r, path, label, &bad) && !check_values(&p, k->m, path, &bad))
-		rc = score_pair(s, k, p.labels, &r, err);
+		rc = score_pair(score, k, p.labels, &r, err);
 	else if (!rc)
-		rc = score_pair(s, k, NULL, &r, err);
+		rc = score_pair(score, k, NULL, &r, err);
 	if (!rc && path && !bad.code && pictured)
-		keep_picture(s, k, &p, &r);
+		keep_picture(score, k, &p, &r);
 	if (!rc && !path)
-		s->absent = vt_asprintf("no label map of it below %s", "the predictions");
+		score->absent = vt_asprintf("no label map of it below %s", "the predictions");
 	if (!rc) {
-		memcpy(s->reference_file_sha256, r.sha256, VT_HEX);
-		memcpy(s->predicted_file_sha256, p.sha256, VT_HEX);
+		memcpy(score->reference_file_sha256, r.sha256, VT_HEX);
+		memcpy(score->predicted_file_sha256, p.sha256, VT_HEX);
 	}
 	if (!rc && bad.code) {
 		*err = bad;
@@ -273,23 +274,23 @@ static int name_unreferenced(struct vt_json *out, const struct maps *k, const st
 	return rc;
 }
 
-int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
-	const struct vt_map_files *files, const struct vt_evaluate_opts *o,
+int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *manifest,
+	const struct vt_map_files *files, const struct vt_evaluate_opts *opts,
 	int (*refused)(void *ctx, const char *subject, const struct vt_err *why,
 		struct vt_err *err),
 	void *ctx, struct vt_err *err)
 {
-	struct vt_evaluation e = { .manifest = m };
-	struct maps k = { m, files, o, VT_STRS_INIT };
+	struct vt_evaluation e = { .manifest = manifest };
+	struct maps k = { manifest, files, opts, VT_STRS_INIT };
 	struct vt_strs ids = VT_STRS_INIT;
 	int rc = choose(&ids, &k, err);
 
 	list_patterns(&k);
 	if (!rc)
 		rc = check_found(&k, &ids, err);
-	e.subject = vt_evaluation_subjects(ids.n, m->n_regions);
+	e.subject = vt_evaluation_subjects(ids.n, manifest->n_regions);
 	e.on_host = vt_json_new(VT_JSON_ARRAY);
-	e.scored = vt_json_copy(o->scored);
+	e.scored = vt_json_copy(opts->scored);
 	for (; !rc && e.n < ids.n; e.n++) {
 		struct vt_subject_score *s = &e.subject[e.n];
 		struct vt_err why = VT_ERR_INIT;
@@ -315,7 +316,7 @@ int vt_evaluate_maps(struct vt_evaluation *out, const struct vt_manifest *m,
 		vt_evaluation_release(&e);
 		return rc;
 	}
-	vt_evaluation_settle(&e, o);
+	vt_evaluation_settle(&e, opts);
 	*out = e;
 	return 0;
 }

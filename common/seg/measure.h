@@ -33,20 +33,20 @@ struct vt_measured {
 
 /* Subjects with a label map below root: <subject>/seg.nii.gz (predict), or as the manifest lays
  * them out; sorted.  VT_ENOINPUT if there is none. */
-int vt_measure_subjects(struct vt_strs *ids, const struct vt_manifest *m, const char *root,
+int vt_measure_subjects(struct vt_strs *ids, const struct vt_manifest *manifest, const char *root,
 	struct vt_err *err);
 
 /* scans: NULL, shape only.  VT_EDATA if a scan lies on another grid than the mask. */
-int vt_measure_subject(struct vt_measured *out, const struct vt_manifest *m, const char *masks,
-	const char *scans, const char *subject, const struct vt_measure_opts *opts,
-	struct vt_err *err);
-void vt_measured_release(struct vt_measured *m);
+int vt_measure_subject(struct vt_measured *out, const struct vt_manifest *manifest,
+	const char *masks, const char *scans, const char *subject,
+	const struct vt_measure_opts *opts, struct vt_err *err);
+void vt_measured_release(struct vt_measured *measured);
 
 /* One row a subject and region, one column a feature; undefined features are empty cells. */
-void vt_measured_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
+void vt_measured_csv(struct vt_buf *out, const struct vt_measured *measured, size_t n,
 	const struct vt_manifest *manifest);
 /* The same: [{"subject", "regions": [{"region", "voxels", "features": {}}]}], undefined: null. */
-struct vt_json *vt_measured_json(const struct vt_measured *m, size_t n,
+struct vt_json *vt_measured_json(const struct vt_measured *measured, size_t n,
 	const struct vt_manifest *manifest);
 
 /* When a subject's scans were taken, and of whom. */
@@ -58,11 +58,11 @@ struct vt_visit {
 /* Columns subject, patient and day of a table; sorted by patient, day and subject.  VT_EDATA for
  * a subject named twice and two visits of a patient on one day. */
 int vt_visits_read(struct vt_visit **out, size_t *n, const char *path, struct vt_err *err);
-void vt_visits_free(struct vt_visit *v, size_t n);
+void vt_visits_free(struct vt_visit *visit, size_t n);
 
 /* One row a patient, later visit, region and feature: value, change from the first and from the
  * visit before, absolute and in percent. Visits that were not measured are left out. */
-void vt_changes_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
+void vt_changes_csv(struct vt_buf *out, const struct vt_measured *measured, size_t n,
 	const struct vt_manifest *manifest, const struct vt_visit *visit, size_t n_visits);
 
 #endif

@@ -25,23 +25,25 @@ static int by_subject(const void *a, const void *b)
 		(*(const struct vt_visit *const *)b)->subject);
 }
 
-static int check_visits(const struct vt_visit *v, size_t n, const char *path, struct vt_err *err)
+static int check_visits(const struct vt_visit *visit, size_t n, const char *path,
+	struct vt_err *err)
 {
 	const struct vt_visit **by = vt_xmalloc((n + 1) * sizeof(*by));
 	int rc = 0;
 
 	for (size_t i = 0; i < n; i++)
-		by[i] = &v[i];
+		by[i] = &visit[i];
 	qsort(by, n, sizeof(*by), by_subject);
 	for (size_t i = 1; !rc && i < n; i++) {
 		if (!strcmp(by[i]->subject, by[i - 1]->subject))
 			rc = vt_err_set(err, VT_EDATA, "%s: subject %s has two rows", path,
 				by[i]->subject);
-		else if (!strcmp(v[i].patient, v[i - 1].patient) && !(v[i].day > v[i - 1].day))
+		else if (!strcmp(visit[i].patient, visit[i - 1].patient) &&
+			!(visit[i].day > visit[i - 1].day))
 			rc = vt_err_set(err, VT_EDATA,
 				"%s: %s and %s are visits of patient %s on one day; which came "
 				"first?",
-				path, v[i - 1].subject, v[i].subject, v[i].patient);
+				path, visit[i - 1].subject, visit[i].subject, visit[i].patient);
 	}
 	free(by);
 	return rc;
@@ -82,28 +84,29 @@ int vt_visits_read(struct vt_visit **out, size_t *n, const char *path, struct vt
 	return rc;
 }
 
-void vt_visits_free(struct vt_visit *v, size_t n)
+void vt_visits_free(struct vt_visit *visit, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		free(v[i].subject);
-		free(v[i].patient);
+		free(visit[i].subject);
+		free(visit[i].patient);
 	}
-	free(v);
+	free(visit);
 }
 
 /* --- changes ------------------------------------------------------------- */
 
-static const struct vt_measured *find(const struct vt_measured *m, size_t n, const char *subject)
+static const struct vt_measured *find(const struct vt_measured *measured, size_t n,
+	const char *subject)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!strcmp(m[i].subject, subject))
-			return &m[i];
+		if (!strcmp(measured[i].subject, subject))
+			return &measured[i];
 	return NULL;
 }
 
-static double value_of(const struct vt_measured *m, int region, const char *name)
+static double value_of(const struct vt_measured *measured, int region, const char *name)
 {
-	const struct vt_features *f = &m->region[region];
+	const struct vt_features *f = &measured->region[region];
 
 	for (size_t i = 0; i < f->n; i++)
 		if (!strcmp(f->v[i].name, name))
@@ -169,7 +172,7 @@ static void put_visit(struct vt_buf *out, const struct course *c,
 	}
 }
 
-void vt_changes_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
+void vt_changes_csv(struct vt_buf *out, const struct vt_measured *measured, size_t n,
 	const struct vt_manifest *manifest, const struct vt_visit *visit, size_t n_visits)
 {
 	struct course c = { NULL, NULL, NULL, NULL, NULL, NULL };
@@ -179,7 +182,7 @@ void vt_changes_csv(struct vt_buf *out, const struct vt_measured *m, size_t n,
 		"percent_from_first,days_from_previous,change_from_previous,"
 		"percent_from_previous\n");
 	for (size_t i = 0; i < n_visits; i++) {
-		const struct vt_measured *found = find(m, n, visit[i].subject);
+		const struct vt_measured *found = find(measured, n, visit[i].subject);
 
 		if (!found)
 			continue;

@@ -33,7 +33,7 @@ static bool is_label(const struct vt_json *j)
 	return j && j->type == VT_JSON_INT && j->integer >= 0 && j->integer < 256;
 }
 
-static int parse_rule(struct rule *r, const struct vt_json *j, size_t k, struct vt_err *err)
+static int parse_rule(struct rule *rule, const struct vt_json *j, size_t k, struct vt_err *err)
 {
 	bool any = false;
 
@@ -44,20 +44,20 @@ static int parse_rule(struct rule *r, const struct vt_json *j, size_t k, struct 
 		int map = map_named(j->key[i]);
 
 		if (!strcmp(j->key[i], "take")) {
-			r->take = map_named(vt_json_text(v, ""));
-			if (r->take < 0 && !is_label(v))
+			rule->take = map_named(vt_json_text(v, ""));
+			if (rule->take < 0 && !is_label(v))
 				return wrong(k, "take must be \"a\", \"b\", \"c\" or a label", err);
-			r->value = is_label(v) ? (unsigned char)v->integer : 0;
+			rule->value = is_label(v) ? (unsigned char)v->integer : 0;
 			continue;
 		}
 		if (map < 0 || v->type != VT_JSON_ARRAY)
 			return wrong(k, "its keys are take, and a, b and c with lists of labels",
 				err);
-		any = r->named[map] = true;
+		any = rule->named[map] = true;
 		for (size_t n = 0; n < v->n; n++) {
 			if (!is_label(vt_json_at(v, n)))
 				return wrong(k, "a label is a whole number from 0 to 255", err);
-			r->has[map][vt_json_at(v, n)->integer] = true;
+			rule->has[map][vt_json_at(v, n)->integer] = true;
 		}
 	}
 	return any ? 0 : wrong(k, "names no map to look at", err);
@@ -97,10 +97,10 @@ bool vt_merge_uses(const struct vt_merge_rules *rules, int k)
 	return rules->otherwise == k;
 }
 
-static bool holds(const struct rule *r, const unsigned char value[VT_MERGE_MAPS])
+static bool holds(const struct rule *rule, const unsigned char value[VT_MERGE_MAPS])
 {
 	for (int k = 0; k < VT_MERGE_MAPS; k++)
-		if (r->named[k] && !r->has[k][value[k]])
+		if (rule->named[k] && !rule->has[k][value[k]])
 			return false;
 	return true;
 }

@@ -36,12 +36,12 @@ struct vt_prediction {
 	uint8_t *voted;                 /* classes, in place of values */
 };
 
-int vt_predict_items(const struct vt_device *d, const int patch[3])
+int vt_predict_items(const struct vt_device *device, const int patch[3])
 {
 	double voxels = (double)patch[0] * patch[1] * patch[2];
 	int items = voxels > 0 ? (int)(VOXELS_AT_ONCE / voxels) : 1;
 
-	if (!d || items < 1)
+	if (!device || items < 1)
 		return 1;
 	if (items > MOST_ITEMS)
 		return MOST_ITEMS;
@@ -50,40 +50,41 @@ int vt_predict_items(const struct vt_device *d, const int patch[3])
 
 /* --- where windows lie and how much they count --------------------------- */
 
-static int place_windows(struct windows *w, double overlap, struct vt_err *err)
+static int place_windows(struct windows *windows, double overlap, struct vt_err *err)
 {
 	for (int a = 0; a < 3; a++) {
-		int step = (int)((double)w->patch[a] * (1 - overlap)),
-		    room = w->dim[a] - w->patch[a];
+		int step = (int)((double)windows->patch[a] * (1 - overlap)),
+		    room = windows->dim[a] - windows->patch[a];
 
 		step = step < 1 ? 1 : step;
-		w->count[a] = 0;
+		windows->count[a] = 0;
 		if (room <= 0) {
-			w->at[a][w->count[a]++] = -((w->patch[a] - w->dim[a]) / 2);
+			windows->at[a][windows->count[a]++] =
+				-((windows->patch[a] - windows->dim[a]) / 2);
 			continue;
 		}
 		if (room / step + 2 > MOST_WINDOWS)
 			return vt_err_set(err, VT_EUSAGE,
 				"overlap %g makes more than %d windows on an axis of %d voxels",
-				overlap, MOST_WINDOWS, w->dim[a]);
+				overlap, MOST_WINDOWS, windows->dim[a]);
 		for (int x = 0; x < room; x += step)
-			w->at[a][w->count[a]++] = x;
-		w->at[a][w->count[a]++] = room;
+			windows->at[a][windows->count[a]++] = x;
+		windows->at[a][windows->count[a]++] = room;
 	}
-	w->n = w->count[0] * w->count[1] * w->count[2];
+	windows->n = windows->count[0] * windows->count[1] * windows->count[2];
 	return 0;
 }
 
-static int place_whole(struct windows *w, struct vt_err *err)
+static int place_whole(struct windows *windows, struct vt_err *err)
 {
 	for (int a = 0; a < 3; a++) {
-		if (w->dim[a] > w->patch[a])
-			return vt_err_set(err, VT_EBUG, "%d voxels do not go into %d", w->dim[a],
-				w->patch[a]);
-		w->at[a][0] = 0;
-		w->count[a] = 1;
+		if (windows->dim[a] > windows->patch[a])
+			return vt_err_set(err, VT_EBUG, "%d voxels do not go into %d",
+				windows->dim[a], windows->patch[a]);
+		windows->at[a][0] = 0;
+		windows->count[a] = 1;
 	}
-	w->n = 1;
+	windows->n = 1;
 	return 0;
 }
 
@@ -99,52 +100,54 @@ static void gaussian(float *g, int n)
 }
 
 /* Origin of window i, mirrorings of one beside each other; returns which. */
-static int window_at(int at[3], const struct windows *w, int i)
+static int window_at(int at[3], const struct windows *windows, int i)
 {
-	int k = i / w->flips;
+	int k = i / windows->flips;
 
-	at[0] = w->at[0][k / (w->count[1] * w->count[2])];
-	at[1] = w->at[1][k / w->count[2] % w->count[1]];
-	at[2] = w->at[2][k % w->count[2]];
-	return i % w->flips;
+	at[0] = windows->at[0][k / (windows->count[1] * windows->count[2])];
+	at[1] = windows->at[1][k / windows->count[2] % windows->count[1]];
+	at[2] = windows->at[2][k % windows->count[2]];
+	return i % windows->flips;
 }
 
-static void windows_release(struct windows *w)
+static void windows_release(struct windows *windows)
 {
 	for (int a = 0; a < 3; a++)
-		free(w->factor[a]);
+		free(windows->factor[a]);
 }
 
 /* Of one network; nothing to release after an error. */
-static int windows_make(struct windows *w, const struct vt_prediction *p,
-	const struct vt_patch_file *f, const struct vt_session *s, struct vt_err *err)
+static int windows_make(struct windows *windows, const struct vt_prediction *prediction,
+	const struct vt_patch_file *file, const struct vt_session *session, struct vt_err *err)
 {
-	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
+	struct vt_shape in = vt_session_input_shape(session),
+			out = vt_session_output_shape(session);
 
-	*w = (struct windows){ .patch = { in.d, in.h, in.w },
-		.dim = { f->d, f->h, f->w },
-		.flips = p->how.flips ? 8 : 1 };
-	if (in.c != f->c)
-		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", f->c, in.c);
+	*windows = (struct windows){ .patch = { in.d, in.h, in.w },
+		.dim = { file->d, file->h, file->w },
+		.flips = prediction->how.flips ? 8 : 1 };
+	if (in.c != file->c)
+		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", file->c,
+			in.c);
 	if (out.d != in.d || out.h != in.h || out.w != in.w)
 		return vt_err_set(err, VT_EDATA,
 			"the network answers %dx%dx%d voxels for a patch of %dx%dx%d; a label map "
 			"needs "
 			"an answer for every voxel",
 			out.d, out.h, out.w, in.d, in.h, in.w);
-	if (out.c != p->outputs)
+	if (out.c != prediction->outputs)
 		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d",
-			p->outputs, out.c);
-	if (!p->how.whole && place_windows(w, p->how.overlap, err))
+			prediction->outputs, out.c);
+	if (!prediction->how.whole && place_windows(windows, prediction->how.overlap, err))
 		return err->code;
-	if (p->how.whole && place_whole(w, err))
+	if (prediction->how.whole && place_whole(windows, err))
 		return err->code;
 	for (int a = 0; a < 3; a++) {
-		w->factor[a] = vt_xmalloc((size_t)w->patch[a] * sizeof(float));
-		for (int i = 0; p->how.whole && i < w->patch[a]; i++)
-			w->factor[a][i] = 1;
-		if (!p->how.whole)
-			gaussian(w->factor[a], w->patch[a]);
+		windows->factor[a] = vt_xmalloc((size_t)windows->patch[a] * sizeof(float));
+		for (int i = 0; prediction->how.whole && i < windows->patch[a]; i++)
+			windows->factor[a][i] = 1;
+		if (!prediction->how.whole)
+			gaussian(windows->factor[a], windows->patch[a]);
 	}
 	return 0;
 }
@@ -202,33 +205,34 @@ static void add_slice(void *ctx, size_t slice)
 }
 
 /* Windows through one network, as many at a time as it has items: their logits' weighted mean. */
-static void join_windows(float *logits, float *total, struct vt_session *s,
-	const struct vt_patch_file *f, const struct windows *w)
+static void join_windows(float *logits, float *total, struct vt_session *session,
+	const struct vt_patch_file *file, const struct windows *windows)
 {
-	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
+	struct vt_shape in = vt_session_input_shape(session),
+			out = vt_session_output_shape(session);
 	size_t in_patch = (size_t)in.d * (size_t)in.h * (size_t)in.w,
 	       x_size = in_patch * (size_t)in.c, y_size = in_patch * (size_t)out.c;
 	float *x = vt_xmalloc(x_size * (size_t)in.n * sizeof(float)),
 	      *y = vt_xmalloc(y_size * (size_t)in.n * sizeof(float));
-	size_t voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w;
-	int n = w->n * w->flips, at[3], flips;
+	size_t voxels = (size_t)file->d * (size_t)file->h * (size_t)file->w;
+	int n = windows->n * windows->flips, at[3], flips;
 
 	memset(logits, 0, voxels * (size_t)out.c * sizeof(float));
 	memset(total, 0, voxels * sizeof(float));
 	for (int first = 0; first < n; first += in.n) {
 		for (int k = 0; k < in.n; k++) {
-			flips = window_at(at, w, first + k < n ? first + k : n - 1);
-			vt_window_read(x + (size_t)k * x_size, f, at, w->patch, flips);
+			flips = window_at(at, windows, first + k < n ? first + k : n - 1);
+			vt_window_read(x + (size_t)k * x_size, file, at, windows->patch, flips);
 		}
-		vt_session_set_input(s, x);
-		vt_session_forward(s, 0);
-		vt_session_get_output(s, y);
+		vt_session_set_input(session, x);
+		vt_session_forward(session, 0);
+		vt_session_get_output(session, y);
 		for (int k = 0; k < in.n && first + k < n; k++) {
-			struct addition a = { logits, total, y + (size_t)k * y_size, w, out.c,
+			struct addition a = { logits, total, y + (size_t)k * y_size, windows, out.c,
 				{ 0 }, 0 };
 
-			a.flips = window_at(a.at, w, first + k);
-			vt_parallel_for((size_t)w->patch[0], add_slice, &a);
+			a.flips = window_at(a.at, windows, first + k);
+			vt_parallel_for((size_t)windows->patch[0], add_slice, &a);
 		}
 	}
 	for (int c = 0; c < out.c; c++)
@@ -260,34 +264,34 @@ static void add_probabilities(float *sum, const float *logits, int c, size_t vox
 }
 
 /* One network's logits of a volume, joined. */
-static int logits_of(float *logits, float *total, const struct vt_prediction *p,
-	struct vt_session *s, const struct vt_patch_file *f, struct vt_err *err)
+static int logits_of(float *logits, float *total, const struct vt_prediction *prediction,
+	struct vt_session *session, const struct vt_patch_file *file, struct vt_err *err)
 {
 	struct windows w;
 
-	if (windows_make(&w, p, f, s, err))
+	if (windows_make(&w, prediction, file, session, err))
 		return err->code;
-	join_windows(logits, total, s, f, &w);
+	join_windows(logits, total, session, file, &w);
 	windows_release(&w);
-	if (vt_session_error(s))
-		*err = *vt_session_error(s);
+	if (vt_session_error(session))
+		*err = *vt_session_error(session);
 	return err->code;
 }
 
 /* The volume turned, in memory of its own. */
-static int turned_volume(struct vt_patch_file *out, const struct vt_prediction *p, int turn,
-	struct vt_err *err)
+static int turned_volume(struct vt_patch_file *out, const struct vt_prediction *prediction,
+	int turn, struct vt_err *err)
 {
-	const struct vt_patch_file *f = p->f;
+	const struct vt_patch_file *f = prediction->f;
 	const int dims[3] = { f->d, f->h, f->w };
-	float *plain = malloc(p->voxels * sizeof(float)),
-	      *image = malloc(p->voxels * (size_t)f->c * sizeof(float));
+	float *plain = malloc(prediction->voxels * sizeof(float)),
+	      *image = malloc(prediction->voxels * (size_t)f->c * sizeof(float));
 	int to[3];
 
 	if (!plain || !image) {
 		free(plain);
 		free(image);
-		return vt_err_nomem(err, p->voxels * (size_t)(f->c + 1) * sizeof(float));
+		return vt_err_nomem(err, prediction->voxels * (size_t)(f->c + 1) * sizeof(float));
 	}
 	for (int c = 0; c < f->c; c++) {
 		for (int z = 0; z < f->d; z++)
@@ -296,7 +300,7 @@ static int turned_volume(struct vt_patch_file *out, const struct vt_prediction *
 						((size_t)z * (size_t)f->h + (size_t)y) *
 							(size_t)f->w,
 					f, c, z, y, 0, f->w);
-		vt_tta_forth(image + (size_t)c * p->voxels, plain, dims, turn);
+		vt_tta_forth(image + (size_t)c * prediction->voxels, plain, dims, turn);
 	}
 	free(plain);
 	vt_tta_dims(to, dims, turn);
@@ -315,42 +319,45 @@ struct passes {
 };
 
 /* A network's probabilities of one turn of the volume join the sum. */
-static int add_turn(struct vt_prediction *p, const struct passes *r, struct vt_session *s, int turn,
-	struct vt_err *err)
+static int add_turn(struct vt_prediction *prediction, const struct passes *passes,
+	struct vt_session *session, int turn, struct vt_err *err)
 {
-	const int dims[3] = { p->f->d, p->f->h, p->f->w };
+	const int dims[3] = { prediction->f->d, prediction->f->h, prediction->f->w };
 	struct vt_patch_file f = { .header = NULL };
-	int rc = turn ? turned_volume(&f, p, turn, err) : 0;
+	int rc = turn ? turned_volume(&f, prediction, turn, err) : 0;
 
 	if (!rc)
-		rc = logits_of(r->logits, r->total, p, s, turn ? &f : p->f, err);
-	for (int k = 0; !rc && turn && k < p->outputs; k++)
-		vt_tta_back(r->back + (size_t)k * p->voxels, r->logits + (size_t)k * p->voxels,
-			dims, turn);
+		rc = logits_of(passes->logits, passes->total, prediction, session,
+			turn ? &f : prediction->f, err);
+	for (int k = 0; !rc && turn && k < prediction->outputs; k++)
+		vt_tta_back(passes->back + (size_t)k * prediction->voxels,
+			passes->logits + (size_t)k * prediction->voxels, dims, turn);
 	if (!rc)
-		add_probabilities(p->values, turn ? r->back : r->logits, p->outputs, p->voxels,
-			p->softmax);
+		add_probabilities(prediction->values, turn ? passes->back : passes->logits,
+			prediction->outputs, prediction->voxels, prediction->softmax);
 	vt_patch_close(&f);
 	return rc;
 }
 
-static int predict_here(struct vt_prediction *p, struct vt_err *err)
+static int predict_here(struct vt_prediction *prediction, struct vt_err *err)
 {
-	size_t n = p->voxels * (size_t)p->outputs;
-	int turns = vt_tta_count(p->how.tta), rc = 0;
-	bool several = p->passes > 1;
-	struct passes r = { malloc(p->voxels * sizeof(float)),
+	size_t n = prediction->voxels * (size_t)prediction->outputs;
+	int turns = vt_tta_count(prediction->how.tta), rc = 0;
+	bool several = prediction->passes > 1;
+	struct passes r = { malloc(prediction->voxels * sizeof(float)),
 		several ? malloc(n * sizeof(float)) : NULL,
 		turns > 1 ? malloc(n * sizeof(float)) : NULL };
 
-	p->values = calloc(n, sizeof(float));
-	if (!p->values || !r.total || (several && !r.logits) || (turns > 1 && !r.back))
+	prediction->values = calloc(n, sizeof(float));
+	if (!prediction->values || !r.total || (several && !r.logits) || (turns > 1 && !r.back))
 		rc = vt_err_nomem(err, 3 * n * sizeof(float));
 	else if (!several)
-		rc = logits_of(p->values, r.total, p, p->session[0], p->f, err);
-	for (size_t i = 0; !rc && several && i < p->n; i++)
+		rc = logits_of(prediction->values, r.total, prediction, prediction->session[0],
+			prediction->f, err);
+	for (size_t i = 0; !rc && several && i < prediction->n; i++)
 		for (int t = 0; !rc && t < turns; t++)
-			rc = add_turn(p, &r, p->session[i], vt_tta_turn(p->how.tta, t), err);
+			rc = add_turn(prediction, &r, prediction->session[i],
+				vt_tta_turn(prediction->how.tta, t), err);
 	free(r.total);
 	free(r.logits);
 	free(r.back);
@@ -359,10 +366,11 @@ static int predict_here(struct vt_prediction *p, struct vt_err *err)
 
 /* --- on a device --------------------------------------------------------- */
 
-static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_err *err)
+static int add_network(struct vt_prediction *prediction, struct vt_session *session,
+	struct vt_err *err)
 {
 	struct windows w;
-	int rc = windows_make(&w, p, p->f, s, err);
+	int rc = windows_make(&w, prediction, prediction->f, session, err);
 	struct vt_windows list = { .count = { w.count[0], w.count[1], w.count[2] },
 		.flips = w.flips,
 		.at = { w.at[0], w.at[1], w.at[2] },
@@ -370,7 +378,8 @@ static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_
 		.least = least_weight };
 
 	if (!rc) {
-		rc = vt_remote_volume_add(p->there, vt_session_remote(s), &list, err);
+		rc = vt_remote_volume_add(prediction->there, vt_session_remote(session), &list,
+			err);
 		windows_release(&w);
 	}
 	return rc;
@@ -378,139 +387,145 @@ static int add_network(struct vt_prediction *p, struct vt_session *s, struct vt_
 
 /* p->there stays NULL where the device has no room for the volume: its windows are then joined
  * here, to the same bits. */
-static int predict_there(struct vt_prediction *p, struct vt_err *err)
+static int predict_there(struct vt_prediction *prediction, struct vt_err *err)
 {
-	const struct vt_patch_file *f = p->f;
+	const struct vt_patch_file *f = prediction->f;
 	const struct vt_volume_ref volume = { f->image, f->half, NULL, f->c, f->d, f->h, f->w };
-	const enum vt_join several = p->softmax ? VT_JOIN_CLASSES : VT_JOIN_BITS;
-	int rc = vt_remote_volume_new(&p->there, vt_session_remote(p->session[0]), &volume,
-		p->outputs, p->n == 1 ? VT_JOIN_LOGITS : several, err);
+	const enum vt_join several = prediction->softmax ? VT_JOIN_CLASSES : VT_JOIN_BITS;
+	int rc = vt_remote_volume_new(&prediction->there, vt_session_remote(prediction->session[0]),
+		&volume, prediction->outputs, prediction->n == 1 ? VT_JOIN_LOGITS : several, err);
 
-	for (size_t i = 0; !rc && p->there && i < p->n; i++)
-		rc = add_network(p, p->session[i], err);
+	for (size_t i = 0; !rc && prediction->there && i < prediction->n; i++)
+		rc = add_network(prediction, prediction->session[i], err);
 	return rc;
 }
 
-static int vote_here(struct vt_prediction *p, struct vt_err *err)
+static int vote_here(struct vt_prediction *prediction, struct vt_err *err)
 {
-	if (!p->softmax || p->n > 1 || p->how.tta != VT_TTA_NONE)
+	if (!prediction->softmax || prediction->n > 1 || prediction->how.tta != VT_TTA_NONE)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: one network votes, with softmax and without --tta");
-	if (p->how.whole)
+	if (prediction->how.whole)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: blocks of the training's size vote; leave --window whole "
 			"out");
-	p->voted = malloc(p->voxels);
-	if (!p->voted)
-		return vt_err_nomem(err, p->voxels);
-	return vt_vote(p->voted, p->session[0], p->f, p->how.votes, err);
+	prediction->voted = malloc(prediction->voxels);
+	if (!prediction->voted)
+		return vt_err_nomem(err, prediction->voxels);
+	return vt_vote(prediction->voted, prediction->session[0], prediction->f,
+		prediction->how.votes, err);
 }
 
 /* --- both ---------------------------------------------------------------- */
 
 int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n,
-	bool softmax, const struct vt_patch_file *f, const struct vt_predict_opts *o,
+	bool softmax, const struct vt_patch_file *file, const struct vt_predict_opts *opts,
 	struct vt_err *err)
 {
 	struct vt_prediction *p = vt_xcalloc(1, sizeof(*p));
 	int rc = 0;
 
-	*p = (struct vt_prediction){ .f = f,
+	*p = (struct vt_prediction){ .f = file,
 		.session = session,
 		.n = n,
 		.softmax = softmax,
-		.voxels = (size_t)f->d * (size_t)f->h * (size_t)f->w,
+		.voxels = (size_t)file->d * (size_t)file->h * (size_t)file->w,
 		.outputs = vt_session_output_shape(session[0]).c,
-		.passes = n * (size_t)vt_tta_count(o->tta),
-		.how = *o };
-	if (o->votes)
+		.passes = n * (size_t)vt_tta_count(opts->tta),
+		.how = *opts };
+	if (opts->votes)
 		rc = vote_here(p, err);
-	else if (vt_session_remote(session[0]) && o->tta == VT_TTA_NONE) {
+	else if (vt_session_remote(session[0]) && opts->tta == VT_TTA_NONE) {
 		rc = predict_there(p, err);
 		if (!rc && !p->there)
 			vt_log(VT_LOG_INFO, "windows",
 				"subject=\"%s\" joined=host because=\"no room for the volume on "
 				"the "
 				"device\"",
-				f->subject);
+				file->subject);
 	}
-	if (!rc && !p->there && !o->votes)
+	if (!rc && !p->there && !opts->votes)
 		rc = predict_here(p, err);
 	if (rc)
 		vt_predict_free(p);
 	else
 		*out = p;
-	return rc ? vt_err_prefix(err, "subject %s", f->subject) : 0;
+	return rc ? vt_err_prefix(err, "subject %s", file->subject) : 0;
 }
 
-bool vt_predict_on_device(const struct vt_prediction *p)
+bool vt_predict_on_device(const struct vt_prediction *prediction)
 {
-	return p->there != NULL;
+	return prediction->there != NULL;
 }
 
-int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err)
+int vt_predict_bits(uint8_t *bits, struct vt_prediction *prediction, struct vt_err *err)
 {
 	enum vt_rule rule = VT_RULE_BITS;
 
-	if (p->softmax)
-		rule = p->how.classes ? VT_RULE_NUMBER : VT_RULE_LARGEST;
-	for (size_t v = 0; p->voted && v < p->voxels; v++) {
-		uint8_t c = p->voted[v];
+	if (prediction->softmax)
+		rule = prediction->how.classes ? VT_RULE_NUMBER : VT_RULE_LARGEST;
+	for (size_t v = 0; prediction->voted && v < prediction->voxels; v++) {
+		uint8_t c = prediction->voted[v];
 
-		bits[v] = p->how.classes || !c ? c : (uint8_t)(1 << (c - 1));
+		bits[v] = prediction->how.classes || !c ? c : (uint8_t)(1 << (c - 1));
 	}
-	if (p->voted)
+	if (prediction->voted)
 		return 0;
-	if (p->there)
-		return vt_remote_volume_answer(p->there, rule, bits, err);
+	if (prediction->there)
+		return vt_remote_volume_answer(prediction->there, rule, bits, err);
 	if (rule == VT_RULE_NUMBER)
-		vt_window_classes(bits, p->values, p->outputs, p->voxels);
+		vt_window_classes(bits, prediction->values, prediction->outputs,
+			prediction->voxels);
 	else
-		vt_window_regions(bits, p->values, p->outputs, p->voxels, p->softmax);
+		vt_window_regions(bits, prediction->values, prediction->outputs, prediction->voxels,
+			prediction->softmax);
 	return 0;
 }
 
-int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err)
+int vt_predict_values(float *values, struct vt_prediction *prediction, struct vt_err *err)
 {
-	if (p->voted)
+	if (prediction->voted)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: votes have no probabilities; leave --probabilities and "
 			"other "
 			"networks out");
-	if (p->there)
-		return vt_remote_volume_values(p->there, values, err);
-	memcpy(values, p->values, p->voxels * (size_t)p->outputs * sizeof(*values));
+	if (prediction->there)
+		return vt_remote_volume_values(prediction->there, values, err);
+	memcpy(values, prediction->values,
+		prediction->voxels * (size_t)prediction->outputs * sizeof(*values));
 	return 0;
 }
 
-int vt_predict_probabilities(float *values, struct vt_prediction *p, struct vt_err *err)
+int vt_predict_probabilities(float *values, struct vt_prediction *prediction, struct vt_err *err)
 {
-	size_t n = p->voxels * (size_t)p->outputs;
-	int rc = vt_predict_values(values, p, err);
+	size_t n = prediction->voxels * (size_t)prediction->outputs;
+	int rc = vt_predict_values(values, prediction, err);
 
 	if (rc)
 		return rc;
-	if (p->passes == 1) {
+	if (prediction->passes == 1) {
 		float *logits = malloc(n * sizeof(float));
 
 		if (!logits)
 			return vt_err_nomem(err, n * sizeof(float));
 		memcpy(logits, values, n * sizeof(float));
 		memset(values, 0, n * sizeof(float));
-		add_probabilities(values, logits, p->outputs, p->voxels, p->softmax);
+		add_probabilities(values, logits, prediction->outputs, prediction->voxels,
+			prediction->softmax);
 		free(logits);
 	}
 	for (size_t i = 0; i < n; i++)
-		values[i] = (float)((double)values[i] / (double)p->passes + (p->softmax ? 0 : 0.5));
+		values[i] = (float)((double)values[i] / (double)prediction->passes +
+			(prediction->softmax ? 0 : 0.5));
 	return 0;
 }
 
-void vt_predict_free(struct vt_prediction *p)
+void vt_predict_free(struct vt_prediction *prediction)
 {
-	if (!p)
+	if (!prediction)
 		return;
-	vt_remote_volume_free(p->there);
-	free(p->values);
-	free(p->voted);
-	free(p);
+	vt_remote_volume_free(prediction->there);
+	free(prediction->values);
+	free(prediction->voted);
+	free(prediction);
 }

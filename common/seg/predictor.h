@@ -41,25 +41,25 @@ struct vt_prediction;
 
 /* Windows that a session on d should take at a time: 1 on the CPU (NULL); on a device as many as
  * make 4 million voxels, at most 4.  A function of the patch alone. */
-int vt_predict_items(const struct vt_device *d, const int patch[3]);
+int vt_predict_items(const struct vt_device *device, const int patch[3]);
 
 /* session: n inference sessions of one number of outputs, all on one device or none; the items
  * of a session are windows that are computed together.  With several the mean of their
  * probabilities answers. f must outlive the prediction. */
 int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n,
-	bool softmax, const struct vt_patch_file *f, const struct vt_predict_opts *o,
+	bool softmax, const struct vt_patch_file *file, const struct vt_predict_opts *opts,
 	struct vt_err *err);
 /* whether windows are joined on the device */
-bool vt_predict_on_device(const struct vt_prediction *p);
+bool vt_predict_on_device(const struct vt_prediction *prediction);
 /* [z, y, x], as vt_window_regions or, with opts.classes, vt_window_classes */
-int vt_predict_bits(uint8_t *bits, struct vt_prediction *p, struct vt_err *err);
+int vt_predict_bits(uint8_t *bits, struct vt_prediction *prediction, struct vt_err *err);
 
 /* [c_out, z, y, x]: logits; with several networks or turns the sum of their probabilities, less
  * one half each where regions overlap. */
-int vt_predict_values(float *values, struct vt_prediction *p, struct vt_err *err);
+int vt_predict_values(float *values, struct vt_prediction *prediction, struct vt_err *err);
 /* [c_out, z, y, x]: the mean probability over networks and turns; with softmax output 0 is
  * "none". */
-int vt_predict_probabilities(float *values, struct vt_prediction *p, struct vt_err *err);
-void vt_predict_free(struct vt_prediction *p); /* NULL is nothing */
+int vt_predict_probabilities(float *values, struct vt_prediction *prediction, struct vt_err *err);
+void vt_predict_free(struct vt_prediction *prediction); /* NULL is nothing */
 
 #endif

@@ -50,37 +50,39 @@ static int check_layers(const struct vt_json *layers, struct vt_err *err)
 	return 0;
 }
 
-static int check_input(struct vt_published *m, struct vt_err *err)
+static int check_input(struct vt_published *published, struct vt_err *err)
 {
-	const struct vt_json *spatial = vt_json_pointer(m->json, "/input/spatial"),
-			     *mm = vt_json_pointer(m->json, "/input/voxel_mm");
+	const struct vt_json *spatial = vt_json_pointer(published->json, "/input/spatial"),
+			     *mm = vt_json_pointer(published->json, "/input/voxel_mm");
 	/* published models spell it either way */
-	const struct vt_json *american = vt_json_get(m->json, "normalize"),
-			     *n = american ? american : vt_json_get(m->json, "normalise");
+	const struct vt_json *american = vt_json_get(published->json, "normalize"),
+			     *n = american ? american : vt_json_get(published->json, "normalise");
 
-	m->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
-	m->mm = vt_json_number(vt_json_at(mm, 0), 0);
+	published->size = (size_t)vt_json_integer(vt_json_at(spatial, 0), 0);
+	published->mm = vt_json_number(vt_json_at(mm, 0), 0);
 	for (size_t a = 0; a < 3; a++)
-		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)m->size ||
-			vt_json_number(vt_json_at(mm, a), 0) != m->mm)
-			m->size = 0;
-	if (m->size < 16 || m->size > 512 || !(m->mm >= 0.25 && m->mm <= 8))
+		if (vt_json_integer(vt_json_at(spatial, a), 0) != (int64_t)published->size ||
+			vt_json_number(vt_json_at(mm, a), 0) != published->mm)
+			published->size = 0;
+	if (published->size < 16 || published->size > 512 ||
+		!(published->mm >= 0.25 && published->mm <= 8))
 		return vt_err_set(err, VT_EDATA,
 			"/input: want `spatial`, three equal sizes from 16 to 512, and "
 			"`voxel_mm`, three equal spacings of 0.25 to 8");
 	if (!strcmp(text(n, "kind"), "quantile"))
-		m->normalize = VT_PUBLISHED_QUANTILE;
+		published->normalize = VT_PUBLISHED_QUANTILE;
 	else if (!strcmp(text(n, "kind"), "minmax"))
-		m->normalize = VT_PUBLISHED_RANGE;
+		published->normalize = VT_PUBLISHED_RANGE;
 	else
-		m->normalize = 0;
-	m->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
-	m->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
-	if (!m->normalize)
+		published->normalize = 0;
+	published->quantile[0] = 100 * vt_json_number(vt_json_get(n, "low"), 0.02);
+	published->quantile[1] = 100 * vt_json_number(vt_json_get(n, "high"), 0.98);
+	if (!published->normalize)
 		return vt_err_set(err, VT_EDATA,
 			"/normalize/kind is \"%s\", want \"quantile\" or \"minmax\"",
 			text(n, "kind"));
-	if (!(m->quantile[0] >= 0 && m->quantile[0] < m->quantile[1] && m->quantile[1] <= 100))
+	if (!(published->quantile[0] >= 0 && published->quantile[0] < published->quantile[1] &&
+		    published->quantile[1] <= 100))
 		return vt_err_set(err, VT_EDATA,
 			"/normalize: low and high must be fractions in order");
 	return 0;
@@ -102,21 +104,21 @@ static struct vt_json *network_params(const struct vt_json *layers)
 	return j;
 }
 
-static int read_model(struct vt_published *m, const char *dir, struct vt_err *err)
+static int read_model(struct vt_published *published, const char *dir, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "model.json");
 	const struct vt_json *layers;
-	int rc = vt_json_read(&m->json, path, err);
+	int rc = vt_json_read(&published->json, path, err);
 
 	if (!rc) {
-		layers = vt_json_get(m->json, "layers");
-		rc = check_layers(layers, err) ? err->code : check_input(m, err);
-		m->layers = rc ? 0 : (int)layers->n;
-		m->classes = rc ? 0 : whole(layers->item[layers->n - 1], "out");
-		if (!rc && (m->classes < 2 || m->classes > 255))
+		layers = vt_json_get(published->json, "layers");
+		rc = check_layers(layers, err) ? err->code : check_input(published, err);
+		published->layers = rc ? 0 : (int)layers->n;
+		published->classes = rc ? 0 : whole(layers->item[layers->n - 1], "out");
+		if (!rc && (published->classes < 2 || published->classes > 255))
 			rc = vt_err_set(err, VT_EDATA,
-				"/layers/%d/out is %d classes, want 2 to 255", m->layers - 1,
-				m->classes);
+				"/layers/%d/out is %d classes, want 2 to 255",
+				published->layers - 1, published->classes);
 		if (rc)
 			vt_err_prefix(err, "%s", path);
 	}

@@ -24,7 +24,7 @@ struct vt_quantize_opts {
 
 /* Writes checkpoint.json, the chosen weights and history.csv to out.  *subjects: who was looked at,
  * for the caller. VT_EDATA where there is nobody, or a container is not as the training data. */
-int vt_quantize(const char *out, const char *model, const struct vt_dataset *d,
-	const struct vt_quantize_opts *o, struct vt_strs *subjects, struct vt_err *err);
+int vt_quantize(const char *out, const char *model, const struct vt_dataset *dataset,
+	const struct vt_quantize_opts *opts, struct vt_strs *subjects, struct vt_err *err);
 
 #endif

@@ -58,9 +58,11 @@ static void polyline(struct vt_buf *out, const char *csv, int col, double last_s
 	vt_buf_str(out, "\"/>");
 }
 
-static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char *history)
+static void curve(struct vt_buf *out, const struct vt_evaluation *evaluation, const char *history)
 {
-	double last = (double)vt_json_integer(vt_json_get(e->segmenter->first->json, "steps"), 1);
+	double last =
+		(double)vt_json_integer(vt_json_get(evaluation->segmenter->first->json, "steps"),
+			1);
 
 	vt_buf_str(out,
 		"<h2>Training</h2><svg viewBox=\"0 0 700 250\" role=\"img\" aria-label=\"loss and "
@@ -74,7 +76,7 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *e, const char 
 			"y=\"%d\">%.1f</text>",
 			216 - 40 * k, 216 - 40 * k, 220 - 40 * k, 0.2 * k);
 	polyline(out, history, 1, last, "#1c2430");
-	for (int r = 0; r < e->manifest->n_regions; r++) {
+	for (int r = 0; r < evaluation->manifest->n_regions; r++) {
 		unsigned char c[3];
 		char color[8];
 
@@ -99,50 +101,51 @@ static void put_number(struct vt_buf *out, double v)
 		vt_html_say(out, "<td>%.4g", v);
 }
 
-static size_t counted(const struct vt_evaluation *e)
+static size_t counted(const struct vt_evaluation *evaluation)
 {
-	return e->n - (e->leave_absent ? e->n_absent : 0);
+	return evaluation->n - (evaluation->leave_absent ? evaluation->n_absent : 0);
 }
 
-static double mean(const struct vt_evaluation *e, int r, enum vt_score k)
+static double mean(const struct vt_evaluation *evaluation, int r, enum vt_score k)
 {
-	return e->summary[r][k].mean;
+	return evaluation->summary[r][k].mean;
 }
 
-static void cards(struct vt_buf *out, const struct vt_evaluation *e)
+static void cards(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out, "<div class=\"cards\">");
-	for (int r = 0; r < e->manifest->n_regions; r++) {
-		const struct vt_summary *s = &e->summary[r][VT_DICE];
+	for (int r = 0; r < evaluation->manifest->n_regions; r++) {
+		const struct vt_summary *s = &evaluation->summary[r][VT_DICE];
 
 		vt_html_say(out, "<div class=\"card\">%s Dice<b>%.3f</b>",
-			vt_evaluation_region(e, r), s->mean);
-		if (e->draws)
+			vt_evaluation_region(evaluation, r), s->mean);
+		if (evaluation->draws)
 			vt_html_say(out, "95 %% interval %.3f to %.3f<br>", s->ci.low, s->ci.high);
-		if (!isnan(mean(e, r, VT_BASELINE)))
-			vt_html_say(out, "single threshold %.3f", mean(e, r, VT_BASELINE));
+		if (!isnan(mean(evaluation, r, VT_BASELINE)))
+			vt_html_say(out, "single threshold %.3f", mean(evaluation, r, VT_BASELINE));
 		vt_buf_str(out, "</div>");
 	}
 	vt_buf_str(out, "</div>");
 }
 
 /* One row a metric, one column a region: mean, then the interval in small print. */
-static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, const char *title,
-	const enum vt_score *list, size_t n)
+static void metrics_table(struct vt_buf *out, const struct vt_evaluation *evaluation,
+	const char *title, const enum vt_score *list, size_t n)
 {
-	vt_html_say(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title, counted(e));
-	for (int r = 0; r < e->manifest->n_regions; r++)
-		vt_html_say(out, "<th>%s</th>", vt_evaluation_region(e, r));
+	vt_html_say(out, "<h2>%s</h2><table><thead><tr><th>mean over %zu</th>", title,
+		counted(evaluation));
+	for (int r = 0; r < evaluation->manifest->n_regions; r++)
+		vt_html_say(out, "<th>%s</th>", vt_evaluation_region(evaluation, r));
 	vt_buf_str(out, "</tr></thead><tbody>\n");
 	for (size_t i = 0; i < n; i++) {
 		vt_html_say(out, "<tr><td>%s</td>", vt_score_name(list[i]));
-		for (int r = 0; r < e->manifest->n_regions; r++) {
-			const struct vt_summary *s = &e->summary[r][list[i]];
+		for (int r = 0; r < evaluation->manifest->n_regions; r++) {
+			const struct vt_summary *s = &evaluation->summary[r][list[i]];
 
 			put_number(out, s->mean);
-			if (s->n != counted(e))
+			if (s->n != counted(evaluation))
 				vt_html_say(out, " <small>n = %zu</small>", s->n);
-			if (e->draws && s->n)
+			if (evaluation->draws && s->n)
 				vt_html_say(out, " <small>%.4g to %.4g</small>", s->ci.low,
 					s->ci.high);
 			vt_buf_str(out, "</td>");
@@ -152,9 +155,9 @@ static void metrics_table(struct vt_buf *out, const struct vt_evaluation *e, con
 	vt_buf_str(out, "</tbody></table>\n");
 }
 
-static void unreferenced_list(struct vt_buf *out, const struct vt_evaluation *e)
+static void unreferenced_list(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
-	size_t n = vt_json_length(e->unreferenced);
+	size_t n = vt_json_length(evaluation->unreferenced);
 
 	if (!n)
 		return;
@@ -162,40 +165,42 @@ static void unreferenced_list(struct vt_buf *out, const struct vt_evaluation *e)
 		n);
 	for (size_t i = 0; i < n; i++) {
 		vt_buf_str(out, "<li>");
-		vt_html_text(out, vt_json_text(e->unreferenced->item[i], ""));
+		vt_html_text(out, vt_json_text(evaluation->unreferenced->item[i], ""));
 		vt_buf_str(out, "</li>\n");
 	}
 	vt_buf_str(out, "</ul>\n");
 }
 
-static void absent_list(struct vt_buf *out, const struct vt_evaluation *e)
+static void absent_list(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
-	unreferenced_list(out, e);
-	if (!e->n_absent)
+	unreferenced_list(out, evaluation);
+	if (!evaluation->n_absent)
 		return;
 	vt_html_say(out, "<h2>Absent</h2><p>%zu of %zu subjects have no label map and %s</p><ul>\n",
-		e->n_absent, e->n,
-		e->leave_absent ? "are left out of the means:"
-				: "count with Dice 0 and the penalty:");
-	for (size_t i = 0; i < e->n; i++)
-		if (e->subject[i].absent) {
+		evaluation->n_absent, evaluation->n,
+		evaluation->leave_absent ? "are left out of the means:"
+					 : "count with Dice 0 and the penalty:");
+	for (size_t i = 0; i < evaluation->n; i++)
+		if (evaluation->subject[i].absent) {
 			vt_buf_str(out, "<li>");
-			vt_html_text(out, e->subject[i].subject);
+			vt_html_text(out, evaluation->subject[i].subject);
 			vt_buf_str(out, ": ");
-			vt_html_text(out, e->subject[i].absent);
+			vt_html_text(out, evaluation->subject[i].absent);
 			vt_buf_str(out, "</li>\n");
 		}
 	vt_buf_str(out, "</ul>\n");
 }
 
-static void fold_cells(struct vt_buf *out, const struct vt_evaluation *e, size_t member, bool over)
+static void fold_cells(struct vt_buf *out, const struct vt_evaluation *evaluation, size_t member,
+	bool over)
 {
 	static const enum vt_score list[] = { VT_DICE, VT_HD95, VT_LESION_DICE };
 
-	for (int r = 0; r < e->manifest->n_regions; r++)
+	for (int r = 0; r < evaluation->manifest->n_regions; r++)
 		for (size_t k = 0; k < sizeof(list) / sizeof(list[0]); k++) {
-			struct vt_summary s = over ? vt_evaluation_over_folds(e, r, list[k])
-						   : vt_evaluation_of_fold(e, member, r, list[k]);
+			struct vt_summary s = over
+				? vt_evaluation_over_folds(evaluation, r, list[k])
+				: vt_evaluation_of_fold(evaluation, member, r, list[k]);
 
 			put_number(out, s.mean);
 			if (!isnan(s.sd))
@@ -206,50 +211,54 @@ static void fold_cells(struct vt_buf *out, const struct vt_evaluation *e, size_t
 }
 
 /* Each fold's network on the subjects that the fold kept out. */
-static void folds_table(struct vt_buf *out, const struct vt_evaluation *e)
+static void folds_table(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	static const char *const what[] = { "Dice", "HD95 mm", "lesion Dice" };
 
 	vt_buf_str(out,
 		"<h2>Cross-validation</h2><table><thead><tr><th>fold</th><th>subjects</th>");
-	for (int r = 0; r < e->manifest->n_regions; r++)
+	for (int r = 0; r < evaluation->manifest->n_regions; r++)
 		for (int k = 0; k < 3; k++)
-			vt_html_say(out, "<th>%s %s</th>", vt_evaluation_region(e, r), what[k]);
+			vt_html_say(out, "<th>%s %s</th>", vt_evaluation_region(evaluation, r),
+				what[k]);
 	vt_buf_str(out, "</tr></thead><tbody>\n");
-	for (size_t m = 0; m < e->segmenter->n; m++) {
-		const char *dir = e->segmenter->member[m].dir, *slash = strrchr(dir, '/');
+	for (size_t m = 0; m < evaluation->segmenter->n; m++) {
+		const char *dir = evaluation->segmenter->member[m].dir, *slash = strrchr(dir, '/');
 
 		vt_buf_str(out, "<tr><td>");
 		vt_html_text(out, slash ? slash + 1 : dir);
-		vt_html_say(out, "</td><td>%zu</td>", vt_evaluation_of_fold(e, m, 0, VT_DICE).n);
-		fold_cells(out, e, m, false);
+		vt_html_say(out, "</td><td>%zu</td>",
+			vt_evaluation_of_fold(evaluation, m, 0, VT_DICE).n);
+		fold_cells(out, evaluation, m, false);
 	}
-	vt_html_say(out, "<tr><td><b>over folds</b></td><td>%zu</td>", counted(e));
-	fold_cells(out, e, 0, true);
+	vt_html_say(out, "<tr><td><b>over folds</b></td><td>%zu</td>", counted(evaluation));
+	fold_cells(out, evaluation, 0, true);
 	vt_buf_str(out,
 		"</tbody></table><p>Mean, and in small print the standard deviation (n - 1): of a "
 		"fold "
 		"over its subjects, in the last row over the folds' means.</p>\n");
 }
 
-static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
+static void empty_table(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out,
 		"<h2>Empty masks</h2><table><thead><tr><th>region</th><th>subjects</th><th>both "
 		"empty</th><th>missed</th><th>false alarm</th>"
 		"<th>absent</th><th>HD95 mm, all</th><th>HD95 mm, where both "
 		"exist</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->manifest->n_regions; r++) {
+	for (int r = 0; r < evaluation->manifest->n_regions; r++) {
 		vt_html_say(out,
 			"<tr><td>%s</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%zu</td>"
 			"<td>%zu</td><td>%.2f</td>",
-			vt_evaluation_region(e, r), e->n, vt_evaluation_count(e, r, VT_BOTH_EMPTY),
-			vt_evaluation_count(e, r, VT_MISSED),
-			vt_evaluation_count(e, r, VT_FALSE_ALARM),
-			vt_evaluation_count(e, r, VT_ABSENT), mean(e, r, VT_HD95));
-		if (e->n_found[r])
+			vt_evaluation_region(evaluation, r), evaluation->n,
+			vt_evaluation_count(evaluation, r, VT_BOTH_EMPTY),
+			vt_evaluation_count(evaluation, r, VT_MISSED),
+			vt_evaluation_count(evaluation, r, VT_FALSE_ALARM),
+			vt_evaluation_count(evaluation, r, VT_ABSENT),
+			mean(evaluation, r, VT_HD95));
+		if (evaluation->n_found[r])
 			vt_html_say(out, "<td>%.2f (n = %zu)</td></tr>\n",
-				e->summary[r][VT_HD95].found_mean, e->n_found[r]);
+				evaluation->summary[r][VT_HD95].found_mean, evaluation->n_found[r]);
 		else
 			vt_buf_str(out, "<td>none</td></tr>\n");
 	}
@@ -261,20 +270,20 @@ static void empty_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"not defined, such as the sensitivity of an empty reference, is left out of that "
 		"mean "
 		"alone.</p>\n");
-	absent_list(out, e);
+	absent_list(out, evaluation);
 }
 
-static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
+static void lesions_table(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out,
 		"<h2>Lesion by lesion</h2><table><thead><tr><th>region</th><th>Dice</th><th>HD95 "
 		"mm</th><th>found</th><th>missed</th>"
 		"<th>false</th><th>too small to score</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->manifest->n_regions; r++) {
+	for (int r = 0; r < evaluation->manifest->n_regions; r++) {
 		struct vt_lesions sum = { .n = 0 };
 
-		for (size_t i = 0; i < e->n; i++) {
-			const struct vt_lesions *l = &e->subject[i].region[r].lesions;
+		for (size_t i = 0; i < evaluation->n; i++) {
+			const struct vt_lesions *l = &evaluation->subject[i].region[r].lesions;
 
 			sum.found += l->found;
 			sum.missed += l->missed;
@@ -285,8 +294,8 @@ static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
 			"<tr><td>%s</td><td>%.4f</td><td>%.2f</td><td>%llu</td><td>%llu</"
 			"td><td>%llu</td><td>%llu</td>"
 			"</tr>\n",
-			vt_evaluation_region(e, r), mean(e, r, VT_LESION_DICE),
-			mean(e, r, VT_LESION_HD95), (unsigned long long)sum.found,
+			vt_evaluation_region(evaluation, r), mean(evaluation, r, VT_LESION_DICE),
+			mean(evaluation, r, VT_LESION_HD95), (unsigned long long)sum.found,
 			(unsigned long long)sum.missed, (unsigned long long)sum.false_alarms,
 			(unsigned long long)sum.small);
 	}
@@ -296,7 +305,7 @@ static void lesions_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"the penalty as distance.</p>\n");
 }
 
-static void threshold_table(struct vt_buf *out, const struct vt_evaluation *e)
+static void threshold_table(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out,
 		"<h2>Beside a single "
@@ -304,66 +313,68 @@ static void threshold_table(struct vt_buf *out, const struct vt_evaluation *e)
 		"<th>threshold</th><th>its Dice</th><th>with an oracle threshold a "
 		"subject</th><th>this "
 		"network</th></tr></thead><tbody>\n");
-	for (int r = 0; r < e->manifest->n_regions; r++)
+	for (int r = 0; r < evaluation->manifest->n_regions; r++)
 		vt_html_say(out,
 			"<tr><td>%s</td><td>%s</td><td>%.2f</td><td>%.4f</td><td>%.4f</"
 			"td><td><b>%.4f</b></td></tr>\n",
-			vt_evaluation_region(e, r),
-			vt_json_text(vt_json_at(vt_json_get(e->segmenter->first->json, "channels"),
-					     (size_t)e->channel[r]),
+			vt_evaluation_region(evaluation, r),
+			vt_json_text(vt_json_at(vt_json_get(evaluation->segmenter->first->json,
+							"channels"),
+					     (size_t)evaluation->channel[r]),
 				""),
-			isnan(e->threshold[r]) ? 0 : e->threshold[r], mean(e, r, VT_BASELINE),
-			mean(e, r, VT_ORACLE), mean(e, r, VT_DICE));
+			isnan(evaluation->threshold[r]) ? 0 : evaluation->threshold[r],
+			mean(evaluation, r, VT_BASELINE), mean(evaluation, r, VT_ORACLE),
+			mean(evaluation, r, VT_DICE));
 	vt_buf_str(out,
 		"</tbody></table><p>The threshold is fitted on the training subjects, on the "
 		"normalized "
 		"channel.</p>\n");
 }
 
-static void summary(struct vt_buf *out, const struct vt_evaluation *e)
+static void summary(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	static const enum vt_score overlap[] = { VT_DICE, VT_IOU, VT_SENSITIVITY, VT_SPECIFICITY,
 		VT_PRECISION, VT_VOLUME, VT_REFERENCE };
 	static const enum vt_score distance[] = { VT_HD95, VT_HD95_POOLED, VT_HD95_SURFEL, VT_HD,
 		VT_ASSD, VT_NSD, VT_NSD_SURFEL };
 
-	cards(out, e);
-	if (e->by_fold)
-		folds_table(out, e);
-	metrics_table(out, e, "Overlap", overlap, sizeof(overlap) / sizeof(overlap[0]));
-	metrics_table(out, e, "Distance of surfaces", distance,
+	cards(out, evaluation);
+	if (evaluation->by_fold)
+		folds_table(out, evaluation);
+	metrics_table(out, evaluation, "Overlap", overlap, sizeof(overlap) / sizeof(overlap[0]));
+	metrics_table(out, evaluation, "Distance of surfaces", distance,
 		sizeof(distance) / sizeof(distance[0]));
 	vt_buf_str(out,
 		"<p>hd95_mm: 95th percentile of each direction, the larger (MONAI). "
 		"hd95_pooled_mm: of both "
 		"together (medpy). hd95_surfel_mm: "
 		"weighted by area (DeepMind surface-distance, BraTS 2023).");
-	if (e->draws)
+	if (evaluation->draws)
 		vt_html_say(out,
 			" Small print: 95 %% interval of the mean, percentile bootstrap over "
 			"subjects, %u "
 			"draws.",
-			e->draws);
+			evaluation->draws);
 	vt_buf_str(out, "</p>\n");
-	empty_table(out, e);
-	lesions_table(out, e);
-	if (e->segmenter && !isnan(e->threshold[0]))
-		threshold_table(out, e);
+	empty_table(out, evaluation);
+	lesions_table(out, evaluation);
+	if (evaluation->segmenter && !isnan(evaluation->threshold[0]))
+		threshold_table(out, evaluation);
 }
 
-static void subjects(struct vt_buf *out, const struct vt_evaluation *e)
+static void subjects(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out, "<h2>Subjects</h2><table><thead><tr><th>subject</th>");
-	for (int r = 0; r < e->manifest->n_regions; r++)
+	for (int r = 0; r < evaluation->manifest->n_regions; r++)
 		vt_html_say(out, "<th>%s Dice</th><th>HD95 mm</th><th>ml (reference)</th>",
-			vt_evaluation_region(e, r));
+			vt_evaluation_region(evaluation, r));
 	vt_buf_str(out, "</tr></thead><tbody>\n");
-	for (size_t i = 0; i < e->n; i++) {
+	for (size_t i = 0; i < evaluation->n; i++) {
 		vt_buf_str(out, "<tr><td>");
-		vt_html_text(out, e->subject[i].subject);
+		vt_html_text(out, evaluation->subject[i].subject);
 		vt_buf_str(out, "</td>");
-		for (int r = 0; r < e->manifest->n_regions; r++) {
-			const struct vt_region_score *s = &e->subject[i].region[r];
+		for (int r = 0; r < evaluation->manifest->n_regions; r++) {
+			const struct vt_region_score *s = &evaluation->subject[i].region[r];
 
 			vt_html_say(out, "<td>%.4f", s->overlap.dice);
 			if (s->overlap.empty != VT_NOT_EMPTY)
@@ -379,14 +390,14 @@ static void subjects(struct vt_buf *out, const struct vt_evaluation *e)
 }
 
 /* What was scored against what, with the trees. */
-static void sources(struct vt_buf *out, const struct vt_evaluation *e)
+static void sources(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out, "<h2>What was scored against what</h2><table><tbody>\n");
-	for (size_t i = 0; e->scored && i < e->scored->n; i++) {
+	for (size_t i = 0; evaluation->scored && i < evaluation->scored->n; i++) {
 		vt_buf_str(out, "<tr><td>");
-		vt_html_text(out, e->scored->key[i]);
+		vt_html_text(out, evaluation->scored->key[i]);
 		vt_buf_str(out, "</td><td><code>");
-		vt_html_text(out, vt_json_text(e->scored->item[i], ""));
+		vt_html_text(out, vt_json_text(evaluation->scored->item[i], ""));
 		vt_buf_str(out, "</code></td></tr>\n");
 	}
 	vt_buf_str(out,
@@ -394,9 +405,9 @@ static void sources(struct vt_buf *out, const struct vt_evaluation *e)
 		"reference under \"sources\".</p>\n");
 }
 
-static void identity(struct vt_buf *out, const struct vt_evaluation *e)
+static void identity(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
-	const struct vt_checkpoint *c = e->segmenter->first;
+	const struct vt_checkpoint *c = evaluation->segmenter->first;
 	const struct vt_json *train = vt_json_pointer(c->json, "/subjects/train");
 
 	vt_html_say(out,
@@ -419,17 +430,18 @@ static void identity(struct vt_buf *out, const struct vt_evaluation *e)
 }
 
 /* Who was scored, in words. */
-static void heading(struct vt_buf *out, const struct vt_evaluation *e)
+static void heading(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	size_t seen = 0;
 
-	for (size_t i = 0; i < e->n; i++)
-		seen += e->subject[i].role && !strcmp(e->subject[i].role, "train");
-	vt_html_text(out, e->manifest->name);
-	vt_html_say(out, ", %zu subject%s", e->n, e->n == 1 ? "" : "s");
-	if (e->by_fold)
+	for (size_t i = 0; i < evaluation->n; i++)
+		seen += evaluation->subject[i].role &&
+			!strcmp(evaluation->subject[i].role, "train");
+	vt_html_text(out, evaluation->manifest->name);
+	vt_html_say(out, ", %zu subject%s", evaluation->n, evaluation->n == 1 ? "" : "s");
+	if (evaluation->by_fold)
 		vt_buf_str(out, ", each scored by the network whose fold kept it out.</p>\n");
-	else if (!e->segmenter)
+	else if (!evaluation->segmenter)
 		vt_buf_str(out, ": label maps beside the reference.</p>\n");
 	else if (seen)
 		vt_html_say(out, ", <span class=\"mark\">%zu of them trained on</span>.</p>\n",
@@ -438,22 +450,22 @@ static void heading(struct vt_buf *out, const struct vt_evaluation *e)
 		vt_buf_str(out, " kept out of training.</p>\n");
 }
 
-int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char *history,
+int vt_report_html(struct vt_buf *out, const struct vt_evaluation *evaluation, const char *history,
 	struct vt_err *err)
 {
 	int rc;
 
 	vt_html_begin(out, "Voxtrail evaluation", style);
 	vt_buf_str(out, "<h1>Segmentation report</h1><p>");
-	heading(out, e);
-	summary(out, e);
-	rc = vt_report_pictures(out, e, err);
-	subjects(out, e);
-	if (e->segmenter && *history)
-		curve(out, e, history);
-	sources(out, e);
-	if (e->segmenter)
-		identity(out, e);
+	heading(out, evaluation);
+	summary(out, evaluation);
+	rc = vt_report_pictures(out, evaluation, err);
+	subjects(out, evaluation);
+	if (evaluation->segmenter && *history)
+		curve(out, evaluation, history);
+	sources(out, evaluation);
+	if (evaluation->segmenter)
+		identity(out, evaluation);
 	vt_buf_str(out, "</body></html>\n");
 	return rc;
 }

@@ -7,7 +7,7 @@
 #include "common/seg/evaluator.h"
 
 /* history: text of history.csv, "" if there is none. */
-int vt_report_html(struct vt_buf *out, const struct vt_evaluation *e, const char *history,
+int vt_report_html(struct vt_buf *out, const struct vt_evaluation *evaluation, const char *history,
 	struct vt_err *err);
 
 #endif

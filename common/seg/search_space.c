@@ -22,7 +22,7 @@ static struct vt_json *six_digits(double v)
 }
 
 static int draw_one(struct vt_json **out, const char *name, const struct vt_json *how,
-	struct vt_rng *r, struct vt_err *err)
+	struct vt_rng *rng, struct vt_err *err)
 {
 	const char *kind = how->type == VT_JSON_OBJECT && how->n == 1 ? how->key[0] : "";
 	const struct vt_json *v = *kind ? how->item[0] : NULL;
@@ -33,14 +33,14 @@ static int draw_one(struct vt_json **out, const char *name, const struct vt_json
 	if (!strcmp(kind, "choice")) {
 		if (v->type != VT_JSON_ARRAY || !v->n)
 			return wrong(name, "choice needs a list of values", err);
-		*out = vt_json_copy(vt_json_at(v, vt_rng_below(r, (uint32_t)v->n)));
+		*out = vt_json_copy(vt_json_at(v, vt_rng_below(rng, (uint32_t)v->n)));
 	} else if (!strcmp(kind, "uniform") && range) {
-		*out = six_digits(vt_rng_between(r, lo, hi));
+		*out = six_digits(vt_rng_between(rng, lo, hi));
 	} else if (!strcmp(kind, "log-uniform") && range && lo > 0) {
-		*out = six_digits(vt_exp(vt_rng_between(r, vt_ln(lo), vt_ln(hi))));
+		*out = six_digits(vt_exp(vt_rng_between(rng, vt_ln(lo), vt_ln(hi))));
 	} else if (!strcmp(kind, "integer") && range && lo == floor(lo) && hi == floor(hi) &&
 		hi - lo < 1e9) {
-		*out = vt_json_new_int((int64_t)lo + vt_rng_below(r, (uint32_t)(hi - lo) + 1));
+		*out = vt_json_new_int((int64_t)lo + vt_rng_below(rng, (uint32_t)(hi - lo) + 1));
 	} else {
 		return wrong(name,
 			"must be one of {\"uniform\": [lo, hi]}, {\"log-uniform\": [lo, hi]} above "

@@ -41,24 +41,24 @@ static int list_checkpoints(struct vt_strs *dirs, const char *model, struct vt_e
 	return rc;
 }
 
-static const char *name_of(const struct vt_member *m)
+static const char *name_of(const struct vt_member *member)
 {
-	const char *slash = strrchr(m->dir, '/');
+	const char *slash = strrchr(member->dir, '/');
 
-	return slash ? slash + 1 : m->dir;
+	return slash ? slash + 1 : member->dir;
 }
 
 /* Members of one ensemble may be prepared differently; what they say must mean the same. */
-static int check_meaning(const struct vt_member *first, const struct vt_member *m,
+static int check_meaning(const struct vt_member *first, const struct vt_member *member,
 	const char *allow, struct vt_err *err)
 {
 	struct vt_json *a = vt_contract_of_checkpoint(first->checkpoint.json),
-		       *b = vt_contract_of_checkpoint(m->checkpoint.json);
-	char *who = vt_asprintf("ensemble member %s beside %s", name_of(m), name_of(first)),
+		       *b = vt_contract_of_checkpoint(member->checkpoint.json);
+	char *who = vt_asprintf("ensemble member %s beside %s", name_of(member), name_of(first)),
 	     *also = vt_asprintf("%s,ignore,settings,crop,spacing_mm,axes", allow ? allow : "");
 	int rc = vt_contract_agree(a, b, who, also, err);
 
-	if (!rc && m->checkpoint.softmax != first->checkpoint.softmax)
+	if (!rc && member->checkpoint.softmax != first->checkpoint.softmax)
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: one is read by softmax, the other by sigmoids; an ensemble needs one "
 			"activation",
@@ -83,38 +83,38 @@ static bool same_contract(const struct vt_member *x, const struct vt_member *y)
 	return same;
 }
 
-static int open_member(struct vt_segmenter *s, const char *dir, const char *allow,
+static int open_member(struct vt_segmenter *segmenter, const char *dir, const char *allow,
 	struct vt_err *err)
 {
-	struct vt_member *m = &s->member[s->n];
+	struct vt_member *m = &segmenter->member[segmenter->n];
 	int rc = vt_checkpoint_open(&m->checkpoint, dir, err);
 
 	if (rc)
 		return rc;
 	m->dir = vt_xstrdup(dir);
-	m->group = s->n_groups;
-	s->n++;
-	if (s->n > 1)
-		rc = check_meaning(&s->member[0], m, allow, err);
-	for (size_t i = 0; i + 1 < s->n && m->group == s->n_groups; i++)
-		if (same_contract(&s->member[i], m))
-			m->group = s->member[i].group;
-	s->n_groups += m->group == s->n_groups;
+	m->group = segmenter->n_groups;
+	segmenter->n++;
+	if (segmenter->n > 1)
+		rc = check_meaning(&segmenter->member[0], m, allow, err);
+	for (size_t i = 0; i + 1 < segmenter->n && m->group == segmenter->n_groups; i++)
+		if (same_contract(&segmenter->member[i], m))
+			m->group = segmenter->member[i].group;
+	segmenter->n_groups += m->group == segmenter->n_groups;
 	return rc;
 }
 
-static void order_by_group(struct vt_segmenter *s)
+static void order_by_group(struct vt_segmenter *segmenter)
 {
-	struct vt_member *sorted = vt_xcalloc(s->n, sizeof(*sorted));
+	struct vt_member *sorted = vt_xcalloc(segmenter->n, sizeof(*sorted));
 	size_t n = 0;
 
-	for (int g = 0; g < s->n_groups; g++)
-		for (size_t i = 0; i < s->n; i++)
-			if (s->member[i].group == g)
-				sorted[n++] = s->member[i];
-	free(s->member);
-	s->member = sorted;
-	s->first = &s->member[0].checkpoint;
+	for (int g = 0; g < segmenter->n_groups; g++)
+		for (size_t i = 0; i < segmenter->n; i++)
+			if (segmenter->member[i].group == g)
+				sorted[n++] = segmenter->member[i];
+	free(segmenter->member);
+	segmenter->member = sorted;
+	segmenter->first = &segmenter->member[0].checkpoint;
 }
 
 void vt_segment_settle(int64_t *device, int64_t precision)
@@ -134,29 +134,29 @@ struct vt_json *vt_segment_describe(const struct vt_device *device, int64_t prec
 }
 
 int vt_segmenter_open(struct vt_segmenter **out, const char *model,
-	const struct vt_segmenter_opts *o, struct vt_err *err)
+	const struct vt_segmenter_opts *opts, struct vt_err *err)
 {
 	struct vt_segmenter *s = vt_xcalloc(1, sizeof(*s));
 	struct vt_strs dirs = VT_STRS_INIT;
 	int rc = list_checkpoints(&dirs, model, err);
 
-	s->device = o->device;
-	s->weights = o->weights;
+	s->device = opts->device;
+	s->weights = opts->weights;
 	s->member = vt_xcalloc(dirs.n + 1, sizeof(*s->member));
 	s->session = vt_xcalloc(dirs.n + 1, sizeof(*s->session));
 	for (size_t i = 0; !rc && i < dirs.n; i++)
-		rc = open_member(s, dirs.v[i], o->allow, err);
+		rc = open_member(s, dirs.v[i], opts->allow, err);
 	if (!rc)
 		order_by_group(s);
 	for (size_t i = 0; i < s->n; i++) {
-		s->member[i].checkpoint.int8 = o->precision == VT_SEGMENT_INT8;
-		s->member[i].checkpoint.bf16 = !o->device && o->precision == VT_SEGMENT_BF16;
+		s->member[i].checkpoint.int8 = opts->precision == VT_SEGMENT_INT8;
+		s->member[i].checkpoint.bf16 = !opts->device && opts->precision == VT_SEGMENT_BF16;
 	}
 	for (size_t i = 0; !rc && i < s->n; i++)
 		rc = vt_checkpoint_session(&s->member[i].graph, &s->session[i],
-			&s->member[i].checkpoint, s->member[i].dir, o->weights,
-			vt_predict_items(o->device, s->member[i].checkpoint.patch), NULL, o->device,
-			err);
+			&s->member[i].checkpoint, s->member[i].dir, opts->weights,
+			vt_predict_items(opts->device, s->member[i].checkpoint.patch), NULL,
+			opts->device, err);
 	vt_strs_release(&dirs);
 	if (rc)
 		vt_segmenter_close(s);
@@ -165,43 +165,45 @@ int vt_segmenter_open(struct vt_segmenter **out, const char *model,
 	return rc;
 }
 
-void vt_segmenter_close(struct vt_segmenter *s)
+void vt_segmenter_close(struct vt_segmenter *segmenter)
 {
-	if (!s)
+	if (!segmenter)
 		return;
-	for (size_t i = 0; i < s->n; i++) {
-		vt_session_free(s->session[i]);
-		vt_graph_free(s->member[i].graph);
-		vt_checkpoint_close(&s->member[i].checkpoint);
-		free(s->member[i].dir);
+	for (size_t i = 0; i < segmenter->n; i++) {
+		vt_session_free(segmenter->session[i]);
+		vt_graph_free(segmenter->member[i].graph);
+		vt_checkpoint_close(&segmenter->member[i].checkpoint);
+		free(segmenter->member[i].dir);
 	}
-	free(s->session);
-	free(s->member);
-	free(s);
+	free(segmenter->session);
+	free(segmenter->member);
+	free(segmenter);
 }
 
-size_t vt_segmenter_group(const struct vt_segmenter *s, int group, size_t *n)
+size_t vt_segmenter_group(const struct vt_segmenter *segmenter, int group, size_t *n)
 {
 	size_t first = 0;
 
-	while (s->member[first].group != group)
+	while (segmenter->member[first].group != group)
 		first++;
-	for (*n = 0; first + *n < s->n && s->member[first + *n].group == group;)
+	for (*n = 0; first + *n < segmenter->n && segmenter->member[first + *n].group == group;)
 		++*n;
 	return first;
 }
 
-int vt_segmenter_accepts(const struct vt_segmenter *s, const struct vt_patch_file *f,
+int vt_segmenter_accepts(const struct vt_segmenter *segmenter, const struct vt_patch_file *file,
 	const char *allow, struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < s->n; i++) {
-		char *who = s->n > 1 ? vt_asprintf("subject %s, ensemble member %s", f->subject,
-					       name_of(&s->member[i]))
-				     : vt_asprintf("subject %s", f->subject);
+	for (size_t i = 0; !rc && i < segmenter->n; i++) {
+		char *who = segmenter->n > 1
+			? vt_asprintf("subject %s, ensemble member %s", file->subject,
+				  name_of(&segmenter->member[i]))
+			: vt_asprintf("subject %s", file->subject);
 
-		rc = vt_contract_admits(s->member[i].checkpoint.json, f->header, who, allow, err);
+		rc = vt_contract_admits(segmenter->member[i].checkpoint.json, file->header, who,
+			allow, err);
 		free(who);
 	}
 	return rc;
@@ -209,32 +211,33 @@ int vt_segmenter_accepts(const struct vt_segmenter *s, const struct vt_patch_fil
 
 /* --- numbers of regions -------------------------------------------------- */
 
-static bool plain_thresholds(const struct vt_segment_opts *o, int n)
+static bool plain_thresholds(const struct vt_segment_opts *opts, int n)
 {
 	for (int r = 0; r < n; r++)
-		if (o->threshold[r] != 0.5)
+		if (opts->threshold[r] != 0.5)
 			return false;
 	return true;
 }
 
-static int number_of(double *out, const struct vt_json *j, size_t i, const struct vt_manifest *m,
-	const char *flag, const double bounds[2], struct vt_err *err)
+static int number_of(double *out, const struct vt_json *j, size_t i,
+	const struct vt_manifest *manifest, const char *flag, const double bounds[2],
+	struct vt_err *err)
 {
 	double v = vt_json_number(j->item[i], bounds[0] - 1);
 
 	if (!(v >= bounds[0] && v <= bounds[1]))
 		return vt_err_set(err, VT_EUSAGE, "--%s: %s must be a number from %g to %g", flag,
 			j->key[i], bounds[0], bounds[1]);
-	for (int r = 0; r < m->n_regions; r++)
-		if (!strcmp(m->region[r].name, j->key[i])) {
+	for (int r = 0; r < manifest->n_regions; r++)
+		if (!strcmp(manifest->region[r].name, j->key[i])) {
 			out[r] = v;
 			return 0;
 		}
 	return vt_err_set(err, VT_EUSAGE, "--%s: the manifest %s has no region \"%s\"", flag,
-		m->name, j->key[i]);
+		manifest->name, j->key[i]);
 }
 
-static int read_numbers(double *out, const char *text, const struct vt_manifest *m,
+static int read_numbers(double *out, const char *text, const struct vt_manifest *manifest,
 	const char *flag, const double bounds[2], struct vt_err *err)
 {
 	struct vt_json *j = NULL;
@@ -243,25 +246,25 @@ static int read_numbers(double *out, const char *text, const struct vt_manifest 
 	if (!rc && j->type != VT_JSON_OBJECT)
 		rc = vt_err_set(err, VT_EUSAGE, "--%s: must be {\"region\": number, ...}", flag);
 	for (size_t i = 0; !rc && i < j->n; i++)
-		rc = number_of(out, j, i, m, flag, bounds, err);
+		rc = number_of(out, j, i, manifest, flag, bounds, err);
 	vt_json_free(j);
 	return rc;
 }
 
-int vt_segment_read(struct vt_segment_opts *o, const char *threshold, const char *least,
+int vt_segment_read(struct vt_segment_opts *opts, const char *threshold, const char *least,
 	const struct vt_checkpoint *c, struct vt_err *err)
 {
 	static const double share[2] = { 0, 1 }, size[2] = { 0, 1e9 };
 	int rc;
 
 	for (int r = 0; r < VT_MAX_REGIONS; r++) {
-		o->threshold[r] = 0.5;
-		o->least_mm3[r] = 0;
+		opts->threshold[r] = 0.5;
+		opts->least_mm3[r] = 0;
 	}
-	rc = read_numbers(o->threshold, threshold, c->manifest, "threshold", share, err);
+	rc = read_numbers(opts->threshold, threshold, c->manifest, "threshold", share, err);
 	if (!rc)
-		rc = read_numbers(o->least_mm3, least, c->manifest, "min-component", size, err);
-	if (!rc && c->softmax && !plain_thresholds(o, c->n_regions))
+		rc = read_numbers(opts->least_mm3, least, c->manifest, "min-component", size, err);
+	if (!rc && c->softmax && !plain_thresholds(opts, c->n_regions))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"--threshold: this checkpoint's regions exclude each other (softmax) and "
 			"the "
@@ -272,57 +275,59 @@ int vt_segment_read(struct vt_segment_opts *o, const char *threshold, const char
 /* --- answering ----------------------------------------------------------- */
 
 /* Edges of a window that holds the whole container. */
-static void whole_edges(int edges[3], const struct vt_checkpoint *c, const struct vt_patch_file *f,
-	enum vt_tta tta)
+static void whole_edges(int edges[3], const struct vt_checkpoint *c,
+	const struct vt_patch_file *file, enum vt_tta tta)
 {
 	const struct vt_model_request r = { c->model, vt_json_pointer(c->json, "/model/params"), 1,
 		c->n_channels, c->n_outputs, { c->patch[0], c->patch[1], c->patch[2] } };
 	int stride = vt_model_stride(&r);
 
-	edges[0] = f->d;
-	edges[1] = f->h;
-	edges[2] = f->w;
+	edges[0] = file->d;
+	edges[1] = file->h;
+	edges[2] = file->w;
 	if (tta == VT_TTA_AXIAL16)
-		edges[1] = edges[2] = f->h > f->w ? f->h : f->w;
+		edges[1] = edges[2] = file->h > file->w ? file->h : file->w;
 	for (int a = 0; a < 3; a++)
 		edges[a] += (stride - edges[a] % stride) % stride;
 }
 
 /* Builds member i's session for the whole container, unless it is so already. */
-static int fit_whole(const struct vt_segmenter *s, size_t i, const struct vt_patch_file *f,
-	enum vt_tta tta, struct vt_err *err)
+static int fit_whole(const struct vt_segmenter *segmenter, size_t i,
+	const struct vt_patch_file *file, enum vt_tta tta, struct vt_err *err)
 {
-	struct vt_member *m = &s->member[i];
+	struct vt_member *m = &segmenter->member[i];
 	struct vt_shape now;
 	int edges[3];
 
-	whole_edges(edges, &m->checkpoint, f, tta);
-	if (s->session[i]) {
-		now = vt_session_input_shape(s->session[i]);
+	whole_edges(edges, &m->checkpoint, file, tta);
+	if (segmenter->session[i]) {
+		now = vt_session_input_shape(segmenter->session[i]);
 		if (now.d == edges[0] && now.h == edges[1] && now.w == edges[2])
 			return 0;
 	}
-	vt_session_free(s->session[i]);
+	vt_session_free(segmenter->session[i]);
 	vt_graph_free(m->graph);
-	return vt_checkpoint_session(&m->graph, &s->session[i], &m->checkpoint, m->dir, s->weights,
-		vt_predict_items(s->device, edges), edges, s->device, err);
+	return vt_checkpoint_session(&m->graph, &segmenter->session[i], &m->checkpoint, m->dir,
+		segmenter->weights, vt_predict_items(segmenter->device, edges), edges,
+		segmenter->device, err);
 }
 
-int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
-	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
-	const struct vt_segment_opts *o, struct vt_err *err)
+int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *segmenter,
+	struct vt_session *const *session, size_t n, const struct vt_patch_file *file,
+	const struct vt_segment_opts *opts, struct vt_err *err)
 {
-	struct vt_predict_opts windows = o->windows;
+	struct vt_predict_opts windows = opts->windows;
 
-	windows.classes = s->first->manifest->exclusive;
+	windows.classes = segmenter->first->manifest->exclusive;
 	for (size_t i = 0; windows.whole && i < n; i++)
-		if (fit_whole(s, (size_t)(session - s->session) + i, f, windows.tta, err))
-			return vt_err_prefix(err, "subject %s", f->subject);
-	return vt_predict_begin(out, session, n, s->first->softmax, f, &windows, err);
+		if (fit_whole(segmenter, (size_t)(session - segmenter->session) + i, file,
+			    windows.tta, err))
+			return vt_err_prefix(err, "subject %s", file->subject);
+	return vt_predict_begin(out, session, n, segmenter->first->softmax, file, &windows, err);
 }
 
 /* Clears a region's bit in its components below the least size. */
-static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region,
+static int drop_small(uint8_t *bits, const struct vt_manifest *manifest, int region,
 	const struct vt_grid *grid, double voxels_least, struct vt_err *err)
 {
 	size_t n = vt_grid_count(grid), *size = NULL;
@@ -331,32 +336,32 @@ static int drop_small(uint8_t *bits, const struct vt_manifest *m, int region,
 	int rc = mask && label ? 0 : vt_err_nomem(err, n * sizeof(*label));
 
 	for (size_t v = 0; mask && label && v < n; v++)
-		mask[v] = vt_region_holds(m, bits[v], region);
+		mask[v] = vt_region_holds(manifest, bits[v], region);
 	if (!rc)
 		rc = vt_components(label, &count, &size, mask, grid->dim, VT_CONNECT_26, err);
 	for (size_t v = 0; !rc && v < n; v++)
 		if (label[v] && (double)size[label[v]] < voxels_least)
-			bits[v] = m->exclusive ? 0 : (uint8_t)(bits[v] & ~(1u << region));
+			bits[v] = manifest->exclusive ? 0 : (uint8_t)(bits[v] & ~(1u << region));
 	free(size);
 	free(label);
 	free(mask);
 	return rc;
 }
 
-int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *m, const struct vt_grid *grid,
-	const struct vt_segment_opts *o, struct vt_err *err)
+int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *manifest,
+	const struct vt_grid *grid, const struct vt_segment_opts *opts, struct vt_err *err)
 {
 	double voxel = vt_grid_voxel_mm3(grid);
 	int rc = 0;
 
-	for (int r = 0; !rc && r < m->n_regions; r++)
-		if (o->least_mm3[r] > 0)
-			rc = drop_small(bits, m, r, grid, o->least_mm3[r] / voxel, err);
+	for (int r = 0; !rc && r < manifest->n_regions; r++)
+		if (opts->least_mm3[r] > 0)
+			rc = drop_small(bits, manifest, r, grid, opts->least_mm3[r] / voxel, err);
 	return rc;
 }
 
 void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
-	size_t n, const struct vt_segment_opts *o)
+	size_t n, const struct vt_segment_opts *opts)
 {
 	if (c->softmax && c->manifest->exclusive) {
 		vt_window_classes(bits, probability, c->n_outputs, n);
@@ -367,74 +372,75 @@ void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_ch
 		for (int r = 0; r < c->n_regions; r++)
 			for (size_t v = 0; v < n; v++)
 				bits[v] |= (uint8_t)(((double)probability[(size_t)r * n + v] >
-							     o->threshold[r])
+							     opts->threshold[r])
 					<< r);
 	}
 }
 
-static bool nothing_found(const struct vt_patch_file *f)
+static bool nothing_found(const struct vt_patch_file *file)
 {
-	return vt_json_true(vt_json_get(f->header, "nothing_found"), false);
+	return vt_json_true(vt_json_get(file->header, "nothing_found"), false);
 }
 
-int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
-	struct vt_prediction *p, const struct vt_patch_file *f, struct vt_err *err)
+int vt_segment_probabilities(float *probability, const struct vt_segmenter *segmenter,
+	struct vt_prediction *prediction, const struct vt_patch_file *file, struct vt_err *err)
 {
-	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w,
-	       outputs = (size_t)s->first->n_outputs;
+	size_t n = (size_t)file->d * (size_t)file->h * (size_t)file->w,
+	       outputs = (size_t)segmenter->first->n_outputs;
 
-	if (!nothing_found(f))
-		return vt_predict_probabilities(probability, p, err);
+	if (!nothing_found(file))
+		return vt_predict_probabilities(probability, prediction, err);
 	for (size_t i = 0; i < n * outputs; i++)
-		probability[i] = s->first->softmax && i < n ? 1.0f : 0.0f;
+		probability[i] = segmenter->first->softmax && i < n ? 1.0f : 0.0f;
 	return 0;
 }
 
 /* Components end where the scan does: padding of the container is no part of them. */
-static int drop_small_inside(uint8_t *bits, const struct vt_manifest *m,
-	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
+static int drop_small_inside(uint8_t *bits, const struct vt_manifest *manifest,
+	const struct vt_patch_file *file, const struct vt_segment_opts *opts, struct vt_err *err)
 {
-	const struct vt_grid grid = vt_patch_grid(f);
+	const struct vt_grid grid = vt_patch_grid(file);
 	size_t n = vt_grid_count(&grid);
 	uint8_t *inside;
 	bool any = false;
 	int rc;
 
-	for (int r = 0; r < m->n_regions; r++)
-		any = any || o->least_mm3[r] > 0;
+	for (int r = 0; r < manifest->n_regions; r++)
+		any = any || opts->least_mm3[r] > 0;
 	if (!any)
 		return 0;
 	inside = vt_xmalloc(n);
-	rc = vt_paste_inside(inside, f, err);
+	rc = vt_paste_inside(inside, file, err);
 	for (size_t v = 0; !rc && v < n; v++)
 		bits[v] = inside[v] ? bits[v] : 0;
 	free(inside);
-	return rc ? rc : vt_segment_drop_small(bits, m, &grid, o, err);
+	return rc ? rc : vt_segment_drop_small(bits, manifest, &grid, opts, err);
 }
 
-int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
-	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err)
+int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *segmenter,
+	struct vt_prediction *prediction, const struct vt_patch_file *file,
+	const struct vt_segment_opts *opts, struct vt_err *err)
 {
-	const struct vt_checkpoint *c = s->first;
-	size_t n = (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	const struct vt_checkpoint *c = segmenter->first;
+	size_t n = (size_t)file->d * (size_t)file->h * (size_t)file->w;
 	float *probability;
 	int rc;
 
-	if (nothing_found(f)) {
+	if (nothing_found(file)) {
 		memset(bits, 0, n);
 		return 0;
 	}
-	if (c->softmax || plain_thresholds(o, c->n_regions)) {
-		rc = vt_predict_bits(bits, p, err);
-		return rc ? rc : drop_small_inside(bits, c->manifest, f, o, err);
+	if (c->softmax || plain_thresholds(opts, c->n_regions)) {
+		rc = vt_predict_bits(bits, prediction, err);
+		return rc ? rc : drop_small_inside(bits, c->manifest, file, opts, err);
 	}
 	probability = malloc(n * (size_t)c->n_outputs * sizeof(float));
 	if (!probability)
 		return vt_err_nomem(err, n * (size_t)c->n_outputs * sizeof(float));
-	rc = vt_predict_probabilities(probability, p, err);
+	rc = vt_predict_probabilities(probability, prediction, err);
 	if (!rc) {
-		vt_segment_rule(bits, probability, c, n, o);
-		rc = drop_small_inside(bits, c->manifest, f, o, err);
+		vt_segment_rule(bits, probability, c, n, opts);
+		rc = drop_small_inside(bits, c->manifest, file, opts, err);
 	}
 	free(probability);
 	return rc;

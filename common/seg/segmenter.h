@@ -58,43 +58,44 @@ struct vt_segmenter {
 /* model: a checkpoint's directory, or one that holds several. VT_EDATA where members differ in
  * channels, regions or activation. */
 int vt_segmenter_open(struct vt_segmenter **out, const char *model,
-	const struct vt_segmenter_opts *o, struct vt_err *err);
-void vt_segmenter_close(struct vt_segmenter *s); /* NULL is nothing */
+	const struct vt_segmenter_opts *opts, struct vt_err *err);
+void vt_segmenter_close(struct vt_segmenter *segmenter); /* NULL is nothing */
 
 /* Members of a group: the first one's number, and how many. */
-size_t vt_segmenter_group(const struct vt_segmenter *s, int group, size_t *n);
+size_t vt_segmenter_group(const struct vt_segmenter *segmenter, int group, size_t *n);
 
 /* VT_EDATA unless the container is as the training data of every member were, but for `allow`. */
-int vt_segmenter_accepts(const struct vt_segmenter *s, const struct vt_patch_file *f,
+int vt_segmenter_accepts(const struct vt_segmenter *segmenter, const struct vt_patch_file *file,
 	const char *allow, struct vt_err *err);
 
 /* Fills thresholds and least sizes from {"region": number ...}: VT_EUSAGE names the flag and an
  * unknown region, a number out of range, or a threshold where softmax takes the largest. */
-int vt_segment_read(struct vt_segment_opts *o, const char *threshold, const char *least,
+int vt_segment_read(struct vt_segment_opts *opts, const char *threshold, const char *least,
 	const struct vt_checkpoint *c, struct vt_err *err);
 
 /* Queues or computes the windows of n of the segmenter's sessions. With
  * o->windows.whole they are built anew where the container has another size than the one before:
  * its edges rounded up to the network's stride, with quarter turns y and x to the larger. */
-int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *s,
-	struct vt_session *const *session, size_t n, const struct vt_patch_file *f,
-	const struct vt_segment_opts *o, struct vt_err *err);
+int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *segmenter,
+	struct vt_session *const *session, size_t n, const struct vt_patch_file *file,
+	const struct vt_segment_opts *opts, struct vt_err *err);
 
 /* Mean probabilities [outputs, z, y, x] of the container; where a first network found nothing they
  * are 0, with softmax that of "none" is 1. */
-int vt_segment_probabilities(float *probability, const struct vt_segmenter *s,
-	struct vt_prediction *p, const struct vt_patch_file *f, struct vt_err *err);
+int vt_segment_probabilities(float *probability, const struct vt_segmenter *segmenter,
+	struct vt_prediction *prediction, const struct vt_patch_file *file, struct vt_err *err);
 
 /* Region bits [z, y, x] of the container. */
-int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *s, struct vt_prediction *p,
-	const struct vt_patch_file *f, const struct vt_segment_opts *o, struct vt_err *err);
+int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *segmenter,
+	struct vt_prediction *prediction, const struct vt_patch_file *file,
+	const struct vt_segment_opts *opts, struct vt_err *err);
 
 /* Region bits of probabilities [outputs, n] on any grid, small components included. */
 void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
-	size_t n, const struct vt_segment_opts *o);
+	size_t n, const struct vt_segment_opts *opts);
 
 /* Clears the regions' components below o->least_mm3 in bits on a grid. */
-int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *m, const struct vt_grid *grid,
-	const struct vt_segment_opts *o, struct vt_err *err);
+int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *manifest,
+	const struct vt_grid *grid, const struct vt_segment_opts *opts, struct vt_err *err);
 
 #endif

@@ -14,14 +14,14 @@ struct scores {
 	size_t n, cap;
 };
 
-static void add(struct scores *s, const char *name, double value)
+static void add(struct scores *scores, const char *name, double value)
 {
-	if (s->n == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 64;
-		s->v = vt_xrealloc(s->v, s->cap * sizeof(*s->v));
+	if (scores->n == scores->cap) {
+		scores->cap = scores->cap ? 2 * scores->cap : 64;
+		scores->v = vt_xrealloc(scores->v, scores->cap * sizeof(*scores->v));
 	}
-	s->v[s->n] = (struct vt_scored){ vt_xstrdup(name), value, s->n, false };
-	s->n++;
+	scores->v[scores->n] = (struct vt_scored){ vt_xstrdup(name), value, scores->n, false };
+	scores->n++;
 }
 
 /* Of equal names what came first: sums do not depend on the sort. */
@@ -34,44 +34,44 @@ static int by_name(const void *a, const void *b)
 }
 
 /* One entry a name, with the sum and the number of its values. */
-static void unite(struct scores *s)
+static void unite(struct scores *scores)
 {
 	size_t kept = 0;
 
-	if (s->n)
-		qsort(s->v, s->n, sizeof(*s->v), by_name);
-	for (size_t i = 0; i < s->n; i++) {
-		if (kept && !strcmp(s->v[kept - 1].name, s->v[i].name)) {
-			s->v[kept - 1].score += s->v[i].score;
-			s->v[kept - 1].n++;
-			free(s->v[i].name);
+	if (scores->n)
+		qsort(scores->v, scores->n, sizeof(*scores->v), by_name);
+	for (size_t i = 0; i < scores->n; i++) {
+		if (kept && !strcmp(scores->v[kept - 1].name, scores->v[i].name)) {
+			scores->v[kept - 1].score += scores->v[i].score;
+			scores->v[kept - 1].n++;
+			free(scores->v[i].name);
 			continue;
 		}
-		s->v[kept] = s->v[i];
-		s->v[kept++].n = 1;
+		scores->v[kept] = scores->v[i];
+		scores->v[kept++].n = 1;
 	}
-	s->n = kept;
+	scores->n = kept;
 }
 
-static int finish(struct scores *s, struct vt_scored **out, size_t *n, int rc)
+static int finish(struct scores *scores, struct vt_scored **out, size_t *n, int rc)
 {
 	if (rc) {
-		vt_scores_free(s->v, s->n);
+		vt_scores_free(scores->v, scores->n);
 		return rc;
 	}
-	unite(s);
-	for (size_t i = 0; i < s->n; i++)
-		s->v[i].score /= (double)s->v[i].n;
-	*out = s->v;
-	*n = s->n;
+	unite(scores);
+	for (size_t i = 0; i < scores->n; i++)
+		scores->v[i].score /= (double)scores->v[i].n;
+	*out = scores->v;
+	*n = scores->n;
 	return 0;
 }
 
-void vt_scores_free(struct vt_scored *s, size_t n)
+void vt_scores_free(struct vt_scored *scored, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		free(s[i].name);
-	free(s);
+		free(scored[i].name);
+	free(scored);
 }
 
 static int name_of(const void *name, const void *scored)
@@ -79,14 +79,14 @@ static int name_of(const void *name, const void *scored)
 	return strcmp(name, ((const struct vt_scored *)scored)->name);
 }
 
-const struct vt_scored *vt_scores_find(const struct vt_scored *s, size_t n, const char *name)
+const struct vt_scored *vt_scores_find(const struct vt_scored *scored, size_t n, const char *name)
 {
-	return n ? bsearch(name, s, n, sizeof(*s), name_of) : NULL;
+	return n ? bsearch(name, scored, n, sizeof(*scored), name_of) : NULL;
 }
 
 /* --- subjects ------------------------------------------------------------ */
 
-static int read_table(struct scores *s, const char *path, const char *by, const char *region,
+static int read_table(struct scores *scores, const char *path, const char *by, const char *region,
 	struct vt_err *err)
 {
 	size_t subject, where, value, found = 0;
@@ -110,7 +110,7 @@ static int read_table(struct scores *s, const char *path, const char *by, const 
 			continue; /* not defined, and in no mean */
 		rc = vt_csv_number(&v, &t, i, value, err);
 		if (!rc)
-			add(s, vt_csv_plain(vt_csv_cell(&t, i, subject)), v);
+			add(scores, vt_csv_plain(vt_csv_cell(&t, i, subject)), v);
 	}
 	if (!rc && !found)
 		rc = vt_err_set(err, VT_EDATA, "%s: no rows%s%s", path,
@@ -148,7 +148,7 @@ int vt_scores_of_subjects(struct vt_scored **out, size_t *n, const char *root, c
 
 /* --- models -------------------------------------------------------------- */
 
-static int add_metrics(struct scores *s, const char *name, const char *path, const char *by,
+static int add_metrics(struct scores *scores, const char *name, const char *path, const char *by,
 	const char *region, struct vt_err *err)
 {
 	struct vt_json *j = NULL;
@@ -161,7 +161,7 @@ static int add_metrics(struct scores *s, const char *name, const char *path, con
 		double v = vt_json_number(vt_json_get(mean->item[r], by), NAN);
 
 		if (isfinite(v) && (!*region || !strcmp(region, mean->key[r]))) {
-			add(s, name, v);
+			add(scores, name, v);
 			found++;
 		}
 	}
@@ -172,7 +172,7 @@ static int add_metrics(struct scores *s, const char *name, const char *path, con
 	return rc;
 }
 
-static int add_checkpoint(struct scores *s, const char *name, const char *path, const char *by,
+static int add_checkpoint(struct scores *scores, const char *name, const char *path, const char *by,
 	struct vt_err *err)
 {
 	struct vt_json *j = NULL;
@@ -185,7 +185,7 @@ static int add_checkpoint(struct scores *s, const char *name, const char *path, 
 			"--keep loss for a loss",
 			path, by);
 	if (!rc)
-		add(s, name, v);
+		add(scores, name, v);
 	vt_json_free(j);
 	return rc;
 }
@@ -258,33 +258,33 @@ static bool same_group(const struct ranked *x, const struct ranked *y)
 	return x->group == y->group && !strncmp(x->of->name, y->of->name, x->group);
 }
 
-static void select_of_group(const struct ranked *group, size_t n, const struct vt_select_opts *o)
+static void select_of_group(const struct ranked *group, size_t n, const struct vt_select_opts *opts)
 {
-	size_t most = (size_t)ceil((double)n * o->keep_share - 1e-9);
+	size_t most = (size_t)ceil((double)n * opts->keep_share - 1e-9);
 
 	most = most ? most : 1;
 	for (size_t ahead = 0; ahead < n; ahead++) {
 		struct vt_scored *s = group[ahead].of;
-		bool beyond = o->low_is_better ? s->score > o->limit : s->score < o->limit;
+		bool beyond = opts->low_is_better ? s->score > opts->limit : s->score < opts->limit;
 
-		s->kept = ahead < most && (!o->keep_best || ahead < o->keep_best) &&
-			ahead + o->drop_worst < n && !(o->has_limit && beyond);
+		s->kept = ahead < most && (!opts->keep_best || ahead < opts->keep_best) &&
+			ahead + opts->drop_worst < n && !(opts->has_limit && beyond);
 	}
 }
 
-void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o)
+void vt_select(struct vt_scored *scored, size_t n, const struct vt_select_opts *opts)
 {
 	struct ranked *rank = vt_xcalloc(n + 1, sizeof(*rank));
 
 	for (size_t i = 0; i < n; i++)
-		rank[i] = (struct ranked){ &s[i], group_length(s[i].name, o->group),
-			o->low_is_better };
+		rank[i] = (struct ranked){ &scored[i], group_length(scored[i].name, opts->group),
+			opts->low_is_better };
 	if (n > 1)
 		qsort(rank, n, sizeof(*rank), by_rank);
 	for (size_t i = 0, end; i < n; i = end) {
 		for (end = i + 1; end < n && same_group(&rank[i], &rank[end]);)
 			end++;
-		select_of_group(rank + i, end - i, o);
+		select_of_group(rank + i, end - i, opts);
 	}
 	free(rank);
 }

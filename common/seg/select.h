@@ -41,13 +41,13 @@ int vt_scores_of_subjects(struct vt_scored **out, size_t *n, const char *root, c
  * regions, or of one) or checkpoint.json (train: "dice" or "loss" of its best weights). */
 int vt_scores_of_models(struct vt_scored **out, size_t *n, const char *root, const char *by,
 	const char *region, struct vt_err *err);
-void vt_scores_free(struct vt_scored *s, size_t n);
+void vt_scores_free(struct vt_scored *scored, size_t n);
 
 /* NULL: it has no score. */
-const struct vt_scored *vt_scores_find(const struct vt_scored *s, size_t n, const char *name);
+const struct vt_scored *vt_scores_find(const struct vt_scored *scored, size_t n, const char *name);
 
 /* Sets kept.  Equal scores: the name that comes first is the better. */
-void vt_select(struct vt_scored *s, size_t n, const struct vt_select_opts *o);
+void vt_select(struct vt_scored *scored, size_t n, const struct vt_select_opts *opts);
 
 /* The names of a file, sorted: a JSON list of texts, the column "subject" of a table (CSV), or a
  * name a line.  VT_EDATA with path and name for one that stands twice or can be no subject's, and
@@ -64,7 +64,7 @@ int vt_select_copy_entry(const char *from, const char *name, const char *to, str
 
 /* The scans, masks and label maps of a subject, as the manifest lays them out; all of them or none.
  * VT_ENOINPUT if there are none. */
-int vt_select_copy_files(const struct vt_manifest *m, const char *from, const char *subject,
+int vt_select_copy_files(const struct vt_manifest *manifest, const char *from, const char *subject,
 	const char *to, struct vt_err *err);
 
 /* Who was refused on the way to `from` is known there, and stays refused: *was. */

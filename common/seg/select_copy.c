@@ -82,11 +82,11 @@ int vt_select_copy_entry(const char *from, const char *name, const char *to, str
 	return rc;
 }
 
-static void add_files(struct vt_strs *files, const struct vt_manifest *m,
+static void add_files(struct vt_strs *files, const struct vt_manifest *manifest,
 	const struct vt_strs *patterns, const char *from, const char *subject)
 {
 	for (size_t i = 0; i < patterns->n; i++) {
-		char *file = vt_manifest_fill(m, patterns->v[i], subject),
+		char *file = vt_manifest_fill(manifest, patterns->v[i], subject),
 		     *path = file ? vt_path_join(from, file) : NULL;
 
 		if (path && vt_fs_exists(path))
@@ -119,17 +119,17 @@ static void remove_copy(const char *to, const char *file)
 }
 
 /* Whatever the manifest may mean by the subject's files; the stage that reads them judges them. */
-int vt_select_copy_files(const struct vt_manifest *m, const char *from, const char *subject,
+int vt_select_copy_files(const struct vt_manifest *manifest, const char *from, const char *subject,
 	const char *to, struct vt_err *err)
 {
 	struct vt_strs files = VT_STRS_INIT;
 	size_t n;
 	int rc = 0;
 
-	for (int c = 0; c < m->n_channels; c++)
-		add_files(&files, m, &m->channel[c].files, from, subject);
-	add_files(&files, m, &m->mask_files, from, subject);
-	add_files(&files, m, &m->label_files, from, subject);
+	for (int c = 0; c < manifest->n_channels; c++)
+		add_files(&files, manifest, &manifest->channel[c].files, from, subject);
+	add_files(&files, manifest, &manifest->mask_files, from, subject);
+	add_files(&files, manifest, &manifest->label_files, from, subject);
 	vt_strs_unique(&files);
 	if (!files.n)
 		rc = vt_err_set(err, VT_ENOINPUT, "subject %s: none of its files is below %s",

@@ -38,13 +38,13 @@ static int of_json(struct vt_strs *names, const struct vt_buf *text, const char 
 	return rc;
 }
 
-static int of_table(struct vt_strs *names, const struct vt_csv *t, size_t column,
+static int of_table(struct vt_strs *names, const struct vt_csv *csv, size_t column,
 	struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < t->n_rows; i++)
-		rc = add(names, vt_csv_plain(vt_csv_cell(t, i, column)), t->origin, i + 1, err);
+	for (size_t i = 0; !rc && i < csv->n_rows; i++)
+		rc = add(names, vt_csv_plain(vt_csv_cell(csv, i, column)), csv->origin, i + 1, err);
 	return rc;
 }
 

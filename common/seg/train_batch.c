@@ -6,69 +6,73 @@
 #include "common/nn/backend.h"
 #include "common/seg/train_state.h"
 
-static size_t values_of(struct vt_shape s)
+static size_t values_of(struct vt_shape shape)
 {
-	return (size_t)s.n * (size_t)s.c * (size_t)s.d * (size_t)s.h * (size_t)s.w;
+	return (size_t)shape.n * (size_t)shape.c * (size_t)shape.d * (size_t)shape.h *
+		(size_t)shape.w;
 }
 
 /* A device has its own room for an output's values and target. */
-static void begin_head(struct vt_train_head *h, const struct vt_trainer *t, int i)
+static void begin_head(struct vt_train_head *head, const struct vt_trainer *trainer, int i)
 {
-	struct vt_output out = vt_graph_output_at(t->graph, i);
+	struct vt_output out = vt_graph_output_at(trainer->graph, i);
 
-	*h = (struct vt_train_head){ .role = out.role,
+	*head = (struct vt_train_head){ .role = out.role,
 		.weight = out.weight,
-		.shape = vt_session_shape_at(t->session, i) };
-	if (h->weight <= 0 || vt_session_remote(t->session))
+		.shape = vt_session_shape_at(trainer->session, i) };
+	if (head->weight <= 0 || vt_session_remote(trainer->session))
 		return;
-	h->y = vt_xmalloc(values_of(h->shape) * sizeof(float));
-	h->dy = vt_xmalloc(values_of(h->shape) * sizeof(float));
-	if (h->role == VT_ROLE_DEEP && h->shape.w != t->o->patch[2])
-		h->target = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
-	if (h->target && t->ignored)
-		h->ignored = vt_xmalloc(values_of(h->shape) / (size_t)h->shape.c);
+	head->y = vt_xmalloc(values_of(head->shape) * sizeof(float));
+	head->dy = vt_xmalloc(values_of(head->shape) * sizeof(float));
+	if (head->role == VT_ROLE_DEEP && head->shape.w != trainer->o->patch[2])
+		head->target = vt_xmalloc(values_of(head->shape) / (size_t)head->shape.c);
+	if (head->target && trainer->ignored)
+		head->ignored = vt_xmalloc(values_of(head->shape) / (size_t)head->shape.c);
 }
 
-void vt_train_batch_begin(struct vt_trainer *t)
+void vt_train_batch_begin(struct vt_trainer *trainer)
 {
-	size_t batch = (size_t)t->o->batch;
+	size_t batch = (size_t)trainer->o->batch;
 
-	t->voxels = (size_t)t->o->patch[0] * (size_t)t->o->patch[1] * (size_t)t->o->patch[2];
-	t->image = vt_xmalloc(t->voxels * batch * (size_t)t->channels * sizeof(float));
-	t->target = vt_xmalloc(t->voxels * batch);
-	t->ignored =
-		!t->class_of && vt_dataset_ignores(t->d) ? vt_xmalloc(t->voxels * batch) : NULL;
-	vt_train_draw_begin(t);
-	t->n_heads = vt_graph_n_outputs(t->graph);
-	t->head = vt_xcalloc((size_t)t->n_heads, sizeof(*t->head));
-	for (int i = 0; i < t->n_heads; i++)
-		begin_head(&t->head[i], t, i);
+	trainer->voxels = (size_t)trainer->o->patch[0] * (size_t)trainer->o->patch[1] *
+		(size_t)trainer->o->patch[2];
+	trainer->image =
+		vt_xmalloc(trainer->voxels * batch * (size_t)trainer->channels * sizeof(float));
+	trainer->target = vt_xmalloc(trainer->voxels * batch);
+	trainer->ignored = !trainer->class_of && vt_dataset_ignores(trainer->d)
+		? vt_xmalloc(trainer->voxels * batch)
+		: NULL;
+	vt_train_draw_begin(trainer);
+	trainer->n_heads = vt_graph_n_outputs(trainer->graph);
+	trainer->head = vt_xcalloc((size_t)trainer->n_heads, sizeof(*trainer->head));
+	for (int i = 0; i < trainer->n_heads; i++)
+		begin_head(&trainer->head[i], trainer, i);
 }
 
-void vt_train_batch_end(struct vt_trainer *t)
+void vt_train_batch_end(struct vt_trainer *trainer)
 {
-	vt_train_draw_end(t);
-	for (int i = 0; i < t->n_heads; i++) {
-		free(t->head[i].y);
-		free(t->head[i].dy);
-		free(t->head[i].target);
-		free(t->head[i].ignored);
+	vt_train_draw_end(trainer);
+	for (int i = 0; i < trainer->n_heads; i++) {
+		free(trainer->head[i].y);
+		free(trainer->head[i].dy);
+		free(trainer->head[i].target);
+		free(trainer->head[i].ignored);
 	}
-	free(t->head);
-	free(t->image);
-	free(t->target);
-	free(t->ignored);
+	free(trainer->head);
+	free(trainer->image);
+	free(trainer->target);
+	free(trainer->ignored);
 }
 
 /* --- losses -------------------------------------------------------------- */
 
 /* A target where a coarser output has its voxels: the one at each voxel's center, the later of
  * two. */
-static void shrink_target(uint8_t *to, const uint8_t *from, const struct vt_trainer *t,
-	const struct vt_train_head *h)
+static void shrink_target(uint8_t *to, const uint8_t *from, const struct vt_trainer *trainer,
+	const struct vt_train_head *head)
 {
-	const struct vt_shape s = h->shape;
-	const int *p = t->o->patch;
+	const struct vt_shape s = head->shape;
+	const int *p = trainer->o->patch;
 	size_t i = 0;
 
 	for (int n = 0; n < s.n; n++)
@@ -101,53 +105,54 @@ static double mean_square(float *dy, const float *y, const float *x, size_t n, d
 	return weight * sum / (double)n;
 }
 
-static bool is_square(const struct vt_train_head *h)
+static bool is_square(const struct vt_train_head *head)
 {
-	return h->role == VT_ROLE_RECONSTRUCTION || h->role == VT_ROLE_LATENT;
+	return head->role == VT_ROLE_RECONSTRUCTION || head->role == VT_ROLE_LATENT;
 }
 
-static double loss_here(struct vt_trainer *t, struct vt_train_head *h, double weight)
+static double loss_here(struct vt_trainer *trainer, struct vt_train_head *head, double weight)
 {
-	const struct vt_shape s = h->shape;
-	struct vt_loss how = t->o->loss;
+	const struct vt_shape s = head->shape;
+	struct vt_loss how = trainer->o->loss;
 	size_t voxels = (size_t)s.d * (size_t)s.h * (size_t)s.w;
 
-	if (is_square(h))
-		return mean_square(h->dy, h->y, h->role == VT_ROLE_LATENT ? NULL : t->image,
-			values_of(s), weight);
-	if (h->target)
-		shrink_target(h->target, t->target, t, h);
-	if (h->ignored)
-		shrink_target(h->ignored, t->ignored, t, h);
-	how.ignored = h->target ? h->ignored : t->ignored;
-	return vt_loss(h->dy, h->y, h->target ? h->target : t->target, s.n, s.c, voxels, &how,
-		weight);
+	if (is_square(head))
+		return mean_square(head->dy, head->y,
+			head->role == VT_ROLE_LATENT ? NULL : trainer->image, values_of(s), weight);
+	if (head->target)
+		shrink_target(head->target, trainer->target, trainer, head);
+	if (head->ignored)
+		shrink_target(head->ignored, trainer->ignored, trainer, head);
+	how.ignored = head->target ? head->ignored : trainer->ignored;
+	return vt_loss(head->dy, head->y, head->target ? head->target : trainer->target, s.n, s.c,
+		voxels, &how, weight);
 }
 
-static double loss_there(struct vt_trainer *t, struct vt_remote *r, int i, double weight)
+static double loss_there(struct vt_trainer *trainer, struct vt_remote *remote, int i, double weight)
 {
-	if (is_square(&t->head[i]))
-		return vt_remote_square(r, i, t->head[i].role == VT_ROLE_RECONSTRUCTION, weight);
-	return vt_remote_loss(r, i, &t->o->loss, weight);
+	if (is_square(&trainer->head[i]))
+		return vt_remote_square(remote, i, trainer->head[i].role == VT_ROLE_RECONSTRUCTION,
+			weight);
+	return vt_remote_loss(remote, i, &trainer->o->loss, weight);
 }
 
-double vt_train_batch_loss(struct vt_trainer *t, const float **dy)
+double vt_train_batch_loss(struct vt_trainer *trainer, const float **dy)
 {
-	struct vt_remote *r = vt_session_remote(t->session);
+	struct vt_remote *r = vt_session_remote(trainer->session);
 	double sum = 0;
 
-	for (int i = 0; i < t->n_heads; i++) {
-		struct vt_train_head *h = &t->head[i];
-		double weight = h->weight * (1.0 / t->o->accumulate);
+	for (int i = 0; i < trainer->n_heads; i++) {
+		struct vt_train_head *h = &trainer->head[i];
+		double weight = h->weight * (1.0 / trainer->o->accumulate);
 
-		if (h->weight <= 0 || (t->n_cohorts && i != t->turn))
+		if (h->weight <= 0 || (trainer->n_cohorts && i != trainer->turn))
 			continue;
 		if (r) {
-			sum += loss_there(t, r, i, weight);
+			sum += loss_there(trainer, r, i, weight);
 			dy[i] = VT_KEPT_GRADIENT;
 		} else {
-			vt_session_get_output_at(t->session, i, h->y);
-			sum += loss_here(t, h, weight);
+			vt_session_get_output_at(trainer->session, i, h->y);
+			sum += loss_here(trainer, h, weight);
 			dy[i] = h->dy;
 		}
 	}

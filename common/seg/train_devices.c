@@ -7,80 +7,81 @@ enum { DEFAULT, F32, TF32, BF16, FP16, AUTO };
 const char *const vt_train_precisions[] = { "default", "f32", "tf32", "bf16", "fp16", "auto",
 	NULL };
 
-static int check_wishes(const struct vt_train_wishes *w, struct vt_err *err)
+static int check_wishes(const struct vt_train_wishes *wishes, struct vt_err *err)
 {
-	const char *precision = vt_train_precisions[w->precision];
-	bool cpu = w->device == VT_DEVICE_CPU;
+	const char *precision = vt_train_precisions[wishes->precision];
+	bool cpu = wishes->device == VT_DEVICE_CPU;
 
-	if (cpu && (w->precision == TF32 || w->precision == FP16))
+	if (cpu && (wishes->precision == TF32 || wishes->precision == FP16))
 		return vt_err_set(err, VT_EUSAGE,
 			"--precision=%s: the CPU computes in f32 or bf16; this one needs --device "
 			"cuda",
 			precision);
-	if (w->replay && w->precision != AUTO)
+	if (wishes->replay && wishes->precision != AUTO)
 		return vt_err_set(err, VT_EUSAGE,
 			"--replay: repeats the changes of --precision auto, not of %s", precision);
-	if (w->cards > 1 && cpu)
+	if (wishes->cards > 1 && cpu)
 		return vt_err_set(err, VT_EUSAGE,
 			"--devices=%d: GPUs share a batch, the CPU does not; give --device cuda, "
 			"or --devices 1",
-			w->cards);
-	if (w->batch % w->cards)
+			wishes->cards);
+	if (wishes->batch % wishes->cards)
 		return vt_err_set(err, VT_EUSAGE,
 			"--devices=%d: --batch=%d does not divide over them; give a batch of %d or "
 			"a multiple",
-			w->cards, w->batch, w->cards);
+			wishes->cards, wishes->batch, wishes->cards);
 	return 0;
 }
 
-int vt_train_devices_choose(struct vt_train_devices *d, const struct vt_train_wishes *w,
+int vt_train_devices_choose(struct vt_train_devices *devices, const struct vt_train_wishes *wishes,
 	struct vt_err *err)
 {
-	bool cpu = w->device == VT_DEVICE_CPU;
-	struct vt_precision_opts *o = &d->precision;
+	bool cpu = wishes->device == VT_DEVICE_CPU;
+	struct vt_precision_opts *o = &devices->precision;
 
-	if (check_wishes(w, err))
+	if (check_wishes(wishes, err))
 		return err->code;
-	*o = (struct vt_precision_opts){ .replaying = w->precision != AUTO || w->replay,
+	*o = (struct vt_precision_opts){ .replaying = wishes->precision != AUTO || wishes->replay,
 		.top = cpu ? VT_LEVEL_BF16 : VT_LEVEL_FP16 };
-	if (w->precision == FP16)
+	if (wishes->precision == FP16)
 		o->first = VT_LEVEL_FP16;
-	else if (w->precision == BF16 || (w->precision == DEFAULT && !cpu))
+	else if (wishes->precision == BF16 || (wishes->precision == DEFAULT && !cpu))
 		o->first = VT_LEVEL_BF16;
-	return w->replay ? vt_train_read_changes(&d->changes, o, w->replay, err) : 0;
+	return wishes->replay ? vt_train_read_changes(&devices->changes, o, wishes->replay, err)
+			      : 0;
 }
 
-int vt_train_devices_open(struct vt_train_devices *d, const struct vt_train_wishes *w,
+int vt_train_devices_open(struct vt_train_devices *devices, const struct vt_train_wishes *wishes,
 	struct vt_err *err)
 {
-	bool many = w->precision == AUTO;
+	bool many = wishes->precision == AUTO;
 	int rc = 0;
 
-	for (int level = 0; !rc && level < VT_LEVELS && w->device != VT_DEVICE_CPU; level++) {
-		if (!many && level != (int)d->precision.first)
+	for (int level = 0; !rc && level < VT_LEVELS && wishes->device != VT_DEVICE_CPU; level++) {
+		if (!many && level != (int)devices->precision.first)
 			continue;
-		rc = vt_device_open(&d->device[level],
-			&(struct vt_device_opts){ .wish = w->device,
+		rc = vt_device_open(&devices->device[level],
+			&(struct vt_device_opts){ .wish = wishes->device,
 				.precision = many ? vt_level_names[level]
-						  : vt_train_precisions[w->precision],
-				.engines = w->engines,
-				.cards = w->cards },
+						  : vt_train_precisions[wishes->precision],
+				.engines = wishes->engines,
+				.cards = wishes->cards },
 			err);
-		d->n_open++;
+		devices->n_open++;
 	}
 	return rc;
 }
 
-void vt_train_devices_use(struct vt_train_opts *o, const struct vt_train_devices *d)
+void vt_train_devices_use(struct vt_train_opts *opts, const struct vt_train_devices *devices)
 {
-	memcpy(o->device, d->device, sizeof(o->device));
-	if (d->n_open == 1)
-		o->device[VT_LEVEL_F32] = d->device[d->precision.first];
+	memcpy(opts->device, devices->device, sizeof(opts->device));
+	if (devices->n_open == 1)
+		opts->device[VT_LEVEL_F32] = devices->device[devices->precision.first];
 }
 
-void vt_train_devices_close(struct vt_train_devices *d)
+void vt_train_devices_close(struct vt_train_devices *devices)
 {
-	free(d->changes);
+	free(devices->changes);
 	for (int level = 0; level < VT_LEVELS; level++)
-		vt_device_close(d->device[level]);
+		vt_device_close(devices->device[level]);
 }

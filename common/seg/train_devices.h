@@ -30,13 +30,13 @@ struct vt_train_devices {
 };
 
 /* Sets precision.  VT_EUSAGE for wishes that do not go together. */
-int vt_train_devices_choose(struct vt_train_devices *d, const struct vt_train_wishes *w,
+int vt_train_devices_choose(struct vt_train_devices *devices, const struct vt_train_wishes *wishes,
 	struct vt_err *err);
 /* Sets device. */
-int vt_train_devices_open(struct vt_train_devices *d, const struct vt_train_wishes *w,
+int vt_train_devices_open(struct vt_train_devices *devices, const struct vt_train_wishes *wishes,
 	struct vt_err *err);
 /* Lends the devices; with one, it is also that of validation. */
-void vt_train_devices_use(struct vt_train_opts *o, const struct vt_train_devices *d);
-void vt_train_devices_close(struct vt_train_devices *d);
+void vt_train_devices_use(struct vt_train_opts *opts, const struct vt_train_devices *devices);
+void vt_train_devices_close(struct vt_train_devices *devices);
 
 #endif

@@ -23,86 +23,91 @@ struct vt_train_ahead {
 	uint8_t *target;
 };
 
-void vt_train_draw_begin(struct vt_trainer *t)
+void vt_train_draw_begin(struct vt_trainer *trainer)
 {
-	size_t voxels = t->voxels * (size_t)t->o->batch;
+	size_t voxels = trainer->voxels * (size_t)trainer->o->batch;
 
 	if (vt_parallel_threads() < 2)
 		return;
-	t->ahead = vt_xcalloc(1, sizeof(*t->ahead));
-	t->ahead->image = vt_xmalloc(voxels * (size_t)t->channels * sizeof(float));
-	t->ahead->target = vt_xmalloc(voxels);
+	trainer->ahead = vt_xcalloc(1, sizeof(*trainer->ahead));
+	trainer->ahead->image = vt_xmalloc(voxels * (size_t)trainer->channels * sizeof(float));
+	trainer->ahead->target = vt_xmalloc(voxels);
 }
 
-void vt_train_draw_end(struct vt_trainer *t)
+void vt_train_draw_end(struct vt_trainer *trainer)
 {
-	if (!t->ahead)
+	if (!trainer->ahead)
 		return;
-	if (t->ahead->drawing)
-		pthread_join(t->ahead->thread, NULL);
-	free(t->ahead->image);
-	free(t->ahead->target);
-	free(t->ahead);
-	t->ahead = NULL;
+	if (trainer->ahead->drawing)
+		pthread_join(trainer->ahead->thread, NULL);
+	free(trainer->ahead->image);
+	free(trainer->ahead->target);
+	free(trainer->ahead);
+	trainer->ahead = NULL;
 }
 
-struct vt_draw_opts vt_train_draw_opts(const struct vt_trainer *t)
+struct vt_draw_opts vt_train_draw_opts(const struct vt_trainer *trainer)
 {
-	struct vt_draw_opts draw = t->o->draw;
+	struct vt_draw_opts draw = trainer->o->draw;
 
-	memcpy(draw.patch, t->o->patch, sizeof(draw.patch));
-	draw.seed = t->o->seed;
+	memcpy(draw.patch, trainer->o->patch, sizeof(draw.patch));
+	draw.seed = trainer->o->seed;
 	return draw;
 }
 
 /* Which training subject patch `slot` of a step comes from. */
-static size_t subject_of(const struct vt_trainer *t, uint64_t step, uint64_t slot)
+static size_t subject_of(const struct vt_trainer *trainer, uint64_t step, uint64_t slot)
 {
 	const struct vt_train_cohort *c =
-		t->n_cohorts ? &t->cohort[vt_train_cohort_of(t, step)] : NULL;
-	const size_t *train = c ? c->train : t->train;
-	size_t n = c ? c->n_train : t->n_train;
-	uint64_t own = c && t->o->balanced ? step / (uint64_t)t->n_cohorts : step,
-		 k = own * (uint64_t)t->o->batch * (uint64_t)t->o->accumulate + slot;
+		trainer->n_cohorts ? &trainer->cohort[vt_train_cohort_of(trainer, step)] : NULL;
+	const size_t *train = c ? c->train : trainer->train;
+	size_t n = c ? c->n_train : trainer->n_train;
+	uint64_t own = c && trainer->o->balanced ? step / (uint64_t)trainer->n_cohorts : step,
+		 k = own * (uint64_t)trainer->o->batch * (uint64_t)trainer->o->accumulate + slot;
 
-	return train[vt_dataset_order(t->o->seed, k / n, (size_t)(k % n), n)];
+	return train[vt_dataset_order(trainer->o->seed, k / n, (size_t)(k % n), n)];
 }
 
-static uint64_t slot_of(const struct vt_trainer *t, int round, int item)
+static uint64_t slot_of(const struct vt_trainer *trainer, int round, int item)
 {
-	return (uint64_t)round * (uint64_t)t->o->batch + (uint64_t)item;
+	return (uint64_t)round * (uint64_t)trainer->o->batch + (uint64_t)item;
 }
 
 /* Voxels to be ignored leave the target and go to a list of their own. */
-void vt_train_split_ignored(struct vt_trainer *t, size_t patches)
+void vt_train_split_ignored(struct vt_trainer *trainer, size_t patches)
 {
-	for (size_t v = 0; t->ignored && v < patches * t->voxels; v++) {
-		t->ignored[v] = t->target[v] == VT_PATCH_IGNORED;
-		if (t->ignored[v])
-			t->target[v] = 0;
+	for (size_t v = 0; trainer->ignored && v < patches * trainer->voxels; v++) {
+		trainer->ignored[v] = trainer->target[v] == VT_PATCH_IGNORED;
+		if (trainer->ignored[v])
+			trainer->target[v] = 0;
 	}
 }
 
 /* Batch `round` of step `step`: a function of these two alone, whoever draws it. */
-static void draw_batch(const struct vt_trainer *t, uint64_t step, int round, float *images,
+static void draw_batch(const struct vt_trainer *trainer, uint64_t step, int round, float *images,
 	uint8_t *targets)
 {
-	struct vt_draw_opts draw = vt_train_draw_opts(t);
-	const struct vt_dataset *d = t->n_cohorts ? t->cohort[vt_train_cohort_of(t, step)].d : t->d;
+	struct vt_draw_opts draw = vt_train_draw_opts(trainer);
+	const struct vt_dataset *d = trainer->n_cohorts
+		? trainer->cohort[vt_train_cohort_of(trainer, step)].d
+		: trainer->d;
 
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = slot_of(t, round, b);
-		const struct vt_patch_file *f = &d->file[subject_of(t, step, slot)];
-		float *image = images + (size_t)b * (size_t)t->channels * t->voxels;
-		uint8_t *target = targets + (size_t)b * t->voxels;
+	for (int b = 0; b < trainer->o->batch; b++) {
+		uint64_t slot = slot_of(trainer, round, b);
+		const struct vt_patch_file *f = &d->file[subject_of(trainer, step, slot)];
+		float *image = images + (size_t)b * (size_t)trainer->channels * trainer->voxels;
+		uint8_t *target = targets + (size_t)b * trainer->voxels;
 
-		if (t->o->augment)
-			vt_augment_draw(t->o->augment, f, &draw, step, slot, image, target, NULL);
+		if (trainer->o->augment)
+			vt_augment_draw(trainer->o->augment, f, &draw, step, slot, image, target,
+				NULL);
 		else
 			vt_dataset_draw(f, &draw, step, slot, image, target);
 	}
-	for (int b = 0; t->class_of && b < t->o->batch; b++)
-		targets[b] = (uint8_t)t->class_of[subject_of(t, step, slot_of(t, round, b))];
+	for (int b = 0; trainer->class_of && b < trainer->o->batch; b++)
+		targets[b] =
+			(uint8_t)trainer
+				->class_of[subject_of(trainer, step, slot_of(trainer, round, b))];
 }
 
 static void *draw_ahead(void *arg)
@@ -116,83 +121,86 @@ static void *draw_ahead(void *arg)
 }
 
 /* The batch behind this one is drawn while this one is learned from. */
-static void begin_ahead(struct vt_trainer *t, int round)
+static void begin_ahead(struct vt_trainer *trainer, int round)
 {
-	struct vt_train_ahead *a = t->ahead;
-	bool last = round + 1 == t->o->accumulate;
+	struct vt_train_ahead *a = trainer->ahead;
+	bool last = round + 1 == trainer->o->accumulate;
 
-	a->step = t->step + last;
+	a->step = trainer->step + last;
 	a->round = last ? 0 : round + 1;
 	/* a thread that cannot be started is done without */
-	a->drawing = a->step < t->o->last && !pthread_create(&a->thread, NULL, draw_ahead, t);
+	a->drawing = a->step < trainer->o->last &&
+		!pthread_create(&a->thread, NULL, draw_ahead, trainer);
 }
 
 /* Takes what was drawn ahead, if it is this batch. */
-static bool take_ahead(struct vt_trainer *t, int round)
+static bool take_ahead(struct vt_trainer *trainer, int round)
 {
-	struct vt_train_ahead *a = t->ahead;
-	float *image = t->image;
-	uint8_t *target = t->target;
+	struct vt_train_ahead *a = trainer->ahead;
+	float *image = trainer->image;
+	uint8_t *target = trainer->target;
 
 	if (!a || !a->drawing)
 		return false;
 	pthread_join(a->thread, NULL);
 	a->drawing = false;
-	if (a->step != t->step || a->round != round)
+	if (a->step != trainer->step || a->round != round)
 		return false;
-	t->image = a->image;
-	t->target = a->target;
+	trainer->image = a->image;
+	trainer->target = a->target;
 	a->image = image;
 	a->target = target;
 	return true;
 }
 
-static void draw_here(struct vt_trainer *t, int round)
+static void draw_here(struct vt_trainer *trainer, int round)
 {
-	const struct vt_manifest *m = t->n_cohorts ? t->cohort[t->turn].manifest : t->manifest;
+	const struct vt_manifest *m =
+		trainer->n_cohorts ? trainer->cohort[trainer->turn].manifest : trainer->manifest;
 
-	if (!take_ahead(t, round))
-		draw_batch(t, t->step, round, t->image, t->target);
-	if (t->ahead)
-		begin_ahead(t, round);
-	vt_train_see_patches(t);
-	vt_train_split_ignored(t, (size_t)t->o->batch);
-	if (t->o->loss.softmax && !t->class_of && !m->exclusive)
-		vt_loss_classes(t->target, t->target, (size_t)t->o->batch * t->voxels);
+	if (!take_ahead(trainer, round))
+		draw_batch(trainer, trainer->step, round, trainer->image, trainer->target);
+	if (trainer->ahead)
+		begin_ahead(trainer, round);
+	vt_train_see_patches(trainer);
+	vt_train_split_ignored(trainer, (size_t)trainer->o->batch);
+	if (trainer->o->loss.softmax && !trainer->class_of && !m->exclusive)
+		vt_loss_classes(trainer->target, trainer->target,
+			(size_t)trainer->o->batch * trainer->voxels);
 }
 
 /* From the volumes that lie there; false where one does not. */
-static bool draw_there(struct vt_trainer *t, struct vt_remote *r, int round)
+static bool draw_there(struct vt_trainer *trainer, struct vt_remote *remote, int round)
 {
-	struct vt_draw_opts o = vt_train_draw_opts(t);
+	struct vt_draw_opts o = vt_train_draw_opts(trainer);
 
-	for (int b = 0; b < t->o->batch; b++) {
-		uint64_t slot = slot_of(t, round, b);
-		size_t i = subject_of(t, t->step, slot);
-		const struct vt_patch_file *f = &t->d->file[i];
+	for (int b = 0; b < trainer->o->batch; b++) {
+		uint64_t slot = slot_of(trainer, round, b);
+		size_t i = subject_of(trainer, trainer->step, slot);
+		const struct vt_patch_file *f = &trainer->d->file[i];
 		struct vt_patch_ref p;
 
-		if (!vt_remote_keep(r, b, (int)i,
+		if (!vt_remote_keep(remote, b, (int)i,
 			    &(struct vt_volume_ref){ f->image, f->half, f->regions, f->c, f->d,
 				    f->h, f->w }))
 			return false;
-		vt_dataset_choose(&p, f, &o, t->step, slot);
-		p.classes = t->o->loss.softmax && !f->exclusive;
-		vt_remote_draw(r, b, (int)i, &p);
+		vt_dataset_choose(&p, f, &o, trainer->step, slot);
+		p.classes = trainer->o->loss.softmax && !f->exclusive;
+		vt_remote_draw(remote, b, (int)i, &p);
 	}
 	return true;
 }
 
-void vt_train_batch_draw(struct vt_trainer *t, int round)
+void vt_train_batch_draw(struct vt_trainer *trainer, int round)
 {
-	struct vt_remote *r = vt_session_remote(t->session);
+	struct vt_remote *r = vt_session_remote(trainer->session);
 
-	if (r && !t->o->augment && draw_there(t, r, round)) {
-		t->watched = false;
+	if (r && !trainer->o->augment && draw_there(trainer, r, round)) {
+		trainer->watched = false;
 		return;
 	}
-	draw_here(t, round);
-	vt_session_set_input(t->session, t->image);
+	draw_here(trainer, round);
+	vt_session_set_input(trainer->session, trainer->image);
 	if (r)
-		vt_remote_set_target(r, t->target);
+		vt_remote_set_target(r, trainer->target);
 }

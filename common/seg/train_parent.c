@@ -8,12 +8,12 @@
 #include "common/seg/train_state.h"
 
 /* A prediction resamples to the training's spacing, so there must be one, or none on purpose. */
-static int check_spacing(const struct vt_trainer *t, struct vt_err *err)
+static int check_spacing(const struct vt_trainer *trainer, struct vt_err *err)
 {
-	const struct vt_json *first = vt_json_get(t->d->file[0].header, "spacing_mm");
+	const struct vt_json *first = vt_json_get(trainer->d->file[0].header, "spacing_mm");
 
-	for (size_t i = 1; !t->o->mixed_spacing && i < t->d->n; i++) {
-		const struct vt_patch_file *f = &t->d->file[i];
+	for (size_t i = 1; !trainer->o->mixed_spacing && i < trainer->d->n; i++) {
+		const struct vt_patch_file *f = &trainer->d->file[i];
 		const struct vt_json *own = vt_json_get(f->header, "spacing_mm");
 
 		for (size_t a = 0; a < 3; a++) {
@@ -27,21 +27,21 @@ static int check_spacing(const struct vt_trainer *t, struct vt_err *err)
 					"y, x); resample them to one spacing (spacing_mm in the "
 					"manifest, --spacing of skullstrip-normalize), or train on "
 					"all as they are with --mixed-spacing true",
-					t->d->file[0].subject, f->subject, x, y, a);
+					trainer->d->file[0].subject, f->subject, x, y, a);
 		}
 	}
 	return 0;
 }
 
 /* Differences that the other options of a warm start speak for. */
-static char *allowances(const struct vt_trainer *t)
+static char *allowances(const struct vt_trainer *trainer)
 {
 	struct vt_buf b = VT_BUF_INIT;
 
-	vt_buf_str(&b, t->o->allow ? t->o->allow : "");
-	if (t->o->fit.repeat_input)
+	vt_buf_str(&b, trainer->o->allow ? trainer->o->allow : "");
+	if (trainer->o->fit.repeat_input)
 		vt_buf_str(&b, ",channels");
-	if (t->o->fit.leave && t->o->fit.leave[0])
+	if (trainer->o->fit.leave && trainer->o->fit.leave[0])
 		vt_buf_str(&b, ",regions,activation,ignore");
 	return vt_buf_detach(&b);
 }
@@ -54,15 +54,16 @@ static bool learned(const struct vt_json *list, const char *subject)
 	return false;
 }
 
-static int check_subjects(const struct vt_trainer *t, const struct vt_json *parent,
+static int check_subjects(const struct vt_trainer *trainer, const struct vt_json *parent,
 	struct vt_err *err)
 {
 	const struct vt_json *train = vt_json_pointer(parent, "/subjects/train");
 
-	for (size_t i = 0; i < t->d->n; i++) {
-		const struct vt_patch_file *f = &t->d->file[i];
+	for (size_t i = 0; i < trainer->d->n; i++) {
+		const struct vt_patch_file *f = &trainer->d->file[i];
 		bool kept_out = f->test ||
-			((t->class_of ? t->class_of[i] >= 0 : f->labeled) && f->fold == t->o->fold);
+			((trainer->class_of ? trainer->class_of[i] >= 0 : f->labeled) &&
+				f->fold == trainer->o->fold);
 
 		if (kept_out && learned(train, f->subject))
 			return vt_err_set(err, VT_EDATA,
@@ -75,13 +76,14 @@ static int check_subjects(const struct vt_trainer *t, const struct vt_json *pare
 	return 0;
 }
 
-static int compare(const struct vt_trainer *t, const struct vt_json *parent, struct vt_err *err)
+static int compare(const struct vt_trainer *trainer, const struct vt_json *parent,
+	struct vt_err *err)
 {
 	struct vt_json *trained = vt_contract_of_checkpoint(parent),
-		       *given = vt_contract_of_container(t->d->file[0].header);
+		       *given = vt_contract_of_container(trainer->d->file[0].header);
 	const char *was = vt_json_text(vt_json_get(parent, "activation"), "sigmoid"),
-		   *is = t->o->loss.softmax ? "softmax" : "sigmoid";
-	char *allow = allowances(t);
+		   *is = trainer->o->loss.softmax ? "softmax" : "sigmoid";
+	char *allow = allowances(trainer);
 	int rc = vt_contract_adapt(trained, given, "--patches beside --previous", allow, err);
 
 	if (!rc && strcmp(was, is) && !vt_contract_allows(allow, "activation"))
@@ -91,25 +93,25 @@ static int compare(const struct vt_trainer *t, const struct vt_json *parent, str
 			"that, or accept the difference with --allow activation",
 			is, was);
 	if (!rc && !vt_contract_allows(allow, "subjects"))
-		rc = check_subjects(t, parent, err);
+		rc = check_subjects(trainer, parent, err);
 	free(allow);
 	vt_json_free(trained);
 	vt_json_free(given);
 	return rc;
 }
 
-int vt_train_check_parent(const struct vt_trainer *t, struct vt_err *err)
+int vt_train_check_parent(const struct vt_trainer *trainer, struct vt_err *err)
 {
-	char *path = t->o->parent && t->o->parent_dir
-		? vt_path_join(t->o->parent_dir, "checkpoint.json")
+	char *path = trainer->o->parent && trainer->o->parent_dir
+		? vt_path_join(trainer->o->parent_dir, "checkpoint.json")
 		: NULL;
 	struct vt_json *parent = NULL;
-	int rc = check_spacing(t, err);
+	int rc = check_spacing(trainer, err);
 
 	if (!rc && path && vt_fs_exists(path)) {
 		rc = vt_json_read(&parent, path, err);
 		if (!rc)
-			rc = compare(t, parent, err);
+			rc = compare(trainer, parent, err);
 	}
 	vt_json_free(parent);
 	free(path);

@@ -7,33 +7,34 @@
 #include "common/nn/backend.h"
 #include "common/seg/train_state.h"
 
-void vt_train_step_begin(struct vt_trainer *t)
+void vt_train_step_begin(struct vt_trainer *trainer)
 {
-	int n = vt_session_n_weights(t->session);
+	int n = vt_session_n_weights(trainer->session);
 
-	vt_train_batch_begin(t);
-	if (t->o->accumulate < 2 || vt_session_remote(t->session))
+	vt_train_batch_begin(trainer);
+	if (trainer->o->accumulate < 2 || vt_session_remote(trainer->session))
 		return;
-	t->sum = vt_xcalloc((size_t)n, sizeof(*t->sum));
+	trainer->sum = vt_xcalloc((size_t)n, sizeof(*trainer->sum));
 	for (int i = 0; i < n; i++)
-		if (vt_session_weight(t->session, i)->trainable)
-			t->sum[i] = vt_xcalloc(vt_session_weight(t->session, i)->n, sizeof(float));
+		if (vt_session_weight(trainer->session, i)->trainable)
+			trainer->sum[i] = vt_xcalloc(vt_session_weight(trainer->session, i)->n,
+				sizeof(float));
 }
 
-void vt_train_step_end(struct vt_trainer *t)
+void vt_train_step_end(struct vt_trainer *trainer)
 {
-	for (int i = 0; t->sum && i < vt_session_n_weights(t->session); i++)
-		free(t->sum[i]);
-	free(t->sum);
-	vt_train_batch_end(t);
+	for (int i = 0; trainer->sum && i < vt_session_n_weights(trainer->session); i++)
+		free(trainer->sum[i]);
+	free(trainer->sum);
+	vt_train_batch_end(trainer);
 }
 
-static int not_finite(const struct vt_trainer *t, const char *what, struct vt_err *err)
+static int not_finite(const struct vt_trainer *trainer, const char *what, struct vt_err *err)
 {
 	return vt_err_set(err, VT_EBUG,
 		"step %llu: %s is not finite; the last good state is that of step %llu; try a "
 		"lower --learning-rate or --clip-norm 1",
-		(unsigned long long)t->step, what, (unsigned long long)t->saved_step);
+		(unsigned long long)trainer->step, what, (unsigned long long)trainer->saved_step);
 }
 
 static bool all_finite(const float *x, size_t n)
@@ -44,20 +45,20 @@ static bool all_finite(const float *x, size_t n)
 	return true;
 }
 
-static int name_bad_gradient(const struct vt_trainer *t, struct vt_err *err)
+static int name_bad_gradient(const struct vt_trainer *trainer, struct vt_err *err)
 {
-	for (int i = 0; i < vt_session_n_weights(t->session); i++) {
-		const struct vt_weight *w = vt_session_weight(t->session, i);
+	for (int i = 0; i < vt_session_n_weights(trainer->session); i++) {
+		const struct vt_weight *w = vt_session_weight(trainer->session, i);
 
 		if (w->trainable && !all_finite(w->grad, w->n)) {
 			char *what = vt_asprintf("the gradient of %s", w->name);
-			int rc = not_finite(t, what, err);
+			int rc = not_finite(trainer, what, err);
 
 			free(what);
 			return rc;
 		}
 	}
-	return not_finite(t, "the gradients' norm", err);
+	return not_finite(trainer, "the gradients' norm", err);
 }
 
 struct folding {
@@ -81,100 +82,105 @@ static void fold_weight(void *ctx, size_t i)
 	}
 }
 
-int vt_train_device_error(const struct vt_trainer *t, struct vt_err *err)
+int vt_train_device_error(const struct vt_trainer *trainer, struct vt_err *err)
 {
 	for (int level = 0; level < VT_LEVELS; level++) {
-		const struct vt_err *e =
-			t->at_level[level] ? vt_session_error(t->at_level[level]) : NULL;
+		const struct vt_err *e = trainer->at_level[level]
+			? vt_session_error(trainer->at_level[level])
+			: NULL;
 
 		if (e)
 			return vt_err_set(err, e->code, "step %llu: %s",
-				(unsigned long long)t->step, e->text);
+				(unsigned long long)trainer->step, e->text);
 	}
-	return t->eval && vt_session_error(t->eval)
-		? vt_err_set(err, vt_session_error(t->eval)->code, "validation: %s",
-			  vt_session_error(t->eval)->text)
+	return trainer->eval && vt_session_error(trainer->eval)
+		? vt_err_set(err, vt_session_error(trainer->eval)->code, "validation: %s",
+			  vt_session_error(trainer->eval)->text)
 		: 0;
 }
 
 /* Loss and gradients of one batch, as their share of the step. */
-static int one_round(struct vt_trainer *t, int round, double *loss, struct vt_err *err)
+static int one_round(struct vt_trainer *trainer, int round, double *loss, struct vt_err *err)
 {
 	const float *dy[VT_TRAIN_HEADS] = { NULL };
-	struct folding folding = { t, round + 1 == t->o->accumulate };
+	struct folding folding = { trainer, round + 1 == trainer->o->accumulate };
 
-	vt_train_batch_draw(t, round);
+	vt_train_batch_draw(trainer, round);
 	/* random streams of the network have the pass's name: no two of a step drop the same
 	 * channels */
-	vt_session_forward(t->session, t->step * (uint64_t)t->o->accumulate + (uint64_t)round);
-	*loss += vt_train_batch_loss(t, dy);
-	if (vt_train_device_error(t, err))
+	vt_session_forward(trainer->session,
+		trainer->step * (uint64_t)trainer->o->accumulate + (uint64_t)round);
+	*loss += vt_train_batch_loss(trainer, dy);
+	if (vt_train_device_error(trainer, err))
 		return err->code;
-	vt_session_backward_all(t->session, dy);
-	if (t->o->accumulate > 1 && vt_session_remote(t->session))
-		vt_remote_accumulate(vt_session_remote(t->session), round == 0, folding.last);
-	else if (t->sum)
-		vt_parallel_for((size_t)vt_session_n_weights(t->session), fold_weight, &folding);
+	vt_session_backward_all(trainer->session, dy);
+	if (trainer->o->accumulate > 1 && vt_session_remote(trainer->session))
+		vt_remote_accumulate(vt_session_remote(trainer->session), round == 0, folding.last);
+	else if (trainer->sum)
+		vt_parallel_for((size_t)vt_session_n_weights(trainer->session), fold_weight,
+			&folding);
 	return 0;
 }
 
 /* A snapshot for the mean of the weights behind step t->step. */
-static void average(struct vt_trainer *t)
+static void average(struct vt_trainer *trainer)
 {
-	const struct vt_train_opts *o = t->o;
+	const struct vt_train_opts *o = trainer->o;
 
 	if (o->averaging == VT_AVERAGE_EMA ||
-		(o->averaging == VT_AVERAGE_SWA && t->step >= o->average_from &&
-			(t->step - o->average_from) % o->average_every == 0))
-		vt_average_add(&t->average);
+		(o->averaging == VT_AVERAGE_SWA && trainer->step >= o->average_from &&
+			(trainer->step - o->average_from) % o->average_every == 0))
+		vt_average_add(&trainer->average);
 }
 
 /* A value that is not finite ends the run, unless a less precise level may have brought it
  * about: then the step is left out. */
-static int check(const struct vt_trainer *t, double loss, double norm, struct vt_err *err)
+static int check(const struct vt_trainer *trainer, double loss, double norm, struct vt_err *err)
 {
-	bool level_may_do = t->precision.level != VT_LEVEL_F32 &&
-		(vt_train_precision_varies(t->o) || t->precision.level == VT_LEVEL_FP16);
+	bool level_may_do = trainer->precision.level != VT_LEVEL_F32 &&
+		(vt_train_precision_varies(trainer->o) ||
+			trainer->precision.level == VT_LEVEL_FP16);
 
-	if ((isfinite(loss) && isfinite(norm)) || (level_may_do && t->precision.skips < 3))
+	if ((isfinite(loss) && isfinite(norm)) || (level_may_do && trainer->precision.skips < 3))
 		return 0;
-	return isfinite(loss) ? name_bad_gradient(t, err) : not_finite(t, "the loss", err);
+	return isfinite(loss) ? name_bad_gradient(trainer, err)
+			      : not_finite(trainer, "the loss", err);
 }
 
-int vt_train_step(struct vt_trainer *t, struct vt_err *err)
+int vt_train_step(struct vt_trainer *trainer, struct vt_err *err)
 {
-	uint64_t applied = t->precision.applied;
-	uint64_t since = applied - t->o->first,
-		 period = vt_schedule_since_restart(&t->o->schedule, applied);
-	double rate = vt_schedule_rate(&t->o->schedule, applied),
-	       momentum = vt_schedule_momentum(&t->o->schedule, applied), loss = 0, norm;
+	uint64_t applied = trainer->precision.applied;
+	uint64_t since = applied - trainer->o->first,
+		 period = vt_schedule_since_restart(&trainer->o->schedule, applied);
+	double rate = vt_schedule_rate(&trainer->o->schedule, applied),
+	       momentum = vt_schedule_momentum(&trainer->o->schedule, applied), loss = 0, norm;
 	int rc = 0;
 
-	vt_train_cohorts_turn(t);
-	for (int round = 0; !rc && round < t->o->accumulate; round++)
-		rc = one_round(t, round, &loss, err);
+	vt_train_cohorts_turn(trainer);
+	for (int round = 0; !rc && round < trainer->o->accumulate; round++)
+		rc = one_round(trainer, round, &loss, err);
 	if (rc)
 		return rc;
-	norm = vt_optim_norm(t->optim);
+	norm = vt_optim_norm(trainer->optim);
 	/* else what it left would be taken for the network's fault */
-	rc = vt_train_device_error(t, err);
+	rc = vt_train_device_error(trainer, err);
 	if (!rc)
-		rc = check(t, loss, norm, err);
+		rc = check(trainer, loss, norm, err);
 	if (rc)
 		return rc;
-	if (!vt_train_precision_decide(t, loss, norm)) {
-		if (t->o->reset_moments && since && !period)
-			vt_optim_restart(t->optim);
-		if (t->o->reset_moments && period < since)
+	if (!vt_train_precision_decide(trainer, loss, norm)) {
+		if (trainer->o->reset_moments && since && !period)
+			vt_optim_restart(trainer->optim);
+		if (trainer->o->reset_moments && period < since)
 			since = period;
-		vt_optim_step(t->optim, rate, momentum, since + 1);
-		t->loss_sum += loss;
-		t->loss_n++;
+		vt_optim_step(trainer->optim, rate, momentum, since + 1);
+		trainer->loss_sum += loss;
+		trainer->loss_n++;
 	}
-	vt_train_precision_next(t);
-	t->step++;
-	average(t);
-	if (t->o->progress)
-		t->o->progress(t->step, loss);
-	return vt_train_device_error(t, err);
+	vt_train_precision_next(trainer);
+	trainer->step++;
+	average(trainer);
+	if (trainer->o->progress)
+		trainer->o->progress(trainer->step, loss);
+	return vt_train_device_error(trainer, err);
 }

@@ -10,11 +10,11 @@
 #include "common/seg/train_state.h"
 
 /* Marks the regions of f; the number of all that are marked then. */
-static int mark_regions(bool *seen, int marked, const struct vt_patch_file *f)
+static int mark_regions(bool *seen, int marked, const struct vt_patch_file *file)
 {
-	for (size_t i = 0; i < f->n_foreground && marked < f->n_regions; i++)
-		for (int r = 0; r < f->n_regions; r++)
-			if (!seen[r] && vt_patch_holds(f, f->foreground[i], r)) {
+	for (size_t i = 0; i < file->n_foreground && marked < file->n_regions; i++)
+		for (int r = 0; r < file->n_regions; r++)
+			if (!seen[r] && vt_patch_holds(file, file->foreground[i], r)) {
 				seen[r] = true;
 				marked++;
 			}
@@ -22,57 +22,59 @@ static int mark_regions(bool *seen, int marked, const struct vt_patch_file *f)
 }
 
 /* The names of regions that are not marked, parted by commas; owned by the caller. */
-static char *unmarked(const struct vt_manifest *m, const bool *seen, const bool *told)
+static char *unmarked(const struct vt_manifest *manifest, const bool *seen, const bool *told)
 {
 	struct vt_buf names = VT_BUF_INIT;
 
-	for (int r = 0; r < m->n_regions; r++)
+	for (int r = 0; r < manifest->n_regions; r++)
 		if (!seen[r] && !(told && told[r]))
-			vt_buf_printf(&names, "%s%s", names.len ? ", " : "", m->region[r].name);
+			vt_buf_printf(&names, "%s%s", names.len ? ", " : "",
+				manifest->region[r].name);
 	return vt_buf_detach(&names);
 }
 
-static int check_regions_of(bool *seen, const struct vt_dataset *d, const size_t *train, size_t n,
-	const struct vt_manifest *m, struct vt_err *err)
+static int check_regions_of(bool *seen, const struct vt_dataset *dataset, const size_t *train,
+	size_t n, const struct vt_manifest *manifest, struct vt_err *err)
 {
 	int marked = 0;
 	char *names;
 
-	for (size_t i = 0; i < n && marked < m->n_regions; i++)
-		marked = mark_regions(seen, marked, &d->file[train[i]]);
-	if (marked == m->n_regions)
+	for (size_t i = 0; i < n && marked < manifest->n_regions; i++)
+		marked = mark_regions(seen, marked, &dataset->file[train[i]]);
+	if (marked == manifest->n_regions)
 		return 0;
-	names = unmarked(m, seen, NULL);
+	names = unmarked(manifest, seen, NULL);
 	if (!marked)
 		vt_err_set(err, VT_EDATA,
 			"none of the %zu subjects to train on has a voxel of a region (%s): there "
 			"is nothing to learn; check the values of the regions of manifest %s "
 			"against those of the label maps, and the box of crop-patch",
-			n, names, m->name);
+			n, names, manifest->name);
 	else
 		vt_log(VT_LOG_WARN, "absent-region",
 			"regions=\"%s\" cohort=\"%s\" subjects=%zu note=\"no subject to train on "
 			"has a voxel of these: they will not be learned. Check the values that "
 			"the manifest gives them against those of the label maps\"",
-			names, m->name, n);
+			names, manifest->name, n);
 	free(names);
 	return marked ? 0 : err->code;
 }
 
-int vt_train_check_worth(struct vt_trainer *t, struct vt_err *err)
+int vt_train_check_worth(struct vt_trainer *trainer, struct vt_err *err)
 {
 	bool seen[VT_MAX_REGIONS] = { false };
 
-	if (t->class_of)
+	if (trainer->class_of)
 		return 0;
-	if (check_regions_of(t->region_seen, t->d, t->train, t->n_train, t->manifest, err))
+	if (check_regions_of(trainer->region_seen, trainer->d, trainer->train, trainer->n_train,
+		    trainer->manifest, err))
 		return err->code;
 	/* what is told here is not told again when no patch has it */
-	for (int r = 0; r < t->manifest->n_regions; r++)
-		t->region_absent[r] = !t->region_seen[r];
-	memset(t->region_seen, 0, sizeof(t->region_seen));
-	for (int k = 1; k < t->n_cohorts; k++) {
-		const struct vt_train_cohort *c = &t->cohort[k];
+	for (int r = 0; r < trainer->manifest->n_regions; r++)
+		trainer->region_absent[r] = !trainer->region_seen[r];
+	memset(trainer->region_seen, 0, sizeof(trainer->region_seen));
+	for (int k = 1; k < trainer->n_cohorts; k++) {
+		const struct vt_train_cohort *c = &trainer->cohort[k];
 
 		memset(seen, 0, sizeof(seen));
 		if (check_regions_of(seen, c->d, c->train, c->n_train, c->manifest, err))
@@ -81,14 +83,14 @@ int vt_train_check_worth(struct vt_trainer *t, struct vt_err *err)
 	return 0;
 }
 
-int vt_train_check_moves(const struct vt_trainer *t, struct vt_err *err)
+int vt_train_check_moves(const struct vt_trainer *trainer, struct vt_err *err)
 {
-	if (vt_graph_output_at(t->graph, 0).weight == 0)
+	if (vt_graph_output_at(trainer->graph, 0).weight == 0)
 		return vt_err_set(err, VT_EUSAGE,
 			"--output-weights: output 0 is the prediction, and with a weight of 0 it "
 			"would not be trained");
-	for (int i = 0; i < vt_session_n_weights(t->session); i++)
-		if (vt_train_rate_factor(t, i) > 0)
+	for (int i = 0; i < vt_session_n_weights(trainer->session); i++)
+		if (vt_train_rate_factor(trainer, i) > 0)
 			return 0;
 	return vt_err_set(err, VT_EUSAGE,
 		"--pretrained-rate-factor=0 freezes every weight, for --reinitialize names none of "
@@ -96,50 +98,50 @@ int vt_train_check_moves(const struct vt_trainer *t, struct vt_err *err)
 		"as the head");
 }
 
-void vt_train_see_patches(struct vt_trainer *t)
+void vt_train_see_patches(struct vt_trainer *trainer)
 {
-	const int n = t->manifest->n_regions;
-	size_t voxels = t->voxels * (size_t)t->o->batch;
+	const int n = trainer->manifest->n_regions;
+	size_t voxels = trainer->voxels * (size_t)trainer->o->batch;
 
-	if (t->class_of || t->turn || t->n_region_seen == n)
+	if (trainer->class_of || trainer->turn || trainer->n_region_seen == n)
 		return;
-	for (size_t v = 0; v < voxels && t->n_region_seen < n; v++) {
-		uint8_t bits = t->target[v];
+	for (size_t v = 0; v < voxels && trainer->n_region_seen < n; v++) {
+		uint8_t bits = trainer->target[v];
 
 		if (!bits || bits == VT_PATCH_IGNORED)
 			continue;
 		for (int r = 0; r < n; r++)
-			if (!t->region_seen[r] &&
-				(t->manifest->exclusive ? bits == r + 1 : bits >> r & 1)) {
-				t->region_seen[r] = true;
-				t->n_region_seen++;
+			if (!trainer->region_seen[r] &&
+				(trainer->manifest->exclusive ? bits == r + 1 : bits >> r & 1)) {
+				trainer->region_seen[r] = true;
+				trainer->n_region_seen++;
 			}
 	}
 }
 
-void vt_train_warn_unseen(const struct vt_trainer *t)
+void vt_train_warn_unseen(const struct vt_trainer *trainer)
 {
 	char *names;
 
-	if (t->class_of || !t->watched)
+	if (trainer->class_of || !trainer->watched)
 		return;
-	names = unmarked(t->manifest, t->region_seen, t->region_absent);
+	names = unmarked(trainer->manifest, trainer->region_seen, trainer->region_absent);
 	if (*names)
 		vt_log(VT_LOG_WARN, "region-in-no-patch",
 			"regions=\"%s\" step=%llu note=\"no patch so far held a voxel of these, so "
 			"nothing was learned about them: give --foreground above 0, --center "
 			"region or a larger --patch\"",
-			names, (unsigned long long)t->step);
+			names, (unsigned long long)trainer->step);
 	free(names);
 }
 
 /* Mean Dice on n validation subjects of an answer that marks every voxel of the container. */
-static double dice_of_everything(const struct vt_trainer *t, size_t n)
+static double dice_of_everything(const struct vt_trainer *trainer, size_t n)
 {
 	double sum = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct vt_patch_file *f = &t->d->file[t->validation[i]];
+		const struct vt_patch_file *f = &trainer->d->file[trainer->validation[i]];
 		double voxels = (double)f->d * f->h * f->w, count[VT_MAX_REGIONS] = { 0 };
 
 		for (size_t k = 0; k < f->n_foreground; k++)
@@ -151,21 +153,21 @@ static double dice_of_everything(const struct vt_trainer *t, size_t n)
 	return sum / (double)n;
 }
 
-void vt_train_warn_nothing(const struct vt_trainer *t)
+void vt_train_warn_nothing(const struct vt_trainer *trainer)
 {
-	size_t n = t->n_validation;
+	size_t n = trainer->n_validation;
 	double least;
 
-	if (t->class_of || !n)
+	if (trainer->class_of || !n)
 		return;
-	if (t->o->max_validation > 0 && n > (size_t)t->o->max_validation)
-		n = (size_t)t->o->max_validation;
-	least = t->o->loss.softmax ? 0 : dice_of_everything(t, n);
-	if (t->best_dice > least * 1.05)
+	if (trainer->o->max_validation > 0 && n > (size_t)trainer->o->max_validation)
+		n = (size_t)trainer->o->max_validation;
+	least = trainer->o->loss.softmax ? 0 : dice_of_everything(trainer, n);
+	if (trainer->best_dice > least * 1.05)
 		return;
 	vt_log(VT_LOG_WARN, "nothing-learned",
 		"dice=%.4f subjects=%zu note=\"on the validation subjects the kept weights are no "
 		"better than no answer at all, or one that marks every voxel (%.4f): train "
 		"longer, or with another --learning-rate or loss\"",
-		t->best_dice, n, least);
+		trainer->best_dice, n, least);
 }

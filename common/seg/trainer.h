@@ -87,8 +87,8 @@ struct vt_train_opts {
  * levels that may change also precision.jsonl, a line a change.  A loss or gradient that is not
  * finite stops with VT_EBUG naming step, weight and the last good step; being asked to stop is
  * VT_EFAIL. */
-int vt_train(const char *out, const char *scratch, const struct vt_dataset *d,
-	const struct vt_train_opts *o, struct vt_err *err);
+int vt_train(const char *out, const char *scratch, const struct vt_dataset *dataset,
+	const struct vt_train_opts *opts, struct vt_err *err);
 
 /* The file of weights in the directory that --previous names, for the caller to free: a
  * checkpoint's last weights, or the one file of another program. NULL if there is none: the first
@@ -97,17 +97,17 @@ int vt_train_find_parent(char **out, const char *dir, struct vt_err *err);
 
 /* The changes of precision that a training wrote to its directory, to be repeated: *changes, for
  * the caller to free, and o's replay, which is borrowed from it.  VT_ENOINPUT, VT_EDATA. */
-int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precision_opts *o,
+int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precision_opts *opts,
 	const char *dir, struct vt_err *err);
 
 /* Whether the network gives one answer for a whole patch. */
-bool vt_train_answers_once(const struct vt_train_opts *o, int channels);
+bool vt_train_answers_once(const struct vt_train_opts *opts, int channels);
 /* Then: softmax over the manifest's classes, cross-entropy unless it or focal has a weight, no loss
  * of overlap, and patches about the middle unless draw.center_sd says otherwise. */
-int vt_train_classes_opts(struct vt_train_opts *o, struct vt_err *err);
+int vt_train_classes_opts(struct vt_train_opts *opts, struct vt_err *err);
 
 /* What would be allocated and computed, without doing it. */
-int vt_train_plan(struct vt_buf *text, const struct vt_dataset *d, const struct vt_train_opts *o,
-	struct vt_err *err);
+int vt_train_plan(struct vt_buf *text, const struct vt_dataset *dataset,
+	const struct vt_train_opts *opts, struct vt_err *err);
 
 #endif

@@ -20,12 +20,12 @@ struct vt_trial {
  * recipe, or its checkpoint no such score. */
 int vt_trials_read(struct vt_trial **out, size_t *n, const char *configs, const char *const *rung,
 	const char *by, bool low_is_better, struct vt_err *err);
-void vt_trials_free(struct vt_trial *t, size_t n);
+void vt_trials_free(struct vt_trial *trial, size_t n);
 
 /* One row a trial: name, rank, rungs, the params that differ, score of each rung. */
-void vt_trials_csv(struct vt_buf *out, const struct vt_trial *t, size_t n, const char *by);
-struct vt_json *vt_trials_json(const struct vt_trial *t, size_t n, const char *by);
+void vt_trials_csv(struct vt_buf *out, const struct vt_trial *trial, size_t n, const char *by);
+struct vt_json *vt_trials_json(const struct vt_trial *trial, size_t n, const char *by);
 /* A page with the table and a picture: score over steps, a line a trial. */
-void vt_trials_html(struct vt_buf *out, const struct vt_trial *t, size_t n, const char *by);
+void vt_trials_html(struct vt_buf *out, const struct vt_trial *trial, size_t n, const char *by);
 
 #endif

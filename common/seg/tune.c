@@ -79,150 +79,151 @@ int vt_tune_grid(struct vt_tune_grid *out, const char *thresholds, const char *s
 
 /* --- predictions ----------------------------------------------------------- */
 
-static size_t voxels_of(const struct vt_patch_file *f)
+static size_t voxels_of(const struct vt_patch_file *file)
 {
-	return (size_t)f->d * (size_t)f->h * (size_t)f->w;
+	return (size_t)file->d * (size_t)file->h * (size_t)file->w;
 }
 
-static uint8_t level_of(const struct vt_tune_grid *g, float probability)
+static uint8_t level_of(const struct vt_tune_grid *grid, float probability)
 {
 	int level = 0;
 
-	while (level < g->n_thresholds && (double)probability > g->threshold[level])
+	while (level < grid->n_thresholds && (double)probability > grid->threshold[level])
 		level++;
 	return (uint8_t)level;
 }
 
 /* Keeps the voxels with any level: twice over them, to count and to fill. */
-static void keep_levels(struct held *h, const struct search *s, const float *probability,
+static void keep_levels(struct held *held, const struct search *search, const float *probability,
 	const uint8_t *inside)
 {
-	const struct vt_tune_grid *g = &s->t->grid;
-	size_t all = voxels_of(h->f);
+	const struct vt_tune_grid *g = &search->t->grid;
+	size_t all = voxels_of(held->f);
 
 	for (int pass = 0; pass < 2; pass++) {
-		h->n = 0;
+		held->n = 0;
 		for (size_t v = 0; v < all; v++) {
 			bool any = false;
 
-			for (size_t r = 0; inside[v] && r < h->width; r++) {
+			for (size_t r = 0; inside[v] && r < held->width; r++) {
 				uint8_t level = level_of(g, probability[r * all + v]);
 
 				any = any || level;
 				if (pass)
-					h->level[h->n * h->width + r] = level;
+					held->level[held->n * held->width + r] = level;
 			}
 			if (any && pass)
-				h->voxel[h->n] = (uint32_t)v;
-			h->n += any;
+				held->voxel[held->n] = (uint32_t)v;
+			held->n += any;
 		}
 		if (pass)
 			break;
-		h->voxel = vt_xcalloc(h->n + 1, sizeof(*h->voxel));
-		h->level = vt_xcalloc((h->n + 1) * h->width, 1);
+		held->voxel = vt_xcalloc(held->n + 1, sizeof(*held->voxel));
+		held->level = vt_xcalloc((held->n + 1) * held->width, 1);
 	}
 }
 
-static void keep_bits(struct held *h, const struct search *s, const float *probability,
+static void keep_bits(struct held *held, const struct search *search, const float *probability,
 	const uint8_t *inside)
 {
-	size_t all = voxels_of(h->f);
+	size_t all = voxels_of(held->f);
 	uint8_t *bits = vt_xmalloc(all);
 
-	vt_segment_rule(bits, probability, s->c, all, &s->t->best);
+	vt_segment_rule(bits, probability, search->c, all, &search->t->best);
 	for (size_t v = 0; v < all; v++) {
 		bits[v] = inside[v] ? bits[v] : 0;
-		h->n += bits[v] != 0;
+		held->n += bits[v] != 0;
 	}
-	h->voxel = vt_xcalloc(h->n + 1, sizeof(*h->voxel));
-	h->level = vt_xcalloc(h->n + 1, 1);
-	h->n = 0;
+	held->voxel = vt_xcalloc(held->n + 1, sizeof(*held->voxel));
+	held->level = vt_xcalloc(held->n + 1, 1);
+	held->n = 0;
 	for (size_t v = 0; v < all; v++)
 		if (bits[v]) {
-			h->voxel[h->n] = (uint32_t)v;
-			h->level[h->n++] = bits[v];
+			held->voxel[held->n] = (uint32_t)v;
+			held->level[held->n++] = bits[v];
 		}
 	free(bits);
 }
 
 /* Voxels of each region in the whole label map, in those of the container. */
-static int count_reference(struct held *h, const struct vt_manifest *m, struct vt_err *err)
+static int count_reference(struct held *held, const struct vt_manifest *manifest,
+	struct vt_err *err)
 {
-	const struct vt_patch_reference *r = &h->f->reference;
+	const struct vt_patch_reference *r = &held->f->reference;
 	size_t n = (size_t)r->dims[0] * (size_t)r->dims[1] * (size_t)r->dims[2];
-	const struct vt_grid grid = vt_patch_grid(h->f);
+	const struct vt_grid grid = vt_patch_grid(held->f);
 	double ratio = 1;
 	uint8_t *labels = NULL;
-	int rc = vt_patch_reference_map(&labels, h->f, err);
+	int rc = vt_patch_reference_map(&labels, held->f, err);
 
 	for (size_t a = 0; a < 3; a++)
 		ratio *= r->spacing[a] / grid.spacing[2 - a];
 	if (!rc)
-		rc = vt_manifest_regions(labels, m, labels, n, err);
-	for (int k = 0; !rc && k < m->n_regions; k++) {
+		rc = vt_manifest_regions(labels, manifest, labels, n, err);
+	for (int k = 0; !rc && k < manifest->n_regions; k++) {
 		uint64_t inside = 0;
 
 		for (size_t v = 0; v < n; v++)
-			inside += vt_region_holds(m, labels[v], k);
-		h->reference[k] = (uint64_t)((double)inside * ratio + 0.5);
+			inside += vt_region_holds(manifest, labels[v], k);
+		held->reference[k] = (uint64_t)((double)inside * ratio + 0.5);
 	}
 	free(labels);
 	return rc;
 }
 
-static int hold(struct held *h, const struct search *s, const struct vt_choice *choice,
+static int hold(struct held *held, const struct search *search, const struct vt_choice *choice,
 	const struct vt_target *target, struct vt_json *on_host, struct vt_err *err)
 {
-	size_t n = voxels_of(target->file), all = n * (size_t)s->c->n_outputs;
+	size_t n = voxels_of(target->file), all = n * (size_t)search->c->n_outputs;
 	struct vt_prediction *p = NULL;
 	float *probability = malloc(all * sizeof(*probability));
 	uint8_t *inside = vt_xmalloc(n);
 	int rc = probability ? 0 : vt_err_nomem(err, all * sizeof(*probability));
 
-	h->f = target->file;
-	h->resampled = vt_paste_is_resampled(h->f);
-	h->width = s->c->softmax ? 1 : (size_t)s->c->n_regions;
+	held->f = target->file;
+	held->resampled = vt_paste_is_resampled(held->f);
+	held->width = search->c->softmax ? 1 : (size_t)search->c->n_regions;
 	if (!rc)
 		rc = vt_evaluate_begin(&p, choice, target, on_host, err);
 	if (!rc)
-		rc = vt_segment_probabilities(probability, choice->s, p, h->f, err);
+		rc = vt_segment_probabilities(probability, choice->s, p, held->f, err);
 	vt_predict_free(p);
 	if (!rc)
-		rc = vt_paste_inside(inside, h->f, err);
-	if (!rc && s->c->softmax)
-		keep_bits(h, s, probability, inside);
+		rc = vt_paste_inside(inside, held->f, err);
+	if (!rc && search->c->softmax)
+		keep_bits(held, search, probability, inside);
 	else if (!rc)
-		keep_levels(h, s, probability, inside);
+		keep_levels(held, search, probability, inside);
 	if (!rc)
-		rc = count_reference(h, s->m, err);
+		rc = count_reference(held, search->m, err);
 	free(inside);
 	free(probability);
 	return rc ? vt_err_prefix(err, "subject %s", target->subject) : 0;
 }
 
-static int hold_all(struct search *s, const struct vt_choice *choice, struct vt_err *err)
+static int hold_all(struct search *search, const struct vt_choice *choice, struct vt_err *err)
 {
 	struct vt_json *on_host = vt_json_new(VT_JSON_ARRAY);
 	int rc = 0;
 
-	s->held = vt_xcalloc(choice->n + 1, sizeof(*s->held));
+	search->held = vt_xcalloc(choice->n + 1, sizeof(*search->held));
 	vt_progress_begin("tune", "subject", choice->n);
 	for (size_t i = 0; !rc && i < choice->n; i++) {
 		const struct vt_target *t = &choice->target[i];
 
 		if (t->file) {
-			rc = hold(&s->held[s->n++], s, choice, t, on_host, err);
-			vt_strs_add(&s->t->subjects, t->subject);
+			rc = hold(&search->held[search->n++], search, choice, t, on_host, err);
+			vt_strs_add(&search->t->subjects, t->subject);
 		} else {
 			vt_log(VT_LOG_WARN, "absent", "subject=\"%s\" why=\"%s\"", t->subject,
 				t->why);
-			vt_strs_add(&s->t->absent, t->subject);
+			vt_strs_add(&search->t->absent, t->subject);
 		}
 		vt_progress_step(i + 1, "subject=\"%s\"", t->subject);
 	}
 	vt_progress_end();
 	vt_json_free(on_host);
-	if (!rc && !s->n)
+	if (!rc && !search->n)
 		rc = vt_err_set(err, VT_EDATA, "none of the subjects has a container");
 	return rc;
 }
@@ -230,15 +231,15 @@ static int hold_all(struct search *s, const struct vt_choice *choice, struct vt_
 /* --- regions alone --------------------------------------------------------- */
 
 /* Whether the i-th voxel passes threshold t in region r. */
-static bool passes(const struct held *h, const struct search *s, size_t i, int r, int t)
+static bool passes(const struct held *held, const struct search *search, size_t i, int r, int t)
 {
-	return s->c->softmax ? vt_region_holds(s->m, h->level[i], r)
-			     : h->level[i * h->width + (size_t)r] > t;
+	return search->c->softmax ? vt_region_holds(search->m, held->level[i], r)
+				  : held->level[i * held->width + (size_t)r] > t;
 }
 
-static bool ignored(const struct search *s, const struct held *h, size_t v)
+static bool ignored(const struct search *search, const struct held *held, size_t v)
 {
-	return s->m->ignore > 0 && h->f->regions[v] == VT_PATCH_IGNORED;
+	return search->m->ignore > 0 && held->f->regions[v] == VT_PATCH_IGNORED;
 }
 
 /* Components of one mask, and what each holds: found[c], in the reference tp[c]. */
@@ -248,77 +249,77 @@ struct parts {
 	uint32_t n;
 };
 
-static void release_parts(struct parts *p)
+static void release_parts(struct parts *parts)
 {
-	free(p->label);
-	free(p->size);
-	free(p->found);
-	free(p->tp);
+	free(parts->label);
+	free(parts->size);
+	free(parts->found);
+	free(parts->tp);
 }
 
-static int parts_of(struct parts *out, const struct search *s, const struct held *h, int r, int t,
-	struct vt_err *err)
+static int parts_of(struct parts *out, const struct search *search, const struct held *held, int r,
+	int t, struct vt_err *err)
 {
-	const struct vt_grid grid = vt_patch_grid(h->f);
-	size_t all = voxels_of(h->f);
+	const struct vt_grid grid = vt_patch_grid(held->f);
+	size_t all = voxels_of(held->f);
 	unsigned char *mask = calloc(all, 1);
 	uint32_t *label = malloc(all * sizeof(*label));
 	int rc = mask && label ? 0 : vt_err_nomem(err, all * sizeof(*label));
 
 	*out = (struct parts){ .label = label };
-	for (size_t i = 0; !rc && i < h->n; i++)
-		mask[h->voxel[i]] = passes(h, s, i, r, t);
+	for (size_t i = 0; !rc && i < held->n; i++)
+		mask[held->voxel[i]] = passes(held, search, i, r, t);
 	if (!rc)
 		rc = vt_components(label, &out->n, &out->size, mask, grid.dim, VT_CONNECT_26, err);
 	out->found = vt_xcalloc((size_t)out->n + 1, sizeof(*out->found));
 	out->tp = vt_xcalloc((size_t)out->n + 1, sizeof(*out->tp));
-	for (size_t i = 0; !rc && i < h->n; i++) {
-		size_t v = h->voxel[i];
+	for (size_t i = 0; !rc && i < held->n; i++) {
+		size_t v = held->voxel[i];
 
-		if (!mask[v] || ignored(s, h, v))
+		if (!mask[v] || ignored(search, held, v))
 			continue;
 		out->found[label[v]]++;
-		out->tp[label[v]] += vt_patch_holds(h->f, v, r);
+		out->tp[label[v]] += vt_patch_holds(held->f, v, r);
 	}
 	free(mask);
 	return rc;
 }
 
-static uint32_t count_kept(const struct parts *p, double least)
+static uint32_t count_kept(const struct parts *parts, double least)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t c = 1; c <= p->n; c++)
-		kept += (double)p->size[c] >= least;
+	for (uint32_t c = 1; c <= parts->n; c++)
+		kept += (double)parts->size[c] >= least;
 	return kept;
 }
 
 /* Adds a subject's Dice for every least size, of the region's mask as a label map of the scan. */
-static int add_sizes_native(double *dice, const struct search *s, const struct held *h,
-	const struct parts *p, int r, struct vt_err *err)
+static int add_sizes_native(double *dice, const struct search *search, const struct held *held,
+	const struct parts *parts, int r, struct vt_err *err)
 {
-	const struct vt_tune_grid *g = &s->t->grid;
-	const struct vt_grid grid = vt_patch_grid(h->f);
-	const uint8_t alone = (uint8_t)(s->m->exclusive ? r + 1 : 1 << r);
-	uint8_t *bits = vt_xmalloc(voxels_of(h->f));
+	const struct vt_tune_grid *g = &search->t->grid;
+	const struct vt_grid grid = vt_patch_grid(held->f);
+	const uint8_t alone = (uint8_t)(search->m->exclusive ? r + 1 : 1 << r);
+	uint8_t *bits = vt_xmalloc(voxels_of(held->f));
 	double one[VT_MAX_REGIONS];
 	uint32_t before = UINT32_MAX;
 	int rc = 0;
 
 	for (int k = 0; !rc && k < g->n_sizes; k++) {
 		double least = g->least_mm3[k] / vt_grid_voxel_mm3(&grid);
-		uint32_t kept = count_kept(p, least);
+		uint32_t kept = count_kept(parts, least);
 
 		if (kept != before) { /* fewer at each size: equal numbers are equal masks */
-			memset(bits, 0, voxels_of(h->f));
-			for (size_t i = 0; i < h->n; i++) {
-				uint32_t c = p->label[h->voxel[i]];
+			memset(bits, 0, voxels_of(held->f));
+			for (size_t i = 0; i < held->n; i++) {
+				uint32_t c = parts->label[held->voxel[i]];
 
-				if (c && (double)p->size[c] >= least)
-					bits[h->voxel[i]] = alone;
+				if (c && (double)parts->size[c] >= least)
+					bits[held->voxel[i]] = alone;
 			}
 			memset(one, 0, sizeof(one));
-			rc = vt_score_container(one, s->m, h->f, bits, err);
+			rc = vt_score_container(one, search->m, held->f, bits, err);
 		}
 		before = kept;
 		dice[k] += one[r];
@@ -328,143 +329,143 @@ static int add_sizes_native(double *dice, const struct search *s, const struct h
 }
 
 /* Adds a subject's Dice for every least size. */
-static void add_sizes(double *dice, const struct search *s, const struct held *h,
-	const struct parts *p, int r)
+static void add_sizes(double *dice, const struct search *search, const struct held *held,
+	const struct parts *parts, int r)
 {
-	const struct vt_tune_grid *g = &s->t->grid;
-	const struct vt_grid grid = vt_patch_grid(h->f);
+	const struct vt_tune_grid *g = &search->t->grid;
+	const struct vt_grid grid = vt_patch_grid(held->f);
 
 	for (int k = 0; k < g->n_sizes; k++) {
 		double least = g->least_mm3[k] / vt_grid_voxel_mm3(&grid);
 		uint64_t found = 0, tp = 0;
 
-		for (uint32_t c = 1; c <= p->n; c++)
-			if ((double)p->size[c] >= least) {
-				found += p->found[c];
-				tp += p->tp[c];
+		for (uint32_t c = 1; c <= parts->n; c++)
+			if ((double)parts->size[c] >= least) {
+				found += parts->found[c];
+				tp += parts->tp[c];
 			}
-		dice[k] += found + h->reference[r]
-			? 2.0 * (double)tp / (double)(found + h->reference[r])
+		dice[k] += found + held->reference[r]
+			? 2.0 * (double)tp / (double)(found + held->reference[r])
 			: 1.0;
 	}
 }
 
-static int try_all(struct search *s, int r, struct vt_err *err)
+static int try_all(struct search *search, int r, struct vt_err *err)
 {
-	const struct vt_tune_grid *g = &s->t->grid;
+	const struct vt_tune_grid *g = &search->t->grid;
 	int pairs = g->n_thresholds * g->n_sizes, rc = 0;
 	double *dice = vt_xcalloc((size_t)pairs, sizeof(*dice));
 
-	for (size_t i = 0; !rc && i < s->n; i++)
+	for (size_t i = 0; !rc && i < search->n; i++)
 		for (int t = 0; !rc && t < g->n_thresholds; t++) {
 			struct parts p;
 
 			double *at = dice + t * g->n_sizes;
 
-			rc = parts_of(&p, s, &s->held[i], r, t, err);
-			if (!rc && s->held[i].resampled)
-				rc = add_sizes_native(at, s, &s->held[i], &p, r, err);
+			rc = parts_of(&p, search, &search->held[i], r, t, err);
+			if (!rc && search->held[i].resampled)
+				rc = add_sizes_native(at, search, &search->held[i], &p, r, err);
 			else if (!rc)
-				add_sizes(at, s, &s->held[i], &p, r);
+				add_sizes(at, search, &search->held[i], &p, r);
 			release_parts(&p);
 		}
 	for (int k = 0; k < pairs; k++)
-		dice[k] /= (double)s->n;
-	s->t->region[r].dice = dice;
+		dice[k] /= (double)search->n;
+	search->t->region[r].dice = dice;
 	return rc;
 }
 
 /* Whether pair a of equal Dice comes before the best so far. */
-static bool nearer(const struct vt_tune_grid *g, int a, int best)
+static bool nearer(const struct vt_tune_grid *grid, int a, int best)
 {
-	double x = fabs(g->threshold[a / g->n_sizes] - 0.5),
-	       y = fabs(g->threshold[best / g->n_sizes] - 0.5);
+	double x = fabs(grid->threshold[a / grid->n_sizes] - 0.5),
+	       y = fabs(grid->threshold[best / grid->n_sizes] - 0.5);
 
 	return x < y; /* of equals the smaller threshold and size come first anyway */
 }
 
-static void choose_pair(struct vt_tuned_region *out, const struct vt_tune_grid *g)
+static void choose_pair(struct vt_tuned_region *out, const struct vt_tune_grid *grid)
 {
 	int best = 0;
 
-	for (int a = 1; a < g->n_thresholds * g->n_sizes; a++)
+	for (int a = 1; a < grid->n_thresholds * grid->n_sizes; a++)
 		if (out->dice[a] > out->dice[best] ||
-			(out->dice[a] >= out->dice[best] && nearer(g, a, best)))
+			(out->dice[a] >= out->dice[best] && nearer(grid, a, best)))
 			best = a;
-	out->threshold = best / g->n_sizes;
-	out->size = best % g->n_sizes;
+	out->threshold = best / grid->n_sizes;
+	out->size = best % grid->n_sizes;
 }
 
 /* --- label maps ------------------------------------------------------------ */
 
 /* Region bits under o. */
-static int bits_under(uint8_t *bits, const struct search *s, const struct held *h,
-	const struct vt_segment_opts *o, struct vt_err *err)
+static int bits_under(uint8_t *bits, const struct search *search, const struct held *held,
+	const struct vt_segment_opts *opts, struct vt_err *err)
 {
-	const struct vt_tune_grid *g = &s->t->grid;
-	const struct vt_grid grid = vt_patch_grid(h->f);
+	const struct vt_tune_grid *g = &search->t->grid;
+	const struct vt_grid grid = vt_patch_grid(held->f);
 	int at[VT_MAX_REGIONS] = { 0 };
 
-	for (int r = 0; r < s->m->n_regions; r++)
-		while (!s->c->softmax && g->threshold[at[r]] != o->threshold[r])
+	for (int r = 0; r < search->m->n_regions; r++)
+		while (!search->c->softmax && g->threshold[at[r]] != opts->threshold[r])
 			at[r]++;
-	memset(bits, 0, voxels_of(h->f));
-	for (size_t i = 0; i < h->n; i++) {
-		if (s->c->softmax)
-			bits[h->voxel[i]] = h->level[i];
-		for (int r = 0; !s->c->softmax && r < s->m->n_regions; r++)
-			bits[h->voxel[i]] |= (uint8_t)(passes(h, s, i, r, at[r]) << r);
+	memset(bits, 0, voxels_of(held->f));
+	for (size_t i = 0; i < held->n; i++) {
+		if (search->c->softmax)
+			bits[held->voxel[i]] = held->level[i];
+		for (int r = 0; !search->c->softmax && r < search->m->n_regions; r++)
+			bits[held->voxel[i]] |= (uint8_t)(passes(held, search, i, r, at[r]) << r);
 	}
-	return vt_segment_drop_small(bits, s->m, &grid, o, err);
+	return vt_segment_drop_small(bits, search->m, &grid, opts, err);
 }
 
 /* Mean Dice of the label maps by region under o; *all: over regions too. */
-static int score_maps(double *dice, double *all, const struct search *s,
-	const struct vt_segment_opts *o, struct vt_err *err)
+static int score_maps(double *dice, double *all, const struct search *search,
+	const struct vt_segment_opts *opts, struct vt_err *err)
 {
 	int rc = 0;
 
 	memset(dice, 0, VT_MAX_REGIONS * sizeof(*dice));
 	*all = 0;
-	for (size_t i = 0; !rc && i < s->n; i++) {
-		uint8_t *bits = vt_xmalloc(voxels_of(s->held[i].f));
+	for (size_t i = 0; !rc && i < search->n; i++) {
+		uint8_t *bits = vt_xmalloc(voxels_of(search->held[i].f));
 
-		rc = bits_under(bits, s, &s->held[i], o, err);
+		rc = bits_under(bits, search, &search->held[i], opts, err);
 		if (!rc)
-			rc = vt_score_container(dice, s->m, s->held[i].f, bits, err);
+			rc = vt_score_container(dice, search->m, search->held[i].f, bits, err);
 		free(bits);
 	}
-	for (int r = 0; r < s->m->n_regions; r++) {
-		dice[r] /= (double)s->n;
-		*all += dice[r] / s->m->n_regions;
+	for (int r = 0; r < search->m->n_regions; r++) {
+		dice[r] /= (double)search->n;
+		*all += dice[r] / search->m->n_regions;
 	}
 	return rc;
 }
 
 /* Takes a region's candidate if the label maps gain. */
-static int keep_what_helps(struct search *s, struct vt_err *err)
+static int keep_what_helps(struct search *search, struct vt_err *err)
 {
-	const struct vt_tune_grid *g = &s->t->grid;
-	struct vt_segment_opts *best = &s->t->best;
+	const struct vt_tune_grid *g = &search->t->grid;
+	struct vt_segment_opts *best = &search->t->best;
 	double now, then, dice[VT_MAX_REGIONS];
-	int rc = score_maps(s->t->before, &now, s, best, err);
+	int rc = score_maps(search->t->before, &now, search, best, err);
 
-	memcpy(s->t->after, s->t->before, sizeof(dice));
-	for (int r = 0; !rc && r < s->m->n_regions; r++) {
-		struct vt_tuned_region *t = &s->t->region[r];
+	memcpy(search->t->after, search->t->before, sizeof(dice));
+	for (int r = 0; !rc && r < search->m->n_regions; r++) {
+		struct vt_tuned_region *t = &search->t->region[r];
 		struct vt_segment_opts with = *best;
 
 		with.threshold[r] = g->threshold[t->threshold];
 		with.least_mm3[r] = g->least_mm3[t->size];
 		if (with.threshold[r] == 0.5 && with.least_mm3[r] == 0)
 			continue;
-		rc = score_maps(dice, &then, s, &with, err);
+		rc = score_maps(dice, &then, search, &with, err);
 		t->kept = !rc && then > now;
 		if (!t->kept)
 			continue;
 		*best = with;
 		now = then;
-		memcpy(s->t->after, dice, sizeof(dice));
+		memcpy(search->t->after, dice, sizeof(dice));
 	}
 	return rc;
 }
@@ -472,35 +473,35 @@ static int keep_what_helps(struct search *s, struct vt_err *err)
 /* --- all of it ------------------------------------------------------------- */
 
 /* Every member that chooses must have kept a fold out. */
-static int check_folds(const struct vt_segmenter *s, const struct vt_evaluate_opts *o,
+static int check_folds(const struct vt_segmenter *segmenter, const struct vt_evaluate_opts *opts,
 	struct vt_err *err)
 {
-	size_t n = o->which == VT_WHICH_FOLDS ? s->n : 1;
+	size_t n = opts->which == VT_WHICH_FOLDS ? segmenter->n : 1;
 
 	for (size_t i = 0; i < n; i++)
-		if (vt_checkpoint_fold(&s->member[i].checkpoint) < 0)
+		if (vt_checkpoint_fold(&segmenter->member[i].checkpoint) < 0)
 			return vt_err_set(err, VT_EDATA,
 				"%s: was trained without a validation fold, so there are "
 				"no subjects to tune on; train with --fold 0 or another",
-				s->member[i].dir);
+				segmenter->member[i].dir);
 	return 0;
 }
 
-static void plain(struct vt_segment_opts *o)
+static void plain(struct vt_segment_opts *opts)
 {
 	for (int r = 0; r < VT_MAX_REGIONS; r++) {
-		o->threshold[r] = 0.5;
-		o->least_mm3[r] = 0;
+		opts->threshold[r] = 0.5;
+		opts->least_mm3[r] = 0;
 	}
 }
 
-int vt_tune(struct vt_tuned *out, const struct vt_segmenter *s, const struct vt_dataset *d,
-	const char *root, const struct vt_tune_grid *grid, const struct vt_evaluate_opts *o,
-	struct vt_err *err)
+int vt_tune(struct vt_tuned *out, const struct vt_segmenter *segmenter,
+	const struct vt_dataset *dataset, const char *root, const struct vt_tune_grid *grid,
+	const struct vt_evaluate_opts *opts, struct vt_err *err)
 {
-	struct vt_choice choice = { .s = s, .d = d, .o = o };
-	struct search search = { .c = s->first, .m = s->first->manifest, .t = out };
-	int rc = check_folds(s, o, err);
+	struct vt_choice choice = { .s = segmenter, .d = dataset, .o = opts };
+	struct search search = { .c = segmenter->first, .m = segmenter->first->manifest, .t = out };
+	int rc = check_folds(segmenter, opts, err);
 
 	memset(out, 0, sizeof(*out));
 	out->grid = *grid;
@@ -531,11 +532,11 @@ int vt_tune(struct vt_tuned *out, const struct vt_segmenter *s, const struct vt_
 	return rc;
 }
 
-void vt_tuned_release(struct vt_tuned *t)
+void vt_tuned_release(struct vt_tuned *tuned)
 {
 	for (int r = 0; r < VT_MAX_REGIONS; r++)
-		free(t->region[r].dice);
-	vt_strs_release(&t->subjects);
-	vt_strs_release(&t->absent);
-	memset(t, 0, sizeof(*t));
+		free(tuned->region[r].dice);
+	vt_strs_release(&tuned->subjects);
+	vt_strs_release(&tuned->absent);
+	memset(tuned, 0, sizeof(*tuned));
 }

@@ -48,17 +48,18 @@ int vt_tune_grid(struct vt_tune_grid *out, const char *thresholds, const char *s
 	struct vt_err *err);
 
 /* o->which: validation or folds.  VT_EDATA as vt_evaluate_model. */
-int vt_tune(struct vt_tuned *out, const struct vt_segmenter *s, const struct vt_dataset *d,
-	const char *root, const struct vt_tune_grid *grid, const struct vt_evaluate_opts *o,
-	struct vt_err *err);
-void vt_tuned_release(struct vt_tuned *t);
+int vt_tune(struct vt_tuned *out, const struct vt_segmenter *segmenter,
+	const struct vt_dataset *dataset, const char *root, const struct vt_tune_grid *grid,
+	const struct vt_evaluate_opts *opts, struct vt_err *err);
+void vt_tuned_release(struct vt_tuned *tuned);
 
 /* base, a recipe of predict or evaluate with an object /params, and in its params what was found:
  * min-component and, but for softmax, threshold. */
-struct vt_json *vt_tuned_recipe(const struct vt_json *base, const struct vt_tuned *t,
-	const struct vt_segmenter *s);
-struct vt_json *vt_tuned_json(const struct vt_tuned *t, const struct vt_segmenter *s);
+struct vt_json *vt_tuned_recipe(const struct vt_json *base, const struct vt_tuned *tuned,
+	const struct vt_segmenter *segmenter);
+struct vt_json *vt_tuned_json(const struct vt_tuned *tuned, const struct vt_segmenter *segmenter);
 /* region,threshold,min_component_mm3,dice */
-void vt_tuned_csv(struct vt_buf *out, const struct vt_tuned *t, const struct vt_segmenter *s);
+void vt_tuned_csv(struct vt_buf *out, const struct vt_tuned *tuned,
+	const struct vt_segmenter *segmenter);
 
 #endif

@@ -24,74 +24,77 @@ struct vote {
 };
 
 /* Blocks side by side; false if they are more than there may be. */
-static bool place_grid(struct vote *v, int most)
+static bool place_grid(struct vote *vote, int most)
 {
 	int count[3], first[3], n = 0;
 	double all = 1;
 
 	for (int a = 0; a < 3; a++) {
-		count[a] = (v->dim[a] + v->patch[a] - 1) / v->patch[a];
-		first[a] = (v->dim[a] - count[a] * v->patch[a]) / 2;
+		count[a] = (vote->dim[a] + vote->patch[a] - 1) / vote->patch[a];
+		first[a] = (vote->dim[a] - count[a] * vote->patch[a]) / 2;
 		all *= count[a];
 	}
-	v->n = all > most ? VT_MOST_SUBVOLUMES + 1 : (int)all;
+	vote->n = all > most ? VT_MOST_SUBVOLUMES + 1 : (int)all;
 	if (all > most)
 		return false;
 	for (int z = 0; z < count[0]; z++)
 		for (int y = 0; y < count[1]; y++)
 			for (int x = 0; x < count[2]; x++)
-				v->block[n++] = (struct block){ { first[0] + z * v->patch[0],
-					first[1] + y * v->patch[1], first[2] + x * v->patch[2] } };
+				vote->block[n++] = (struct block){ { first[0] + z * vote->patch[0],
+					first[1] + y * vote->patch[1],
+					first[2] + x * vote->patch[2] } };
 	return true;
 }
 
-static void place_others(struct vote *v, int subvolumes)
+static void place_others(struct vote *vote, int subvolumes)
 {
-	for (; v->n < subvolumes; v->n++) {
-		struct vt_rng r =
-			vt_rng_stream(0, "vote", vt_rng_hash(v->f->subject), (uint64_t)v->n, 0);
+	for (; vote->n < subvolumes; vote->n++) {
+		struct vt_rng r = vt_rng_stream(0, "vote", vt_rng_hash(vote->f->subject),
+			(uint64_t)vote->n, 0);
 
 		for (int a = 0; a < 3; a++)
-			v->block[v->n].at[a] = vt_dataset_center(v->dim[a], v->patch[a], 0.25, &r);
+			vote->block[vote->n].at[a] =
+				vt_dataset_center(vote->dim[a], vote->patch[a], 0.25, &r);
 	}
 }
 
-static void answer_all(struct vote *v)
+static void answer_all(struct vote *vote)
 {
-	struct vt_shape in = vt_session_input_shape(v->session);
-	size_t x_size = v->voxels * (size_t)in.c, y_size = v->voxels * (size_t)v->outputs;
+	struct vt_shape in = vt_session_input_shape(vote->session);
+	size_t x_size = vote->voxels * (size_t)in.c, y_size = vote->voxels * (size_t)vote->outputs;
 	float *x = vt_xmalloc(x_size * (size_t)in.n * sizeof(float)),
 	      *y = vt_xmalloc(y_size * (size_t)in.n * sizeof(float));
 
-	for (int first = 0; first < v->n; first += in.n) {
+	for (int first = 0; first < vote->n; first += in.n) {
 		for (int k = 0; k < in.n; k++)
-			vt_window_read(x + (size_t)k * x_size, v->f,
-				v->block[first + k < v->n ? first + k : v->n - 1].at, v->patch, 0);
-		vt_session_set_input(v->session, x);
-		vt_session_forward(v->session, 0);
-		vt_session_get_output(v->session, y);
-		for (int k = 0; k < in.n && first + k < v->n; k++)
-			vt_window_classes(v->answer + (size_t)(first + k) * v->voxels,
-				y + (size_t)k * y_size, v->outputs, v->voxels);
+			vt_window_read(x + (size_t)k * x_size, vote->f,
+				vote->block[first + k < vote->n ? first + k : vote->n - 1].at,
+				vote->patch, 0);
+		vt_session_set_input(vote->session, x);
+		vt_session_forward(vote->session, 0);
+		vt_session_get_output(vote->session, y);
+		for (int k = 0; k < in.n && first + k < vote->n; k++)
+			vt_window_classes(vote->answer + (size_t)(first + k) * vote->voxels,
+				y + (size_t)k * y_size, vote->outputs, vote->voxels);
 	}
 	free(x);
 	free(y);
 }
 
 /* Votes of slice z of block b join the counts, [y, x, class]. */
-static void count_block(uint16_t *count, const struct vote *v, int b, int z)
+static void count_block(uint16_t *count, const struct vote *vote, int b, int z)
 {
-	const int *at = v->block[b].at, *p = v->patch;
-	const uint8_t *from = v->answer + (size_t)b * v->voxels +
+	const int *at = vote->block[b].at, *p = vote->patch;
+	const uint8_t *from = vote->answer + (size_t)b * vote->voxels +
 		(size_t)(z - at[0]) * (size_t)p[1] * (size_t)p[2];
 
 	for (int y = 0; y < p[1]; y++)
 		for (int x = 0; x < p[2]; x++, from++) {
 			int oy = at[1] + y, ox = at[2] + x;
 
-			if (oy >= 0 && oy < v->dim[1] && ox >= 0 && ox < v->dim[2])
-				count[((size_t)oy * (size_t)v->dim[2] + (size_t)ox) *
-						(size_t)v->outputs +
+			if (oy >= 0 && oy < vote->dim[1] && ox >= 0 && ox < vote->dim[2])
+				count[((size_t)oy * (size_t)vote->dim[2] + (size_t)ox) *
+						(size_t)vote->outputs +
 					*from]++;
 		}
 }
@@ -118,21 +121,23 @@ static void count_slice(void *ctx, size_t slice)
 	free(count);
 }
 
-int vt_vote(uint8_t *classes, struct vt_session *s, const struct vt_patch_file *f, int subvolumes,
-	struct vt_err *err)
+int vt_vote(uint8_t *classes, struct vt_session *session, const struct vt_patch_file *file,
+	int subvolumes, struct vt_err *err)
 {
-	struct vt_shape in = vt_session_input_shape(s), out = vt_session_output_shape(s);
-	struct vote v = { .session = s,
-		.f = f,
-		.dim = { f->d, f->h, f->w },
+	struct vt_shape in = vt_session_input_shape(session),
+			out = vt_session_output_shape(session);
+	struct vote v = { .session = session,
+		.f = file,
+		.dim = { file->d, file->h, file->w },
 		.patch = { in.d, in.h, in.w },
 		.outputs = out.c,
 		.voxels = (size_t)in.d * (size_t)in.h * (size_t)in.w,
 		.classes = classes };
 	int rc = 0;
 
-	if (in.c != f->c)
-		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", f->c, in.c);
+	if (in.c != file->c)
+		return vt_err_set(err, VT_EDATA, "%d channels, the network takes %d", file->c,
+			in.c);
 	if (out.d != in.d || out.h != in.h || out.w != in.w || out.c > 255)
 		return vt_err_set(err, VT_EDATA,
 			"the network answers %d classes of %dx%dx%d voxels for a patch of "
@@ -144,7 +149,7 @@ int vt_vote(uint8_t *classes, struct vt_session *s, const struct vt_patch_file *
 		rc = vt_err_set(err, VT_EUSAGE,
 			"--subvolumes=%d: fewer than the blocks of %dx%dx%d that cover %dx%dx%d "
 			"voxels",
-			subvolumes, in.d, in.h, in.w, f->d, f->h, f->w);
+			subvolumes, in.d, in.h, in.w, file->d, file->h, file->w);
 	if (!rc) {
 		place_others(&v, subvolumes);
 		v.answer = malloc((size_t)v.n * v.voxels);
@@ -153,10 +158,10 @@ int vt_vote(uint8_t *classes, struct vt_session *s, const struct vt_patch_file *
 	}
 	if (!rc) {
 		answer_all(&v);
-		vt_parallel_for((size_t)f->d, count_slice, &v);
+		vt_parallel_for((size_t)file->d, count_slice, &v);
 	}
-	if (!rc && vt_session_error(s)) {
-		*err = *vt_session_error(s);
+	if (!rc && vt_session_error(session)) {
+		*err = *vt_session_error(session);
 		rc = err->code;
 	}
 	free(v.block);

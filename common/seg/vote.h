@@ -14,7 +14,7 @@
 enum { VT_MOST_SUBVOLUMES = 65535 };
 
 /* classes: [z, y, x].  VT_EUSAGE where the blocks alone are more than subvolumes. */
-int vt_vote(uint8_t *classes, struct vt_session *s, const struct vt_patch_file *f, int subvolumes,
-	struct vt_err *err);
+int vt_vote(uint8_t *classes, struct vt_session *session, const struct vt_patch_file *file,
+	int subvolumes, struct vt_err *err);
 
 #endif

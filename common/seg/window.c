@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-void vt_window_read(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3],
+void vt_window_read(float *x, const struct vt_patch_file *file, const int at[3], const int patch[3],
 	int flips)
 {
-	for (int c = 0; c < f->c; c++)
+	for (int c = 0; c < file->c; c++)
 		for (int z = 0; z < patch[0]; z++)
 			for (int y = 0; y < patch[1]; y++) {
 				int sz = at[0] + (flips & 4 ? patch[0] - 1 - z : z),
@@ -16,12 +16,12 @@ void vt_window_read(float *x, const struct vt_patch_file *f, const int at[3], co
 						(size_t)y) *
 						(size_t)patch[2];
 				int from = at[2] < 0 ? -at[2] : 0,
-				    to = at[2] + patch[2] > f->w ? f->w - at[2] : patch[2];
+				    to = at[2] + patch[2] > file->w ? file->w - at[2] : patch[2];
 
 				memset(row, 0, (size_t)patch[2] * sizeof(float));
-				if (sz < 0 || sz >= f->d || sy < 0 || sy >= f->h)
+				if (sz < 0 || sz >= file->d || sy < 0 || sy >= file->h)
 					continue;
-				vt_patch_row(row + from, f, c, sz, sy, at[2] + from, to - from);
+				vt_patch_row(row + from, file, c, sz, sy, at[2] + from, to - from);
 				for (int i = 0; flips & 1 && i < patch[2] / 2; i++) {
 					float t = row[i];
 

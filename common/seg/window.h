@@ -6,7 +6,7 @@
 
 /* The window of f that begins at `at`; x: [c, z, y, x], zeros outside.  flips: bits 4, 2 and 1
  * mirror z, y and x. */
-void vt_window_read(float *x, const struct vt_patch_file *f, const int at[3], const int patch[3],
+void vt_window_read(float *x, const struct vt_patch_file *file, const int at[3], const int patch[3],
 	int flips);
 
 /* Region bits of values [c, voxels]: bit k where value k > 0 (a sigmoid over one half), or with

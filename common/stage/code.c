@@ -58,13 +58,13 @@ static bool is_plugin(const struct vt_loaded_one *one)
 	return !strncmp(vt_path_name(one->path), "libvoxtrail", 11);
 }
 
-int vt_stage_identify(struct vt_stage_run *r, struct vt_err *err)
+int vt_stage_identify(struct vt_stage_run *run, struct vt_err *err)
 {
 	struct vt_json *swapped, *j;
 	struct vt_buf text = VT_BUF_INIT;
 	char hex[VT_HEX];
 	uint64_t size;
-	int rc = vt_digest_file(&r->binary, &size, "/proc/self/exe", err);
+	int rc = vt_digest_file(&run->binary, &size, "/proc/self/exe", err);
 
 	if (rc)
 		return rc;
@@ -79,25 +79,25 @@ int vt_stage_identify(struct vt_stage_run *r, struct vt_err *err)
 		vt_json_free(swapped);
 		return rc;
 	}
-	vt_digest_hex(hex, &r->binary);
+	vt_digest_hex(hex, &run->binary);
 	j = vt_json_new(VT_JSON_OBJECT);
 	vt_json_put_text(j, "binary", hex);
 	vt_json_put(j, "loaded", swapped);
-	vt_json_put(r->notes, "loaded", vt_json_copy(swapped));
+	vt_json_put(run->notes, "loaded", vt_json_copy(swapped));
 	rc = vt_json_canonical(&text, j, err);
 	if (!rc)
-		r->binary = vt_digest_bytes(text.data, text.len);
+		run->binary = vt_digest_bytes(text.data, text.len);
 	vt_json_free(j);
 	vt_buf_release(&text);
 	return rc;
 }
 
-void vt_stage_note_plugin(struct vt_stage_run *r)
+void vt_stage_note_plugin(struct vt_stage_run *run)
 {
 	struct vt_json *found = list(is_plugin);
 
 	if (found->n)
-		vt_json_put(r->notes, "plugin", found);
+		vt_json_put(run->notes, "plugin", found);
 	else
 		vt_json_free(found);
 }

@@ -38,49 +38,50 @@ static void paragraphs(struct vt_buf *out, const char *text)
 	}
 }
 
-static const char *heading_above(const struct vt_stage *s, const char *param)
+static const char *heading_above(const struct vt_stage *stage, const char *param)
 {
-	for (const struct vt_heading *h = s->headings; h && h->first; h++)
+	for (const struct vt_heading *h = stage->headings; h && h->first; h++)
 		if (!strcmp(h->first, param))
 			return h->text;
 	return NULL;
 }
 
-static char *param_default(const struct vt_param *p)
+static char *param_default(const struct vt_param *param)
 {
 	char text[32];
 
-	switch (p->kind) {
-	case VT_PARAM_BOOL: return vt_xstrdup(p->value != 0 ? "true" : "false");
-	case VT_PARAM_ENUM: return vt_xstrdup(p->names[(int)p->value]);
+	switch (param->kind) {
+	case VT_PARAM_BOOL: return vt_xstrdup(param->value != 0 ? "true" : "false");
+	case VT_PARAM_ENUM: return vt_xstrdup(param->names[(int)param->value]);
 	case VT_PARAM_TEXT:
-	case VT_PARAM_JSON: return vt_xstrdup(p->text ? p->text : "");
-	default: vt_json_real_text(text, p->value); return vt_xstrdup(text);
+	case VT_PARAM_JSON: return vt_xstrdup(param->text ? param->text : "");
+	default: vt_json_real_text(text, param->value); return vt_xstrdup(text);
 	}
 }
 
-static void enum_names(struct vt_buf *out, const struct vt_param *p, const char *between)
+static void enum_names(struct vt_buf *out, const struct vt_param *param, const char *between)
 {
-	for (int i = 0; p->names && p->names[i]; i++)
-		vt_buf_printf(out, "%s%s", i ? between : "", p->names[i]);
+	for (int i = 0; param->names && param->names[i]; i++)
+		vt_buf_printf(out, "%s%s", i ? between : "", param->names[i]);
 }
 
-static void param_row(struct vt_buf *out, const struct vt_param *p)
+static void param_row(struct vt_buf *out, const struct vt_param *param)
 {
 	static const char *const value_name[] = { "", "N", "X", "true|false", "NAME", "TEXT",
 		"JSON" };
-	char *head = vt_asprintf("--%s %s", p->name, value_name[p->kind]),
-	     *value = param_default(p);
+	char *head = vt_asprintf("--%s %s", param->name, value_name[param->kind]),
+	     *value = param_default(param);
 	struct vt_buf text = VT_BUF_INIT;
 
-	vt_buf_str(&text, p->help);
-	if (p->kind == VT_PARAM_ENUM) {
+	vt_buf_str(&text, param->help);
+	if (param->kind == VT_PARAM_ENUM) {
 		vt_buf_str(&text, ": ");
-		enum_names(&text, p, ", ");
+		enum_names(&text, param, ", ");
 	}
-	vt_buf_printf(&text, " [%s%s%s", *value ? value : "empty", *p->unit ? " " : "", p->unit);
-	if (p->min < p->max)
-		vt_buf_printf(&text, "; %g to %g", p->min, p->max);
+	vt_buf_printf(&text, " [%s%s%s", *value ? value : "empty", *param->unit ? " " : "",
+		param->unit);
+	if (param->min < param->max)
+		vt_buf_printf(&text, "; %g to %g", param->min, param->max);
 	vt_buf_char(&text, ']');
 	row(out, head, text.data);
 	vt_buf_release(&text);
@@ -88,41 +89,41 @@ static void param_row(struct vt_buf *out, const struct vt_param *p)
 	free(head);
 }
 
-static int port_named(const struct vt_stage *s, const char *name, int k)
+static int port_named(const struct vt_stage *stage, const char *name, int k)
 {
 	char *numbered = vt_asprintf("%s-%d", name, k);
-	int at = vt_stage_n_ports(s) - 1;
+	int at = vt_stage_n_ports(stage) - 1;
 
-	while (at >= 0 && strcmp(s->in[at].name, numbered) != 0)
+	while (at >= 0 && strcmp(stage->in[at].name, numbered) != 0)
 		at--;
 	free(numbered);
 	return at;
 }
 
 /* How often a port may be given: the second time it is the port "name-2", then "name-3". */
-static int times(const struct vt_stage *s, const struct vt_port *port)
+static int times(const struct vt_stage *stage, const struct vt_port *port)
 {
 	int n = 1;
 
-	while (port_named(s, port->name, n + 1) >= 0)
+	while (port_named(stage, port->name, n + 1) >= 0)
 		n++;
 	return n;
 }
 
 /* Whether port i is another one given again, which people read of there. */
-static bool is_again(const struct vt_stage *s, int i)
+static bool is_again(const struct vt_stage *stage, int i)
 {
-	for (int p = 0; p < vt_stage_n_ports(s); p++)
-		for (int k = times(s, &s->in[p]); k > 1; k--)
-			if (port_named(s, s->in[p].name, k) == i)
+	for (int p = 0; p < vt_stage_n_ports(stage); p++)
+		for (int k = times(stage, &stage->in[p]); k > 1; k--)
+			if (port_named(stage, stage->in[p].name, k) == i)
 				return true;
 	return false;
 }
 
 /* What people read of a port; the caller's. */
-static char *port_text(const struct vt_stage *s, const struct vt_port *port)
+static char *port_text(const struct vt_stage *stage, const struct vt_port *port)
 {
-	int n = times(s, port);
+	int n = times(stage, port);
 	char *often = n > 1
 		? vt_asprintf(" (at most %d times; --%s-2 is the second by name)", n, port->name)
 		: vt_xstrdup("");
@@ -132,39 +133,40 @@ static char *port_text(const struct vt_stage *s, const struct vt_port *port)
 	return text;
 }
 
-static void port_rows(struct vt_buf *out, const struct vt_stage *s)
+static void port_rows(struct vt_buf *out, const struct vt_stage *stage)
 {
-	for (int i = 0; i < vt_stage_n_ports(s); i++) {
-		char *head = vt_asprintf("--%s %s", s->in[i].name,
-			s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
-		char *text = port_text(s, &s->in[i]);
+	for (int i = 0; i < vt_stage_n_ports(stage); i++) {
+		char *head = vt_asprintf("--%s %s", stage->in[i].name,
+			stage->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+		char *text = port_text(stage, &stage->in[i]);
 
-		if (!is_again(s, i))
+		if (!is_again(stage, i))
 			row(out, head, text);
 		free(text);
 		free(head);
 	}
 }
 
-void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
+void vt_stage_help(struct vt_buf *out, const struct vt_stage *stage)
 {
-	vt_buf_printf(out, "usage: %s", s->name);
-	for (int i = 0; i < vt_stage_n_ports(s); i++)
-		if (!s->in[i].optional)
-			vt_buf_printf(out, " --%s %s", s->in[i].name,
-				s->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
-	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n", s->summary);
-	paragraphs(out, s->about);
+	vt_buf_printf(out, "usage: %s", stage->name);
+	for (int i = 0; i < vt_stage_n_ports(stage); i++)
+		if (!stage->in[i].optional)
+			vt_buf_printf(out, " --%s %s", stage->in[i].name,
+				stage->in[i].kind == VT_PORT_FILE ? "FILE" : "DIR");
+	vt_buf_printf(out, " --out DIR [PARAM...]\n\n%s\n", stage->summary);
+	paragraphs(out, stage->about);
 	vt_buf_str(out, "\ninputs\n");
-	port_rows(out, s);
+	port_rows(out, stage);
 	vt_buf_str(out, "\noutput\n");
 	row(out, "--out DIR",
-		s->output ? s->output : "where the result goes; made if absent, must be empty");
+		stage->output ? stage->output
+			      : "where the result goes; made if absent, must be empty");
 	vt_buf_str(out, "\nparams [default; range]\n");
-	for (int i = 0; i < vt_stage_n_params(s); i++) {
-		if (heading_above(s, s->params[i].name))
-			vt_buf_printf(out, " %s\n", heading_above(s, s->params[i].name));
-		param_row(out, &s->params[i]);
+	for (int i = 0; i < vt_stage_n_params(stage); i++) {
+		if (heading_above(stage, stage->params[i].name))
+			vt_buf_printf(out, " %s\n", heading_above(stage, stage->params[i].name));
+		param_row(out, &stage->params[i]);
 	}
 	vt_buf_str(out, "\nevery stage\n");
 	row(out, "--recipe FILE",
@@ -176,7 +178,7 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 	row(out, "--threads N", "processors to use; never changes a result");
 	row(out, "--log text|json", "form of the events on stderr");
 	row(out, "--describe json|boutiques|markdown", "this table, for programs");
-	if (s->plan)
+	if (stage->plan)
 		row(out, "--plan", "print what the execution would take and stop");
 	row(out, "--version, --help", "print and stop");
 	vt_buf_str(out,
@@ -188,29 +190,30 @@ void vt_stage_help(struct vt_buf *out, const struct vt_stage *s)
 
 /* --- for programs -------------------------------------------------------- */
 
-static struct vt_json *ports_json(const struct vt_stage *s)
+static struct vt_json *ports_json(const struct vt_stage *stage)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (int i = 0; i < vt_stage_n_ports(s); i++) {
+	for (int i = 0; i < vt_stage_n_ports(stage); i++) {
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(o, "name", s->in[i].name);
-		vt_json_put_text(o, "kind", s->in[i].kind == VT_PORT_FILE ? "file" : "directory");
-		vt_json_put_bool(o, "optional", s->in[i].optional);
-		vt_json_put_text(o, "help", s->in[i].help);
+		vt_json_put_text(o, "name", stage->in[i].name);
+		vt_json_put_text(o, "kind",
+			stage->in[i].kind == VT_PORT_FILE ? "file" : "directory");
+		vt_json_put_bool(o, "optional", stage->in[i].optional);
+		vt_json_put_text(o, "help", stage->in[i].help);
 		vt_json_push(list, o);
 	}
 	return list;
 }
 
-static struct vt_json *params_json(const struct vt_stage *s)
+static struct vt_json *params_json(const struct vt_stage *stage)
 {
 	static const char *const kind[] = { "", "int", "real", "bool", "enum", "text", "json" };
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (int i = 0; i < vt_stage_n_params(s); i++) {
-		const struct vt_param *p = &s->params[i];
+	for (int i = 0; i < vt_stage_n_params(stage); i++) {
+		const struct vt_param *p = &stage->params[i];
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 		char *value = param_default(p);
 
@@ -236,16 +239,16 @@ static struct vt_json *params_json(const struct vt_stage *s)
 	return list;
 }
 
-static void describe_json(struct vt_buf *out, const struct vt_stage *s)
+static void describe_json(struct vt_buf *out, const struct vt_stage *stage)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_text(j, "name", s->name);
-	vt_json_put_text(j, "version", s->version);
-	vt_json_put_text(j, "summary", s->summary);
-	vt_json_put(j, "inputs", ports_json(s));
-	vt_json_put_text(j, "output", s->output ? s->output : "");
-	vt_json_put(j, "params", params_json(s));
+	vt_json_put_text(j, "name", stage->name);
+	vt_json_put_text(j, "version", stage->version);
+	vt_json_put_text(j, "summary", stage->summary);
+	vt_json_put(j, "inputs", ports_json(stage));
+	vt_json_put_text(j, "output", stage->output ? stage->output : "");
+	vt_json_put(j, "params", params_json(stage));
 	vt_json_pretty(out, j);
 	vt_json_free(j);
 }
@@ -283,26 +286,26 @@ static struct vt_json *boutiques_input(const char *name, const char *type, bool 
 	return o;
 }
 
-static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *line)
+static struct vt_json *boutiques_param(const struct vt_param *param, struct vt_buf *line)
 {
-	bool number = p->kind == VT_PARAM_INT || p->kind == VT_PARAM_REAL;
-	struct vt_json *o = boutiques_input(p->name, number ? "Number" : "String", true, p->help,
-			       line),
+	bool number = param->kind == VT_PARAM_INT || param->kind == VT_PARAM_REAL;
+	struct vt_json *o = boutiques_input(param->name, number ? "Number" : "String", true,
+			       param->help, line),
 		       *list = vt_json_new(VT_JSON_ARRAY);
 
 	if (number) {
-		vt_json_put_bool(o, "integer", p->kind == VT_PARAM_INT);
-		if (p->min < p->max) {
-			vt_json_put_real(o, "minimum", p->min);
-			vt_json_put_real(o, "maximum", p->max);
+		vt_json_put_bool(o, "integer", param->kind == VT_PARAM_INT);
+		if (param->min < param->max) {
+			vt_json_put_real(o, "minimum", param->min);
+			vt_json_put_real(o, "maximum", param->max);
 		}
 	}
-	if (p->kind == VT_PARAM_BOOL) {
+	if (param->kind == VT_PARAM_BOOL) {
 		vt_json_push(list, vt_json_new_text("true"));
 		vt_json_push(list, vt_json_new_text("false"));
 	}
-	for (int k = 0; p->names && p->names[k]; k++)
-		vt_json_push(list, vt_json_new_text(p->names[k]));
+	for (int k = 0; param->names && param->names[k]; k++)
+		vt_json_push(list, vt_json_new_text(param->names[k]));
 	if (list->n)
 		vt_json_put(o, "value-choices", list);
 	else
@@ -310,19 +313,19 @@ static struct vt_json *boutiques_param(const struct vt_param *p, struct vt_buf *
 	return o;
 }
 
-static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
+static void describe_boutiques(struct vt_buf *out, const struct vt_stage *stage)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *inputs = vt_json_new(VT_JSON_ARRAY),
 		       *outputs = vt_json_new(VT_JSON_ARRAY), *o;
 	struct vt_buf line = VT_BUF_INIT;
 
-	vt_buf_str(&line, s->name);
-	for (int i = 0; i < vt_stage_n_ports(s); i++)
+	vt_buf_str(&line, stage->name);
+	for (int i = 0; i < vt_stage_n_ports(stage); i++)
 		vt_json_push(inputs,
-			boutiques_input(s->in[i].name, "File", s->in[i].optional, s->in[i].help,
-				&line));
-	for (int i = 0; i < vt_stage_n_params(s); i++)
-		vt_json_push(inputs, boutiques_param(&s->params[i], &line));
+			boutiques_input(stage->in[i].name, "File", stage->in[i].optional,
+				stage->in[i].help, &line));
+	for (int i = 0; i < vt_stage_n_params(stage); i++)
+		vt_json_push(inputs, boutiques_param(&stage->params[i], &line));
 	vt_json_push(inputs,
 		boutiques_input("out", "String", false, "where the result goes", &line));
 	o = vt_json_new(VT_JSON_OBJECT);
@@ -330,9 +333,9 @@ static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
 	vt_json_put_text(o, "name", "output directory");
 	vt_json_put_text(o, "path-template", "[OUT]");
 	vt_json_push(outputs, o);
-	vt_json_put_text(j, "name", s->name);
-	vt_json_put_text(j, "description", s->summary);
-	vt_json_put_text(j, "tool-version", s->version);
+	vt_json_put_text(j, "name", stage->name);
+	vt_json_put_text(j, "description", stage->summary);
+	vt_json_put_text(j, "tool-version", stage->version);
 	vt_json_put_text(j, "schema-version", "0.5");
 	vt_json_put_text(j, "command-line", line.data);
 	vt_json_put(j, "inputs", inputs);
@@ -342,56 +345,56 @@ static void describe_boutiques(struct vt_buf *out, const struct vt_stage *s)
 	vt_buf_release(&line);
 }
 
-static void markdown_param(struct vt_buf *out, const struct vt_param *p)
+static void markdown_param(struct vt_buf *out, const struct vt_param *param)
 {
-	char *value = param_default(p);
+	char *value = param_default(param);
 
-	vt_buf_printf(out, "| `--%s` | %s | ", p->name, value);
-	if (p->names)
-		enum_names(out, p, ", ");
-	else if (p->min < p->max)
-		vt_buf_printf(out, "%g to %g", p->min, p->max);
-	vt_buf_printf(out, " | %s | %s |\n", p->unit, p->help);
+	vt_buf_printf(out, "| `--%s` | %s | ", param->name, value);
+	if (param->names)
+		enum_names(out, param, ", ");
+	else if (param->min < param->max)
+		vt_buf_printf(out, "%g to %g", param->min, param->max);
+	vt_buf_printf(out, " | %s | %s |\n", param->unit, param->help);
 	free(value);
 }
 
-static void describe_markdown(struct vt_buf *out, const struct vt_stage *s)
+static void describe_markdown(struct vt_buf *out, const struct vt_stage *stage)
 {
 	static const char table[] =
 		"\n| flag | default | range | unit | what |\n|---|---|---|---|---|\n";
 
-	vt_buf_printf(out, "# %s\n\n%s\n", s->name, s->summary);
-	if (s->about)
-		vt_buf_printf(out, "\n%s\n", s->about);
+	vt_buf_printf(out, "# %s\n\n%s\n", stage->name, stage->summary);
+	if (stage->about)
+		vt_buf_printf(out, "\n%s\n", stage->about);
 	vt_buf_str(out, "\n## Inputs\n\n| flag | what |\n|---|---|\n");
-	for (int i = 0; i < vt_stage_n_ports(s); i++) {
-		char *text = port_text(s, &s->in[i]);
+	for (int i = 0; i < vt_stage_n_ports(stage); i++) {
+		char *text = port_text(stage, &stage->in[i]);
 
-		if (!is_again(s, i))
-			vt_buf_printf(out, "| `--%s` | %s |\n", s->in[i].name, text);
+		if (!is_again(stage, i))
+			vt_buf_printf(out, "| `--%s` | %s |\n", stage->in[i].name, text);
 		free(text);
 	}
-	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n", s->output ? s->output : "");
-	for (int i = 0; i < vt_stage_n_params(s); i++) {
-		const char *heading = heading_above(s, s->params[i].name);
+	vt_buf_printf(out, "\n## Output\n\n%s\n\n## Params\n", stage->output ? stage->output : "");
+	for (int i = 0; i < vt_stage_n_params(stage); i++) {
+		const char *heading = heading_above(stage, stage->params[i].name);
 
 		if (heading)
 			vt_buf_printf(out, "\n### %s\n", heading);
 		if (heading || !i)
 			vt_buf_str(out, table);
-		markdown_param(out, &s->params[i]);
+		markdown_param(out, &stage->params[i]);
 	}
 }
 
-int vt_stage_describe(struct vt_buf *out, const struct vt_stage *s, const char *form,
+int vt_stage_describe(struct vt_buf *out, const struct vt_stage *stage, const char *form,
 	struct vt_err *err)
 {
 	if (!strcmp(form, "json"))
-		describe_json(out, s);
+		describe_json(out, stage);
 	else if (!strcmp(form, "boutiques"))
-		describe_boutiques(out, s);
+		describe_boutiques(out, stage);
 	else if (!strcmp(form, "markdown"))
-		describe_markdown(out, s);
+		describe_markdown(out, stage);
 	else
 		return vt_err_set(err, VT_EUSAGE, "--describe=%s: say json, boutiques or markdown",
 			form);

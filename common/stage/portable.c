@@ -30,13 +30,13 @@ static char *without(char *text, const char *dir, const char *name)
 	return vt_buf_detach(&out);
 }
 
-char *vt_stage_portable(const struct vt_stage_run *r, const char *text)
+char *vt_stage_portable(const struct vt_stage_run *run, const char *text)
 {
 	char *out = vt_xstrdup(text);
 
-	for (int i = 0; i < vt_stage_n_ports(r->stage); i++)
-		out = without(out, r->root[i], r->stage->in[i].name);
-	out = without(out, r->work, "out");
-	out = without(out, r->out, "out");
-	return without(out, r->scratch, "scratch");
+	for (int i = 0; i < vt_stage_n_ports(run->stage); i++)
+		out = without(out, run->root[i], run->stage->in[i].name);
+	out = without(out, run->work, "out");
+	out = without(out, run->out, "out");
+	return without(out, run->scratch, "scratch");
 }

@@ -19,9 +19,9 @@
 
 static const size_t parents_limit = 64u << 20;
 
-static int write_parents(const struct vt_stage_run *r, const char *dir, struct vt_err *err)
+static int write_parents(const struct vt_stage_run *run, const char *dir, struct vt_err *err)
 {
-	const struct vt_strs *lines = &r->ancestors;
+	const struct vt_strs *lines = &run->ancestors;
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_path_join(dir, "parents.jsonl");
 	int rc = 0;
@@ -66,7 +66,7 @@ static void put_platform(struct vt_json *j)
 }
 
 /* Times, host and resources: true of this one execution, part of no id. */
-static int write_observed(const struct vt_stage_run *r, const char *dir, const char *record_hex,
+static int write_observed(const struct vt_stage_run *run, const char *dir, const char *record_hex,
 	struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *recipe;
@@ -81,7 +81,7 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 	getrusage(RUSAGE_SELF, &u);
 	put_time(j, "finished", time(NULL));
 	vt_json_put_real(j, "wall_seconds",
-		(double)now.tv_sec + 1e-9 * (double)now.tv_nsec - r->begun);
+		(double)now.tv_sec + 1e-9 * (double)now.tv_nsec - run->begun);
 	vt_json_put_real(j, "cpu_seconds",
 		(double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 			1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
@@ -94,7 +94,7 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 	}
 	put_platform(j);
 	vt_json_put(j, "libraries", vt_stage_libraries());
-	recipe = r->recipe ? vt_git_source(r->recipe) : NULL;
+	recipe = run->recipe ? vt_git_source(run->recipe) : NULL;
 	if (recipe)
 		vt_json_put(j, "recipe", recipe);
 	vt_json_pretty(&text, j);
@@ -105,28 +105,29 @@ static int write_observed(const struct vt_stage_run *r, const char *dir, const c
 	return rc;
 }
 
-static struct vt_record record_of(const struct vt_stage_run *r, struct vt_record_port *in,
+static struct vt_record record_of(const struct vt_stage_run *run, struct vt_record_port *in,
 	const struct vt_record_port *out)
 {
-	int n = vt_stage_n_ports(r->stage);
+	int n = vt_stage_n_ports(run->stage);
 
 	for (int i = 0; i < n; i++)
-		in[i] = (struct vt_record_port){ r->stage->in[i].name, r->tree[i], &r->parents[i] };
-	return (struct vt_record){ .stage = r->stage->name,
-		.version = r->stage->version,
-		.binary = r->binary,
+		in[i] = (struct vt_record_port){ run->stage->in[i].name, run->tree[i],
+			&run->parents[i] };
+	return (struct vt_record){ .stage = run->stage->name,
+		.version = run->stage->version,
+		.binary = run->binary,
 		.commit = vt_build_commit(),
 		.dirty = vt_build_dirty(),
-		.params = r->params_json,
+		.params = run->params_json,
 		.input = in,
 		.n_inputs = (size_t)n,
 		.output = out,
 		.n_outputs = out ? 1 : 0,
-		.notes = r->notes->n ? r->notes : NULL };
+		.notes = run->notes->n ? run->notes : NULL };
 }
 
 /* record.json is written last: its presence says that the output is whole. */
-static int write_lineage(const struct vt_stage_run *r, const char *root, const char *result_hex,
+static int write_lineage(const struct vt_stage_run *run, const char *root, const char *result_hex,
 	const struct vt_buf *record, const char *record_hex, struct vt_err *err)
 {
 	char *dir = vt_asprintf("%s/.lineage/%s", root, result_hex),
@@ -134,9 +135,9 @@ static int write_lineage(const struct vt_stage_run *r, const char *root, const c
 	int rc = vt_fs_mkdirs(dir, err);
 
 	if (!rc)
-		rc = write_parents(r, dir, err);
+		rc = write_parents(run, dir, err);
 	if (!rc)
-		rc = write_observed(r, dir, record_hex, err);
+		rc = write_observed(run, dir, record_hex, err);
 	if (!rc)
 		rc = vt_fault("seal.record")
 			? vt_err_errno(err, VT_EIO, "%s", path)
@@ -148,17 +149,17 @@ static int write_lineage(const struct vt_stage_run *r, const char *root, const c
 
 /* Moves the work directory's entries into --out, which may be a mount point and is never renamed
  * itself. */
-static int move_into_place(const struct vt_stage_run *r, struct vt_err *err)
+static int move_into_place(const struct vt_stage_run *run, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	int rc = vt_fs_list(&names, r->work, err);
+	int rc = vt_fs_list(&names, run->work, err);
 
 	if (!rc)
-		rc = vt_fault("seal.sync") ? vt_err_errno(err, VT_EIO, "%s", r->work)
-					   : vt_fs_sync_tree(r->work, err);
+		rc = vt_fault("seal.sync") ? vt_err_errno(err, VT_EIO, "%s", run->work)
+					   : vt_fs_sync_tree(run->work, err);
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *from = vt_path_join(r->work, names.v[i]),
-		     *to = vt_path_join(r->out, names.v[i]);
+		char *from = vt_path_join(run->work, names.v[i]),
+		     *to = vt_path_join(run->out, names.v[i]);
 
 		rc = vt_fault("seal.move") ? vt_err_errno(err, VT_EIO, "%s", to)
 					   : vt_fs_rename(from, to, err);
@@ -166,11 +167,11 @@ static int move_into_place(const struct vt_stage_run *r, struct vt_err *err)
 		free(to);
 	}
 	vt_strs_release(&names);
-	return rc ? rc : vt_fs_sync_dir(r->out, err);
+	return rc ? rc : vt_fs_sync_dir(run->out, err);
 }
 
 /* What was executed here is believed here. */
-static int note_made(struct vt_store *s, const struct vt_digest *id, struct vt_err *err)
+static int note_made(struct vt_store *store, const struct vt_digest *id, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 	char hex[VT_HEX];
@@ -178,30 +179,30 @@ static int note_made(struct vt_store *s, const struct vt_digest *id, struct vt_e
 
 	vt_digest_hex(hex, id);
 	vt_strs_add(&ids, hex);
-	rc = vt_trust_note(s, VT_TRUST_MADE, &ids, NULL, err);
+	rc = vt_trust_note(store, VT_TRUST_MADE, &ids, NULL, err);
 	vt_strs_release(&ids);
 	return rc;
 }
 
-static int into_store(struct vt_stage_run *r, const struct vt_buf *record, struct vt_err *err)
+static int into_store(struct vt_stage_run *run, const struct vt_buf *record, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
 	struct vt_digest id;
-	int rc = vt_store_import_records(r->store, &r->ancestors, "the inputs", err);
+	int rc = vt_store_import_records(run->store, &run->ancestors, "the inputs", err);
 
 	if (!rc)
-		rc = vt_store_ingest(r->store, &t, r->work, NULL, err);
+		rc = vt_store_ingest(run->store, &t, run->work, NULL, err);
 	if (!rc)
-		rc = vt_store_put_record(r->store, record->data, record->len, &id, err);
+		rc = vt_store_put_record(run->store, record->data, record->len, &id, err);
 	if (!rc)
-		rc = note_made(r->store, &id, err);
-	if (!rc && r->out)
-		rc = vt_store_checkout(r->store, t, r->out, VT_CHECKOUT_LINK, err);
+		rc = note_made(run->store, &id, err);
+	if (!rc && run->out)
+		rc = vt_store_checkout(run->store, t, run->out, VT_CHECKOUT_LINK, err);
 	vt_tree_free(t);
 	return rc;
 }
 
-int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
+int vt_stage_seal(struct vt_stage_run *run, struct vt_err *err)
 {
 	struct vt_record_port in[VT_MAX_PORTS], out = { "out", NULL, NULL };
 	struct vt_buf text = VT_BUF_INIT;
@@ -209,14 +210,14 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 	struct vt_record record;
 	struct vt_tree *t = NULL;
 	char result_hex[VT_HEX], record_hex[VT_HEX];
-	int rc = r->store ? vt_store_hash_dir(r->store, &t, r->work, err)
-			  : vt_tree_hash_dir(&t, r->work, err);
+	int rc = run->store ? vt_store_hash_dir(run->store, &t, run->work, err)
+			    : vt_tree_hash_dir(&t, run->work, err);
 
 	if (rc)
 		return rc;
 	out.tree = t;
-	vt_stage_note_plugin(r);
-	record = record_of(r, in, &out);
+	vt_stage_note_plugin(run);
+	record = record_of(run, in, &out);
 	rc = vt_record_result(&result, &record, err);
 	if (!rc)
 		rc = vt_record_write(&text, &id, &record, err);
@@ -224,11 +225,11 @@ int vt_stage_seal(struct vt_stage_run *r, struct vt_err *err)
 		goto out;
 	vt_digest_hex(result_hex, &result);
 	vt_digest_hex(record_hex, &id);
-	rc = r->store ? into_store(r, &text, err) : move_into_place(r, err);
-	if (!rc && r->out)
-		rc = write_lineage(r, r->out, result_hex, &text, record_hex, err);
+	rc = run->store ? into_store(run, &text, err) : move_into_place(run, err);
+	if (!rc && run->out)
+		rc = write_lineage(run, run->out, result_hex, &text, record_hex, err);
 	if (!rc)
-		rc = vt_fs_remove_tree(r->work, err);
+		rc = vt_fs_remove_tree(run->work, err);
 	if (!rc) {
 		char hex[VT_HEX];
 
@@ -242,27 +243,27 @@ out:
 	return rc;
 }
 
-void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
+void vt_stage_record_failure(struct vt_stage_run *run, const struct vt_err *why)
 {
 	struct vt_record_port in[VT_MAX_PORTS];
-	struct vt_record record = record_of(r, in, NULL);
+	struct vt_record record = record_of(run, in, NULL);
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err err = VT_ERR_INIT;
 	struct vt_digest id;
-	char hex[VT_HEX], *dir, *path, *reason = vt_stage_portable(r, why->text);
+	char hex[VT_HEX], *dir, *path, *reason = vt_stage_portable(run, why->text);
 
 	record.failure = reason;
 	if (vt_record_write(&text, &id, &record, &err) == 0) {
 		vt_digest_hex(hex, &id);
-		if (r->store) {
-			if (!vt_store_put_record(r->store, text.data, text.len, &id, &err))
-				note_made(r->store, &id, &err);
-		} else if (r->out) {
-			dir = vt_asprintf("%s/.lineage/failed-%s", r->out, hex);
+		if (run->store) {
+			if (!vt_store_put_record(run->store, text.data, text.len, &id, &err))
+				note_made(run->store, &id, &err);
+		} else if (run->out) {
+			dir = vt_asprintf("%s/.lineage/failed-%s", run->out, hex);
 			path = vt_path_join(dir, "record.json");
 			if (vt_fs_mkdirs(dir, &err) == 0 &&
 				vt_fs_write(path, text.data, text.len, 0644, &err) == 0)
-				write_observed(r, dir, hex, &err);
+				write_observed(run, dir, hex, &err);
 			free(path);
 			free(dir);
 		}
@@ -275,15 +276,15 @@ void vt_stage_record_failure(struct vt_stage_run *r, const struct vt_err *why)
 }
 
 /* Ends as the execution of this record ended. */
-static void end_as(struct vt_stage_run *r, const struct vt_json *record)
+static void end_as(struct vt_stage_run *run, const struct vt_json *record)
 {
 	const struct vt_json *passed_over = vt_json_pointer(record, "/notes/passed_over"),
 			     *quarantined = vt_json_pointer(record, "/notes/quarantined");
 
 	if (passed_over)
-		r->passed_over = vt_xstrdup(vt_json_text(passed_over, ""));
+		run->passed_over = vt_xstrdup(vt_json_text(passed_over, ""));
 	if (quarantined)
-		r->n_quarantined = quarantined->n;
+		run->n_quarantined = quarantined->n;
 }
 
 /* The own record of this derivation among those that --out carries; NULL: none. */
@@ -300,7 +301,7 @@ static const struct vt_record_dir_record *own_record(const struct vt_record_dir 
 	return NULL;
 }
 
-int vt_stage_find_in_out(struct vt_stage_run *r, bool *found, struct vt_err *err)
+int vt_stage_find_in_out(struct vt_stage_run *run, bool *found, struct vt_err *err)
 {
 	const struct vt_record_dir_record *record;
 	struct vt_err ignored = VT_ERR_INIT;
@@ -311,18 +312,18 @@ int vt_stage_find_in_out(struct vt_stage_run *r, bool *found, struct vt_err *err
 
 	*found = false;
 	/* records that lie belong to somebody's directory: it is refused as not empty */
-	if (!vt_fs_is_dir(r->out) || vt_record_dir_read_top(&records, r->out, &ignored))
+	if (!vt_fs_is_dir(run->out) || vt_record_dir_read_top(&records, run->out, &ignored))
 		return 0;
-	record = own_record(&records, r->derivation_hex);
+	record = own_record(&records, run->derivation_hex);
 	if (record)
-		rc = vt_tree_hash_dir(&t, r->out, err);
+		rc = vt_tree_hash_dir(&t, run->out, err);
 	if (!rc && t) {
 		vt_digest_hex(hex, &t->id);
 		*found = !strcmp(hex,
 			vt_json_text(vt_json_pointer(record->record, "/outputs/0/tree"), ""));
 	}
-	if (*found && !r->store) {
-		end_as(r, record->record);
+	if (*found && !run->store) {
+		end_as(run, record->record);
 		vt_log(VT_LOG_INFO, "reused",
 			"tree=%s record=%s note=\"--out holds the whole result already\"", hex,
 			record->id);
@@ -332,7 +333,7 @@ int vt_stage_find_in_out(struct vt_stage_run *r, bool *found, struct vt_err *err
 	return rc;
 }
 
-int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
+int vt_stage_reuse(struct vt_stage_run *run, bool *reused, struct vt_err *err)
 {
 	struct vt_policy policy;
 	char *id = NULL;
@@ -344,32 +345,32 @@ int vt_stage_reuse(struct vt_stage_run *r, bool *reused, struct vt_err *err)
 	int rc;
 
 	*reused = false;
-	rc = r->store ? vt_policy_read(&policy, r->store, err) : 0;
-	if (!rc && r->store) {
+	rc = run->store ? vt_policy_read(&policy, run->store, err) : 0;
+	if (!rc && run->store) {
 		bool made_only = vt_policy_has(&policy, "made", "reuse");
 
 		vt_policy_release(&policy);
-		rc = vt_store_find_derivation(r->store, r->derivation_hex, made_only, &id, err);
+		rc = vt_store_find_derivation(run->store, run->derivation_hex, made_only, &id, err);
 	}
 	if (rc || !id)
 		return rc;
-	rc = vt_store_get_record(r->store, &j, id, err);
+	rc = vt_store_get_record(run->store, &j, id, err);
 	hex = vt_json_text(vt_json_pointer(j, "/outputs/0/tree"), "");
 	if (!rc && !vt_digest_parse(&tree, hex))
 		rc = vt_err_set(err, VT_EINTEGRITY, "record %s names no output tree", id);
 	if (!rc)
-		rc = vt_store_get_tree(r->store, &t, &tree, err);
-	if (!rc && r->out)
-		rc = vt_store_checkout(r->store, t, r->out, VT_CHECKOUT_LINK, err);
+		rc = vt_store_get_tree(run->store, &t, &tree, err);
+	if (!rc && run->out)
+		rc = vt_store_checkout(run->store, t, run->out, VT_CHECKOUT_LINK, err);
 	if (!rc)
 		rc = vt_json_canonical(&text, j, err);
-	if (!rc && r->out)
-		rc = write_lineage(r, r->out, vt_json_text(vt_json_get(j, "result"), ""), &text, id,
-			err);
+	if (!rc && run->out)
+		rc = write_lineage(run, run->out, vt_json_text(vt_json_get(j, "result"), ""), &text,
+			id, err);
 	if (!rc)
 		vt_log(VT_LOG_INFO, "reused", "tree=%s record=%s", hex, id);
 	if (!rc)
-		end_as(r, j);
+		end_as(run, j);
 	*reused = !rc;
 	vt_buf_release(&text);
 	vt_tree_free(t);

@@ -135,45 +135,45 @@ int vt_stage_main(const struct vt_stage *stage, int argc, char **argv);
 
 /* --- inside run() -------------------------------------------------------- */
 
-const void *vt_stage_params(const struct vt_stage_run *r);
+const void *vt_stage_params(const struct vt_stage_run *run);
 /* real path; NULL if not given */
-const char *vt_stage_input(const struct vt_stage_run *r, const char *port);
+const char *vt_stage_input(const struct vt_stage_run *run, const char *port);
 /* tree id in hex; NULL if not given */
-const char *vt_stage_tree(const struct vt_stage_run *r, const char *port);
+const char *vt_stage_tree(const struct vt_stage_run *run, const char *port);
 /* an empty directory */
-const char *vt_stage_out(const struct vt_stage_run *r);
+const char *vt_stage_out(const struct vt_stage_run *run);
 
 /* Writes the file `name` of the output. */
-int vt_stage_write(const struct vt_stage_run *r, const char *name, const struct vt_buf *text,
+int vt_stage_write(const struct vt_stage_run *run, const char *name, const struct vt_buf *text,
 	struct vt_err *err);
 /* Likewise j, with line breaks; j is freed. */
-int vt_stage_write_json(const struct vt_stage_run *r, const char *name, struct vt_json *j,
+int vt_stage_write_json(const struct vt_stage_run *run, const char *name, struct vt_json *j,
 	struct vt_err *err);
 
 /* A directory of this derivation alone that survives SIGKILL and is removed after success; NULL
  * if there is none to be had.  Nothing in it may change the output's bytes. */
-const char *vt_stage_scratch(const struct vt_stage_run *r);
+const char *vt_stage_scratch(const struct vt_stage_run *run);
 
 /* values: params by name, of what was found out in run(): those whose param is at its default are
  * set, and are put into the record's notes under `note`. The execution's key does not change, so
  * they must follow from inputs and params alone. */
-int vt_stage_propose(struct vt_stage_run *r, const char *note, const struct vt_json *values,
+int vt_stage_propose(struct vt_stage_run *run, const char *note, const struct vt_json *values,
 	struct vt_err *err);
 
 /* Added to the record under `notes`; the value is owned by the run from then on.  Deterministic
  * facts only. */
-void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value);
+void vt_stage_note(struct vt_stage_run *run, const char *key, struct vt_json *value);
 
 /* A subject that failed for *why.  Bad input (VT_EDATA, VT_ENOINPUT), which another attempt cannot
  * help and other subjects do not share: removes what the output has of it, writes
  * quarantine/<subject>.json, logs it, and makes the exit status 65; 0, and other subjects go on.
  * Else it is the stage's error. */
-int vt_stage_refuse(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+int vt_stage_refuse(struct vt_stage_run *run, const char *subject, const struct vt_err *why,
 	struct vt_err *err);
 
 /* Calls one() for every subject, shows progress, refuses those it fails for, and stops where the
  * process was asked to. */
-int vt_stage_each(struct vt_stage_run *r, const struct vt_strs *subjects,
+int vt_stage_each(struct vt_stage_run *run, const struct vt_strs *subjects,
 	int (*one)(void *ctx, const char *subject, struct vt_err *why), void *ctx,
 	struct vt_err *err);
 
@@ -181,12 +181,12 @@ int vt_stage_each(struct vt_stage_run *r, const struct vt_strs *subjects,
  * such as a table beside the subjects' directories, which comes alone where every entry is a datum:
  * the output is sealed without a subject, the note `passed_over` says why, and so does the error
  * of exit status 65; 0.  Else it is the stage's error. */
-int vt_stage_listed(struct vt_stage_run *r, const struct vt_err *why, struct vt_err *err);
+int vt_stage_listed(struct vt_stage_run *run, const struct vt_err *why, struct vt_err *err);
 
 /* Whether the input holds nothing but what operating systems leave in directories (Thumbs.db,
  * ._name), which comes alone where every entry is a datum: no subject, and no bad input either.
  * Logs it. */
-bool vt_stage_is_stray(const struct vt_stage_run *r, const char *input);
+bool vt_stage_is_stray(const struct vt_stage_run *run, const char *input);
 
 /* True once the process was asked to stop by SIGTERM or SIGINT: save to scratch and return
  * VT_EFAIL soon. */

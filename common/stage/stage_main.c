@@ -27,75 +27,75 @@ bool vt_stage_stopping(void)
 	return stopping != 0;
 }
 
-const void *vt_stage_params(const struct vt_stage_run *r)
+const void *vt_stage_params(const struct vt_stage_run *run)
 {
-	return r->params;
+	return run->params;
 }
 
-const char *vt_stage_out(const struct vt_stage_run *r)
+const char *vt_stage_out(const struct vt_stage_run *run)
 {
-	return r->work;
+	return run->work;
 }
 
-int vt_stage_write(const struct vt_stage_run *r, const char *name, const struct vt_buf *text,
+int vt_stage_write(const struct vt_stage_run *run, const char *name, const struct vt_buf *text,
 	struct vt_err *err)
 {
-	char *path = vt_path_join(vt_stage_out(r), name);
+	char *path = vt_path_join(vt_stage_out(run), name);
 	int rc = vt_fs_write_quick(path, text->data, text->len, 0644, err);
 
 	free(path);
 	return rc;
 }
 
-int vt_stage_write_json(const struct vt_stage_run *r, const char *name, struct vt_json *j,
+int vt_stage_write_json(const struct vt_stage_run *run, const char *name, struct vt_json *j,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc;
 
 	vt_json_pretty(&text, j);
-	rc = vt_stage_write(r, name, &text, err);
+	rc = vt_stage_write(run, name, &text, err);
 	vt_buf_release(&text);
 	vt_json_free(j);
 	return rc;
 }
 
-const char *vt_stage_scratch(const struct vt_stage_run *r)
+const char *vt_stage_scratch(const struct vt_stage_run *run)
 {
-	return r->scratch;
+	return run->scratch;
 }
 
-void vt_stage_note(struct vt_stage_run *r, const char *key, struct vt_json *value)
+void vt_stage_note(struct vt_stage_run *run, const char *key, struct vt_json *value)
 {
-	vt_json_put(r->notes, key, value);
+	vt_json_put(run->notes, key, value);
 }
 
-static int quarantine(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+static int quarantine(struct vt_stage_run *run, const char *subject, const struct vt_err *why,
 	struct vt_err *err)
 {
-	char *dir = vt_path_join(r->work, "quarantine"),
+	char *dir = vt_path_join(run->work, "quarantine"),
 	     *path = vt_asprintf("%s/%s.json", dir, subject);
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list;
-	char *reason = vt_stage_portable(r, why->text);
+	char *reason = vt_stage_portable(run, why->text);
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = vt_fs_mkdirs(dir, err);
 
 	vt_json_put_text(j, "subject", subject);
-	vt_json_put_text(j, "stage", r->stage->name);
+	vt_json_put_text(j, "stage", run->stage->name);
 	vt_json_put_int(j, "code", why->code);
 	vt_json_put_text(j, "reason", reason);
 	vt_json_pretty(&text, j);
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
 	vt_log(VT_LOG_ERROR, "quarantine", "subject=\"%s\" reason=\"%s\"", subject, why->text);
-	if (!vt_json_get(r->notes, "quarantined"))
-		vt_json_put(r->notes, "quarantined", vt_json_new(VT_JSON_ARRAY));
-	for (size_t i = 0; i < r->notes->n; i++)
-		if (!strcmp(r->notes->key[i], "quarantined")) {
-			list = r->notes->item[i];
+	if (!vt_json_get(run->notes, "quarantined"))
+		vt_json_put(run->notes, "quarantined", vt_json_new(VT_JSON_ARRAY));
+	for (size_t i = 0; i < run->notes->n; i++)
+		if (!strcmp(run->notes->key[i], "quarantined")) {
+			list = run->notes->item[i];
 			vt_json_push(list, vt_json_new_text(subject));
 		}
-	r->n_quarantined++;
+	run->n_quarantined++;
 	vt_buf_release(&text);
 	vt_json_free(j);
 	free(reason);
@@ -104,16 +104,16 @@ static int quarantine(struct vt_stage_run *r, const char *subject, const struct 
 	return rc;
 }
 
-int vt_stage_refuse(struct vt_stage_run *r, const char *subject, const struct vt_err *why,
+int vt_stage_refuse(struct vt_stage_run *run, const char *subject, const struct vt_err *why,
 	struct vt_err *err)
 {
-	char *made = vt_path_join(r->work, subject);
+	char *made = vt_path_join(run->work, subject);
 	int rc;
 
 	if (why->code == VT_EDATA || why->code == VT_ENOINPUT) {
 		rc = vt_fs_remove_tree(made, err);
 		if (!rc)
-			rc = quarantine(r, subject, why, err);
+			rc = quarantine(run, subject, why, err);
 	} else {
 		*err = *why;
 		rc = why->code;
@@ -122,13 +122,13 @@ int vt_stage_refuse(struct vt_stage_run *r, const char *subject, const struct vt
 	return rc;
 }
 
-int vt_stage_each(struct vt_stage_run *r, const struct vt_strs *subjects,
+int vt_stage_each(struct vt_stage_run *run, const struct vt_strs *subjects,
 	int (*one)(void *ctx, const char *subject, struct vt_err *why), void *ctx,
 	struct vt_err *err)
 {
 	int rc = 0;
 
-	vt_progress_begin(r->stage->name, "subject", subjects->n);
+	vt_progress_begin(run->stage->name, "subject", subjects->n);
 	for (size_t i = 0; !rc && i < subjects->n; i++) {
 		const char *subject = subjects->v[i];
 		struct vt_err why = VT_ERR_INIT;
@@ -137,14 +137,14 @@ int vt_stage_each(struct vt_stage_run *r, const struct vt_strs *subjects,
 			rc = vt_err_set(err, VT_EFAIL, "stopped after %zu of %zu subjects", i,
 				subjects->n);
 		else if (one(ctx, subject, &why))
-			rc = vt_stage_refuse(r, subject, &why, err);
+			rc = vt_stage_refuse(run, subject, &why, err);
 		vt_progress_step(i + 1, "subject=\"%s\"", subject);
 	}
 	vt_progress_end();
 	return rc;
 }
 
-int vt_stage_listed(struct vt_stage_run *r, const struct vt_err *why, struct vt_err *err)
+int vt_stage_listed(struct vt_stage_run *run, const struct vt_err *why, struct vt_err *err)
 {
 	char *reason;
 
@@ -152,17 +152,17 @@ int vt_stage_listed(struct vt_stage_run *r, const struct vt_err *why, struct vt_
 		*err = *why;
 		return why->code;
 	}
-	reason = vt_stage_portable(r, why->text);
-	vt_json_put_text(r->notes, "passed_over", reason);
+	reason = vt_stage_portable(run, why->text);
+	vt_json_put_text(run->notes, "passed_over", reason);
 	free(reason);
-	free(r->passed_over);
-	r->passed_over = vt_xstrdup(why->text);
+	free(run->passed_over);
+	run->passed_over = vt_xstrdup(why->text);
 	return 0;
 }
 
-bool vt_stage_is_stray(const struct vt_stage_run *r, const char *input)
+bool vt_stage_is_stray(const struct vt_stage_run *run, const char *input)
 {
-	const char *dir = vt_stage_input(r, input);
+	const char *dir = vt_stage_input(run, input);
 	bool only = vt_fs_only_stray(dir);
 
 	if (only)
@@ -183,10 +183,11 @@ struct command_line {
 };
 
 /* Port `name` given once more is the port "name-2", then "name-3", where a stage has them. */
-static void number_again(const struct vt_stage_run *r, int argc, char **argv, struct vt_strs *made)
+static void number_again(const struct vt_stage_run *run, int argc, char **argv,
+	struct vt_strs *made)
 {
-	for (int p = 0; p < vt_stage_n_ports(r->stage); p++) {
-		const char *name = r->stage->in[p].name;
+	for (int p = 0; p < vt_stage_n_ports(run->stage); p++) {
+		const char *name = run->stage->in[p].name;
 		size_t n = strlen(name);
 		int seen = 0;
 
@@ -197,7 +198,7 @@ static void number_again(const struct vt_stage_run *r, int argc, char **argv, st
 				(argv[i][2 + n] && argv[i][2 + n] != '='))
 				continue;
 			port = vt_asprintf("%s-%d", name, ++seen);
-			if (seen > 1 && vt_stage_port(r, port) >= 0) {
+			if (seen > 1 && vt_stage_port(run, port) >= 0) {
 				char *flag = vt_asprintf("--%s%s", port, argv[i] + 2 + n);
 
 				vt_strs_add(made, flag);
@@ -209,21 +210,21 @@ static void number_again(const struct vt_stage_run *r, int argc, char **argv, st
 	}
 }
 
-static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char **argv,
+static int parse(struct vt_stage_run *run, struct command_line *c, int argc, char **argv,
 	struct vt_err *err)
 {
 	struct vt_opt opts[VT_MAX_PORTS + VT_MAX_PARAMS + 13];
 	struct vt_strs rest = VT_STRS_INIT;
 	int n = 0, rc;
 
-	for (int i = 0; i < vt_stage_n_ports(r->stage); i++)
-		opts[n++] = (struct vt_opt){ 0, r->stage->in[i].name, VT_OPT_STRING, &r->given[i],
-			"DIR", "" };
-	for (int i = 0; i < vt_stage_n_params(r->stage); i++)
-		opts[n++] = (struct vt_opt){ 0, r->stage->params[i].name, VT_OPT_STRING,
+	for (int i = 0; i < vt_stage_n_ports(run->stage); i++)
+		opts[n++] = (struct vt_opt){ 0, run->stage->in[i].name, VT_OPT_STRING,
+			&run->given[i], "DIR", "" };
+	for (int i = 0; i < vt_stage_n_params(run->stage); i++)
+		opts[n++] = (struct vt_opt){ 0, run->stage->params[i].name, VT_OPT_STRING,
 			&c->param[i], "VALUE", "" };
 	opts[n++] = (struct vt_opt){ 'o', "out", VT_OPT_STRING, &c->out, "DIR", "" };
-	opts[n++] = (struct vt_opt){ 0, "recipe", VT_OPT_STRING, &r->recipe, "FILE", "" };
+	opts[n++] = (struct vt_opt){ 0, "recipe", VT_OPT_STRING, &run->recipe, "FILE", "" };
 	opts[n++] = (struct vt_opt){ 0, "store", VT_OPT_STRING, &c->store, "DIR", "" };
 	opts[n++] = (struct vt_opt){ 0, "scratch", VT_OPT_STRING, &c->scratch, "DIR", "" };
 	opts[n++] = (struct vt_opt){ 0, "threads", VT_OPT_INT, &c->threads, "N", "" };
@@ -232,7 +233,7 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 	opts[n++] = (struct vt_opt){ 0, "describe", VT_OPT_STRING, &c->describe, "FORM", "" };
 	opts[n++] = (struct vt_opt){ 'h', "help", VT_OPT_FLAG, &c->help, NULL, "" };
 	opts[n++] = (struct vt_opt){ 0, "version", VT_OPT_FLAG, &c->version, NULL, "" };
-	if (r->stage->plan)
+	if (run->stage->plan)
 		opts[n++] = (struct vt_opt){ 0, "plan", VT_OPT_FLAG, &c->plan, NULL, "" };
 	opts[n] = (struct vt_opt){ 0, NULL, VT_OPT_END, NULL, NULL, NULL };
 	rc = vt_opts_parse(opts, argc, argv, &rest, err);
@@ -249,17 +250,17 @@ static int parse(struct vt_stage_run *r, struct command_line *c, int argc, char 
 }
 
 /* --help, --describe and --version; true if one was asked for. */
-static bool answered(const struct vt_stage *s, const struct command_line *c, int *rc,
+static bool answered(const struct vt_stage *stage, const struct command_line *c, int *rc,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 
 	if (c->help)
-		vt_stage_help(&text, s);
+		vt_stage_help(&text, stage);
 	else if (c->describe)
-		*rc = vt_stage_describe(&text, s, c->describe, err);
+		*rc = vt_stage_describe(&text, stage, c->describe, err);
 	else if (c->version)
-		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", s->name, s->version,
+		vt_buf_printf(&text, "%s %s (voxtrail %s%s)\n", stage->name, stage->version,
 			vt_build_commit(), vt_build_dirty() ? ", modified" : "");
 	else
 		return false;
@@ -275,18 +276,18 @@ static bool answered(const struct vt_stage *s, const struct command_line *c, int
 
 /* --out must be empty or absent; what a killed execution left behind (its partial directory says
  * so) is cleared. */
-static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
+static int prepare_out(struct vt_stage_run *run, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	char *left = vt_path_join(r->out, partial);
+	char *left = vt_path_join(run->out, partial);
 	bool ours = vt_fs_exists(left);
-	int rc = vt_fs_mkdirs(r->out, err);
+	int rc = vt_fs_mkdirs(run->out, err);
 
 	free(left);
 	if (!rc)
-		rc = vt_fs_list(&names, r->out, err);
+		rc = vt_fs_list(&names, run->out, err);
 	for (size_t i = 0; !rc && i < names.n; i++) {
-		char *path = vt_path_join(r->out, names.v[i]);
+		char *path = vt_path_join(run->out, names.v[i]);
 
 		if (!strcmp(names.v[i], ".lineage") || !strcmp(names.v[i], "lost+found"))
 			;
@@ -294,7 +295,7 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 			rc = vt_fs_remove_tree(path, err);
 		else
 			rc = vt_err_set(err, VT_ECANTCREAT,
-				"%s: not empty (%s); give a new directory", r->out, names.v[i]);
+				"%s: not empty (%s); give a new directory", run->out, names.v[i]);
 		free(path);
 	}
 	vt_strs_release(&names);
@@ -302,54 +303,55 @@ static int prepare_out(struct vt_stage_run *r, struct vt_err *err)
 }
 
 /* An output that is there already is left as it is; a store still takes the result. */
-static int find_or_prepare_out(struct vt_stage_run *r, bool *found, struct vt_err *err)
+static int find_or_prepare_out(struct vt_stage_run *run, bool *found, struct vt_err *err)
 {
-	char *left = vt_path_join(r->out, partial);
-	int rc = vt_fs_exists(left) ? 0 : vt_stage_find_in_out(r, found, err);
+	char *left = vt_path_join(run->out, partial);
+	int rc = vt_fs_exists(left) ? 0 : vt_stage_find_in_out(run, found, err);
 
 	free(left);
 	if (!rc && !*found)
-		return prepare_out(r, err);
-	if (!rc && r->store) {
-		free(r->out);
-		r->out = NULL;
+		return prepare_out(run, err);
+	if (!rc && run->store) {
+		free(run->out);
+		run->out = NULL;
 	}
 	return rc;
 }
 
-static int prepare_work(struct vt_stage_run *r, struct vt_err *err)
+static int prepare_work(struct vt_stage_run *run, struct vt_err *err)
 {
-	r->work = r->store ? vt_store_tmp_path(r->store) : vt_path_join(r->out, partial);
-	return r->store ? vt_store_claim(r->store, r->work, err) : vt_fs_mkdirs(r->work, err);
+	run->work = run->store ? vt_store_tmp_path(run->store) : vt_path_join(run->out, partial);
+	return run->store ? vt_store_claim(run->store, run->work, err)
+			  : vt_fs_mkdirs(run->work, err);
 }
 
-static void prepare_scratch(struct vt_stage_run *r, const struct command_line *c)
+static void prepare_scratch(struct vt_stage_run *run, const struct command_line *c)
 {
 	const char *shared = getenv("VOXTRAIL_SCRATCH");
 	struct vt_err err = VT_ERR_INIT;
 
 	if (c->scratch)
-		r->scratch = vt_asprintf("%s/%s", c->scratch, r->derivation_hex);
+		run->scratch = vt_asprintf("%s/%s", c->scratch, run->derivation_hex);
 	else if (shared && *shared)
-		r->scratch = vt_asprintf("%s/%s", shared, r->derivation_hex);
-	else if (r->store)
-		r->scratch =
-			vt_asprintf("%s/scratch/%s", vt_store_dir(r->store), r->derivation_hex);
-	if (r->scratch &&
-		(r->store ? vt_store_claim(r->store, r->scratch, &err)
-			  : vt_fs_mkdirs(r->scratch, &err))) {
+		run->scratch = vt_asprintf("%s/%s", shared, run->derivation_hex);
+	else if (run->store)
+		run->scratch =
+			vt_asprintf("%s/scratch/%s", vt_store_dir(run->store), run->derivation_hex);
+	if (run->scratch &&
+		(run->store ? vt_store_claim(run->store, run->scratch, &err)
+			    : vt_fs_mkdirs(run->scratch, &err))) {
 		vt_log(VT_LOG_WARN, "scratch", "note=\"a killed execution will start over: %s\"",
 			err.text);
-		free(r->scratch);
-		r->scratch = NULL;
+		free(run->scratch);
+		run->scratch = NULL;
 	}
 }
 
 /* --plan: what an execution would take, on stdout; nothing is run or written. */
-static int show_plan(struct vt_stage_run *r, struct vt_err *err)
+static int show_plan(struct vt_stage_run *run, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	int rc = r->stage->plan(r, &text, err);
+	int rc = run->stage->plan(run, &text, err);
 
 	if (!rc) {
 		fwrite(text.data, 1, text.len, stdout);
@@ -362,93 +364,93 @@ static int show_plan(struct vt_stage_run *r, struct vt_err *err)
 /* --- the execution ------------------------------------------------------- */
 
 /* What a whole output is the end of. */
-static int ended(const struct vt_stage_run *r, struct vt_err *err)
+static int ended(const struct vt_stage_run *run, struct vt_err *err)
 {
-	if (r->passed_over)
-		return vt_err_set(err, VT_EDATA, "%s", r->passed_over);
-	return r->n_quarantined
+	if (run->passed_over)
+		return vt_err_set(err, VT_EDATA, "%s", run->passed_over);
+	return run->n_quarantined
 		? vt_err_set(err, VT_EDATA,
 			  "%zu subject%s quarantined; see quarantine/ in the output",
-			  r->n_quarantined, r->n_quarantined == 1 ? " was" : "s were")
+			  run->n_quarantined, run->n_quarantined == 1 ? " was" : "s were")
 		: 0;
 }
 
-static int work(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
+static int work(struct vt_stage_run *run, const struct command_line *c, struct vt_err *err)
 {
 	struct vt_err ignored = VT_ERR_INIT, why;
-	int rc = prepare_work(r, err);
+	int rc = prepare_work(run, err);
 
 	if (rc)
 		return rc;
-	prepare_scratch(r, c);
-	rc = r->stage->run(r, err);
+	prepare_scratch(run, c);
+	rc = run->stage->run(run, err);
 	if (!rc)
-		rc = vt_stage_seal(r, err);
+		rc = vt_stage_seal(run, err);
 	if (rc) {
 		why = *err;
-		if (!r->store && r->out)
-			prepare_out(r, &ignored); /* what was moved there already goes too */
+		if (!run->store && run->out)
+			prepare_out(run, &ignored); /* what was moved there already goes too */
 		ignored = (struct vt_err)VT_ERR_INIT;
-		vt_fs_remove_tree(r->work, &ignored);
+		vt_fs_remove_tree(run->work, &ignored);
 		if (!vt_stage_stopping())
-			vt_stage_record_failure(r, &why);
+			vt_stage_record_failure(run, &why);
 		return rc;
 	}
-	if (r->scratch)
-		vt_fs_remove_tree(r->scratch, &ignored);
-	return ended(r, err);
+	if (run->scratch)
+		vt_fs_remove_tree(run->scratch, &ignored);
+	return ended(run, err);
 }
 
-static int execute(struct vt_stage_run *r, const struct command_line *c, struct vt_err *err)
+static int execute(struct vt_stage_run *run, const struct command_line *c, struct vt_err *err)
 {
 	bool reused = false, found = false;
-	int rc = vt_stage_identify(r, err);
+	int rc = vt_stage_identify(run, err);
 
 	if (!rc && !c->out && !c->store && !c->plan)
 		rc = vt_err_set(err, VT_EUSAGE, "--out is missing: where the result goes");
 	if (!rc)
-		rc = vt_stage_set_params(r, c->param, err);
+		rc = vt_stage_set_params(run, c->param, err);
 	if (!rc)
-		rc = vt_stage_read_consent(r, c->store, err);
+		rc = vt_stage_read_consent(run, c->store, err);
 	if (!rc)
-		rc = vt_stage_open_inputs(r, err);
+		rc = vt_stage_open_inputs(run, err);
 	if (c->plan)
-		return rc ? rc : show_plan(r, err);
+		return rc ? rc : show_plan(run, err);
 	if (!rc && c->store)
-		rc = vt_store_open(&r->store, c->store, VT_STORE_CREATE, err);
+		rc = vt_store_open(&run->store, c->store, VT_STORE_CREATE, err);
 	if (!rc && c->out) {
-		r->out = vt_stage_real_place(c->out);
-		rc = find_or_prepare_out(r, &found, err);
+		run->out = vt_stage_real_place(c->out);
+		rc = find_or_prepare_out(run, &found, err);
 	}
-	if (!rc && found && !r->store)
-		return ended(r, err);
+	if (!rc && found && !run->store)
+		return ended(run, err);
 	if (!rc)
-		rc = vt_stage_reuse(r, &reused, err);
+		rc = vt_stage_reuse(run, &reused, err);
 	if (rc || reused)
-		return rc ? rc : ended(r, err);
-	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", r->stage->version,
-		r->derivation_hex, vt_parallel_threads());
-	return work(r, c, err);
+		return rc ? rc : ended(run, err);
+	vt_log(VT_LOG_INFO, "begin", "version=%s derivation=%s threads=%u", run->stage->version,
+		run->derivation_hex, vt_parallel_threads());
+	return work(run, c, err);
 }
 
-static void release(struct vt_stage_run *r)
+static void release(struct vt_stage_run *run)
 {
 	for (int i = 0; i < VT_MAX_PORTS; i++) {
-		free(r->root[i]);
-		vt_tree_free(r->tree[i]);
-		vt_strs_release(&r->parents[i]);
+		free(run->root[i]);
+		vt_tree_free(run->tree[i]);
+		vt_strs_release(&run->parents[i]);
 	}
-	vt_store_close(r->store);
-	vt_consent_release(&r->consent);
-	vt_strs_release(&r->ancestors);
-	vt_strs_release(&r->numbered);
-	vt_json_free(r->params_json);
-	vt_json_free(r->notes);
-	free(r->params);
-	free(r->out);
-	free(r->work);
-	free(r->scratch);
-	free(r->passed_over);
+	vt_store_close(run->store);
+	vt_consent_release(&run->consent);
+	vt_strs_release(&run->ancestors);
+	vt_strs_release(&run->numbered);
+	vt_json_free(run->params_json);
+	vt_json_free(run->notes);
+	free(run->params);
+	free(run->out);
+	free(run->work);
+	free(run->scratch);
+	free(run->passed_over);
 }
 
 int vt_stage_main(const struct vt_stage *stage, int argc, char **argv)

@@ -11,7 +11,7 @@
 #include "common/store/history.h"
 
 /* Calls found with a sentence for each difference; *n counts what was compared. */
-int vt_history_check(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
-	size_t *n, struct vt_err *err);
+int vt_history_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
+	void *ctx, size_t *n, struct vt_err *err);
 
 #endif

@@ -47,8 +47,8 @@ int vt_trust_claims(struct vt_store *store, struct vt_strs *ids, struct vt_err *
 
 /* How many results there are of derivations that have several; calls found for each such
  * derivation with a sentence that names two records. */
-int vt_trust_disputes(struct vt_store *s, void (*found)(void *ctx, const char *sentence), void *ctx,
-	size_t *n, struct vt_err *err);
+int vt_trust_disputes(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
+	void *ctx, size_t *n, struct vt_err *err);
 
 /* Which of the records that come together must not be taken in: those of whose derivation another
  * result is here or among them, and those that claim to have made bytes that were read here, or

@@ -38,12 +38,13 @@ struct vt_reader {
 };
 
 /* n bytes to a descriptor */
-int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, struct vt_err *err);
-int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what,
+int vt_reader_copy(struct vt_reader *reader, uint64_t n, int to, const char *what,
+	struct vt_err *err);
+int vt_reader_bytes(struct vt_reader *reader, uint64_t n, struct vt_buf *to, const char *what,
 	struct vt_err *err);
 /* without its LF; VT_EIO at the end */
-int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err);
-void vt_reader_release(struct vt_reader *r);
+int vt_reader_line(struct vt_reader *reader, struct vt_buf *line, struct vt_err *err);
+void vt_reader_release(struct vt_reader *reader);
 
 /* Takes exactly `size` bytes from r. */
 typedef int (*vt_sink)(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
@@ -80,13 +81,13 @@ struct vt_peer {
 };
 
 /* The store stays the caller's. */
-struct vt_peer *vt_peer_local(struct vt_store *s);
+struct vt_peer *vt_peer_local(struct vt_store *store);
 
 /* `remote`: a directory, HOST:PATH, USER@HOST:PATH or ssh://[USER@]HOST[:PORT]/PATH.  The latter
  * run $VOXTRAIL_SSH (default "ssh") and there $VOXTRAIL_REMOTE (default "voxtrail") serve.
  * writing: it will be pushed to, and is made if it is a directory that does not exist. */
 int vt_peer_open(struct vt_peer **out, const char *remote, bool writing, struct vt_err *err);
-void vt_peer_close(struct vt_peer *p);
+void vt_peer_close(struct vt_peer *peer);
 
 /* What the other end may do, besides what the store's mode allows. */
 struct vt_peer_limits {
@@ -98,7 +99,7 @@ struct vt_peer_limits {
 };
 
 /* Answers requests from `in` on `out` until `in` ends. */
-int vt_peer_serve(struct vt_store *s, const struct vt_peer_limits *limits, int in, int out,
+int vt_peer_serve(struct vt_store *store, const struct vt_peer_limits *limits, int in, int out,
 	struct vt_err *err);
 
 #endif

@@ -19,17 +19,17 @@ int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct v
 
 /* vouchers.c: ids of the records that made the trees or their files, and of all their ancestors, as
  * far as the store has them; sorted. */
-int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct vt_strs *trees,
+int vt_transfer_vouchers(struct vt_store *store, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err);
 
 /* received.c: is "records 3f.." of the kind "records"? */
 bool vt_transfer_is_kind(const char *name, const char *kind);
 /* An event for what arrived of one kind. */
-int vt_received_tell(struct vt_store *s, const struct vt_strs *names, const char *kind,
+int vt_received_tell(struct vt_store *store, const struct vt_strs *names, const char *kind,
 	struct vt_err *err);
 
 /* Takes inner over. */
-struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *s,
+struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *store,
 	const struct vt_peer_limits *limits);
 
 /* A directory remote: opens its store, and closes it with the peer. */

@@ -19,17 +19,17 @@ struct limited {
 	bool counted;
 };
 
-static bool all_repos(const struct limited *l)
+static bool all_repos(const struct limited *limited)
 {
-	return !l->limits.repos || !l->limits.repos->n;
+	return !limited->limits.repos || !limited->limits.repos->n;
 }
 
-static bool shows(const struct limited *l, const char *repo)
+static bool shows(const struct limited *limited, const char *repo)
 {
-	for (size_t i = 0; l->limits.repos && i < l->limits.repos->n; i++)
-		if (!strcmp(l->limits.repos->v[i], repo))
+	for (size_t i = 0; limited->limits.repos && i < limited->limits.repos->n; i++)
+		if (!strcmp(limited->limits.repos->v[i], repo))
 			return true;
-	return all_repos(l);
+	return all_repos(limited);
 }
 
 static int refuse(const char *what, struct vt_err *err)
@@ -39,21 +39,21 @@ static int refuse(const char *what, struct vt_err *err)
 
 /* --- what may be known --------------------------------------------------- */
 
-static void know_tree(struct limited *l, const struct vt_digest *id)
+static void know_tree(struct limited *limited, const struct vt_digest *id)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree_line line;
 	const char *at = NULL;
 
-	if (!vt_digest_set_add(&l->known, id))
+	if (!vt_digest_set_add(&limited->known, id))
 		return;
-	vt_store_tree_text(l->s, &text, &at, id, &none);
+	vt_store_tree_text(limited->s, &text, &at, id, &none);
 	while (at && vt_tree_line_next(&at, &line, &none) > 0)
 		if (line.type == 'd')
-			know_tree(l, &line.digest);
+			know_tree(limited, &line.digest);
 		else
-			vt_digest_set_add(&l->known, &line.digest);
+			vt_digest_set_add(&limited->known, &line.digest);
 	vt_buf_release(&text);
 }
 
@@ -71,7 +71,7 @@ static int know_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return 0;
 }
 
-static int know_records(struct limited *l, const struct vt_refs *refs, struct vt_err *err)
+static int know_records(struct limited *limited, const struct vt_refs *refs, struct vt_err *err)
 {
 	struct vt_strs trees = VT_STRS_INIT, records = VT_STRS_INIT;
 	int rc = 0;
@@ -79,64 +79,64 @@ static int know_records(struct limited *l, const struct vt_refs *refs, struct vt
 	for (size_t i = 0; !rc && i < refs->n; i++) {
 		struct vt_commit c = { .id = "" };
 
-		if (shows(l, refs->v[i].repo)) {
-			rc = vt_commit_read(l->s, &c, refs->v[i].commit, err);
+		if (shows(limited, refs->v[i].repo)) {
+			rc = vt_commit_read(limited->s, &c, refs->v[i].commit, err);
 			if (!rc)
 				vt_strs_add(&trees, c.tree);
 		}
 		vt_commit_release(&c);
 	}
 	if (!rc)
-		rc = vt_transfer_vouchers(l->s, &records, &trees, err);
+		rc = vt_transfer_vouchers(limited->s, &records, &trees, err);
 	for (size_t i = 0; i < records.n; i++) {
 		struct vt_digest id;
 
 		if (vt_digest_parse(&id, records.v[i]))
-			vt_digest_set_add(&l->known, &id);
+			vt_digest_set_add(&limited->known, &id);
 	}
 	vt_strs_release(&trees);
 	vt_strs_release(&records);
 	return rc;
 }
 
-static int count(struct limited *l, struct vt_err *err)
+static int count(struct limited *limited, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_strs tips = VT_STRS_INIT;
 	int rc;
 
-	if (l->counted || all_repos(l))
+	if (limited->counted || all_repos(limited))
 		return 0;
-	rc = vt_refs_list(&refs, l->s, NULL, err);
+	rc = vt_refs_list(&refs, limited->s, NULL, err);
 	for (size_t i = 0; !rc && i < refs.n; i++)
-		if (shows(l, refs.v[i].repo))
+		if (shows(limited, refs.v[i].repo))
 			vt_strs_add(&tips, refs.v[i].commit);
 	if (!rc)
-		rc = vt_repo_walk(l->s, &tips, know_commit, l, err);
+		rc = vt_repo_walk(limited->s, &tips, know_commit, limited, err);
 	if (!rc)
-		rc = know_records(l, &refs, err);
-	l->counted = !rc;
+		rc = know_records(limited, &refs, err);
+	limited->counted = !rc;
 	vt_strs_release(&tips);
 	vt_refs_release(&refs);
 	return rc;
 }
 
 /* An id, or "KIND ID". */
-static bool knows(const struct limited *l, const char *name)
+static bool knows(const struct limited *limited, const char *name)
 {
 	const char *space = strchr(name, ' ');
 	struct vt_digest id;
 
-	return all_repos(l) ||
+	return all_repos(limited) ||
 		(vt_digest_parse(&id, space ? space + 1 : name) &&
-			vt_digest_set_has(&l->known, &id));
+			vt_digest_set_has(&limited->known, &id));
 }
 
-static void sift(const struct limited *l, const struct vt_strs *names, struct vt_strs *known,
+static void sift(const struct limited *limited, const struct vt_strs *names, struct vt_strs *known,
 	struct vt_strs *others)
 {
 	for (size_t i = 0; i < names->n; i++)
-		if (knows(l, names->v[i]))
+		if (knows(limited, names->v[i]))
 			vt_strs_add(known, names->v[i]);
 		else if (others)
 			vt_strs_add(others, names->v[i]);
@@ -144,10 +144,10 @@ static void sift(const struct limited *l, const struct vt_strs *names, struct vt
 
 /* --- requests ------------------------------------------------------------ */
 
-static int limited_refs(struct vt_peer *p, struct vt_refs *out, const char *repo,
+static int limited_refs(struct vt_peer *peer, struct vt_refs *out, const char *repo,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 	struct vt_refs all = { NULL, 0, 0 };
 	int rc = l->inner->ops->refs(l->inner, &all, repo, err);
 
@@ -162,48 +162,48 @@ typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_s
 	struct vt_err *err);
 
 /* Asked of what may be known only. */
-static int ask(struct limited *l, listing fn, struct vt_strs *out, const struct vt_strs *names,
-	struct vt_strs *others, struct vt_err *err)
+static int ask(struct limited *limited, listing fn, struct vt_strs *out,
+	const struct vt_strs *names, struct vt_strs *others, struct vt_err *err)
 {
 	struct vt_strs known = VT_STRS_INIT;
-	int rc = count(l, err);
+	int rc = count(limited, err);
 
-	sift(l, names, &known, others);
+	sift(limited, names, &known, others);
 	if (!rc)
-		rc = fn(l->inner, out, &known, err);
+		rc = fn(limited->inner, out, &known, err);
 	vt_strs_release(&known);
 	return rc;
 }
 
-static int limited_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
+static int limited_history(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *tips,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	return ask(l, l->inner->ops->history, out, tips, NULL, err);
 }
 
 /* What may not be known is lacking: it is sent, and found equal. */
-static int limited_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int limited_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	return ask(l, l->inner->ops->missing, out, names, out, err);
 }
 
-static int limited_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int limited_unsound(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	return ask(l, l->inner->ops->unsound, out, names, NULL, err);
 }
 
-static int limited_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
+static int limited_vouchers(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 	struct vt_strs found = VT_STRS_INIT;
 	int rc = ask(l, l->inner->ops->vouchers, &found, trees, NULL, err);
 
@@ -219,27 +219,27 @@ static int limited_vouchers(struct vt_peer *p, struct vt_strs *out, const struct
 	return rc;
 }
 
-static int limited_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int limited_erased(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	return ask(l, l->inner->ops->erased, out, names, NULL, err);
 }
 
-static int limited_bury(struct vt_peer *p, const char *line, const char *who, struct vt_err *err)
+static int limited_bury(struct vt_peer *peer, const char *line, const char *who, struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	if (l->limits.append_only)
 		return refuse("it only takes things in (--append-only), no erasures", err);
 	return l->inner->ops->bury(l->inner, line, who, err);
 }
 
-static int limited_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+static int limited_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 	int rc = count(l, err);
 
 	for (size_t i = 0; !rc && i < names->n; i++)
@@ -251,10 +251,10 @@ static int limited_get(struct vt_peer *p, const struct vt_strs *names, vt_sink s
 
 /* A result is named by a key and takes the place of another: where nothing is replaced the first
  * one stays. */
-static int limited_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
-	struct vt_err *err)
+static int limited_put(struct vt_peer *peer, const char *name, uint64_t size,
+	struct vt_reader *reader, struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 	const char *id = strchr(name, ' ');
 	struct vt_digest d;
 	int rc = count(l, err);
@@ -263,20 +263,20 @@ static int limited_put(struct vt_peer *p, const char *name, uint64_t size, struc
 		return refuse("results are taken in nowhere but with every right", err);
 	if (!rc && id && vt_digest_parse(&d, id + 1))
 		vt_digest_set_add(&l->known, &d);
-	return rc ? rc : l->inner->ops->put(l->inner, name, size, r, err);
+	return rc ? rc : l->inner->ops->put(l->inner, name, size, reader, err);
 }
 
-static int limited_flush(struct vt_peer *p, struct vt_err *err)
+static int limited_flush(struct vt_peer *peer, struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	return l->inner->ops->flush(l->inner, err);
 }
 
-static int limited_move(struct vt_peer *p, const char *repo, const char *name, const char *from,
+static int limited_move(struct vt_peer *peer, const char *repo, const char *name, const char *from,
 	const char *to, bool force, struct vt_err *err)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	if (!shows(l, repo))
 		return refuse("it is of other repos (--repo)", err);
@@ -287,9 +287,9 @@ static int limited_move(struct vt_peer *p, const char *repo, const char *name, c
 	return l->inner->ops->move(l->inner, repo, name, from, to, force, err);
 }
 
-static void limited_close(struct vt_peer *p)
+static void limited_close(struct vt_peer *peer)
 {
-	struct limited *l = (struct limited *)p;
+	struct limited *l = (struct limited *)peer;
 
 	vt_peer_close(l->inner);
 	vt_digest_set_release(&l->known);
@@ -300,14 +300,14 @@ static const struct vt_peer_ops ops = { limited_refs, limited_history, limited_m
 	limited_unsound, limited_vouchers, limited_erased, limited_bury, limited_get, limited_put,
 	limited_flush, limited_move, limited_close };
 
-struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *s,
+struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *store,
 	const struct vt_peer_limits *limits)
 {
 	struct limited *l = vt_xcalloc(1, sizeof(*l));
 
 	l->peer = (struct vt_peer){ &ops, inner->said };
 	l->inner = inner;
-	l->s = s;
+	l->s = store;
 	l->limits = *limits;
 	return &l->peer;
 }

@@ -16,9 +16,10 @@
 
 const char vt_peer_greeting[] = "voxtrail 2";
 
-static int local_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err)
+static int local_refs(struct vt_peer *peer, struct vt_refs *out, const char *repo,
+	struct vt_err *err)
 {
-	return vt_refs_list(out, ((struct local *)p)->s, repo, err);
+	return vt_refs_list(out, ((struct local *)peer)->s, repo, err);
 }
 
 static int add_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
@@ -28,16 +29,16 @@ static int add_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return 0;
 }
 
-static int local_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
+static int local_history(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *tips,
 	struct vt_err *err)
 {
-	return vt_repo_walk(((struct local *)p)->s, tips, add_commit, out, err);
+	return vt_repo_walk(((struct local *)peer)->s, tips, add_commit, out, err);
 }
 
-static int local_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int local_unsound(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	struct vt_store *s = ((struct local *)p)->s;
+	struct vt_store *s = ((struct local *)peer)->s;
 	struct vt_strs commits = VT_STRS_INIT, trees = VT_STRS_INIT;
 	int rc = vt_store_use(s, err);
 
@@ -56,10 +57,10 @@ static int local_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt
 }
 
 /* "ID SIZE REASON" of those objects that were erased here. */
-static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int local_erased(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	struct vt_store *s = ((struct local *)p)->s;
+	struct vt_store *s = ((struct local *)peer)->s;
 
 	(void)err;
 	for (size_t i = 0; i < names->n; i++) {
@@ -90,9 +91,9 @@ static int local_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_
 	return 0;
 }
 
-static int local_bury(struct vt_peer *p, const char *line, const char *who, struct vt_err *err)
+static int local_bury(struct vt_peer *peer, const char *line, const char *who, struct vt_err *err)
 {
-	struct local *l = (struct local *)p;
+	struct local *l = (struct local *)peer;
 	struct vt_digest id;
 	char *reason;
 	unsigned long long size;
@@ -105,17 +106,18 @@ static int local_bury(struct vt_peer *p, const char *line, const char *who, stru
 	return vt_erased_propose(l->s, &id, size, *reason ? reason + 1 : "", who, err);
 }
 
-static int local_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
+static int local_vouchers(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
 {
-	return vt_transfer_vouchers(((struct local *)p)->s, out, trees, err);
+	return vt_transfer_vouchers(((struct local *)peer)->s, out, trees, err);
 }
 
 /* --- reading and taking in ----------------------------------------------- */
 
-static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, struct vt_err *err)
+static int get_one(struct local *local, const char *name, vt_sink sink, void *ctx,
+	struct vt_err *err)
 {
-	char *path = vt_local_path(l->s, name, err);
+	char *path = vt_local_path(local->s, name, err);
 	struct vt_reader r = { NULL, 0, -1, NULL };
 	struct stat st;
 	int rc;
@@ -137,37 +139,37 @@ static int get_one(struct local *l, const char *name, vt_sink sink, void *ctx, s
 	return rc;
 }
 
-static int local_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+static int local_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < names->n; i++)
-		rc = get_one((struct local *)p, names->v[i], sink, ctx, err);
+		rc = get_one((struct local *)peer, names->v[i], sink, ctx, err);
 	return rc;
 }
 
 /* Elsewhere than forward: what one person alone must not do where the policy says so. */
-static int check_drop(struct local *l, const char *repo, const char *name, struct vt_err *err)
+static int check_drop(struct local *local, const char *repo, const char *name, struct vt_err *err)
 {
 	const char *kind = *name == 't' ? "tag" : "branch", *word = strchr(name, '/') + 1;
 	struct vt_policy policy;
 
-	if (vt_policy_read(&policy, l->s, err))
+	if (vt_policy_read(&policy, local->s, err))
 		return err->code;
 	if (vt_policy_has(&policy, "approved", "drop"))
 		vt_err_set(err, VT_ECLAIM,
 			"%s: the policy asks for a second person before %s@%s gives up what it "
 			"holds: there, `voxtrail %s --delete --force %s %s --ask FILE` first",
-			l->peer.said, repo, word, kind, repo, word);
+			local->peer.said, repo, word, kind, repo, word);
 	vt_policy_release(&policy);
 	return err->code;
 }
 
-static int local_move(struct vt_peer *p, const char *repo, const char *name, const char *from,
+static int local_move(struct vt_peer *peer, const char *repo, const char *name, const char *from,
 	const char *to, bool force, struct vt_err *err)
 {
-	struct local *l = (struct local *)p;
+	struct local *l = (struct local *)peer;
 	bool forward = true;
 	int rc = 0;
 
@@ -181,13 +183,13 @@ static int local_move(struct vt_peer *p, const char *repo, const char *name, con
 		rc = vt_err_set(err, VT_EFAIL,
 			"%s@%s at %s is %.16s, which %.16s does not descend from; --force moves "
 			"it all the same",
-			repo, strchr(name, '/') + 1, p->said, from, to);
+			repo, strchr(name, '/') + 1, peer->said, from, to);
 	return rc ? rc : vt_ref_move(l->s, repo, name, from, to, err);
 }
 
-static void local_close(struct vt_peer *p)
+static void local_close(struct vt_peer *peer)
 {
-	struct local *l = (struct local *)p;
+	struct local *l = (struct local *)peer;
 
 	vt_local_forget(l);
 	vt_tree_sums_release(&l->sums);
@@ -201,12 +203,12 @@ static const struct vt_peer_ops ops = { local_refs, local_history, vt_local_miss
 	local_vouchers, local_erased, local_bury, local_get, vt_local_put, vt_local_flush,
 	local_move, local_close };
 
-struct vt_peer *vt_peer_local(struct vt_store *s)
+struct vt_peer *vt_peer_local(struct vt_store *store)
 {
 	struct local *l = vt_xcalloc(1, sizeof(*l));
 
-	l->s = s;
-	vt_buf_str(&l->said, vt_store_dir(s));
+	l->s = store;
+	vt_buf_str(&l->said, vt_store_dir(store));
 	l->peer = (struct vt_peer){ &ops, l->said.data };
 	return &l->peer;
 }

@@ -19,13 +19,13 @@ struct local {
 /* Takes "KIND ID" apart; false if it is neither. */
 bool vt_local_parse_name(const char *name, const char **kind, struct vt_digest *id);
 /* Path of a name in the store, caller frees; NULL (VT_EDATA) if it is no name. */
-char *vt_local_path(struct vt_store *s, const char *name, struct vt_err *err);
-int vt_local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+char *vt_local_path(struct vt_store *store, const char *name, struct vt_err *err);
+int vt_local_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err);
-int vt_local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
+int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err);
-int vt_local_flush(struct vt_peer *p, struct vt_err *err);
+int vt_local_flush(struct vt_peer *peer, struct vt_err *err);
 /* Removes what waits. */
-void vt_local_forget(struct local *l);
+void vt_local_forget(struct local *local);
 
 #endif

@@ -37,21 +37,21 @@ bool vt_local_parse_name(const char *name, const char **kind, struct vt_digest *
 	return false;
 }
 
-char *vt_local_path(struct vt_store *s, const char *name, struct vt_err *err)
+char *vt_local_path(struct vt_store *store, const char *name, struct vt_err *err)
 {
 	const char *kind;
 	struct vt_digest id;
 
 	if (vt_local_parse_name(name, &kind, &id))
-		return vt_store_path(s, kind, &id);
+		return vt_store_path(store, kind, &id);
 	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
 	return NULL;
 }
 
-int vt_local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+int vt_local_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	struct vt_store *s = ((struct local *)p)->s;
+	struct vt_store *s = ((struct local *)peer)->s;
 
 	/* what is found here is relied on: gc must not sweep it before something names it */
 	if (vt_store_use(s, err))
@@ -73,15 +73,15 @@ int vt_local_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_str
 	return 0;
 }
 
-static char *waiting_path(const struct local *l, size_t i)
+static char *waiting_path(const struct local *local, size_t i)
 {
-	return vt_asprintf("%s/tmp/%s", l->s->dir, l->tmp.v[i]);
+	return vt_asprintf("%s/tmp/%s", local->s->dir, local->tmp.v[i]);
 }
 
-int vt_local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
+int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
-	struct local *l = (struct local *)p;
+	struct local *l = (struct local *)peer;
 	const char *kind;
 	struct vt_digest id;
 	char *tmp;
@@ -102,7 +102,7 @@ int vt_local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_r
 		vt_strs_add(&l->name, name);
 		vt_strs_add(&l->tmp, tmp);
 		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name)
-					   : vt_reader_copy(r, size, fd, name, err);
+					   : vt_reader_copy(reader, size, fd, name, err);
 		if (close(fd) && !rc)
 			rc = vt_err_errno(err, VT_EIO, "%s/tmp/%s: cannot close", l->s->dir, tmp);
 	}
@@ -111,7 +111,7 @@ int vt_local_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_r
 }
 
 /* Everything a tree or commit names must be there before it is; of erased files the tombstone. */
-static int check_tree(struct local *l, const char *name, const struct vt_buf *text,
+static int check_tree(struct local *local, const char *name, const struct vt_buf *text,
 	struct vt_err *err)
 {
 	const char *at = strchr(text->data, '\n');
@@ -119,33 +119,33 @@ static int check_tree(struct local *l, const char *name, const struct vt_buf *te
 	int more = 0;
 
 	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
-		char *path = vt_store_path(l->s, line.type == 'd' ? "trees" : "objects",
+		char *path = vt_store_path(local->s, line.type == 'd' ? "trees" : "objects",
 			     &line.digest),
 		     hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
 		if (!vt_fs_exists(path) &&
 			(line.type == 'd' ||
-				(!vt_erased_has(l->s, &line.digest) &&
-					!vt_erased_proposed(l->s, &line.digest))))
+				(!vt_erased_has(local->s, &line.digest) &&
+					!vt_erased_proposed(local->s, &line.digest))))
 			vt_err_set(err, VT_EINTEGRITY, "%s: its entry %.*s (%s) did not come", name,
 				(int)line.name_len, line.name, hex);
 		free(path);
 		if (err->code)
 			return err->code;
 	}
-	if (more < 0 || vt_tree_text_check(l->s, text->data, text->len, &l->sums, err) ||
+	if (more < 0 || vt_tree_text_check(local->s, text->data, text->len, &local->sums, err) ||
 		vt_tree_text_twins(text->data, text->len, name, err))
 		return vt_err_prefix(err, "%s", name);
 	return 0;
 }
 
 /* What an object names must have come. */
-static int check_present(struct local *l, const char *name, const struct vt_strs *names,
+static int check_present(struct local *local, const char *name, const struct vt_strs *names,
 	struct vt_err *err)
 {
 	struct vt_strs lacking = VT_STRS_INIT;
-	int rc = vt_local_missing(&l->peer, &lacking, names, err);
+	int rc = vt_local_missing(&local->peer, &lacking, names, err);
 
 	if (!rc && lacking.n)
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s: what it names, %s, did not come", name,
@@ -154,7 +154,7 @@ static int check_present(struct local *l, const char *name, const struct vt_strs
 	return rc;
 }
 
-static int check_commit(struct local *l, const char *name, const struct vt_buf *text,
+static int check_commit(struct local *local, const char *name, const struct vt_buf *text,
 	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
@@ -169,14 +169,14 @@ static int check_commit(struct local *l, const char *name, const struct vt_buf *
 		free(other);
 	}
 	if (!rc)
-		rc = check_present(l, name, &names, err);
+		rc = check_present(local, name, &names, err);
 	vt_strs_release(&names);
 	vt_commit_release(&c);
 	return rc;
 }
 
 /* Its trees must be there; what it claims of them nobody can check. */
-static int check_result(struct local *l, const char *name, const struct vt_buf *text,
+static int check_result(struct local *local, const char *name, const struct vt_buf *text,
 	struct vt_err *err)
 {
 	struct vt_result r;
@@ -194,15 +194,15 @@ static int check_result(struct local *l, const char *name, const struct vt_buf *
 		free(tree);
 	}
 	if (!rc)
-		rc = check_present(l, name, &names, err);
+		rc = check_present(local, name, &names, err);
 	vt_strs_release(&names);
 	return rc;
 }
 
 /* A result that is here stays: nobody else's word takes its place. */
-static bool has_result(const struct local *l, const char *to)
+static bool has_result(const struct local *local, const char *to)
 {
-	char *path = vt_path_join(l->s->dir, to);
+	char *path = vt_path_join(local->s->dir, to);
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_result r;
@@ -214,87 +214,89 @@ static bool has_result(const struct local *l, const char *to)
 	return has;
 }
 
-static int publish_one(struct local *l, size_t i, struct vt_published *p, struct vt_err *err)
+static int publish_one(struct local *local, size_t i, struct vt_published *published,
+	struct vt_err *err)
 {
-	char *tmp = waiting_path(l, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
+	char *tmp = waiting_path(local, i), to[VT_STORE_NAME + 16], name[VT_STORE_NAME];
 	struct vt_buf text = VT_BUF_INIT;
-	const char *kind = p->kind;
+	const char *kind = published->kind;
 	struct vt_digest id;
-	int rc = strcmp(p->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
+	int rc = strcmp(published->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
 
-	vt_local_parse_name(l->name.v[i], &kind, &id);
+	vt_local_parse_name(local->name.v[i], &kind, &id);
 	vt_store_name(name, &id);
 	snprintf(to, sizeof(to), "%s/%s", kind, name);
 	if (!rc && !strcmp(kind, "trees"))
-		rc = check_tree(l, l->name.v[i], &text, err);
+		rc = check_tree(local, local->name.v[i], &text, err);
 	if (!rc && !strcmp(kind, "commits"))
-		rc = check_commit(l, l->name.v[i], &text, err);
+		rc = check_commit(local, local->name.v[i], &text, err);
 	if (!rc && !strcmp(kind, "results"))
-		rc = check_result(l, l->name.v[i], &text, err);
-	if (!rc && !strcmp(kind, "results") && has_result(l, to)) {
-		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
+		rc = check_result(local, local->name.v[i], &text, err);
+	if (!rc && !strcmp(kind, "results") && has_result(local, to)) {
+		unlinkat(local->s->tmp_fd, local->tmp.v[i], 0);
 		goto out;
 	}
 	if (!rc)
-		rc = vt_publish_fan_out(l->s, p, &id, err);
+		rc = vt_publish_fan_out(local->s, published, &id, err);
 	if (!rc &&
-		(vt_fault("put.rename") || renameat(l->s->tmp_fd, l->tmp.v[i], l->s->dir_fd, to)))
-		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", l->s->dir, to);
+		(vt_fault("put.rename") ||
+			renameat(local->s->tmp_fd, local->tmp.v[i], local->s->dir_fd, to)))
+		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot take its name", local->s->dir, to);
 out:
 	vt_buf_release(&text);
 	free(tmp);
 	return rc;
 }
 
-static int publish_kind(struct local *l, const char *kind, struct vt_err *err)
+static int publish_kind(struct local *local, const char *kind, struct vt_err *err)
 {
 	struct vt_published p;
 	bool any = false;
 	int rc = 0;
 
-	for (size_t i = 0; i < l->name.n && !any; i++)
-		any = vt_transfer_is_kind(l->name.v[i], kind);
+	for (size_t i = 0; i < local->name.n && !any; i++)
+		any = vt_transfer_is_kind(local->name.v[i], kind);
 	if (!any)
 		return 0;
-	rc = vt_publish_begin(l->s, &p, kind, err);
+	rc = vt_publish_begin(local->s, &p, kind, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (vt_transfer_is_kind(l->name.v[i], kind))
-			rc = publish_one(l, i, &p, err);
-	return vt_publish_end(l->s, &p, rc, err);
+	for (size_t i = 0; !rc && i < local->name.n; i++)
+		if (vt_transfer_is_kind(local->name.v[i], kind))
+			rc = publish_one(local, i, &p, err);
+	return vt_publish_end(local->s, &p, rc, err);
 }
 
 /* Records go the way of any other: checked, published and indexed as one batch. */
-static int publish_records(struct local *l, struct vt_err *err)
+static int publish_records(struct local *local, struct vt_err *err)
 {
-	struct vt_record_text *v = vt_xcalloc(l->name.n + 1, sizeof(*v));
+	struct vt_record_text *v = vt_xcalloc(local->name.n + 1, sizeof(*v));
 	size_t n = 0;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < l->name.n; i++) {
+	for (size_t i = 0; !rc && i < local->name.n; i++) {
 		struct vt_buf text = VT_BUF_INIT;
 		struct vt_json *j = NULL;
 		char *tmp;
 
-		if (!vt_transfer_is_kind(l->name.v[i], "records"))
+		if (!vt_transfer_is_kind(local->name.v[i], "records"))
 			continue;
-		tmp = waiting_path(l, i);
+		tmp = waiting_path(local, i);
 		rc = vt_fs_read(&text, tmp, 1u << 30, err);
 		free(tmp);
 		if (!rc)
-			rc = vt_record_parse(&j, text.data, text.len, l->name.v[i], err);
+			rc = vt_record_parse(&j, text.data, text.len, local->name.v[i], err);
 		if (rc)
 			vt_buf_release(&text);
 		else
 			v[n++] = (struct vt_record_text){ text.data, text.len, j };
 	}
 	if (!rc && n)
-		rc = vt_policy_check_peer(l->s, v, n, err);
+		rc = vt_policy_check_peer(local->s, v, n, err);
 	if (!rc && n)
-		rc = vt_received_tell(l->s, &l->name, "records", err);
+		rc = vt_received_tell(local->s, &local->name, "records", err);
 	if (!rc && n)
-		rc = vt_store_put_records(l->s, v, n, err);
+		rc = vt_store_put_records(local->s, v, n, err);
 	for (size_t i = 0; i < n; i++) {
 		union {
 			const char *in;
@@ -312,15 +314,16 @@ static int publish_records(struct local *l, struct vt_err *err)
 	return rc;
 }
 
-static int take_signature(struct local *l, size_t i, const struct vt_policy *p, struct vt_err *err)
+static int take_signature(struct local *local, size_t i, const struct vt_policy *policy,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
-	char *tmp = waiting_path(l, i);
+	char *tmp = waiting_path(local, i);
 	int rc = vt_fs_read(&text, tmp, VT_SIGNATURES_LIMIT, err);
 
 	if (!rc && text.len)
-		rc = vt_attestations_take(l->s, text.data, text.len, l->name.v[i],
-			strchr(l->name.v[i], ' ') + 1, p, NULL, err);
+		rc = vt_attestations_take(local->s, text.data, text.len, local->name.v[i],
+			strchr(local->name.v[i], ' ') + 1, policy, NULL, err);
 	vt_buf_release(&text);
 	free(tmp);
 	return rc;
@@ -328,73 +331,74 @@ static int take_signature(struct local *l, size_t i, const struct vt_policy *p, 
 
 /* Before the records that they are of: a site may take signed ones only.  Of a record some may be
  * here from before, by a key that counts since. */
-static int take_signatures(struct local *l, struct vt_err *err)
+static int take_signatures(struct local *local, struct vt_err *err)
 {
 	struct vt_policy p;
 	bool any = false;
 	int rc;
 
-	for (size_t i = 0; i < l->name.n && !any; i++)
-		any = vt_transfer_is_kind(l->name.v[i], "signatures") ||
-			vt_transfer_is_kind(l->name.v[i], "records");
+	for (size_t i = 0; i < local->name.n && !any; i++)
+		any = vt_transfer_is_kind(local->name.v[i], "signatures") ||
+			vt_transfer_is_kind(local->name.v[i], "records");
 	if (!any)
 		return 0;
-	rc = vt_policy_read(&p, l->s, err);
+	rc = vt_policy_read(&p, local->s, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < l->name.n; i++)
-		if (vt_transfer_is_kind(l->name.v[i], "signatures"))
-			rc = take_signature(l, i, &p, err);
-		else if (vt_transfer_is_kind(l->name.v[i], "records"))
-			rc = vt_attestations_weigh(l->s, strchr(l->name.v[i], ' ') + 1, &p, err);
+	for (size_t i = 0; !rc && i < local->name.n; i++)
+		if (vt_transfer_is_kind(local->name.v[i], "signatures"))
+			rc = take_signature(local, i, &p, err);
+		else if (vt_transfer_is_kind(local->name.v[i], "records"))
+			rc = vt_attestations_weigh(local->s, strchr(local->name.v[i], ' ') + 1, &p,
+				err);
 	vt_policy_release(&p);
 	return rc;
 }
 
-static int check_bytes(struct local *l, struct vt_err *err)
+static int check_bytes(struct local *local, struct vt_err *err)
 {
-	for (size_t i = 0; !err->code && i < l->tmp.n; i++) {
-		char *tmp = waiting_path(l, i), hex[VT_HEX];
+	for (size_t i = 0; !err->code && i < local->tmp.n; i++) {
+		char *tmp = waiting_path(local, i), hex[VT_HEX];
 		struct vt_digest d;
 		uint64_t size;
 
 		/* the only things here that are not named by their bytes */
-		if (vt_transfer_is_kind(l->name.v[i], "results")) {
+		if (vt_transfer_is_kind(local->name.v[i], "results")) {
 			vt_result_mark_brought(tmp, err);
-		} else if (!vt_transfer_is_kind(l->name.v[i], "signatures") &&
+		} else if (!vt_transfer_is_kind(local->name.v[i], "signatures") &&
 			!vt_digest_file(&d, &size, tmp, err)) {
 			vt_digest_hex(hex, &d);
-			if (strcmp(hex, strchr(l->name.v[i], ' ') + 1))
+			if (strcmp(hex, strchr(local->name.v[i], ' ') + 1))
 				vt_err_set(err, VT_EINTEGRITY,
 					"%s arrived with the digest %s; verify the store it "
 					"came from",
-					l->name.v[i], hex);
+					local->name.v[i], hex);
 		}
 		free(tmp);
 	}
 	return err->code;
 }
 
-static int sync_contents(const struct local *l, struct vt_err *err)
+static int sync_contents(const struct local *local, struct vt_err *err)
 {
-	return vt_fault("put.sync") || syncfs(l->s->dir_fd) ? vt_err_errno(err, VT_EIO,
-								      "%s: cannot make writes "
-								      "durable",
-								      l->s->dir)
-							    : 0;
+	return vt_fault("put.sync") || syncfs(local->s->dir_fd) ? vt_err_errno(err, VT_EIO,
+									  "%s: cannot make writes "
+									  "durable",
+									  local->s->dir)
+								: 0;
 }
 
-void vt_local_forget(struct local *l)
+void vt_local_forget(struct local *local)
 {
-	for (size_t i = 0; i < l->tmp.n; i++)
-		unlinkat(l->s->tmp_fd, l->tmp.v[i], 0);
-	vt_strs_release(&l->name);
-	vt_strs_release(&l->tmp);
+	for (size_t i = 0; i < local->tmp.n; i++)
+		unlinkat(local->s->tmp_fd, local->tmp.v[i], 0);
+	vt_strs_release(&local->name);
+	vt_strs_release(&local->tmp);
 }
 
-int vt_local_flush(struct vt_peer *p, struct vt_err *err)
+int vt_local_flush(struct vt_peer *peer, struct vt_err *err)
 {
-	struct local *l = (struct local *)p;
+	struct local *l = (struct local *)peer;
 	int rc = l->tmp.n ? check_bytes(l, err) : 0;
 
 	if (!rc && l->tmp.n)

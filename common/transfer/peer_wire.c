@@ -19,88 +19,92 @@ struct wire {
 };
 
 /* "no CODE TEXT" */
-static int refused(struct wire *w, struct vt_err *err)
+static int refused(struct wire *wire, struct vt_err *err)
 {
 	char *end;
-	long code = strtol(w->line.data + 3, &end, 10);
+	long code = strtol(wire->line.data + 3, &end, 10);
 
 	if (code < 1 || code > 127 || *end != ' ')
-		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", w->said, w->line.data);
-	return vt_err_set(err, (int)code, "%s: %s", w->said, end + 1);
+		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", wire->said,
+			wire->line.data);
+	return vt_err_set(err, (int)code, "%s: %s", wire->said, end + 1);
 }
 
 /* A request could not be sent: where the server gave up it has said why. */
-static int explain(struct wire *w, struct vt_err *err)
+static int explain(struct wire *wire, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 
-	close(w->out);
-	w->out = -1;
-	if (!vt_reader_line(&w->in, &w->line, &none) && !strncmp(w->line.data, "no ", 3))
-		refused(w, err);
+	close(wire->out);
+	wire->out = -1;
+	if (!vt_reader_line(&wire->in, &wire->line, &none) && !strncmp(wire->line.data, "no ", 3))
+		refused(wire, err);
 	return err->code;
 }
 
-static int put_text(struct wire *w, const char *text, struct vt_err *err)
+static int put_text(struct wire *wire, const char *text, struct vt_err *err)
 {
-	return vt_write_all(w->out, text, strlen(text), w->said, err) ? explain(w, err) : 0;
+	return vt_write_all(wire->out, text, strlen(text), wire->said, err) ? explain(wire, err)
+									    : 0;
 }
 
 /* Sends "WORD N" and the lines. */
-static int ask(struct wire *w, const char *word, const struct vt_strs *lines, struct vt_err *err)
+static int ask(struct wire *wire, const char *word, const struct vt_strs *lines, struct vt_err *err)
 {
-	vt_buf_clear(&w->send);
-	vt_buf_printf(&w->send, "%s %zu\n", word, lines->n);
+	vt_buf_clear(&wire->send);
+	vt_buf_printf(&wire->send, "%s %zu\n", word, lines->n);
 	for (size_t i = 0; i < lines->n; i++)
-		vt_buf_printf(&w->send, "%s\n", lines->v[i]);
-	return put_text(w, w->send.data, err);
+		vt_buf_printf(&wire->send, "%s\n", lines->v[i]);
+	return put_text(wire, wire->send.data, err);
 }
 
 /* Reads an answer line; *rest is what stands behind `word `. */
-static int answer(struct wire *w, const char *word, const char **rest, struct vt_err *err)
+static int answer(struct wire *wire, const char *word, const char **rest, struct vt_err *err)
 {
 	size_t n = strlen(word);
 
-	if (vt_reader_line(&w->in, &w->line, err))
-		return vt_err_prefix(err, "%s", w->said);
-	if (!strncmp(w->line.data, "no ", 3))
-		return refused(w, err);
-	if (strncmp(w->line.data, word, n) || (w->line.data[n] && w->line.data[n] != ' '))
-		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", w->said, w->line.data);
-	*rest = w->line.data + n + (w->line.data[n] == ' ');
+	if (vt_reader_line(&wire->in, &wire->line, err))
+		return vt_err_prefix(err, "%s", wire->said);
+	if (!strncmp(wire->line.data, "no ", 3))
+		return refused(wire, err);
+	if (strncmp(wire->line.data, word, n) || (wire->line.data[n] && wire->line.data[n] != ' '))
+		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", wire->said,
+			wire->line.data);
+	*rest = wire->line.data + n + (wire->line.data[n] == ' ');
 	return 0;
 }
 
 /* At most `most` lines: what the other side announces decides no size here. */
-static int answer_lines(struct wire *w, struct vt_strs *out, size_t most, struct vt_err *err)
+static int answer_lines(struct wire *wire, struct vt_strs *out, size_t most, struct vt_err *err)
 {
 	const char *rest;
 	unsigned long long n;
 	size_t bytes = 0;
 	char *end;
 
-	if (answer(w, "ok", &rest, err))
+	if (answer(wire, "ok", &rest, err))
 		return err->code;
 	errno = 0;
 	n = strtoull(rest, &end, 10);
 	if (end == rest || *end || errno || n > most)
 		return vt_err_set(err, VT_EDATA, "%s: announced \"%.40s\" lines; at most %zu",
-			w->said, rest, most);
+			wire->said, rest, most);
 	for (unsigned long long i = 0; i < n; i++) {
-		if (vt_reader_line(&w->in, &w->line, err))
-			return vt_err_prefix(err, "%s", w->said);
-		bytes += w->line.len;
+		if (vt_reader_line(&wire->in, &wire->line, err))
+			return vt_err_prefix(err, "%s", wire->said);
+		bytes += wire->line.len;
 		if (bytes > ANSWER_BYTES)
 			return vt_err_set(err, VT_EDATA, "%s: answered with more than %d bytes",
-				w->said, ANSWER_BYTES);
-		vt_strs_add(out, w->line.data);
+				wire->said, ANSWER_BYTES);
+		vt_strs_add(out, wire->line.data);
 	}
 	return 0;
 }
 
-static int wire_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err)
+static int wire_refs(struct vt_peer *peer, struct vt_refs *out, const char *repo,
+	struct vt_err *err)
 {
-	struct wire *w = (struct wire *)p;
+	struct wire *w = (struct wire *)peer;
 	struct vt_strs lines = VT_STRS_INIT;
 	char *request = vt_asprintf("refs %s\n", repo ? repo : "*");
 	int rc = put_text(w, request, err);
@@ -125,61 +129,61 @@ static int wire_refs(struct vt_peer *p, struct vt_refs *out, const char *repo, s
 	return rc;
 }
 
-static int wire_history(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
+static int wire_history(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *tips,
 	struct vt_err *err)
 {
-	return ask((struct wire *)p, "history", tips, err)
+	return ask((struct wire *)peer, "history", tips, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, ANSWER_LINES, err);
+		: answer_lines((struct wire *)peer, out, ANSWER_LINES, err);
 }
 
-static int wire_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int wire_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	return ask((struct wire *)p, "missing", names, err)
+	return ask((struct wire *)peer, "missing", names, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, names->n, err);
+		: answer_lines((struct wire *)peer, out, names->n, err);
 }
 
-static int wire_unsound(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int wire_unsound(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	return ask((struct wire *)p, "unsound", names, err)
+	return ask((struct wire *)peer, "unsound", names, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, ANSWER_LINES, err);
+		: answer_lines((struct wire *)peer, out, ANSWER_LINES, err);
 }
 
-static int wire_vouchers(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
+static int wire_vouchers(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
 {
-	return ask((struct wire *)p, "vouchers", trees, err)
+	return ask((struct wire *)peer, "vouchers", trees, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, ANSWER_LINES, err);
+		: answer_lines((struct wire *)peer, out, ANSWER_LINES, err);
 }
 
-static int wire_erased(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+static int wire_erased(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
-	return ask((struct wire *)p, "erased", names, err)
+	return ask((struct wire *)peer, "erased", names, err)
 		? err->code
-		: answer_lines((struct wire *)p, out, names->n, err);
+		: answer_lines((struct wire *)peer, out, names->n, err);
 }
 
-static int wire_bury(struct vt_peer *p, const char *line, const char *who, struct vt_err *err)
+static int wire_bury(struct vt_peer *peer, const char *line, const char *who, struct vt_err *err)
 {
 	char *request = vt_asprintf("bury %s\n", line);
 	const char *rest;
-	int rc = put_text((struct wire *)p, request, err);
+	int rc = put_text((struct wire *)peer, request, err);
 
 	(void)who;
 	free(request);
-	return rc ? rc : answer((struct wire *)p, "ok", &rest, err);
+	return rc ? rc : answer((struct wire *)peer, "ok", &rest, err);
 }
 
-static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+static int wire_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err)
 {
-	struct wire *w = (struct wire *)p;
+	struct wire *w = (struct wire *)peer;
 	int rc = ask(w, "get", names, err);
 
 	for (size_t i = 0; !rc && i < names->n; i++) {
@@ -197,32 +201,32 @@ static int wire_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink
 	return rc;
 }
 
-static int wire_put(struct vt_peer *p, const char *name, uint64_t size, struct vt_reader *r,
+static int wire_put(struct vt_peer *peer, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
-	struct wire *w = (struct wire *)p;
+	struct wire *w = (struct wire *)peer;
 	char *request = vt_asprintf("put %s %llu\n", name, (unsigned long long)size);
 	int rc = put_text(w, request, err);
 
 	free(request);
-	if (!rc && vt_reader_copy(r, size, w->out, name, err))
+	if (!rc && vt_reader_copy(reader, size, w->out, name, err))
 		rc = explain(w, err);
 	return rc;
 }
 
-static int wire_flush(struct vt_peer *p, struct vt_err *err)
+static int wire_flush(struct vt_peer *peer, struct vt_err *err)
 {
 	const char *rest;
 
-	return put_text((struct wire *)p, "flush\n", err)
+	return put_text((struct wire *)peer, "flush\n", err)
 		? err->code
-		: answer((struct wire *)p, "ok", &rest, err);
+		: answer((struct wire *)peer, "ok", &rest, err);
 }
 
-static int wire_move(struct vt_peer *p, const char *repo, const char *name, const char *from,
+static int wire_move(struct vt_peer *peer, const char *repo, const char *name, const char *from,
 	const char *to, bool force, struct vt_err *err)
 {
-	struct wire *w = (struct wire *)p;
+	struct wire *w = (struct wire *)peer;
 	char *request = vt_asprintf("move %s %s %s %s %s\n", repo, name, *from ? from : "-", to,
 		force ? "force" : "forward");
 	const char *rest;
@@ -232,9 +236,9 @@ static int wire_move(struct vt_peer *p, const char *repo, const char *name, cons
 	return rc ? rc : answer(w, "ok", &rest, err);
 }
 
-static void wire_close(struct vt_peer *p)
+static void wire_close(struct vt_peer *peer)
 {
-	struct wire *w = (struct wire *)p;
+	struct wire *w = (struct wire *)peer;
 
 	if (w->out >= 0)
 		close(w->out);
@@ -259,49 +263,50 @@ struct address {
 	char *host, *port, *path; /* host NULL: a directory */
 };
 
-static void address_release(struct address *a)
+static void address_release(struct address *address)
 {
-	free(a->host);
-	free(a->port);
-	free(a->path);
+	free(address->host);
+	free(address->port);
+	free(address->path);
 }
 
-static int parse_url(struct address *a, const char *remote, struct vt_err *err)
+static int parse_url(struct address *address, const char *remote, struct vt_err *err)
 {
 	const char *host = remote + 6, *slash = strchr(host, '/'), *colon;
 
 	if (!slash || slash == host)
 		return vt_err_set(err, VT_EUSAGE, "%s: write ssh://HOST/PATH", remote);
 	colon = memchr(host, ':', (size_t)(slash - host));
-	a->host = vt_xstrndup(host, (size_t)((colon ? colon : slash) - host));
+	address->host = vt_xstrndup(host, (size_t)((colon ? colon : slash) - host));
 	if (colon)
-		a->port = vt_xstrndup(colon + 1, (size_t)(slash - colon - 1));
-	a->path = vt_xstrdup(slash);
-	if (a->port && (!*a->port || a->port[strspn(a->port, "0123456789")]))
+		address->port = vt_xstrndup(colon + 1, (size_t)(slash - colon - 1));
+	address->path = vt_xstrdup(slash);
+	if (address->port &&
+		(!*address->port || address->port[strspn(address->port, "0123456789")]))
 		return vt_err_set(err, VT_EUSAGE, "%s: the port \"%s\" is no number", remote,
-			a->port);
+			address->port);
 	return 0;
 }
 
 /* host:path where no '/' stands before the ':', as scp and git have it. */
-static int parse_address(struct address *a, const char *remote, struct vt_err *err)
+static int parse_address(struct address *address, const char *remote, struct vt_err *err)
 {
 	const char *colon = strchr(remote, ':'), *slash = strchr(remote, '/');
 	int rc = 0;
 
 	if (!strncmp(remote, "ssh://", 6)) {
-		rc = parse_url(a, remote, err);
+		rc = parse_url(address, remote, err);
 	} else if (strstr(remote, "://")) {
 		rc = vt_err_set(err, VT_EUSAGE,
 			"%s: a remote is a directory, HOST:PATH or ssh://HOST/PATH; "
 			"docs/store.md says how to use an object store",
 			remote);
 	} else if (colon && (!slash || colon < slash)) {
-		a->host = vt_xstrndup(remote, (size_t)(colon - remote));
-		a->path = vt_xstrdup(colon + 1);
+		address->host = vt_xstrndup(remote, (size_t)(colon - remote));
+		address->path = vt_xstrdup(colon + 1);
 	}
 	/* a host that begins with - would be taken for an option */
-	if (!rc && a->host && (!*a->host || *a->host == '-' || !*a->path))
+	if (!rc && address->host && (!*address->host || *address->host == '-' || !*address->path))
 		rc = vt_err_set(err, VT_EUSAGE, "%s: no host and path", remote);
 	return rc;
 }
@@ -318,20 +323,20 @@ static void quote(struct vt_buf *out, const char *text)
 	vt_buf_char(out, '\'');
 }
 
-static void run_ssh(const struct address *a, const char *command)
+static void run_ssh(const struct address *address, const char *command)
 {
 	const char *ssh = getenv("VOXTRAIL_SSH");
 	char *script = vt_asprintf("exec %s \"$@\"", ssh && *ssh ? ssh : "ssh");
 
-	if (a->port)
-		execl("/bin/sh", "sh", "-c", script, "ssh", "-p", a->port, a->host, command,
-			(char *)NULL);
+	if (address->port)
+		execl("/bin/sh", "sh", "-c", script, "ssh", "-p", address->port, address->host,
+			command, (char *)NULL);
 	else
-		execl("/bin/sh", "sh", "-c", script, "ssh", a->host, command, (char *)NULL);
+		execl("/bin/sh", "sh", "-c", script, "ssh", address->host, command, (char *)NULL);
 	free(script);
 }
 
-static int spawn(struct wire *w, const struct address *a, bool writing, struct vt_err *err)
+static int spawn(struct wire *wire, const struct address *address, bool writing, struct vt_err *err)
 {
 	const char *program = getenv("VOXTRAIL_REMOTE");
 	struct vt_buf command = VT_BUF_INIT;
@@ -341,40 +346,41 @@ static int spawn(struct wire *w, const struct address *a, bool writing, struct v
 		return vt_err_errno(err, VT_EIO, "cannot make a pipe");
 	vt_buf_printf(&command, "%s serve%s --store ", program && *program ? program : "voxtrail",
 		writing ? " --write" : "");
-	quote(&command, a->path);
+	quote(&command, address->path);
 	/* a server that went away is an error to report */
 	signal(SIGPIPE, SIG_IGN);
-	w->pid = fork();
-	if (w->pid == 0) {
+	wire->pid = fork();
+	if (wire->pid == 0) {
 		signal(SIGPIPE, SIG_DFL);
 		if (dup2(to[0], 0) >= 0 && dup2(from[1], 1) >= 0)
-			run_ssh(a, command.data);
+			run_ssh(address, command.data);
 		_Exit(127);
 	}
 	close(to[0]);
 	close(from[1]);
-	w->out = to[1];
-	w->in.fd = from[0];
+	wire->out = to[1];
+	wire->in.fd = from[0];
 	vt_buf_release(&command);
-	return w->pid < 0 ? vt_err_errno(err, VT_EIO, "cannot start ssh") : 0;
+	return wire->pid < 0 ? vt_err_errno(err, VT_EIO, "cannot start ssh") : 0;
 }
 
-static int connect_to(struct wire *w, const struct address *a, bool writing, struct vt_err *err)
+static int connect_to(struct wire *wire, const struct address *address, bool writing,
+	struct vt_err *err)
 {
-	int rc = spawn(w, a, writing, err);
+	int rc = spawn(wire, address, writing, err);
 
-	if (!rc && vt_reader_line(&w->in, &w->line, err))
+	if (!rc && vt_reader_line(&wire->in, &wire->line, err))
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no answer; is voxtrail on the PATH there, or "
 			"$VOXTRAIL_REMOTE its path?",
-			w->said);
-	if (!rc && !strncmp(w->line.data, "no ", 3))
-		rc = refused(w, err);
-	if (!rc && strcmp(w->line.data, vt_peer_greeting))
+			wire->said);
+	if (!rc && !strncmp(wire->line.data, "no ", 3))
+		rc = refused(wire, err);
+	if (!rc && strcmp(wire->line.data, vt_peer_greeting))
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: said \"%.200s\" instead of \"%s\"; is its shell's start-up silent, "
 			"its voxtrail of this version?",
-			w->said, w->line.data, vt_peer_greeting);
+			wire->said, wire->line.data, vt_peer_greeting);
 	return rc;
 }
 
@@ -401,8 +407,8 @@ int vt_peer_open(struct vt_peer **out, const char *remote, bool writing, struct 
 	return rc;
 }
 
-void vt_peer_close(struct vt_peer *p)
+void vt_peer_close(struct vt_peer *peer)
 {
-	if (p)
-		p->ops->close(p);
+	if (peer)
+		peer->ops->close(peer);
 }

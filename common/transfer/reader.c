@@ -27,38 +27,39 @@ int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct v
 }
 
 /* Makes at least one byte ready. */
-static int fill(struct vt_reader *r, const char *what, struct vt_err *err)
+static int fill(struct vt_reader *reader, const char *what, struct vt_err *err)
 {
 	ssize_t k;
 
-	if (r->left)
+	if (reader->left)
 		return 0;
-	if (!r->own)
-		r->own = vt_xmalloc(CHUNK);
+	if (!reader->own)
+		reader->own = vt_xmalloc(CHUNK);
 	do
-		k = r->fd < 0 ? 0 : read(r->fd, r->own, CHUNK);
+		k = reader->fd < 0 ? 0 : read(reader->fd, reader->own, CHUNK);
 	while (k < 0 && errno == EINTR);
 	if (k < 0)
 		return vt_err_errno(err, VT_EIO, "%s: cannot read", what);
 	if (k == 0)
 		return vt_err_set(err, VT_EIO, "%s: ended too early", what);
-	r->next = r->own;
-	r->left = (size_t)k;
+	reader->next = reader->own;
+	reader->left = (size_t)k;
 	return 0;
 }
 
-int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, struct vt_err *err)
+int vt_reader_copy(struct vt_reader *reader, uint64_t n, int to, const char *what,
+	struct vt_err *err)
 {
 	while (n) {
 		size_t k;
 
-		if (fill(r, what, err))
+		if (fill(reader, what, err))
 			return err->code;
-		k = n < r->left ? (size_t)n : r->left;
-		if (vt_fs_put(to, r->next, k))
+		k = n < reader->left ? (size_t)n : reader->left;
+		if (vt_fs_put(to, reader->next, k))
 			return vt_err_errno(err, VT_EIO, "%s: cannot write", what);
-		r->next += k;
-		r->left -= k;
+		reader->next += k;
+		reader->left -= k;
 		n -= k;
 	}
 	/* a pipe has no length */
@@ -67,37 +68,37 @@ int vt_reader_copy(struct vt_reader *r, uint64_t n, int to, const char *what, st
 		: 0;
 }
 
-int vt_reader_bytes(struct vt_reader *r, uint64_t n, struct vt_buf *to, const char *what,
+int vt_reader_bytes(struct vt_reader *reader, uint64_t n, struct vt_buf *to, const char *what,
 	struct vt_err *err)
 {
 	while (n) {
 		size_t k;
 
-		if (fill(r, what, err))
+		if (fill(reader, what, err))
 			return err->code;
-		k = n < r->left ? (size_t)n : r->left;
-		vt_buf_add(to, r->next, k);
-		r->next += k;
-		r->left -= k;
+		k = n < reader->left ? (size_t)n : reader->left;
+		vt_buf_add(to, reader->next, k);
+		reader->next += k;
+		reader->left -= k;
 		n -= k;
 	}
 	return 0;
 }
 
-int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err)
+int vt_reader_line(struct vt_reader *reader, struct vt_buf *line, struct vt_err *err)
 {
 	vt_buf_clear(line);
 	for (;;) {
 		const char *end;
 		size_t k;
 
-		if (fill(r, "the other side", err))
+		if (fill(reader, "the other side", err))
 			return err->code;
-		end = memchr(r->next, '\n', r->left);
-		k = end ? (size_t)(end - r->next) : r->left;
-		vt_buf_add(line, r->next, k);
-		r->next += k + (end != NULL);
-		r->left -= k + (end != NULL);
+		end = memchr(reader->next, '\n', reader->left);
+		k = end ? (size_t)(end - reader->next) : reader->left;
+		vt_buf_add(line, reader->next, k);
+		reader->next += k + (end != NULL);
+		reader->left -= k + (end != NULL);
 		if (line->len > LINE_LIMIT)
 			return vt_err_set(err, VT_EDATA,
 				"the other side sent a line of more than %d bytes: it does "
@@ -108,8 +109,8 @@ int vt_reader_line(struct vt_reader *r, struct vt_buf *line, struct vt_err *err)
 	}
 }
 
-void vt_reader_release(struct vt_reader *r)
+void vt_reader_release(struct vt_reader *reader)
 {
-	free(r->own);
-	*r = (struct vt_reader){ NULL, 0, -1, NULL };
+	free(reader->own);
+	*reader = (struct vt_reader){ NULL, 0, -1, NULL };
 }

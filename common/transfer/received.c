@@ -6,7 +6,7 @@
 
 enum { PER_EVENT = 8000 }; /* names in one line of the history */
 
-int vt_received_tell(struct vt_store *s, const struct vt_strs *names, const char *kind,
+int vt_received_tell(struct vt_store *store, const struct vt_strs *names, const char *kind,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -20,7 +20,7 @@ int vt_received_tell(struct vt_store *s, const struct vt_strs *names, const char
 				vt_json_push(list, vt_json_new_text(strchr(names->v[at], ' ') + 1));
 		if (list->n) {
 			vt_json_put(detail, kind, list);
-			rc = vt_history_append(s, "received", detail, err);
+			rc = vt_history_append(store, "received", detail, err);
 		} else {
 			vt_json_free(list);
 			vt_json_free(detail);

@@ -12,22 +12,23 @@ struct session {
 	struct vt_buf line, send;
 };
 
-static int say_lines(struct session *v, const struct vt_strs *lines, struct vt_err *err)
+static int say_lines(struct session *session, const struct vt_strs *lines, struct vt_err *err)
 {
-	vt_buf_clear(&v->send);
-	vt_buf_printf(&v->send, "ok %zu\n", lines->n);
+	vt_buf_clear(&session->send);
+	vt_buf_printf(&session->send, "ok %zu\n", lines->n);
 	for (size_t i = 0; i < lines->n; i++)
-		vt_buf_printf(&v->send, "%s\n", lines->v[i]);
-	return vt_write_all(v->out, v->send.data, v->send.len, "answer", err);
+		vt_buf_printf(&session->send, "%s\n", lines->v[i]);
+	return vt_write_all(session->out, session->send.data, session->send.len, "answer", err);
 }
 
-static int say_ok(struct session *v, struct vt_err *err)
+static int say_ok(struct session *session, struct vt_err *err)
 {
-	return vt_write_all(v->out, "ok\n", 3, "answer", err);
+	return vt_write_all(session->out, "ok\n", 3, "answer", err);
 }
 
 /* The N lines behind a request. */
-static int take_lines(struct session *v, const char *count, struct vt_strs *out, struct vt_err *err)
+static int take_lines(struct session *session, const char *count, struct vt_strs *out,
+	struct vt_err *err)
 {
 	unsigned long n = strtoul(count, NULL, 10);
 	size_t bytes = 0;
@@ -36,22 +37,23 @@ static int take_lines(struct session *v, const char *count, struct vt_strs *out,
 		: 0;
 
 	for (unsigned long i = 0; !rc && i < n; i++) {
-		rc = vt_reader_line(&v->in, &v->line, err);
-		bytes += v->line.len;
+		rc = vt_reader_line(&session->in, &session->line, err);
+		bytes += session->line.len;
 		if (!rc && bytes > REQUEST_BYTES)
 			rc = vt_err_set(err, VT_EDATA, "a request of more than %d bytes",
 				REQUEST_BYTES);
 		if (!rc)
-			vt_strs_add(out, v->line.data);
+			vt_strs_add(out, session->line.data);
 	}
 	return rc;
 }
 
-static int on_refs(struct session *v, const char *args, struct vt_err *err)
+static int on_refs(struct session *session, const char *args, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_strs lines = VT_STRS_INIT;
-	int rc = v->peer->ops->refs(v->peer, &refs, strcmp(args, "*") ? args : NULL, err);
+	int rc = session->peer->ops->refs(session->peer, &refs, strcmp(args, "*") ? args : NULL,
+		err);
 
 	for (size_t i = 0; !rc && i < refs.n; i++) {
 		char *line =
@@ -61,7 +63,7 @@ static int on_refs(struct session *v, const char *args, struct vt_err *err)
 		free(line);
 	}
 	if (!rc)
-		rc = say_lines(v, &lines, err);
+		rc = say_lines(session, &lines, err);
 	vt_strs_release(&lines);
 	vt_refs_release(&refs);
 	return rc;
@@ -70,21 +72,21 @@ static int on_refs(struct session *v, const char *args, struct vt_err *err)
 typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked,
 	struct vt_err *err);
 
-static int on_list(struct session *v, const char *args, listing fn, struct vt_err *err)
+static int on_list(struct session *session, const char *args, listing fn, struct vt_err *err)
 {
 	struct vt_strs asked = VT_STRS_INIT, found = VT_STRS_INIT;
-	int rc = take_lines(v, args, &asked, err);
+	int rc = take_lines(session, args, &asked, err);
 
 	if (!rc)
-		rc = fn(v->peer, &found, &asked, err);
+		rc = fn(session->peer, &found, &asked, err);
 	if (!rc)
-		rc = say_lines(v, &found, err);
+		rc = say_lines(session, &found, err);
 	vt_strs_release(&asked);
 	vt_strs_release(&found);
 	return rc;
 }
 
-static int send_object(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+static int send_object(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
 	struct session *v = ctx;
@@ -93,31 +95,32 @@ static int send_object(void *ctx, const char *name, uint64_t size, struct vt_rea
 	vt_buf_printf(&v->send, "object %s %llu\n", name, (unsigned long long)size);
 	if (vt_write_all(v->out, v->send.data, v->send.len, "answer", err))
 		return err->code;
-	return vt_reader_copy(r, size, v->out, name, err);
+	return vt_reader_copy(reader, size, v->out, name, err);
 }
 
-static int on_get(struct session *v, const char *args, struct vt_err *err)
+static int on_get(struct session *session, const char *args, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	int rc = take_lines(v, args, &names, err);
+	int rc = take_lines(session, args, &names, err);
 
 	if (!rc)
-		rc = v->peer->ops->get(v->peer, &names, send_object, v, err);
+		rc = session->peer->ops->get(session->peer, &names, send_object, session, err);
 	vt_strs_release(&names);
 	return rc;
 }
 
-static int on_put(struct session *v, char *args, struct vt_err *err)
+static int on_put(struct session *session, char *args, struct vt_err *err)
 {
 	char *size = strrchr(args, ' ');
 
 	if (!size)
 		return vt_err_set(err, VT_EDATA, "the request \"put %.100s\" has no size", args);
 	*size++ = '\0';
-	return v->peer->ops->put(v->peer, args, strtoull(size, NULL, 10), &v->in, err);
+	return session->peer->ops->put(session->peer, args, strtoull(size, NULL, 10), &session->in,
+		err);
 }
 
-static int on_move(struct session *v, char *args, struct vt_err *err)
+static int on_move(struct session *session, char *args, struct vt_err *err)
 {
 	char *word[5] = { args, NULL, NULL, NULL, NULL };
 	struct vt_digest d;
@@ -134,47 +137,48 @@ static int on_move(struct session *v, char *args, struct vt_err *err)
 	if ((*word[2] && !vt_digest_parse(&d, word[2])) || !vt_digest_parse(&d, word[3]))
 		return vt_err_set(err, VT_EDATA,
 			"a request moves %.100s to something that is no commit id", word[1]);
-	if (v->peer->ops->move(v->peer, word[0], word[1], word[2], word[3],
+	if (session->peer->ops->move(session->peer, word[0], word[1], word[2], word[3],
 		    !strcmp(word[4], "force"), err))
 		return err->code;
-	return say_ok(v, err);
+	return say_ok(session, err);
 }
 
-static int on_request(struct session *v, char *line, struct vt_err *err)
+static int on_request(struct session *session, char *line, struct vt_err *err)
 {
 	char *args = strchr(line, ' ');
 
 	if (!strcmp(line, "flush"))
-		return v->peer->ops->flush(v->peer, err) ? err->code : say_ok(v, err);
+		return session->peer->ops->flush(session->peer, err) ? err->code
+								     : say_ok(session, err);
 	if (args) {
 		*args++ = '\0';
 		if (!strcmp(line, "refs"))
-			return on_refs(v, args, err);
+			return on_refs(session, args, err);
 		if (!strcmp(line, "history"))
-			return on_list(v, args, v->peer->ops->history, err);
+			return on_list(session, args, session->peer->ops->history, err);
 		if (!strcmp(line, "missing"))
-			return on_list(v, args, v->peer->ops->missing, err);
+			return on_list(session, args, session->peer->ops->missing, err);
 		if (!strcmp(line, "unsound"))
-			return on_list(v, args, v->peer->ops->unsound, err);
+			return on_list(session, args, session->peer->ops->unsound, err);
 		if (!strcmp(line, "vouchers"))
-			return on_list(v, args, v->peer->ops->vouchers, err);
+			return on_list(session, args, session->peer->ops->vouchers, err);
 		if (!strcmp(line, "erased"))
-			return on_list(v, args, v->peer->ops->erased, err);
+			return on_list(session, args, session->peer->ops->erased, err);
 		if (!strcmp(line, "bury"))
-			return v->peer->ops->bury(v->peer, args, "who pushed", err)
+			return session->peer->ops->bury(session->peer, args, "who pushed", err)
 				? err->code
-				: say_ok(v, err);
+				: say_ok(session, err);
 		if (!strcmp(line, "get"))
-			return on_get(v, args, err);
+			return on_get(session, args, err);
 		if (!strcmp(line, "put"))
-			return on_put(v, args, err);
+			return on_put(session, args, err);
 		if (!strcmp(line, "move"))
-			return on_move(v, args, err);
+			return on_move(session, args, err);
 	}
 	return vt_err_set(err, VT_EDATA, "\"%.100s\" is no request", line);
 }
 
-static void say_no(struct session *v, const struct vt_err *why)
+static void say_no(struct session *session, const struct vt_err *why)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
@@ -183,14 +187,14 @@ static void say_no(struct session *v, const struct vt_err *why)
 	for (char *p = strchr(text.data, '\n'); p && p < text.data + text.len - 1;
 		p = strchr(p, '\n'))
 		*p = ' ';
-	vt_write_all(v->out, text.data, text.len, "answer", &none);
+	vt_write_all(session->out, text.data, text.len, "answer", &none);
 	vt_buf_release(&text);
 }
 
-int vt_peer_serve(struct vt_store *s, const struct vt_peer_limits *limits, int in, int out,
+int vt_peer_serve(struct vt_store *store, const struct vt_peer_limits *limits, int in, int out,
 	struct vt_err *err)
 {
-	struct session v = { .peer = vt_peer_limited(vt_peer_local(s), s, limits),
+	struct session v = { .peer = vt_peer_limited(vt_peer_local(store), store, limits),
 		.in = { NULL, 0, in, NULL },
 		.out = out };
 	struct vt_err end = VT_ERR_INIT;

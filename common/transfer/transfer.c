@@ -11,10 +11,10 @@ enum {
 };
 static const uint64_t flush_bytes = 64u << 20;
 
-void vt_transfer_release(struct vt_transfer *t)
+void vt_transfer_release(struct vt_transfer *transfer)
 {
-	vt_refs_release(&t->moved);
-	vt_strs_release(&t->ahead);
+	vt_refs_release(&transfer->moved);
+	vt_strs_release(&transfer->ahead);
 }
 
 /* --- requests in batches ------------------------------------------------- */
@@ -41,33 +41,33 @@ struct lack {
 	struct vt_lacking_results results, signatures;
 };
 
-static void lack_release(struct lack *l)
+static void lack_release(struct lack *lack)
 {
-	vt_transfer_texts_release(&l->commits);
-	vt_transfer_texts_release(&l->trees);
-	vt_strs_release(&l->roots);
-	vt_strs_release(&l->heads);
-	vt_strs_release(&l->objects);
-	vt_strs_release(&l->records);
-	vt_strs_release(&l->erased);
-	vt_strs_release(&l->unsound);
-	vt_lacking_results_release(&l->results);
-	vt_lacking_results_release(&l->signatures);
+	vt_transfer_texts_release(&lack->commits);
+	vt_transfer_texts_release(&lack->trees);
+	vt_strs_release(&lack->roots);
+	vt_strs_release(&lack->heads);
+	vt_strs_release(&lack->objects);
+	vt_strs_release(&lack->records);
+	vt_strs_release(&lack->erased);
+	vt_strs_release(&lack->unsound);
+	vt_lacking_results_release(&lack->results);
+	vt_lacking_results_release(&lack->signatures);
 }
 
 /* Of the kind. */
-static void add_unsound(const struct lack *l, const char *kind, struct vt_strs *names)
+static void add_unsound(const struct lack *lack, const char *kind, struct vt_strs *names)
 {
 	size_t n = strlen(kind);
 
-	for (size_t i = 0; i < l->unsound.n; i++)
-		if (!strncmp(l->unsound.v[i], kind, n) && l->unsound.v[i][n] == ' ')
-			vt_strs_add(names, l->unsound.v[i]);
+	for (size_t i = 0; i < lack->unsound.n; i++)
+		if (!strncmp(lack->unsound.v[i], kind, n) && lack->unsound.v[i][n] == ' ')
+			vt_strs_add(names, lack->unsound.v[i]);
 	vt_strs_unique(names);
 }
 
 /* Of the names, sorted, those that are not lacking: what is wrong behind them. */
-static int find_unsound(struct lack *l, struct vt_peer *to, const struct vt_strs *all,
+static int find_unsound(struct lack *lack, struct vt_peer *to, const struct vt_strs *all,
 	struct vt_strs *lacking, struct vt_err *err)
 {
 	struct vt_strs there = VT_STRS_INIT;
@@ -85,14 +85,14 @@ static int find_unsound(struct lack *l, struct vt_peer *to, const struct vt_strs
 		const struct vt_strs part = { there.v + i,
 			there.n - i < VT_TRANSFER_BATCH ? there.n - i : VT_TRANSFER_BATCH, 0 };
 
-		rc = to->ops->unsound(to, &l->unsound, &part, err);
+		rc = to->ops->unsound(to, &lack->unsound, &part, err);
 	}
-	vt_strs_unique(&l->unsound);
+	vt_strs_unique(&lack->unsound);
 	vt_strs_release(&there);
 	return rc;
 }
 
-static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to,
+static int find_commits(struct lack *lack, struct vt_peer *from, struct vt_peer *to,
 	const struct vt_strs *tips, struct vt_err *err)
 {
 	struct vt_strs all = VT_STRS_INIT, names = VT_STRS_INIT, lacking = VT_STRS_INIT;
@@ -104,23 +104,23 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 	if (!rc)
 		rc = vt_transfer_missing(to, &lacking, &names, err);
 	if (!rc)
-		rc = find_unsound(l, to, &names, &lacking, err);
-	add_unsound(l, "commits", &lacking);
+		rc = find_unsound(lack, to, &names, &lacking, err);
+	add_unsound(lack, "commits", &lacking);
 	if (!rc)
-		rc = vt_transfer_get(from, &lacking, vt_transfer_keep_text, &l->commits, err);
-	for (size_t i = 0; !rc && i < l->commits.n; i++) {
-		struct vt_transfer_text *node = &l->commits.v[i];
+		rc = vt_transfer_get(from, &lacking, vt_transfer_keep_text, &lack->commits, err);
+	for (size_t i = 0; !rc && i < lack->commits.n; i++) {
+		struct vt_transfer_text *node = &lack->commits.v[i];
 		struct vt_commit c = { .id = "" };
 
 		rc = vt_commit_parse(&c, node->text.data, node->text.len, node->name, err);
 		if (rc)
 			break;
-		vt_strs_add(&l->roots, c.tree);
+		vt_strs_add(&lack->roots, c.tree);
 		for (size_t k = 0; k < c.parents.n; k++)
 			add_name(&node->needs, "commits", c.parents.v[k]);
 		vt_commit_release(&c);
 	}
-	vt_strs_unique(&l->roots);
+	vt_strs_unique(&lack->roots);
 	vt_strs_release(&all);
 	vt_strs_release(&names);
 	vt_strs_release(&lacking);
@@ -128,7 +128,7 @@ static int find_commits(struct lack *l, struct vt_peer *from, struct vt_peer *to
 }
 
 /* The entries of a tree: subtrees go to `below` and its own needs, files to the objects. */
-static int read_entries(struct lack *l, struct vt_transfer_text *node, struct vt_strs *below,
+static int read_entries(struct lack *lack, struct vt_transfer_text *node, struct vt_strs *below,
 	struct vt_err *err)
 {
 	const char *at = strchr(node->text.data, '\n');
@@ -143,7 +143,7 @@ static int read_entries(struct lack *l, struct vt_transfer_text *node, struct vt
 			add_name(&node->needs, "trees", id);
 			add_name(below, "trees", id);
 		} else {
-			add_name(&l->objects, "objects", id);
+			add_name(&lack->objects, "objects", id);
 		}
 	}
 	return more < 0 ? vt_err_prefix(err, "%s", node->name) : 0;
@@ -152,30 +152,32 @@ static int read_entries(struct lack *l, struct vt_transfer_text *node, struct vt
 /* Level by level, going below a tree only where the destination lacks it.  A tree met again on a
  * deeper level is asked for once: the names seen so far are kept sorted.  What a damaged text of
  * the destination names it cannot know, so it is asked on every level then. */
-static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+static int find_trees(struct lack *lack, struct vt_peer *from, struct vt_peer *to,
+	struct vt_err *err)
 {
 	struct vt_strs level = VT_STRS_INIT;
 	int rc = 0;
 
-	for (size_t i = 0; i < l->roots.n; i++)
-		add_name(&level, "trees", l->roots.v[i]);
-	add_unsound(l, "trees", &level);
+	for (size_t i = 0; i < lack->roots.n; i++)
+		add_name(&level, "trees", lack->roots.v[i]);
+	add_unsound(lack, "trees", &level);
 	while (!rc && level.n) {
 		struct vt_strs lacking = VT_STRS_INIT, fresh = VT_STRS_INIT, below = VT_STRS_INIT;
-		size_t before = l->trees.n;
+		size_t before = lack->trees.n;
 
 		rc = vt_transfer_missing(to, &lacking, &level, err);
-		if (!rc && l->unsound.n)
-			rc = find_unsound(l, to, &level, &lacking, err);
-		add_unsound(l, "trees", &lacking);
-		vt_transfer_texts_sort(&l->trees);
+		if (!rc && lack->unsound.n)
+			rc = find_unsound(lack, to, &level, &lacking, err);
+		add_unsound(lack, "trees", &lacking);
+		vt_transfer_texts_sort(&lack->trees);
 		for (size_t i = 0; i < lacking.n; i++)
-			if (!vt_transfer_texts_find(&l->trees, lacking.v[i]))
+			if (!vt_transfer_texts_find(&lack->trees, lacking.v[i]))
 				vt_strs_add(&fresh, lacking.v[i]);
 		if (!rc)
-			rc = vt_transfer_get(from, &fresh, vt_transfer_keep_text, &l->trees, err);
-		for (size_t i = before; !rc && i < l->trees.n; i++)
-			rc = read_entries(l, &l->trees.v[i], &below, err);
+			rc = vt_transfer_get(from, &fresh, vt_transfer_keep_text, &lack->trees,
+				err);
+		for (size_t i = before; !rc && i < lack->trees.n; i++)
+			rc = read_entries(lack, &lack->trees.v[i], &below, err);
 		vt_strs_unique(&below);
 		vt_strs_release(&lacking);
 		vt_strs_release(&fresh);
@@ -187,7 +189,7 @@ static int find_trees(struct lack *l, struct vt_peer *from, struct vt_peer *to, 
 }
 
 /* Takes those objects out of the list that were erased where they should come from. */
-static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs *objects,
+static int set_erased_apart(struct lack *lack, struct vt_peer *from, struct vt_strs *objects,
 	struct vt_err *err)
 {
 	struct vt_strs asked = VT_STRS_INIT;
@@ -199,30 +201,30 @@ static int set_erased_apart(struct lack *l, struct vt_peer *from, struct vt_strs
 			objects->n - i < VT_TRANSFER_BATCH ? objects->n - i : VT_TRANSFER_BATCH,
 			0 };
 
-		rc = from->ops->erased(from, &l->erased, &part, err);
+		rc = from->ops->erased(from, &lack->erased, &part, err);
 	}
-	vt_strs_sort(&l->erased);
+	vt_strs_sort(&lack->erased);
 	/* Both lists are sorted by digest.  What was not asked for is nobody's business here. */
 	for (size_t i = 0; i < objects->n; i++) {
 		const char *id = strchr(objects->v[i], ' ') + 1;
 
-		while (e < l->erased.n && strncmp(l->erased.v[e], id, VT_HEX - 1) < 0)
+		while (e < lack->erased.n && strncmp(lack->erased.v[e], id, VT_HEX - 1) < 0)
 			e++;
-		if (e < l->erased.n && !strncmp(l->erased.v[e], id, VT_HEX - 1)) {
-			vt_strs_add(&asked, l->erased.v[e]);
+		if (e < lack->erased.n && !strncmp(lack->erased.v[e], id, VT_HEX - 1)) {
+			vt_strs_add(&asked, lack->erased.v[e]);
 			free(objects->v[i]);
 		} else {
 			objects->v[kept++] = objects->v[i];
 		}
 	}
-	vt_strs_release(&l->erased);
-	l->erased = asked;
+	vt_strs_release(&lack->erased);
+	lack->erased = asked;
 	objects->n = kept;
 	return rc;
 }
 
 /* The trees of the wanted heads, for records that came to them since they were sent. */
-static int find_heads(struct lack *l, struct vt_peer *from, const struct vt_strs *tips,
+static int find_heads(struct lack *lack, struct vt_peer *from, const struct vt_strs *tips,
 	struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
@@ -237,7 +239,7 @@ static int find_heads(struct lack *l, struct vt_peer *from, const struct vt_strs
 
 		rc = vt_commit_parse(&c, g.v[i].text.data, g.v[i].text.len, g.v[i].name, err);
 		if (!rc)
-			vt_strs_add(&l->heads, c.tree);
+			vt_strs_add(&lack->heads, c.tree);
 		vt_commit_release(&c);
 	}
 	vt_strs_release(&names);
@@ -245,31 +247,32 @@ static int find_heads(struct lack *l, struct vt_peer *from, const struct vt_strs
 	return rc;
 }
 
-static int find_rest(struct lack *l, struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
+static int find_rest(struct lack *lack, struct vt_peer *from, struct vt_peer *to,
+	struct vt_err *err)
 {
 	struct vt_strs objects = VT_STRS_INIT, vouchers = VT_STRS_INIT, records = VT_STRS_INIT;
 	int rc;
 
-	vt_strs_unique(&l->objects);
-	rc = vt_transfer_missing(to, &objects, &l->objects, err);
-	add_unsound(l, "objects", &objects);
+	vt_strs_unique(&lack->objects);
+	rc = vt_transfer_missing(to, &objects, &lack->objects, err);
+	add_unsound(lack, "objects", &objects);
 	if (!rc)
-		rc = set_erased_apart(l, from, &objects, err);
-	for (size_t i = 0; i < l->roots.n; i++)
-		vt_strs_add(&l->heads, l->roots.v[i]);
-	vt_strs_unique(&l->heads);
-	if (!rc && l->heads.n)
-		rc = from->ops->vouchers(from, &vouchers, &l->heads, err);
+		rc = set_erased_apart(lack, from, &objects, err);
+	for (size_t i = 0; i < lack->roots.n; i++)
+		vt_strs_add(&lack->heads, lack->roots.v[i]);
+	vt_strs_unique(&lack->heads);
+	if (!rc && lack->heads.n)
+		rc = from->ops->vouchers(from, &vouchers, &lack->heads, err);
 	for (size_t i = 0; i < vouchers.n; i++)
 		add_name(&records, "records", vouchers.v[i]);
 	if (!rc)
-		rc = vt_transfer_find_signatures(&l->signatures, from, to, &vouchers, err);
+		rc = vt_transfer_find_signatures(&lack->signatures, from, to, &vouchers, err);
 	if (!rc)
-		rc = vt_transfer_missing(to, &l->records, &records, err);
+		rc = vt_transfer_missing(to, &lack->records, &records, err);
 	vt_strs_release(&vouchers);
 	vt_strs_release(&records);
-	vt_strs_release(&l->objects);
-	l->objects = objects;
+	vt_strs_release(&lack->objects);
+	lack->objects = objects;
 	return rc;
 }
 
@@ -282,12 +285,12 @@ struct sending {
 	struct vt_transfer *t;
 };
 
-static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
 	struct sending *s = ctx;
 
-	if (s->to->ops->put(s->to, name, size, r, err))
+	if (s->to->ops->put(s->to, name, size, reader, err))
 		return err->code;
 	s->t->bytes += size;
 	s->bytes += size;
@@ -298,52 +301,53 @@ static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader 
 	return s->to->ops->flush(s->to, err);
 }
 
-static int send_all(struct vt_transfer *t, struct lack *l, struct vt_peer *from, struct vt_peer *to,
-	bool new_commits, struct vt_err *err)
+static int send_all(struct vt_transfer *transfer, struct lack *lack, struct vt_peer *from,
+	struct vt_peer *to, bool new_commits, struct vt_err *err)
 {
-	struct sending s = { to, 0, 0, t };
+	struct sending s = { to, 0, 0, transfer };
 	uint64_t bytes;
-	int rc = vt_transfer_get(from, &l->objects, pass_on, &s, err);
+	int rc = vt_transfer_get(from, &lack->objects, pass_on, &s, err);
 
 	if (!rc)
 		rc = to->ops->flush(to, err);
-	bytes = t->bytes;
+	bytes = transfer->bytes;
 	if (!rc)
-		rc = vt_transfer_put_results(&l->signatures, to, err);
+		rc = vt_transfer_put_results(&lack->signatures, to, err);
 	if (!rc)
-		rc = vt_transfer_get(from, &l->records, pass_on, &s, err);
-	t->bytes = bytes;
-	for (size_t i = 0; !rc && i < l->erased.n; i++)
-		rc = to->ops->bury(to, l->erased.v[i], from->said, err);
+		rc = vt_transfer_get(from, &lack->records, pass_on, &s, err);
+	transfer->bytes = bytes;
+	for (size_t i = 0; !rc && i < lack->erased.n; i++)
+		rc = to->ops->bury(to, lack->erased.v[i], from->said, err);
 	if (!rc)
-		rc = vt_transfer_put_in_order(&l->trees, to, err);
+		rc = vt_transfer_put_in_order(&lack->trees, to, err);
 	if (!rc)
-		rc = vt_transfer_put_results(&l->results, to, err);
+		rc = vt_transfer_put_results(&lack->results, to, err);
 	if (!rc)
-		rc = vt_transfer_put_in_order(&l->commits, to, err);
-	t->n_commits = l->commits.n;
-	t->n_trees = l->trees.n;
-	t->n_objects = l->objects.n;
-	t->n_records = l->records.n;
-	t->n_erased = l->erased.n;
-	t->n_results = l->results.n;
-	t->n_signed = l->signatures.n;
-	t->n_healed = new_commits || t->n_results ? l->unsound.n
-						  : t->n_commits + t->n_trees + t->n_objects;
+		rc = vt_transfer_put_in_order(&lack->commits, to, err);
+	transfer->n_commits = lack->commits.n;
+	transfer->n_trees = lack->trees.n;
+	transfer->n_objects = lack->objects.n;
+	transfer->n_records = lack->records.n;
+	transfer->n_erased = lack->erased.n;
+	transfer->n_results = lack->results.n;
+	transfer->n_signed = lack->signatures.n;
+	transfer->n_healed = new_commits || transfer->n_results
+		? lack->unsound.n
+		: transfer->n_commits + transfer->n_trees + transfer->n_objects;
 	return rc ? rc : to->ops->flush(to, err);
 }
 
 /* --- refs ---------------------------------------------------------------- */
 
 /* Does `tip`, a commit of p, descend from `ancestor`? */
-static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bool *yes,
+static int descends(struct vt_peer *peer, const char *tip, const char *ancestor, bool *yes,
 	struct vt_err *err)
 {
 	struct vt_strs tips = VT_STRS_INIT, all = VT_STRS_INIT;
 	int rc;
 
 	vt_strs_add(&tips, tip);
-	rc = p->ops->history(p, &all, &tips, err);
+	rc = peer->ops->history(peer, &all, &tips, err);
 	*yes = false;
 	for (size_t i = 0; !rc && !*yes && i < all.n; i++)
 		*yes = !strcmp(all.v[i], ancestor);
@@ -352,48 +356,48 @@ static int descends(struct vt_peer *p, const char *tip, const char *ancestor, bo
 	return rc;
 }
 
-static bool wanted(const struct vt_transfer *t, const struct vt_ref *r)
+static bool wanted(const struct vt_transfer *transfer, const struct vt_ref *ref)
 {
-	return (!t->repo || !strcmp(r->repo, t->repo)) &&
-		(!t->name || !strcmp(r->name, t->name) ||
-			!strcmp(strchr(r->name, '/') + 1, t->name));
+	return (!transfer->repo || !strcmp(ref->repo, transfer->repo)) &&
+		(!transfer->name || !strcmp(ref->name, transfer->name) ||
+			!strcmp(strchr(ref->name, '/') + 1, transfer->name));
 }
 
 /* A ref that would move: forward, or the destination is ahead already, or not at all. */
-static int plan_one(struct vt_transfer *t, struct vt_refs *plan, struct vt_peer *from,
-	struct vt_peer *to, const struct vt_ref *r, const char *at, struct vt_err *err)
+static int plan_one(struct vt_transfer *transfer, struct vt_refs *plan, struct vt_peer *from,
+	struct vt_peer *to, const struct vt_ref *ref, const char *at, struct vt_err *err)
 {
-	const char *word = strchr(r->name, '/') + 1;
-	bool forward = !at || t->force, behind = false;
+	const char *word = strchr(ref->name, '/') + 1;
+	bool forward = !at || transfer->force, behind = false;
 	int rc = 0;
 
-	if (at && !strcmp(at, r->commit))
+	if (at && !strcmp(at, ref->commit))
 		return 0;
-	if (!forward && !strncmp(r->name, "heads/", 6)) {
-		rc = descends(from, r->commit, at, &forward, err);
+	if (!forward && !strncmp(ref->name, "heads/", 6)) {
+		rc = descends(from, ref->commit, at, &forward, err);
 		if (!rc && !forward)
-			rc = descends(to, at, r->commit, &behind, err);
+			rc = descends(to, at, ref->commit, &behind, err);
 	}
 	if (rc)
 		return rc;
 	if (forward) {
-		vt_refs_add(plan, r->repo, r->name, r->commit);
+		vt_refs_add(plan, ref->repo, ref->name, ref->commit);
 	} else if (behind) {
-		char *said = vt_asprintf("%s@%s", r->repo, word);
+		char *said = vt_asprintf("%s@%s", ref->repo, word);
 
-		vt_strs_add(&t->ahead, said);
+		vt_strs_add(&transfer->ahead, said);
 		free(said);
 	} else {
 		rc = vt_err_set(err, VT_EFAIL,
 			"%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's "
 			"history; commit on top of one of "
 			"them, or --force gives up the one in %s",
-			r->repo, word, r->commit, from->said, at, to->said, to->said);
+			ref->repo, word, ref->commit, from->said, at, to->said, to->said);
 	}
 	return rc;
 }
 
-static int check_refs(const struct vt_refs *refs, const struct vt_peer *p, struct vt_err *err)
+static int check_refs(const struct vt_refs *refs, const struct vt_peer *peer, struct vt_err *err)
 {
 	for (size_t i = 0; i < refs->n; i++) {
 		const char *slash = strchr(refs->v[i].name, '/');
@@ -401,79 +405,80 @@ static int check_refs(const struct vt_refs *refs, const struct vt_peer *p, struc
 		if (!vt_repo_name_is_good(refs->v[i].repo) || !slash ||
 			!vt_ref_name_is_good(slash + 1))
 			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"",
-				p->said, refs->v[i].repo, refs->v[i].name);
+				peer->said, refs->v[i].repo, refs->v[i].name);
 	}
 	return 0;
 }
 
-static int plan(struct vt_transfer *t, struct vt_refs *out, struct vt_refs *there,
+static int plan(struct vt_transfer *transfer, struct vt_refs *out, struct vt_refs *there,
 	struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_refs here = { NULL, 0, 0 };
 	size_t n = 0;
-	int rc = from->ops->refs(from, &here, t->repo, err);
+	int rc = from->ops->refs(from, &here, transfer->repo, err);
 
 	if (!rc)
-		rc = to->ops->refs(to, there, t->repo, err);
+		rc = to->ops->refs(to, there, transfer->repo, err);
 	if (!rc)
 		rc = check_refs(&here, from, err);
 	for (size_t i = 0; !rc && i < here.n; i++)
-		if (wanted(t, &here.v[i])) {
+		if (wanted(transfer, &here.v[i])) {
 			n++;
-			rc = plan_one(t, out, from, to, &here.v[i],
+			rc = plan_one(transfer, out, from, to, &here.v[i],
 				vt_refs_at(there, here.v[i].repo, here.v[i].name), err);
 		}
 	if (!rc && !n)
 		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s%s%s", from->said,
-			t->repo ? t->repo : "repo", t->name ? "@" : "", t->name ? t->name : "");
+			transfer->repo ? transfer->repo : "repo", transfer->name ? "@" : "",
+			transfer->name ? transfer->name : "");
 	vt_refs_release(&here);
 	return rc;
 }
 
 /* The commits that the wanted refs of the source name, whether they move or not. */
-static int wanted_commits(const struct vt_transfer *t, struct vt_strs *out, struct vt_peer *from,
-	struct vt_err *err)
+static int wanted_commits(const struct vt_transfer *transfer, struct vt_strs *out,
+	struct vt_peer *from, struct vt_err *err)
 {
 	struct vt_refs here = { NULL, 0, 0 };
-	int rc = from->ops->refs(from, &here, t->repo, err);
+	int rc = from->ops->refs(from, &here, transfer->repo, err);
 
 	for (size_t i = 0; !rc && i < here.n; i++)
-		if (wanted(t, &here.v[i]))
+		if (wanted(transfer, &here.v[i]))
 			vt_strs_add(out, here.v[i].commit);
 	vt_strs_unique(out);
 	vt_refs_release(&here);
 	return rc;
 }
 
-static int find_results(const struct vt_transfer *t, struct lack *l, struct vt_peer *from,
+static int find_results(const struct vt_transfer *transfer, struct lack *lack, struct vt_peer *from,
 	struct vt_peer *to, struct vt_err *err)
 {
 	struct vt_strs commits = VT_STRS_INIT;
-	int rc = wanted_commits(t, &commits, from, err);
+	int rc = wanted_commits(transfer, &commits, from, err);
 
 	if (!rc)
-		rc = vt_transfer_find_results(&l->results, from, to, &commits, &l->objects,
-			&l->roots, err);
+		rc = vt_transfer_find_results(&lack->results, from, to, &commits, &lack->objects,
+			&lack->roots, err);
 	vt_strs_release(&commits);
 	return rc;
 }
 
-int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to,
+int vt_transfer_run(struct vt_transfer *transfer, struct vt_peer *from, struct vt_peer *to,
 	struct vt_err *err)
 {
 	struct vt_refs todo = { NULL, 0, 0 }, there = { NULL, 0, 0 };
 	struct vt_strs tips = VT_STRS_INIT;
 	struct lack l = { .roots = VT_STRS_INIT };
-	int rc = plan(t, &todo, &there, from, to, err);
+	int rc = plan(transfer, &todo, &there, from, to, err);
 
 	if (!rc)
-		rc = wanted_commits(t, &tips, from, err);
+		rc = wanted_commits(transfer, &tips, from, err);
 	if (!rc)
 		rc = find_commits(&l, from, to, &tips, err);
 	if (!rc)
 		rc = find_heads(&l, from, &tips, err);
-	if (!rc && t->results)
-		rc = find_results(t, &l, from, to, err);
+	if (!rc && transfer->results)
+		rc = find_results(transfer, &l, from, to, err);
 	if (!rc)
 		rc = find_trees(&l, from, to, err);
 	if (!rc)
@@ -481,14 +486,15 @@ int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer 
 	if (!rc &&
 		(todo.n || l.results.n || l.records.n || l.commits.n || l.trees.n || l.objects.n ||
 			l.erased.n || l.signatures.n))
-		rc = send_all(t, &l, from, to, todo.n != 0, err);
+		rc = send_all(transfer, &l, from, to, todo.n != 0, err);
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		const struct vt_ref *r = &todo.v[i];
 		const char *at = vt_refs_at(&there, r->repo, r->name);
 
-		rc = to->ops->move(to, r->repo, r->name, at ? at : "", r->commit, t->force, err);
+		rc = to->ops->move(to, r->repo, r->name, at ? at : "", r->commit, transfer->force,
+			err);
 		if (!rc)
-			vt_refs_add(&t->moved, r->repo, r->name, r->commit);
+			vt_refs_add(&transfer->moved, r->repo, r->name, r->commit);
 	}
 	lack_release(&l);
 	vt_strs_release(&tips);

@@ -27,8 +27,8 @@ struct vt_transfer {
 
 /* VT_ENOINPUT if the source has nothing of that name; VT_EFAIL if a ref would not move forward
  * (then nothing was copied). */
-int vt_transfer_run(struct vt_transfer *t, struct vt_peer *from, struct vt_peer *to,
+int vt_transfer_run(struct vt_transfer *transfer, struct vt_peer *from, struct vt_peer *to,
 	struct vt_err *err);
-void vt_transfer_release(struct vt_transfer *t);
+void vt_transfer_release(struct vt_transfer *transfer);
 
 #endif

@@ -7,9 +7,9 @@
 enum { VT_TRANSFER_BATCH = 20000 }; /* names in one request */
 
 /* --- transfer_requests.c --- */
-int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+int vt_transfer_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err);
-int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+int vt_transfer_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err);
 
 /* --- transfer_texts.c --- */
@@ -27,13 +27,13 @@ struct vt_transfer_texts {
 };
 
 /* At most 1 GiB from a peer, with a NUL behind. */
-int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size, struct vt_reader *r,
-	struct vt_err *err);
+int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size,
+	struct vt_reader *reader, struct vt_err *err);
 /* VT_EINTEGRITY for other bytes than "KIND ID" says. */
 int vt_transfer_check_text(const char *name, const struct vt_buf *text, struct vt_err *err);
 
 /* A sink: keeps a text whose bytes are what its name says, in a struct vt_transfer_texts. */
-int vt_transfer_keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+int vt_transfer_keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err);
 void vt_transfer_texts_sort(struct vt_transfer_texts *texts);
 /* Of sorted ones; NULL: not there. */
@@ -57,13 +57,13 @@ struct vt_lacking_results {
 int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *from,
 	struct vt_peer *to, const struct vt_strs *commits, struct vt_strs *objects,
 	struct vt_strs *roots, struct vt_err *err);
-int vt_transfer_put_results(const struct vt_lacking_results *l, struct vt_peer *to,
+int vt_transfer_put_results(const struct vt_lacking_results *results, struct vt_peer *to,
 	struct vt_err *err);
 /* Of the names, which are sorted, those that the peer has. */
-int vt_transfer_present(struct vt_peer *p, struct vt_strs *out, struct vt_strs *names,
+int vt_transfer_present(struct vt_peer *peer, struct vt_strs *out, struct vt_strs *names,
 	struct vt_err *err);
 /* A sink that keeps a text, whatever its name, in a struct vt_lacking_results. */
-int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err);
 
 /* transfer_signatures.c: attestations of the records (ids) that the source has and the destination
@@ -71,6 +71,6 @@ int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reade
 int vt_transfer_find_signatures(struct vt_lacking_results *out, struct vt_peer *from,
 	struct vt_peer *to, const struct vt_strs *records, struct vt_err *err);
 
-void vt_lacking_results_release(struct vt_lacking_results *l);
+void vt_lacking_results_release(struct vt_lacking_results *results);
 
 #endif

@@ -1,7 +1,7 @@
 /* transfer_requests.c - requests of any number of names, in pieces that a peer answers at once. */
 #include "common/transfer/transfer_internal.h"
 
-int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
+int vt_transfer_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -10,12 +10,12 @@ int vt_transfer_missing(struct vt_peer *p, struct vt_strs *out, const struct vt_
 		const struct vt_strs part = { names->v + i,
 			names->n - i < VT_TRANSFER_BATCH ? names->n - i : VT_TRANSFER_BATCH, 0 };
 
-		rc = p->ops->missing(p, out, &part, err);
+		rc = peer->ops->missing(peer, out, &part, err);
 	}
 	return rc;
 }
 
-int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,
+int vt_transfer_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -24,7 +24,7 @@ int vt_transfer_get(struct vt_peer *p, const struct vt_strs *names, vt_sink sink
 		const struct vt_strs part = { names->v + i,
 			names->n - i < VT_TRANSFER_BATCH ? names->n - i : VT_TRANSFER_BATCH, 0 };
 
-		rc = p->ops->get(p, &part, sink, ctx, err);
+		rc = peer->ops->get(peer, &part, sink, ctx, err);
 	}
 	return rc;
 }

@@ -9,16 +9,16 @@
 #include "common/store/result.h"
 #include "common/transfer/transfer_internal.h"
 
-void vt_lacking_results_release(struct vt_lacking_results *l)
+void vt_lacking_results_release(struct vt_lacking_results *results)
 {
-	for (size_t i = 0; i < l->n; i++)
-		vt_buf_release(&l->text[i]);
-	free(l->text);
-	vt_strs_release(&l->name);
-	*l = (struct vt_lacking_results){ .name = VT_STRS_INIT };
+	for (size_t i = 0; i < results->n; i++)
+		vt_buf_release(&results->text[i]);
+	free(results->text);
+	vt_strs_release(&results->name);
+	*results = (struct vt_lacking_results){ .name = VT_STRS_INIT };
 }
 
-int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
 	struct vt_lacking_results *l = ctx;
@@ -29,7 +29,7 @@ int vt_transfer_keep(void *ctx, const char *name, uint64_t size, struct vt_reade
 	}
 	vt_strs_add(&l->name, name);
 	l->text[l->n] = (struct vt_buf)VT_BUF_INIT;
-	return vt_transfer_read_text(&l->text[l->n++], name, size, r, err);
+	return vt_transfer_read_text(&l->text[l->n++], name, size, reader, err);
 }
 
 static void add_name(struct vt_strs *list, const char *kind, const struct vt_digest *id)
@@ -42,14 +42,14 @@ static void add_name(struct vt_strs *list, const char *kind, const struct vt_dig
 	free(name);
 }
 
-int vt_transfer_present(struct vt_peer *p, struct vt_strs *out, struct vt_strs *names,
+int vt_transfer_present(struct vt_peer *peer, struct vt_strs *out, struct vt_strs *names,
 	struct vt_err *err)
 {
 	struct vt_strs absent = VT_STRS_INIT;
 	int rc;
 
 	vt_strs_unique(names);
-	rc = vt_transfer_missing(p, &absent, names, err);
+	rc = vt_transfer_missing(peer, &absent, names, err);
 	vt_strs_unique(&absent);
 	for (size_t i = 0, k = 0; !rc && i < names->n; i++) {
 		while (k < absent.n && strcmp(absent.v[k], names->v[i]) < 0)
@@ -171,15 +171,15 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 	return rc;
 }
 
-int vt_transfer_put_results(const struct vt_lacking_results *l, struct vt_peer *to,
+int vt_transfer_put_results(const struct vt_lacking_results *results, struct vt_peer *to,
 	struct vt_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < l->n; i++) {
-		struct vt_reader r = { l->text[i].data, l->text[i].len, -1, NULL };
+	for (size_t i = 0; !rc && i < results->n; i++) {
+		struct vt_reader r = { results->text[i].data, results->text[i].len, -1, NULL };
 
-		rc = to->ops->put(to, l->name.v[i], l->text[i].len, &r, err);
+		rc = to->ops->put(to, results->name.v[i], results->text[i].len, &r, err);
 	}
 	return rc;
 }

@@ -31,11 +31,11 @@ static bool covers(const struct vt_buf *has, const struct vt_buf *wanted)
 	return all;
 }
 
-static const struct vt_buf *text_of(const struct vt_lacking_results *l, const char *name)
+static const struct vt_buf *text_of(const struct vt_lacking_results *results, const char *name)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (!strcmp(l->name.v[i], name))
-			return &l->text[i];
+	for (size_t i = 0; i < results->n; i++)
+		if (!strcmp(results->name.v[i], name))
+			return &results->text[i];
 	return NULL;
 }
 

@@ -4,22 +4,22 @@
 
 #include "common/transfer/transfer_internal.h"
 
-void vt_transfer_texts_release(struct vt_transfer_texts *g)
+void vt_transfer_texts_release(struct vt_transfer_texts *texts)
 {
-	for (size_t i = 0; i < g->n; i++) {
-		free(g->v[i].name);
-		vt_buf_release(&g->v[i].text);
-		vt_strs_release(&g->v[i].needs);
+	for (size_t i = 0; i < texts->n; i++) {
+		free(texts->v[i].name);
+		vt_buf_release(&texts->v[i].text);
+		vt_strs_release(&texts->v[i].needs);
 	}
-	free(g->v);
+	free(texts->v);
 }
 
-int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size, struct vt_reader *r,
-	struct vt_err *err)
+int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size,
+	struct vt_reader *reader, struct vt_err *err)
 {
 	int rc = size > 1u << 30
 		? vt_err_set(err, VT_EDATA, "%s: %llu bytes", name, (unsigned long long)size)
-		: vt_reader_bytes(r, size, text, name, err);
+		: vt_reader_bytes(reader, size, text, name, err);
 
 	vt_buf_add(text, "", 0);
 	return rc;
@@ -37,13 +37,13 @@ int vt_transfer_check_text(const char *name, const struct vt_buf *text, struct v
 	return 0;
 }
 
-int vt_transfer_keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *r,
+int vt_transfer_keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
 	struct vt_transfer_texts *g = ctx;
 	struct vt_transfer_text node = { .name = NULL };
 
-	if (vt_transfer_read_text(&node.text, name, size, r, err) ||
+	if (vt_transfer_read_text(&node.text, name, size, reader, err) ||
 		vt_transfer_check_text(name, &node.text, err)) {
 		vt_buf_release(&node.text);
 		return err->code;
@@ -89,24 +89,25 @@ static int put_text(struct vt_peer *to, struct vt_transfer_text *node, struct vt
 }
 
 /* The stack is a list of its own: history is longer than the C stack is deep. */
-int vt_transfer_put_in_order(struct vt_transfer_texts *g, struct vt_peer *to, struct vt_err *err)
+int vt_transfer_put_in_order(struct vt_transfer_texts *texts, struct vt_peer *to,
+	struct vt_err *err)
 {
 	struct vt_transfer_text **stack =
-		vt_xmalloc((g->n + 1) * sizeof(struct vt_transfer_text *));
+		vt_xmalloc((texts->n + 1) * sizeof(struct vt_transfer_text *));
 	size_t depth = 0;
 	int rc = 0;
 
-	vt_transfer_texts_sort(g);
-	for (size_t i = 0; !rc && i < g->n; i++) {
-		if (g->v[i].sent)
+	vt_transfer_texts_sort(texts);
+	for (size_t i = 0; !rc && i < texts->n; i++) {
+		if (texts->v[i].sent)
 			continue;
-		g->v[i].begun = true;
-		stack[depth++] = &g->v[i];
+		texts->v[i].begun = true;
+		stack[depth++] = &texts->v[i];
 		while (!rc && depth) {
 			struct vt_transfer_text *top = stack[depth - 1], *below = NULL;
 
 			for (size_t k = 0; k < top->needs.n && !below; k++) {
-				below = vt_transfer_texts_find(g, top->needs.v[k]);
+				below = vt_transfer_texts_find(texts, top->needs.v[k]);
 				if (below && below->begun)
 					below = NULL;
 			}

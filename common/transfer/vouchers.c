@@ -9,37 +9,37 @@
 
 /* Whoever made a tree as a whole, else whoever made its files; of a file that several trees hold
  * once. */
-static int add_producers(struct vt_store *s, struct vt_strs *out, const char *tree_hex,
+static int add_producers(struct vt_store *store, struct vt_strs *out, const char *tree_hex,
 	struct vt_digest_set *asked, struct vt_err *err)
 {
 	size_t before = out->n;
 	struct vt_tree *t = NULL;
 	struct vt_digest id;
 	char hex[VT_HEX];
-	int rc = vt_store_producers(s, tree_hex, out, err);
+	int rc = vt_store_producers(store, tree_hex, out, err);
 
 	if (rc || out->n > before || !vt_digest_parse(&id, tree_hex))
 		return rc;
-	rc = vt_store_get_tree(s, &t, &id, err);
+	rc = vt_store_get_tree(store, &t, &id, err);
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
 		if (!vt_digest_set_add(asked, &t->file[i].digest))
 			continue;
 		vt_digest_hex(hex, &t->file[i].digest);
-		rc = vt_store_producers(s, hex, out, err);
+		rc = vt_store_producers(store, hex, out, err);
 		if (!rc)
-			rc = vt_store_copiers(s, hex, out, err);
+			rc = vt_store_copiers(store, hex, out, err);
 	}
 	vt_tree_free(t);
 	return rc;
 }
 
-static void add_parents(struct vt_store *s, struct vt_strs *next, const char *id)
+static void add_parents(struct vt_store *store, struct vt_strs *next, const char *id)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	const struct vt_json *inputs;
 
-	if (vt_store_get_record(s, &j, id, &none))
+	if (vt_store_get_record(store, &j, id, &none))
 		return;
 	inputs = vt_json_get(j, "inputs");
 	for (size_t i = 0; inputs && i < inputs->n; i++) {
@@ -70,7 +70,7 @@ static bool contains(const struct vt_strs *sorted, const char *text)
 }
 
 /* Generation by generation; a record that is not here is left out. */
-int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct vt_strs *trees,
+int vt_transfer_vouchers(struct vt_store *store, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
 {
 	struct vt_strs wave = VT_STRS_INIT, next = VT_STRS_INIT;
@@ -78,7 +78,7 @@ int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct v
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < trees->n; i++)
-		rc = add_producers(s, &wave, trees->v[i], &asked, err);
+		rc = add_producers(store, &wave, trees->v[i], &asked, err);
 	vt_digest_set_release(&asked);
 	while (!rc && wave.n) {
 		size_t before = out->n;
@@ -87,13 +87,13 @@ int vt_transfer_vouchers(struct vt_store *s, struct vt_strs *out, const struct v
 		for (size_t i = 0; i < wave.n; i++) {
 			struct vt_digest id;
 			char *path = vt_digest_parse(&id, wave.v[i])
-				? vt_store_path(s, "records", &id)
+				? vt_store_path(store, "records", &id)
 				: NULL;
 
 			if (path && vt_fs_exists(path) &&
 				!contains(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
 				vt_strs_add(out, wave.v[i]);
-				add_parents(s, &next, wave.v[i]);
+				add_parents(store, &next, wave.v[i]);
 			}
 			free(path);
 		}

@@ -7,14 +7,14 @@
 #include "examples/cohort/phantom.h"
 
 /* Value of f at a point in voxels, 0 outside. */
-static float sample(const float *f, const struct vt_template *t, const double at[3])
+static float sample(const float *f, const struct vt_template *template, const double at[3])
 {
 	double base[3], w[3], sum = 0;
 
 	for (int a = 0; a < 3; a++) {
 		base[a] = floor(at[a]);
 		w[a] = at[a] - base[a];
-		if (base[a] < 0 || base[a] + 1 >= t->dim[a])
+		if (base[a] < 0 || base[a] + 1 >= template->dim[a])
 			return 0;
 	}
 	for (int c = 0; c < 8; c++) {
@@ -23,7 +23,9 @@ static float sample(const float *f, const struct vt_template *t, const double at
 		double k = (c & 1 ? w[0] : 1 - w[0]) * (c & 2 ? w[1] : 1 - w[1]) *
 			(c & 4 ? w[2] : 1 - w[2]);
 
-		sum += k * (double)f[(z * (size_t)t->dim[1] + y) * (size_t)t->dim[0] + x];
+		sum += k *
+			(double)f[(z * (size_t) template->dim[1] + y) * (size_t) template->dim[0] +
+				x];
 	}
 	return (float)sum;
 }
@@ -35,13 +37,13 @@ static void multiply(double out[3][3], double a[3][3], double b[3][3])
 			out[i][j] = a[i][0] * b[0][j] + a[i][1] * b[1][j] + a[i][2] * b[2][j];
 }
 
-static void random_affine(double m[3][3], struct vt_rng *r)
+static void random_affine(double m[3][3], struct vt_rng *rng)
 {
 	double total[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } }, next[3][3];
 
 	for (int a = 0; a < 3; a++) {
-		double angle = vt_rng_between(r, -10, 10) * 0.017453292519943295, c = vt_cos(angle),
-		       s = vt_sin(angle), turn[3][3] = { { 0 } };
+		double angle = vt_rng_between(rng, -10, 10) * 0.017453292519943295,
+		       c = vt_cos(angle), s = vt_sin(angle), turn[3][3] = { { 0 } };
 		int u = (a + 1) % 3, v = (a + 2) % 3;
 
 		turn[a][a] = 1;
@@ -54,24 +56,24 @@ static void random_affine(double m[3][3], struct vt_rng *r)
 	}
 	for (int i = 0; i < 3; i++)
 		for (int j = 0; j < 3; j++)
-			next[i][j] = i == j ? vt_rng_between(r, 0.92, 1.08)
-					    : vt_rng_between(r, -0.04, 0.04);
+			next[i][j] = i == j ? vt_rng_between(rng, 0.92, 1.08)
+					    : vt_rng_between(rng, -0.04, 0.04);
 	multiply(m, total, next);
 }
 
-void vt_phantom_anatomy(struct vt_phantom *p)
+void vt_phantom_anatomy(struct vt_phantom *phantom)
 {
-	const struct vt_template *t = p->t;
-	double m[3][3], shift[3], amplitude = vt_rng_between(&p->r, 1.5, 4) / t->mm;
+	const struct vt_template *t = phantom->t;
+	double m[3][3], shift[3], amplitude = vt_rng_between(&phantom->r, 1.5, 4) / t->mm;
 	const float *from[3] = { t->wm, t->gm, t->csf };
-	float *to[3] = { p->wm, p->gm, p->csf }, *bend[3];
+	float *to[3] = { phantom->wm, phantom->gm, phantom->csf }, *bend[3];
 	size_t i = 0;
 
-	random_affine(m, &p->r);
+	random_affine(m, &phantom->r);
 	for (int a = 0; a < 3; a++) {
-		shift[a] = vt_rng_between(&p->r, -4, 4) / t->mm;
+		shift[a] = vt_rng_between(&phantom->r, -4, 4) / t->mm;
 		bend[a] = vt_xmalloc(t->n * sizeof(float));
-		vt_field_octaves(bend[a], p, 14, 2);
+		vt_field_octaves(bend[a], phantom, 14, 2);
 	}
 	for (int z = 0; z < t->dim[2]; z++)
 		for (int y = 0; y < t->dim[1]; y++)
@@ -86,7 +88,7 @@ void vt_phantom_anatomy(struct vt_phantom *p)
 						amplitude * (double)bend[a][i];
 				for (int k = 0; k < 3; k++)
 					to[k][i] = sample(from[k], t, at);
-				p->brain[i] = to[0][i] + to[1][i] + to[2][i] > 0.5f;
+				phantom->brain[i] = to[0][i] + to[1][i] + to[2][i] > 0.5f;
 			}
 	for (int a = 0; a < 3; a++)
 		free(bend[a]);

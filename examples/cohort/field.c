@@ -7,12 +7,12 @@
 #include "common/image/distance.h"
 #include "examples/cohort/phantom.h"
 
-int vt_template_read(struct vt_template *t, const char *dir, struct vt_err *err)
+int vt_template_read(struct vt_template *template, const char *dir, struct vt_err *err)
 {
 	static const char *const name[] = { "wm", "gm", "csf" };
-	float **map[] = { &t->wm, &t->gm, &t->csf };
+	float **map[] = { &template->wm, &template->gm, &template->csf };
 
-	*t = (struct vt_template){ .mm = 2 };
+	*template = (struct vt_template){ .mm = 2 };
 	for (int i = 0; i < 3; i++) {
 		char *path = vt_asprintf("%s/colin27_%s_2mm.nii.gz", dir, name[i]);
 		struct vt_volume v = VT_VOLUME_INIT;
@@ -21,25 +21,25 @@ int vt_template_read(struct vt_template *t, const char *dir, struct vt_err *err)
 		free(path);
 		if (rc)
 			return rc;
-		t->geometry = v.geometry;
-		t->n = v.n;
+		template->geometry = v.geometry;
+		template->n = v.n;
 		*map[i] = v.voxels;
 		v.voxels = NULL;
-		for (size_t k = 0; k < t->n; k++)
+		for (size_t k = 0; k < template->n; k++)
 			(*map[i])[k] /= 255.0f;
 		vt_volume_release(&v);
 	}
 	for (int a = 0; a < 3; a++)
-		t->dim[a] = (int)t->geometry.dim[a];
-	t->mm = t->geometry.spacing[0];
+		template->dim[a] = (int)template->geometry.dim[a];
+	template->mm = template->geometry.spacing[0];
 	return 0;
 }
 
-void vt_template_release(struct vt_template *t)
+void vt_template_release(struct vt_template *template)
 {
-	free(t->wm);
-	free(t->gm);
-	free(t->csf);
+	free(template->wm);
+	free(template->gm);
+	free(template->csf);
 }
 
 /* Running mean of 2 r + 1 samples along one line, the ends repeated. */
@@ -70,38 +70,39 @@ static void small_line(float *f, size_t stride, int n, float w, float *copy)
 	}
 }
 
-static void blur_axis(float *f, const struct vt_template *t, int axis, int r, float w)
+static void blur_axis(float *f, const struct vt_template *template, int axis, int r, float w)
 {
-	size_t stride[3] = { 1, (size_t)t->dim[0], (size_t)t->dim[0] * (size_t)t->dim[1] };
+	size_t stride[3] = { 1, (size_t) template->dim[0],
+		(size_t) template->dim[0] * (size_t) template->dim[1] };
 	int u = (axis + 1) % 3, v = (axis + 2) % 3;
-	float *copy = vt_xmalloc((size_t)t->dim[axis] * sizeof(*copy));
+	float *copy = vt_xmalloc((size_t) template->dim[axis] * sizeof(*copy));
 
-	for (int j = 0; j < t->dim[v]; j++)
-		for (int i = 0; i < t->dim[u]; i++) {
+	for (int j = 0; j < template->dim[v]; j++)
+		for (int i = 0; i < template->dim[u]; i++) {
 			float *line = f + (size_t)i * stride[u] + (size_t)j * stride[v];
 
 			if (r)
-				box_line(line, stride[axis], t->dim[axis], r, copy);
+				box_line(line, stride[axis], template->dim[axis], r, copy);
 			else
-				small_line(line, stride[axis], t->dim[axis], w, copy);
+				small_line(line, stride[axis], template->dim[axis], w, copy);
 		}
 	free(copy);
 }
 
 /* Three box filters approach a Gaussian of variance r (r + 1) for half-width r; below one voxel,
  * a three-tap kernel. */
-void vt_field_blur(float *f, const struct vt_template *t, double sigma)
+void vt_field_blur(float *f, const struct vt_template *template, double sigma)
 {
-	double s = sigma / t->mm;
+	double s = sigma / template->mm;
 	int r = (int)(sqrt(0.25 + s * s) - 0.5 + 0.5);
 
 	for (int axis = 0; axis < 3; axis++) {
 		if (s < 1) {
-			blur_axis(f, t, axis, 0, (float)(2 * s * s > 1 ? 1 : 2 * s * s));
+			blur_axis(f, template, axis, 0, (float)(2 * s * s > 1 ? 1 : 2 * s * s));
 			continue;
 		}
 		for (int k = 0; k < 3; k++)
-			blur_axis(f, t, axis, r < 1 ? 1 : r, 0);
+			blur_axis(f, template, axis, r < 1 ? 1 : r, 0);
 	}
 }
 
@@ -119,38 +120,40 @@ static void standardize(float *f, size_t n)
 		f[i] = (float)(((double)f[i] - mean) * scale);
 }
 
-void vt_field_noise(float *out, struct vt_phantom *p, double sigma)
+void vt_field_noise(float *out, struct vt_phantom *phantom, double sigma)
 {
-	struct vt_rng r = vt_rng_stream(p->seed, "field", p->number, p->fields++, 0);
+	struct vt_rng r =
+		vt_rng_stream(phantom->seed, "field", phantom->number, phantom->fields++, 0);
 
-	for (size_t i = 0; i < p->t->n; i++)
+	for (size_t i = 0; i < phantom->t->n; i++)
 		out[i] = (float)((double)vt_rng_u32(&r) * 0x1p-32 - 0.5);
-	vt_field_blur(out, p->t, sigma);
-	standardize(out, p->t->n);
+	vt_field_blur(out, phantom->t, sigma);
+	standardize(out, phantom->t->n);
 }
 
-void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n)
+void vt_field_octaves(float *out, struct vt_phantom *phantom, double sigma, int n)
 {
-	float *one = vt_xmalloc(p->t->n * sizeof(*one)), weight = 1;
+	float *one = vt_xmalloc(phantom->t->n * sizeof(*one)), weight = 1;
 
-	memset(out, 0, p->t->n * sizeof(*out));
+	memset(out, 0, phantom->t->n * sizeof(*out));
 	for (int k = 0; k < n; k++, weight *= 0.55f, sigma /= 2) {
-		vt_field_noise(one, p, sigma);
-		for (size_t i = 0; i < p->t->n; i++)
+		vt_field_noise(one, phantom, sigma);
+		for (size_t i = 0; i < phantom->t->n; i++)
 			out[i] += weight * one[i];
 	}
-	standardize(out, p->t->n);
+	standardize(out, phantom->t->n);
 	free(one);
 }
 
-void vt_field_distance(float *out, const struct vt_template *t, const unsigned char *to)
+void vt_field_distance(float *out, const struct vt_template *template, const unsigned char *to)
 {
-	const struct vt_grid grid = { { (size_t)t->dim[0], (size_t)t->dim[1], (size_t)t->dim[2] },
-		{ t->mm, t->mm, t->mm } };
-	double *d = vt_xmalloc(t->n * sizeof(*d));
+	const struct vt_grid grid = { { (size_t) template->dim[0], (size_t) template->dim[1],
+					      (size_t) template->dim[2] },
+		{ template->mm, template->mm, template->mm } };
+	double *d = vt_xmalloc(template->n * sizeof(*d));
 
 	vt_distance_squared(d, to, &grid);
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < template->n; i++)
 		out[i] = d[i] < 1e6 ? (float)sqrt(d[i]) : 1000.0f;
 	free(d);
 }

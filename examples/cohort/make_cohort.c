@@ -36,7 +36,7 @@ static int write_scan(const struct cohort *c, const char *dir, int m, const floa
 	return rc;
 }
 
-static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t number,
+static int write_case(const struct cohort *c, const struct vt_phantom *phantom, size_t number,
 	struct vt_err *err)
 {
 	char *scans = vt_asprintf("%s/scans/sub-%03zu", c->out, number),
@@ -47,12 +47,12 @@ static int write_case(const struct cohort *c, const struct vt_phantom *p, size_t
 	if (!rc)
 		rc = vt_fs_mkdirs(labels, err);
 	for (int m = 0; !rc && m < VT_MODALITIES; m++)
-		rc = write_scan(c, scans, m, p->image[m], err);
+		rc = write_scan(c, scans, m, phantom->image[m], err);
 	for (size_t i = 0; i < c->t.n; i++)
 		/* solid non-enhancing counts as core */
-		p->seg[i] = p->seg[i] == 3 ? 1 : p->seg[i];
+		phantom->seg[i] = phantom->seg[i] == 3 ? 1 : phantom->seg[i];
 	if (!rc)
-		rc = vt_volume_write(path, &c->t.geometry, VT_U8, p->seg, err);
+		rc = vt_volume_write(path, &c->t.geometry, VT_U8, phantom->seg, err);
 	free(path);
 	free(labels);
 	free(scans);

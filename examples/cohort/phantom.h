@@ -22,8 +22,8 @@ struct vt_template {
 	float *wm, *gm, *csf; /* 0 .. 1 */
 };
 
-int vt_template_read(struct vt_template *t, const char *dir, struct vt_err *err);
-void vt_template_release(struct vt_template *t);
+int vt_template_read(struct vt_template *template, const char *dir, struct vt_err *err);
+void vt_template_release(struct vt_template *template);
 
 /* The random fields and the tissue of one case. */
 struct vt_phantom {
@@ -39,16 +39,16 @@ struct vt_phantom {
 
 /* White noise blurred with sigma mm, mean 0, standard deviation 1; and sum of noise(sigma / 2^k)
  * 0.55^k, scaled likewise. */
-void vt_field_noise(float *out, struct vt_phantom *p, double sigma);
-void vt_field_octaves(float *out, struct vt_phantom *p, double sigma, int n);
-void vt_field_blur(float *f, const struct vt_template *t, double sigma);
+void vt_field_noise(float *out, struct vt_phantom *phantom, double sigma);
+void vt_field_octaves(float *out, struct vt_phantom *phantom, double sigma, int n);
+void vt_field_blur(float *f, const struct vt_template *template, double sigma);
 
 /* Millimeters from each voxel to the nearest one where `to` is not 0. */
-void vt_field_distance(float *out, const struct vt_template *t, const unsigned char *to);
+void vt_field_distance(float *out, const struct vt_template *template, const unsigned char *to);
 
 /* Steps of the specification, in order. */
-void vt_phantom_anatomy(struct vt_phantom *p);
-bool vt_phantom_tumor(struct vt_phantom *p); /* false: under 4 ml, draw another */
-void vt_phantom_scan(struct vt_phantom *p);
+void vt_phantom_anatomy(struct vt_phantom *phantom);
+bool vt_phantom_tumor(struct vt_phantom *phantom); /* false: under 4 ml, draw another */
+void vt_phantom_scan(struct vt_phantom *phantom);
 
 #endif

@@ -16,12 +16,13 @@ struct focus {
 };
 
 /* Normalized distance of a voxel from the focus: 1 on the ellipsoid. */
-static double level_of(const struct focus *f, double x, double y, double z)
+static double level_of(const struct focus *focus, double x, double y, double z)
 {
-	double q[3] = { x - f->center[0], y - f->center[1], z - f->center[2] }, sum = 0;
+	double q[3] = { x - focus->center[0], y - focus->center[1], z - focus->center[2] }, sum = 0;
 
 	for (int a = 0; a < 3; a++) {
-		double v = f->axes[a][0] * q[0] + f->axes[a][1] * q[1] + f->axes[a][2] * q[2];
+		double v = focus->axes[a][0] * q[0] + focus->axes[a][1] * q[1] +
+			focus->axes[a][2] * q[2];
 
 		sum += v * v;
 	}
@@ -29,57 +30,59 @@ static double level_of(const struct focus *f, double x, double y, double z)
 }
 
 /* A random orthonormal frame (Gram-Schmidt on normal vectors), each row divided by its radius. */
-static void random_axes(struct focus *f, struct vt_rng *r, double mm)
+static void random_axes(struct focus *focus, struct vt_rng *rng, double mm)
 {
 	for (int a = 0; a < 3; a++) {
 		double v[3], norm = 0,
-			     radius = f->radius / mm * vt_exp(vt_rng_between(r, -0.3, 0.3));
+			     radius = focus->radius / mm * vt_exp(vt_rng_between(rng, -0.3, 0.3));
 
 		for (int k = 0; k < 3; k++)
-			v[k] = vt_rng_normal(r);
+			v[k] = vt_rng_normal(rng);
 		for (int b = 0; b < a; b++) {
 			double dot = 0, len = 0;
 
 			for (int k = 0; k < 3; k++) {
-				dot += v[k] * f->axes[b][k];
-				len += f->axes[b][k] * f->axes[b][k];
+				dot += v[k] * focus->axes[b][k];
+				len += focus->axes[b][k] * focus->axes[b][k];
 			}
 			for (int k = 0; k < 3; k++)
-				v[k] -= dot / len * f->axes[b][k];
+				v[k] -= dot / len * focus->axes[b][k];
 		}
 		for (int k = 0; k < 3; k++)
 			norm += v[k] * v[k];
 		for (int k = 0; k < 3; k++)
-			f->axes[a][k] = v[k] / sqrt(norm) / radius;
+			focus->axes[a][k] = v[k] / sqrt(norm) / radius;
 	}
 }
 
 /* A voxel of deep white matter, all equally likely. */
-static bool choose_center(struct focus *f, struct vt_phantom *p, const float *depth)
+static bool choose_center(struct focus *focus, struct vt_phantom *phantom, const float *depth)
 {
 	size_t n = 0, k;
 
-	for (size_t i = 0; i < p->t->n; i++)
-		n += p->wm[i] > 0.5f && depth[i] > 10;
+	for (size_t i = 0; i < phantom->t->n; i++)
+		n += phantom->wm[i] > 0.5f && depth[i] > 10;
 	if (!n)
 		return false;
-	k = vt_rng_below(&p->r, (uint32_t)n);
-	for (size_t i = 0; i < p->t->n; i++)
-		if (p->wm[i] > 0.5f && depth[i] > 10 && k-- == 0) {
-			f->center[0] = (double)(i % (size_t)p->t->dim[0]);
-			f->center[1] = (double)(i / (size_t)p->t->dim[0] % (size_t)p->t->dim[1]);
-			f->center[2] = (double)(i / (size_t)p->t->dim[0] / (size_t)p->t->dim[1]);
+	k = vt_rng_below(&phantom->r, (uint32_t)n);
+	for (size_t i = 0; i < phantom->t->n; i++)
+		if (phantom->wm[i] > 0.5f && depth[i] > 10 && k-- == 0) {
+			focus->center[0] = (double)(i % (size_t)phantom->t->dim[0]);
+			focus->center[1] = (double)(i / (size_t)phantom->t->dim[0] %
+				(size_t)phantom->t->dim[1]);
+			focus->center[2] = (double)(i / (size_t)phantom->t->dim[0] /
+				(size_t)phantom->t->dim[1]);
 		}
 	return true;
 }
 
 /* Tissue moves away from the center: full at the core's edge, fading over 1.2 radii and towards
  * the brain's surface. */
-static void push(struct vt_phantom *p, const struct focus *f, const float *depth)
+static void push(struct vt_phantom *phantom, const struct focus *focus, const float *depth)
 {
-	double strength = vt_rng_between(&p->r, 0.15, 0.45) * f->radius;
-	float *map[3] = { p->wm, p->gm, p->csf };
-	const struct vt_template *t = p->t;
+	double strength = vt_rng_between(&phantom->r, 0.15, 0.45) * focus->radius;
+	float *map[3] = { phantom->wm, phantom->gm, phantom->csf };
+	const struct vt_template *t = phantom->t;
 
 	for (int m = 0; m < 3; m++) {
 		float *old = vt_xmalloc(t->n * sizeof(*old));
@@ -89,24 +92,25 @@ static void push(struct vt_phantom *p, const struct focus *f, const float *depth
 		for (int z = 0; z < t->dim[2]; z++)
 			for (int y = 0; y < t->dim[1]; y++)
 				for (int x = 0; x < t->dim[0]; x++, i++) {
-					double q[3] = { x - f->center[0], y - f->center[1],
-						z - f->center[2] },
+					double q[3] = { x - focus->center[0], y - focus->center[1],
+						z - focus->center[2] },
 					       s;
 					double d = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2]) *
 						t->mm,
 					       move;
 					int from[3];
 
-					if (!p->brain[i] || d < 1)
+					if (!phantom->brain[i] || d < 1)
 						continue;
 					move = strength *
-						(d > f->radius ? vt_exp(-(d - f->radius) /
-									 (1.2 * f->radius))
-							       : d / f->radius);
+						(d > focus->radius ? vt_exp(-(d - focus->radius) /
+									     (1.2 * focus->radius))
+								   : d / focus->radius);
 					move *= depth[i] < 8 ? (double)depth[i] / 8 : 1;
 					s = 1 - move / d;
 					for (int a = 0; a < 3; a++)
-						from[a] = (int)floor(f->center[a] + q[a] * s + 0.5);
+						from[a] = (int)floor(
+							focus->center[a] + q[a] * s + 0.5);
 					map[m][i] = old[((size_t)from[2] * (size_t)t->dim[1] +
 								(size_t)from[1]) *
 							(size_t)t->dim[0] +
@@ -122,32 +126,32 @@ static float clip(float v, float lo, float hi)
 }
 
 /* Core and edema of one focus: bits 1 and 2 of `part`. */
-static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *part)
+static void grow(struct vt_phantom *phantom, const struct focus *focus, unsigned char *part)
 {
-	const struct vt_template *t = p->t;
+	const struct vt_template *t = phantom->t;
 	float *a = vt_xmalloc(t->n * sizeof(*a)), *b = vt_xmalloc(t->n * sizeof(*b)),
 	      *wm = vt_xmalloc(t->n * sizeof(*wm)), *gm = vt_xmalloc(t->n * sizeof(*gm));
-	float ratio = (float)vt_rng_between(&p->r, 1.3, 2.0);
+	float ratio = (float)vt_rng_between(&phantom->r, 1.3, 2.0);
 	size_t i = 0;
 
-	vt_field_octaves(a, p, 8, 3);
-	vt_field_octaves(b, p, 11, 3);
-	memcpy(wm, p->wm, t->n * sizeof(*wm));
-	memcpy(gm, p->gm, t->n * sizeof(*gm));
+	vt_field_octaves(a, phantom, 8, 3);
+	vt_field_octaves(b, phantom, 11, 3);
+	memcpy(wm, phantom->wm, t->n * sizeof(*wm));
+	memcpy(gm, phantom->gm, t->n * sizeof(*gm));
 	vt_field_blur(wm, t, 3);
 	vt_field_blur(gm, t, 3);
 	for (int z = 0; z < t->dim[2]; z++)
 		for (int y = 0; y < t->dim[1]; y++)
 			for (int x = 0; x < t->dim[0]; x++, i++) {
-				float level = (float)level_of(f, x, y, z),
+				float level = (float)level_of(focus, x, y, z),
 				      speed = clip(0.30f + 0.70f * wm[i] - 0.25f * gm[i], 0.22f, 1);
 
-				if (!p->brain[i] || level > 6)
+				if (!phantom->brain[i] || level > 6)
 					continue;
 				if (level + 0.24f * a[i] * clip(level, 0.35f, 1.3f) < 1)
 					part[i] |= 1;
 				if (1 + (level - 1) / speed + 0.38f * b[i] < ratio &&
-					p->csf[i] < 0.6f)
+					phantom->csf[i] < 0.6f)
 					part[i] |= 2;
 			}
 	free(a);
@@ -157,20 +161,21 @@ static void grow(struct vt_phantom *p, const struct focus *f, unsigned char *par
 }
 
 /* Drops what does not hang together with the core. */
-static void keep_connected(const struct vt_template *t, unsigned char *part)
+static void keep_connected(const struct vt_template *template, unsigned char *part)
 {
-	const size_t dim[3] = { (size_t)t->dim[0], (size_t)t->dim[1], (size_t)t->dim[2] };
+	const size_t dim[3] = { (size_t) template->dim[0], (size_t) template->dim[1],
+		(size_t) template->dim[2] };
 	struct vt_err err = VT_ERR_INIT;
-	uint32_t *label = vt_xcalloc(t->n, sizeof(*label)), n = 0;
+	uint32_t *label = vt_xcalloc(template->n, sizeof(*label)), n = 0;
 	size_t *sizes = NULL;
 	unsigned char *keep;
 
 	if (vt_components(label, &n, &sizes, part, dim, VT_CONNECT_6, &err) == 0) {
 		keep = vt_xcalloc((size_t)n + 1, 1);
-		for (size_t i = 0; i < t->n; i++)
+		for (size_t i = 0; i < template->n; i++)
 			if (part[i] & 1)
 				keep[label[i]] = 1;
-		for (size_t i = 0; i < t->n; i++)
+		for (size_t i = 0; i < template->n; i++)
 			part[i] = label[i] && keep[label[i]] ? part[i] : 0;
 		free(keep);
 	}
@@ -179,18 +184,18 @@ static void keep_connected(const struct vt_template *t, unsigned char *part)
 }
 
 /* Enhancing or not, voxel by voxel of the core. */
-static void compartments(struct vt_phantom *p, enum kind kind, const unsigned char *part)
+static void compartments(struct vt_phantom *phantom, enum kind kind, const unsigned char *part)
 {
-	const struct vt_template *t = p->t;
+	const struct vt_template *t = phantom->t;
 	float *rim = vt_xmalloc(t->n * sizeof(*rim)), *gap = vt_xmalloc(t->n * sizeof(*gap)),
 	      *nodule = vt_xmalloc(t->n * sizeof(*nodule));
 	float *inside = vt_xmalloc(t->n * sizeof(*inside)),
-	      thick = (float)vt_rng_between(&p->r, 2, 5);
+	      thick = (float)vt_rng_between(&phantom->r, 2, 5);
 	unsigned char *outside = vt_xmalloc(t->n);
 
-	vt_field_octaves(rim, p, 6, 2);
-	vt_field_octaves(gap, p, 7, 2);
-	vt_field_octaves(nodule, p, kind == NOENH ? 4 : 5, 2);
+	vt_field_octaves(rim, phantom, 6, 2);
+	vt_field_octaves(gap, phantom, 7, 2);
+	vt_field_octaves(nodule, phantom, kind == NOENH ? 4 : 5, 2);
 	for (size_t i = 0; i < t->n; i++)
 		outside[i] = !(part[i] & 1);
 	vt_field_distance(inside, t, outside);
@@ -204,7 +209,7 @@ static void compartments(struct vt_phantom *p, enum kind kind, const unsigned ch
 				nodule[i] > 1.7f;
 		else
 			enhancing = nodule[i] > (kind == SOLID ? -0.5f : 2.3f);
-		p->seg[i] = part[i] & 1 ? (enhancing ? 4 : kind == GBM ? 1 : 3) : 2;
+		phantom->seg[i] = part[i] & 1 ? (enhancing ? 4 : kind == GBM ? 1 : 3) : 2;
 	}
 	free(rim);
 	free(gap);
@@ -214,34 +219,34 @@ static void compartments(struct vt_phantom *p, enum kind kind, const unsigned ch
 }
 
 /* seg: 1 necrosis, 2 edema, 3 solid non-enhancing (written as 1), 4 enhancing. */
-bool vt_phantom_tumor(struct vt_phantom *p)
+bool vt_phantom_tumor(struct vt_phantom *phantom)
 {
-	const struct vt_template *t = p->t;
+	const struct vt_template *t = phantom->t;
 	unsigned char *part = vt_xcalloc(t->n, 1), *outside = vt_xmalloc(t->n);
 	float *depth = vt_xmalloc(t->n * sizeof(*depth));
-	double u = vt_rng_uniform(&p->r), second = vt_rng_uniform(&p->r);
-	struct focus f = { .radius = vt_rng_between(&p->r, 11, 24) };
+	double u = vt_rng_uniform(&phantom->r), second = vt_rng_uniform(&phantom->r);
+	struct focus f = { .radius = vt_rng_between(&phantom->r, 11, 24) };
 	size_t n = 0;
 
 	for (size_t i = 0; i < t->n; i++)
-		outside[i] = !p->brain[i];
+		outside[i] = !phantom->brain[i];
 	vt_field_distance(depth, t, outside);
-	if (choose_center(&f, p, depth)) {
-		random_axes(&f, &p->r, t->mm);
-		push(p, &f, depth);
-		grow(p, &f, part);
+	if (choose_center(&f, phantom, depth)) {
+		random_axes(&f, &phantom->r, t->mm);
+		push(phantom, &f, depth);
+		grow(phantom, &f, part);
 		if (second < 0.15) {
-			f.radius *= vt_rng_between(&p->r, 0.35, 0.7);
+			f.radius *= vt_rng_between(&phantom->r, 0.35, 0.7);
 			for (int a = 0; a < 3; a++)
-				f.center[a] += vt_rng_between(&p->r, -30, 30) / t->mm;
-			random_axes(&f, &p->r, t->mm);
-			grow(p, &f, part);
+				f.center[a] += vt_rng_between(&phantom->r, -30, 30) / t->mm;
+			random_axes(&f, &phantom->r, t->mm);
+			grow(phantom, &f, part);
 		}
 		keep_connected(t, part);
-		compartments(p, u < 0.6 ? GBM : u < 0.8 ? SOLID : NOENH, part);
+		compartments(phantom, u < 0.6 ? GBM : u < 0.8 ? SOLID : NOENH, part);
 	}
 	for (size_t i = 0; i < t->n; i++)
-		n += p->seg[i] != 0;
+		n += phantom->seg[i] != 0;
 	free(part);
 	free(outside);
 	free(depth);

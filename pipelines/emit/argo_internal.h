@@ -64,17 +64,17 @@ const struct vt_json *vt_argo_named(const struct vt_json *list, const char *name
 char *vt_argo_expand(const struct vt_argo_scope *scope, const char *value, struct vt_err *err);
 
 /* The truth of a `depends` expression whose tasks have all ended. */
-bool vt_argo_depends_hold(const struct vt_argo_run *r, const char *expression);
+bool vt_argo_depends_hold(const struct vt_argo_run *run, const char *expression);
 
 /* Lays out a fresh W and starts the container's process. */
-int vt_argo_start(struct vt_argo_run *r, struct vt_argo_instance *i);
+int vt_argo_start(struct vt_argo_run *run, struct vt_argo_instance *i);
 
 /* Copies the output artifacts to the bucket; non-zero, and said in the log, if one that must be
  * there is not. */
-int vt_argo_keep_outputs(struct vt_argo_run *r, struct vt_argo_instance *i);
+int vt_argo_keep_outputs(struct vt_argo_run *run, struct vt_argo_instance *i);
 
 /* <bucket>/<repo>/local for every --repo, and the workflow's commit parameters. */
-int vt_argo_commit_repos(struct vt_argo_run *r);
-int vt_argo_checkout(struct vt_argo_run *r, const char *dir);
+int vt_argo_commit_repos(struct vt_argo_run *run);
+int vt_argo_checkout(struct vt_argo_run *run, const char *dir);
 
 #endif

@@ -9,7 +9,7 @@ struct lint {
 	struct vt_findings *f;
 };
 
-#define ERROR(at, ...) vt_findings_add(l->f, VT_FINDING_ERROR, at, __VA_ARGS__)
+#define ERROR(at, ...) vt_findings_add(lint->f, VT_FINDING_ERROR, at, __VA_ARGS__)
 
 bool vt_argo_document_is(const struct vt_json *document)
 {
@@ -88,7 +88,7 @@ static bool begins(const char *v, size_t n, const char *prefix)
 }
 
 /* What is wrong with the variable; NULL if nothing. */
-static const char *variable_error(const struct scope *s, const char *v, size_t n)
+static const char *variable_error(const struct scope *scope, const char *v, size_t n)
 {
 	static const char *const free_names[] = { "workflow.", "pod.name", "node.name", "retries",
 		"lastRetry.", "cronworkflow.", "duration", "status" };
@@ -96,8 +96,8 @@ static const char *variable_error(const struct scope *s, const char *v, size_t n
 	size_t left;
 	if (begins(v, n, "workflow.parameters.")) {
 		const char *name = v + 20;
-		return named(vt_json_get(vt_json_get(s->l->spec, "arguments"), "parameters"), name,
-			       n - 20)
+		return named(vt_json_get(vt_json_get(scope->l->spec, "arguments"), "parameters"),
+			       name, n - 20)
 			? NULL
 			: "is no parameter of the workflow; add it to "
 			  "spec.arguments.parameters";
@@ -110,29 +110,29 @@ static const char *variable_error(const struct scope *s, const char *v, size_t n
 		dot = memchr(name, '.', left);
 		if (dot && (artifact || !in))
 			left = (size_t)(dot - name);
-		return named(vt_json_get(in ? s->inputs : s->outputs,
+		return named(vt_json_get(in ? scope->inputs : scope->outputs,
 				     artifact ? "artifacts" : "parameters"),
 			       name, left)
 			? NULL
 			: "is not declared by this template; add it, or correct the name";
 	}
 	if (n == 4 ? !strncmp(v, "item", 4) : begins(v, n, "item."))
-		return s->item ? NULL : "stands outside a task with withItems or withParam";
+		return scope->item ? NULL : "stands outside a task with withItems or withParam";
 	if (begins(v, n, "tasks.") || begins(v, n, "steps.")) {
 		dot = memchr(v + 6, '.', n - 6);
 		left = dot ? (size_t)(dot - v) - 6 : n - 6;
-		for (size_t i = 0; s->tasks && i < s->tasks->n; i++) {
-			const char *own = text(s->tasks->item[i], "name");
+		for (size_t i = 0; scope->tasks && i < scope->tasks->n; i++) {
+			const char *own = text(scope->tasks->item[i], "name");
 			if (strlen(own) != left || strncmp(own, v + 6, left))
 				continue;
-			return !s->before || s->before[i]
+			return !scope->before || scope->before[i]
 				? NULL
 				: "is the result of a task that this one does not "
 				  "wait for; add it to depends";
 		}
-		return s->tasks ? "names no task; correct the name"
-				: "cannot be seen inside a template; pass it as a "
-				  "parameter";
+		return scope->tasks ? "names no task; correct the name"
+				    : "cannot be seen inside a template; pass it as a "
+				      "parameter";
 	}
 	for (size_t i = 0; i < sizeof free_names / sizeof *free_names; i++)
 		if (begins(v, n, free_names[i]))
@@ -142,7 +142,7 @@ static const char *variable_error(const struct scope *s, const char *v, size_t n
 		: "is no variable that Argo knows";
 }
 
-static void scan_text(const struct scope *s, const char *value, const char *pointer)
+static void scan_text(const struct scope *scope, const char *value, const char *pointer)
 {
 	for (const char *p = strstr(value, "{{"); p; p = strstr(p + 2, "{{")) {
 		const char *end = strstr(p, "}}");
@@ -156,19 +156,19 @@ static void scan_text(const struct scope *s, const char *value, const char *poin
 			n--;
 		if (n && *v == '=') /* an expression: a language of its own */
 			continue;
-		const char *why = n ? variable_error(s, v, n) : "is empty";
+		const char *why = n ? variable_error(scope, v, n) : "is empty";
 		if (why)
-			vt_findings_add(s->l->f, VT_FINDING_ERROR, pointer, "{{%.*s}} %s", (int)n,
-				v, why);
+			vt_findings_add(scope->l->f, VT_FINDING_ERROR, pointer, "{{%.*s}} %s",
+				(int)n, v, why);
 	}
 }
 
-static void scan(const struct scope *s, const struct vt_json *j, const char *pointer)
+static void scan(const struct scope *scope, const struct vt_json *j, const char *pointer)
 {
 	if (!j)
 		return;
 	if (j->type == VT_JSON_STRING)
-		scan_text(s, j->string, pointer);
+		scan_text(scope, j->string, pointer);
 	for (size_t i = 0; i < j->n; i++) {
 		/* Data that is passed on as it stands, and what holds expressions of its own. */
 		if (j->type == VT_JSON_OBJECT &&
@@ -176,14 +176,14 @@ static void scan(const struct scope *s, const struct vt_json *j, const char *poi
 			continue;
 		char *below = j->type == VT_JSON_OBJECT ? vt_asprintf("%s/%s", pointer, j->key[i])
 							: vt_asprintf("%s/%zu", pointer, i);
-		scan(s, j->item[i], below);
+		scan(scope, j->item[i], below);
 		free(below);
 	}
 }
 
 /* --- tasks --------------------------------------------------------------- */
 
-static void lint_field(const struct lint *l, const char *name, const char *pointer)
+static void lint_field(const struct lint *lint, const char *name, const char *pointer)
 {
 	char *where = vt_asprintf("%s/name", pointer);
 
@@ -198,13 +198,13 @@ static bool has_default(const struct vt_json *parameter)
 		vt_json_get(parameter, "valueFrom");
 }
 
-static void lint_call(const struct lint *l, const struct vt_json *task, const char *pointer)
+static void lint_call(const struct lint *lint, const struct vt_json *task, const char *pointer)
 {
 	const struct vt_json *given = vt_json_get(vt_json_get(task, "arguments"), "parameters");
 	const char *name = text(task, "template");
 	if (vt_json_get(task, "templateRef") || vt_json_get(task, "inline"))
 		return;
-	const struct vt_json *t = named(l->templates, name, strlen(name));
+	const struct vt_json *t = named(lint->templates, name, strlen(name));
 	char *where = vt_asprintf("%s/template", pointer);
 	if (!*name)
 		ERROR(where, "is missing; name a template");
@@ -239,7 +239,7 @@ struct edges {
 static void edge(void *ctx, const char *name, size_t n)
 {
 	struct edges *e = ctx;
-	const struct lint *l = e->l;
+	const struct lint *lint = e->l;
 	for (size_t i = 0; i < e->tasks->n; i++)
 		if (strlen(text(e->tasks->item[i], "name")) == n &&
 			!strncmp(text(e->tasks->item[i], "name"), name, n)) {
@@ -249,12 +249,12 @@ static void edge(void *ctx, const char *name, size_t n)
 	ERROR(e->pointer, "there is no task \"%.*s\" to wait for; correct the name", (int)n, name);
 }
 
-static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *reach,
+static void read_edges(const struct lint *lint, const struct vt_json *tasks, bool *reach,
 	const char *pointer)
 {
 	for (size_t i = 0; i < tasks->n; i++) {
 		const struct vt_json *list = vt_json_get(tasks->item[i], "dependencies");
-		struct edges e = { l, tasks, reach + i * tasks->n,
+		struct edges e = { lint, tasks, reach + i * tasks->n,
 			vt_asprintf("%s/%zu/%s", pointer, i, list ? "dependencies" : "depends") };
 		vt_argo_depends(text(tasks->item[i], "depends"), edge, &e);
 		for (size_t k = 0; list && k < list->n; k++)
@@ -264,14 +264,14 @@ static void read_edges(const struct lint *l, const struct vt_json *tasks, bool *
 	}
 }
 
-static void lint_dag(const struct lint *l, const struct vt_json *t, const char *pointer)
+static void lint_dag(const struct lint *lint, const struct vt_json *json, const char *pointer)
 {
-	const struct vt_json *tasks = vt_json_get(vt_json_get(t, "dag"), "tasks");
+	const struct vt_json *tasks = vt_json_get(vt_json_get(json, "dag"), "tasks");
 	size_t n = tasks ? tasks->n : 0;
 	bool *reach = vt_xcalloc(n * n + 1, sizeof *reach);
 	char *base = vt_asprintf("%s/dag/tasks", pointer);
 	if (n)
-		read_edges(l, tasks, reach, base);
+		read_edges(lint, tasks, reach, base);
 	for (size_t k = 0; k < n; k++) /* Warshall */
 		for (size_t i = 0; i < n; i++)
 			for (size_t j = 0; j < n && reach[i * n + k]; j++)
@@ -281,15 +281,16 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 		char *at = vt_asprintf("%s/%zu", base, i);
 		bool item = vt_json_get(task, "withItems") || vt_json_get(task, "withParam") ||
 			vt_json_get(task, "withSequence");
-		struct scope s = { l, vt_json_get(t, "inputs"), NULL, tasks, reach + i * n, item };
-		lint_field(l, text(task, "name"), at);
+		struct scope s = { lint, vt_json_get(json, "inputs"), NULL, tasks, reach + i * n,
+			item };
+		lint_field(lint, text(task, "name"), at);
 		if (reach[i * n + i])
 			ERROR(at, "task \"%s\" waits for itself in a cycle; break it",
 				text(task, "name"));
 		if (named(tasks, text(task, "name"), strlen(text(task, "name"))) != task)
 			ERROR(at, "another task is named \"%s\"; choose a new name",
 				text(task, "name"));
-		lint_call(l, task, at);
+		lint_call(lint, task, at);
 		scan(&s, task, at);
 		free(at);
 	}
@@ -299,9 +300,9 @@ static void lint_dag(const struct lint *l, const struct vt_json *t, const char *
 
 /* Steps run in order, so every earlier one has ended; that a step exists is checked, its place
  * is not. */
-static void lint_steps(const struct lint *l, const struct vt_json *t, const char *pointer)
+static void lint_steps(const struct lint *lint, const struct vt_json *json, const char *pointer)
 {
-	const struct vt_json *groups = vt_json_get(t, "steps");
+	const struct vt_json *groups = vt_json_get(json, "steps");
 	struct vt_json *all = vt_json_new(VT_JSON_ARRAY);
 	for (size_t g = 0; g < groups->n; g++)
 		for (size_t i = 0; i < groups->item[g]->n; i++)
@@ -310,8 +311,9 @@ static void lint_steps(const struct lint *l, const struct vt_json *t, const char
 		for (size_t i = 0; i < groups->item[g]->n; i++) {
 			const struct vt_json *step = groups->item[g]->item[i];
 			char *at = vt_asprintf("%s/steps/%zu/%zu", pointer, g, i);
-			struct scope s = { l, vt_json_get(t, "inputs"), NULL, all, NULL, true };
-			lint_call(l, step, at);
+			struct scope s = { lint, vt_json_get(json, "inputs"), NULL, all, NULL,
+				true };
+			lint_call(lint, step, at);
 			scan(&s, step, at);
 			free(at);
 		}
@@ -334,11 +336,11 @@ static bool leads_away(const char *key)
 	return false;
 }
 
-static void lint_keys(const struct lint *l, const struct vt_json *t, const char *pointer)
+static void lint_keys(const struct lint *lint, const struct vt_json *json, const char *pointer)
 {
 	static const char *const sides[] = { "inputs", "outputs" };
 	for (size_t s = 0; s < 2; s++) {
-		const struct vt_json *all = vt_json_get(vt_json_get(t, sides[s]), "artifacts");
+		const struct vt_json *all = vt_json_get(vt_json_get(json, sides[s]), "artifacts");
 		for (size_t i = 0; all && i < all->n; i++) {
 			const char *key = text(vt_json_get(all->item[i], "s3"), "key");
 			char *at = vt_asprintf("%s/%s/artifacts/%zu/s3/key", pointer, sides[s], i);
@@ -350,52 +352,52 @@ static void lint_keys(const struct lint *l, const struct vt_json *t, const char 
 	}
 }
 
-static void lint_template(const struct lint *l, const struct vt_json *t, const char *pointer)
+static void lint_template(const struct lint *lint, const struct vt_json *json, const char *pointer)
 {
 	static const char *const kinds[] = { "container", "script", "dag", "steps", "suspend",
 		"resource", "http", "plugin", "data", "containerSet" };
 	static const char *const graphs[] = { "inputs", "outputs", "dag", "steps" };
 	size_t n = 0;
-	if (t->type != VT_JSON_OBJECT) {
+	if (json->type != VT_JSON_OBJECT) {
 		ERROR(pointer, "is no object; write a name and one of container, script, dag, ...");
 		return;
 	}
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		n += vt_json_get(t, kinds[i]) != NULL;
+		n += vt_json_get(json, kinds[i]) != NULL;
 	if (n != 1)
 		ERROR(pointer,
 			"template \"%s\" has %zu kinds; write exactly one of container, script, "
 			"dag, steps, ...",
-			text(t, "name"), n);
+			text(json, "name"), n);
 	for (size_t i = 0; i < 2; i++) {
-		const struct vt_json *c = vt_json_get(t, kinds[i]);
+		const struct vt_json *c = vt_json_get(json, kinds[i]);
 		char *at = vt_asprintf("%s/%s/image", pointer, kinds[i]);
 		if (c && !*text(c, "image") &&
-			!*text(vt_json_get(vt_json_get(l->spec, "templateDefaults"), kinds[i]),
+			!*text(vt_json_get(vt_json_get(lint->spec, "templateDefaults"), kinds[i]),
 				"image"))
 			ERROR(at, "is missing; write image@sha256:...");
 		free(at);
 	}
-	lint_keys(l, t, pointer);
-	if (vt_json_get(t, "dag"))
-		lint_dag(l, t, pointer);
-	if (vt_json_get(t, "steps"))
-		lint_steps(l, t, pointer);
-	const struct scope s = { l, vt_json_get(t, "inputs"), vt_json_get(t, "outputs"), NULL, NULL,
-		false };
-	for (size_t i = 0; i < t->n; i++) {
+	lint_keys(lint, json, pointer);
+	if (vt_json_get(json, "dag"))
+		lint_dag(lint, json, pointer);
+	if (vt_json_get(json, "steps"))
+		lint_steps(lint, json, pointer);
+	const struct scope s = { lint, vt_json_get(json, "inputs"), vt_json_get(json, "outputs"),
+		NULL, NULL, false };
+	for (size_t i = 0; i < json->n; i++) {
 		bool graph = false;
 		for (size_t k = 0; k < sizeof graphs / sizeof *graphs; k++)
-			graph |= !strcmp(t->key[i], graphs[k]) &&
-				(k > 1 || vt_json_get(t, "dag") || vt_json_get(t, "steps"));
-		char *at = vt_asprintf("%s/%s", pointer, t->key[i]);
+			graph |= !strcmp(json->key[i], graphs[k]) &&
+				(k > 1 || vt_json_get(json, "dag") || vt_json_get(json, "steps"));
+		char *at = vt_asprintf("%s/%s", pointer, json->key[i]);
 		if (!graph)
-			scan(&s, t->item[i], at);
+			scan(&s, json->item[i], at);
 		free(at);
 	}
 }
 
-static void lint_removed(const struct lint *l, const struct vt_json *spec, const char *pointer)
+static void lint_removed(const struct lint *lint, const struct vt_json *spec, const char *pointer)
 {
 	const struct vt_json *sync = vt_json_get(spec, "synchronization");
 	char *at = vt_asprintf("%s/synchronization", pointer);
@@ -406,32 +408,32 @@ static void lint_removed(const struct lint *l, const struct vt_json *spec, const
 	free(at);
 }
 
-static void lint_spec(const struct vt_json *spec, const char *pointer, struct vt_findings *f)
+static void lint_spec(const struct vt_json *spec, const char *pointer, struct vt_findings *findings)
 {
-	struct lint self = { spec, vt_json_get(spec, "templates"), f }, *l = &self;
+	struct lint self = { spec, vt_json_get(spec, "templates"), findings }, *lint = &self;
 	const char *entry = text(spec, "entrypoint");
 	char *at = vt_asprintf("%s/entrypoint", pointer);
-	lint_removed(l, spec, pointer);
-	if (l->templates && *entry && !named(l->templates, entry, strlen(entry)))
+	lint_removed(lint, spec, pointer);
+	if (lint->templates && *entry && !named(lint->templates, entry, strlen(entry)))
 		ERROR(at, "there is no template \"%s\"; add it, or correct the name", entry);
-	else if (l->templates && !*entry && !vt_json_get(spec, "workflowTemplateRef"))
+	else if (lint->templates && !*entry && !vt_json_get(spec, "workflowTemplateRef"))
 		ERROR(at, "is missing; name the template to begin with");
-	else if (!l->templates && !vt_json_get(spec, "workflowTemplateRef"))
+	else if (!lint->templates && !vt_json_get(spec, "workflowTemplateRef"))
 		ERROR(pointer, "has neither templates nor a workflowTemplateRef");
 	free(at);
-	for (size_t i = 0; l->templates && i < l->templates->n; i++) {
+	for (size_t i = 0; lint->templates && i < lint->templates->n; i++) {
 		at = vt_asprintf("%s/templates/%zu", pointer, i);
-		const char *name = text(l->templates->item[i], "name");
-		if (named(l->templates, name, strlen(name)) != l->templates->item[i])
+		const char *name = text(lint->templates->item[i], "name");
+		if (named(lint->templates, name, strlen(name)) != lint->templates->item[i])
 			ERROR(at, "another template is named \"%s\"; choose a new name", name);
-		lint_field(l, name, at);
-		lint_template(l, l->templates->item[i], at);
+		lint_field(lint, name, at);
+		lint_template(lint, lint->templates->item[i], at);
 		free(at);
 	}
 }
 
 /* generateName is a beginning: five more characters are put behind it. */
-static void lint_metadata(const struct lint *l, const struct vt_json *meta, const char *pointer)
+static void lint_metadata(const struct lint *lint, const struct vt_json *meta, const char *pointer)
 {
 	const char *name = text(meta, "name"), *begin = text(meta, "generateName");
 	char *where = vt_asprintf("%s/metadata/%s", pointer, *name ? "name" : "generateName");
@@ -444,14 +446,14 @@ static void lint_metadata(const struct lint *l, const struct vt_json *meta, cons
 	free(where);
 }
 
-void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt_findings *f)
+void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt_findings *findings)
 {
 	const char *kind = text(document, "kind");
 	const struct vt_json *spec = vt_json_get(document, "spec");
-	struct lint self = { spec, NULL, f }, *l = &self;
+	struct lint self = { spec, NULL, findings }, *lint = &self;
 	bool cron = !strcmp(kind, "CronWorkflow");
 	const struct vt_json *meta = vt_json_get(document, "metadata");
-	lint_metadata(l, meta, pointer);
+	lint_metadata(lint, meta, pointer);
 	char *at = vt_asprintf(cron ? "%s/spec/workflowSpec" : "%s/spec", pointer);
 	if (cron && vt_json_get(spec, "schedule"))
 		ERROR(at, "\"schedule\" was removed; write \"schedules\": [...]");
@@ -459,7 +461,7 @@ void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt
 		!strcmp(kind, "ClusterWorkflowTemplate")) {
 		const struct vt_json *inner = cron ? vt_json_get(spec, "workflowSpec") : spec;
 		if (inner)
-			lint_spec(inner, at, f);
+			lint_spec(inner, at, findings);
 		else
 			ERROR(at, "is missing");
 	}

@@ -11,7 +11,8 @@
 
 /* One document (Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow; others are
  * left alone). */
-void vt_argo_lint(const struct vt_json *document, const char *pointer, struct vt_findings *f);
+void vt_argo_lint(const struct vt_json *document, const char *pointer,
+	struct vt_findings *findings);
 
 /* Does the document's apiVersion name Argo? */
 bool vt_argo_document_is(const struct vt_json *document);

@@ -15,16 +15,16 @@ static void indent(struct vt_buf *out, int depth)
 
 static void node(struct vt_buf *out, const struct vt_json *j, int depth, bool inline_first);
 
-static void member(struct vt_buf *out, const struct vt_json *v, int depth)
+static void member(struct vt_buf *out, const struct vt_json *json, int depth)
 {
-	if (!block(v)) {
+	if (!block(json)) {
 		vt_buf_char(out, ' ');
-		vt_json_compact(out, v);
+		vt_json_compact(out, json);
 		vt_buf_char(out, '\n');
 		return;
 	}
 	vt_buf_char(out, '\n');
-	node(out, v, depth, false);
+	node(out, json, depth, false);
 }
 
 /* inline_first: the first key stands behind a "- " that is already there. */
@@ -127,17 +127,18 @@ static void boutiques_leaf(void *ctx, const struct vt_input *leaf)
 }
 
 /* The command as one line, each input's directory replaced by its value key. */
-static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *p,
-	const struct boutiques *b)
+static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *pipeline,
+	const struct boutiques *boutiques)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd");
+	const struct vt_json *cmd = vt_json_get(pipeline->transform, "cmd");
 	for (size_t i = 0; cmd && i < cmd->n; i++) {
 		const char *word = vt_json_text(cmd->item[i], "");
 		vt_buf_str(line, i ? " " : "");
-		for (size_t k = 0; k < b->from.n; k++) {
-			size_t n = strlen(b->from.v[k]);
-			if (!strncmp(word, b->from.v[k], n) && (!word[n] || word[n] == '/')) {
-				vt_buf_str(line, b->to.v[k]);
+		for (size_t k = 0; k < boutiques->from.n; k++) {
+			size_t n = strlen(boutiques->from.v[k]);
+			if (!strncmp(word, boutiques->from.v[k], n) &&
+				(!word[n] || word[n] == '/')) {
+				vt_buf_str(line, boutiques->to.v[k]);
 				word += n;
 				break;
 			}
@@ -146,23 +147,24 @@ static void boutiques_command(struct vt_buf *line, const struct vt_pipeline *p,
 	}
 }
 
-static struct vt_json *boutiques_descriptor(const struct vt_pipeline *p)
+static struct vt_json *boutiques_descriptor(const struct vt_pipeline *pipeline)
 {
 	struct vt_json *d = vt_json_new(VT_JSON_OBJECT), *image = vt_json_new(VT_JSON_OBJECT),
 		       *file = vt_json_new(VT_JSON_OBJECT);
 	struct boutiques b = { vt_json_new(VT_JSON_ARRAY), VT_STRS_INIT, VT_STRS_INIT };
 	struct vt_buf line = VT_BUF_INIT;
-	vt_input_leaves(p->input, boutiques_leaf, &b);
+	vt_input_leaves(pipeline->input, boutiques_leaf, &b);
 	vt_json_push(b.inputs, boutiques_input("out", "output directory", "[OUT]", "String"));
-	boutiques_command(&line, p, &b);
-	vt_json_put_text(d, "name", p->name);
+	boutiques_command(&line, pipeline, &b);
+	vt_json_put_text(d, "name", pipeline->name);
 	vt_json_put_text(d, "description",
-		vt_json_text(vt_json_get(p->json, "description"), p->name));
+		vt_json_text(vt_json_get(pipeline->json, "description"), pipeline->name));
 	vt_json_put_text(d, "tool-version", "1");
 	vt_json_put_text(d, "schema-version", "0.5");
 	vt_json_put_text(d, "command-line", line.data);
 	vt_json_put_text(image, "type", "docker");
-	vt_json_put_text(image, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	vt_json_put_text(image, "image",
+		vt_json_text(vt_json_get(pipeline->transform, "image"), ""));
 	vt_json_put(d, "container-image", image);
 	vt_json_put(d, "inputs", b.inputs);
 	vt_json_put_text(file, "id", "outdir");

@@ -51,12 +51,12 @@ static struct vt_json *task(const char *prefix, const char *name, const char *de
 }
 
 /* A warm start's parameter, beside others that the task gets. */
-static struct vt_json *arguments_of(const struct vt_pipeline *p, struct vt_json *list)
+static struct vt_json *arguments_of(const struct vt_pipeline *pipeline, struct vt_json *list)
 {
 	struct vt_json *arguments = vt_emit_object();
-	char *value = vt_asprintf("{{tasks.latest-%s.outputs.result}}", p->name);
+	char *value = vt_asprintf("{{tasks.latest-%s.outputs.result}}", pipeline->name);
 
-	if (p->warm)
+	if (pipeline->warm)
 		vt_json_push(list, vt_argo_pair("previous", value));
 	vt_json_put(arguments, "parameters", list);
 	free(value);
@@ -64,15 +64,15 @@ static struct vt_json *arguments_of(const struct vt_pipeline *p, struct vt_json 
 }
 
 /* The plan of one slice of the datums and the fan-out over what it prints; slices is 1: all. */
-static void fan_tasks(struct vt_json *list, const struct vt_pipeline *p, const char *depends,
+static void fan_tasks(struct vt_json *list, const struct vt_pipeline *pipeline, const char *depends,
 	int slice, int slices, struct vt_buf *after)
 {
 	char *suffix = slices > 1 ? vt_asprintf("-slice-%d", slice) : vt_xstrdup(""),
-	     *name = vt_asprintf("%s%s", p->name, suffix), *plan = vt_asprintf("plan-%s", name),
-	     *planned = vt_asprintf("%s.Succeeded", plan), *part,
-	     *items = vt_asprintf("{{tasks.%s.outputs.result}}", plan),
-	     *template_name = vt_asprintf("plan-%s", p->name),
-	     *inner = vt_asprintf("fan-%s", p->name);
+	     *name = vt_asprintf("%s%s", pipeline->name, suffix),
+	     *plan = vt_asprintf("plan-%s", name), *planned = vt_asprintf("%s.Succeeded", plan),
+	     *part, *items = vt_asprintf("{{tasks.%s.outputs.result}}", plan),
+	     *template_name = vt_asprintf("plan-%s", pipeline->name),
+	     *inner = vt_asprintf("fan-%s", pipeline->name);
 	struct vt_json *first = task("plan-", name, depends), *work = task("", name, planned),
 		       *arguments = vt_emit_array();
 
@@ -89,7 +89,7 @@ static void fan_tasks(struct vt_json *list, const struct vt_pipeline *p, const c
 	vt_json_push(list, first);
 	vt_json_put_text(work, "template", inner);
 	vt_json_push(arguments, vt_argo_pair("items", items));
-	vt_json_put(work, "arguments", arguments_of(p, arguments));
+	vt_json_put(work, "arguments", arguments_of(pipeline, arguments));
 	vt_json_push(list, work);
 	vt_buf_printf(after,
 		slices > 1 ? "%s(%s.Succeeded || %s.Skipped)" : "%s%s.Succeeded || %s.Skipped",
@@ -103,32 +103,32 @@ static void fan_tasks(struct vt_json *list, const struct vt_pipeline *p, const c
 	free(suffix);
 }
 
-static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt_pipeline *p,
-	int slices)
+static void tasks(struct vt_json *list, const struct vt_spec *spec,
+	const struct vt_pipeline *pipeline, int slices)
 {
 	struct vt_strs names = VT_STRS_INIT;
 	struct vt_buf depends = VT_BUF_INIT, after = VT_BUF_INIT;
-	struct walk w = { .s = s, .p = p, .names = &names };
-	char *latest = vt_asprintf("latest-%s.Succeeded", p->name);
+	struct walk w = { .s = spec, .p = pipeline, .names = &names };
+	char *latest = vt_asprintf("latest-%s.Succeeded", pipeline->name);
 	struct vt_json *work;
 
-	vt_input_leaves(p->input, depend, &w);
-	if (p->warm) {
-		vt_json_push(list, task("latest-", p->name, NULL));
+	vt_input_leaves(pipeline->input, depend, &w);
+	if (pipeline->warm) {
+		vt_json_push(list, task("latest-", pipeline->name, NULL));
 		vt_strs_add(&names, latest);
 	}
 	for (size_t i = 0; i < names.n; i++)
 		vt_buf_printf(&depends, "%s%s", i ? " && " : "", names.v[i]);
-	if (!vt_emit_is_fanned(p)) {
-		work = task("", p->name, depends.data);
-		if (p->warm)
-			vt_json_put(work, "arguments", arguments_of(p, vt_emit_array()));
+	if (!vt_emit_is_fanned(pipeline)) {
+		work = task("", pipeline->name, depends.data);
+		if (pipeline->warm)
+			vt_json_put(work, "arguments", arguments_of(pipeline, vt_emit_array()));
 		vt_json_push(list, work);
-		vt_buf_printf(&after, "%s.Succeeded", p->name);
+		vt_buf_printf(&after, "%s.Succeeded", pipeline->name);
 	}
-	for (int k = 0; vt_emit_is_fanned(p) && k < slices; k++)
-		fan_tasks(list, p, depends.data, k, slices, &after);
-	vt_json_push(list, task("merge-", p->name, after.data));
+	for (int k = 0; vt_emit_is_fanned(pipeline) && k < slices; k++)
+		fan_tasks(list, pipeline, depends.data, k, slices, &after);
+	vt_json_push(list, task("merge-", pipeline->name, after.data));
 	free(latest);
 	vt_strs_release(&names);
 	vt_buf_release(&depends);
@@ -136,12 +136,12 @@ static void tasks(struct vt_json *list, const struct vt_spec *s, const struct vt
 }
 
 /* One list for the whole workflow: that of every transform together. */
-static struct vt_json *pull_secrets(const struct vt_spec *s)
+static struct vt_json *pull_secrets(const struct vt_spec *spec)
 {
 	struct vt_json *out = vt_emit_array();
-	for (size_t i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < spec->n; i++) {
 		const struct vt_json *list =
-			vt_json_get(s->pipeline[i].transform, "imagePullSecrets");
+			vt_json_get(spec->pipeline[i].transform, "imagePullSecrets");
 		for (size_t k = 0; list && k < list->n; k++) {
 			const char *name = vt_json_text(list->item[k], "");
 			bool known = false;

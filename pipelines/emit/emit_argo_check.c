@@ -25,19 +25,19 @@ static void check_cron(void *ctx, const struct vt_input *leaf)
 }
 
 /* The names that a pipeline's tasks have in the graph. */
-static void task_names(struct vt_strs *names, const struct vt_pipeline *p, int slices)
+static void task_names(struct vt_strs *names, const struct vt_pipeline *pipeline, int slices)
 {
 	static const char *const prefix[] = { "", "plan-", "fan-", "merge-", "latest-" };
 
 	for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) {
-		char *name = vt_asprintf("%s%s", prefix[i], p->name);
+		char *name = vt_asprintf("%s%s", prefix[i], pipeline->name);
 
 		vt_strs_add(names, name);
 		free(name);
 	}
 	for (int k = 0; slices > 1 && k < slices; k++)
 		for (size_t i = 0; i < 2; i++) {
-			char *name = vt_asprintf("%s%s-slice-%d", prefix[i], p->name, k);
+			char *name = vt_asprintf("%s%s-slice-%d", prefix[i], pipeline->name, k);
 
 			vt_strs_add(names, name);
 			free(name);

@@ -44,22 +44,22 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *pipeli
 	vt_json_put(container, "args", args);
 }
 
-static void resource_list(struct vt_json *to, const struct vt_json *r)
+static void resource_list(struct vt_json *to, const struct vt_json *json)
 {
 	char number[32];
-	if (vt_json_get(r, "cpu")) {
-		vt_json_real_text(number, vt_json_number(vt_json_get(r, "cpu"), 0));
+	if (vt_json_get(json, "cpu")) {
+		vt_json_real_text(number, vt_json_number(vt_json_get(json, "cpu"), 0));
 		vt_json_put_text(to, "cpu", number);
 	}
-	if (vt_json_get(r, "memory"))
-		vt_json_put(to, "memory", vt_json_copy(vt_json_get(r, "memory")));
-	if (vt_json_get(r, "disk"))
-		vt_json_put(to, "ephemeral-storage", vt_json_copy(vt_json_get(r, "disk")));
-	if (vt_json_get(r, "gpu")) {
+	if (vt_json_get(json, "memory"))
+		vt_json_put(to, "memory", vt_json_copy(vt_json_get(json, "memory")));
+	if (vt_json_get(json, "disk"))
+		vt_json_put(to, "ephemeral-storage", vt_json_copy(vt_json_get(json, "disk")));
+	if (vt_json_get(json, "gpu")) {
 		char *n = vt_asprintf("%lld",
-			(long long)vt_json_integer(vt_json_pointer(r, "/gpu/number"), 0));
+			(long long)vt_json_integer(vt_json_pointer(json, "/gpu/number"), 0));
 		vt_json_put_text(to,
-			vt_json_text(vt_json_pointer(r, "/gpu/type"), "nvidia.com/gpu"), n);
+			vt_json_text(vt_json_pointer(json, "/gpu/type"), "nvidia.com/gpu"), n);
 		free(n);
 	}
 }

@@ -15,9 +15,9 @@ struct walk {
 };
 
 /* Where the repo lies in the bucket. */
-static char *repo_key(const struct vt_spec *s, const char *repo)
+static char *repo_key(const struct vt_spec *spec, const char *repo)
 {
-	return vt_spec_find(s, repo)
+	return vt_spec_find(spec, repo)
 		? vt_asprintf("%s/{{workflow.uid}}", repo)
 		: vt_asprintf("%s/{{workflow.parameters.%s-commit}}", repo, repo);
 }
@@ -64,7 +64,7 @@ static bool above_varies(const struct vt_input *leaf, size_t k)
 
 /* The records beside the repo, and beside each directory between it and the path: all of them,
  * since which one vouches for a path is known to nobody here. */
-static void lineage_artifacts(struct walk *w, const struct vt_input *leaf, const char *repo)
+static void lineage_artifacts(struct walk *walk, const struct vt_input *leaf, const char *repo)
 {
 	for (size_t k = 0; !k || vt_glob_level(leaf->glob, k); k++) {
 		char *name = k ? vt_asprintf("%s-lineage-%zu", leaf->name, k)
@@ -81,7 +81,7 @@ static void lineage_artifacts(struct walk *w, const struct vt_input *leaf, const
 		a = artifact(name, vt_asprintf("/pfs/%s%s/.lineage", leaf->name, dir),
 			vt_asprintf("%s%s/.lineage", repo, dir), false);
 		vt_json_put_bool(a, "optional", true);
-		vt_json_push(w->list, a);
+		vt_json_push(walk->list, a);
 		free(dir);
 		free(param);
 		free(name);
@@ -141,7 +141,7 @@ static void plan_artifact(void *ctx, const struct vt_input *leaf)
 }
 
 /* The parameters that a fan-out's item gives an input; value: or only their names. */
-static void item_parameters(struct walk *w, const struct vt_input *leaf, bool value)
+static void item_parameters(struct walk *walk, const struct vt_input *leaf, bool value)
 {
 	if (!vt_emit_fans(leaf))
 		return;
@@ -150,7 +150,7 @@ static void item_parameters(struct walk *w, const struct vt_input *leaf, bool va
 		     *item = vt_asprintf("{{item.%s}}", name);
 
 		if (!k || above_varies(leaf, k))
-			vt_json_push(w->list, vt_argo_pair(name, value ? item : NULL));
+			vt_json_push(walk->list, vt_argo_pair(name, value ? item : NULL));
 		free(item);
 		free(name);
 	}
@@ -196,9 +196,9 @@ static void consent_artifact(struct vt_json *list, struct vt_json *env)
 	vt_json_push(env, vt_argo_pair("VOXTRAIL_CONSENT", path));
 }
 
-static void spec_artifact(struct vt_json *list, const struct vt_pipeline *p)
+static void spec_artifact(struct vt_json *list, const struct vt_pipeline *pipeline)
 {
-	char *text = vt_emit_one(p);
+	char *text = vt_emit_one(pipeline);
 
 	vt_json_push(list, raw_artifact("spec", vt_xstrdup("/pfs/.spec/spec.json"), text));
 	free(text);
@@ -215,24 +215,28 @@ static void confine(struct vt_json *container)
 	vt_json_put(container, "securityContext", vt_argo_container_security());
 }
 
-struct vt_json *vt_argo_stage(const struct vt_spec *s, const struct vt_pipeline *p, bool fanned)
+struct vt_json *vt_argo_stage(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	bool fanned)
 {
 	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *out = vt_emit_object(),
 		       *outs = vt_emit_array(), *container = vt_emit_object(),
 		       *mounts = out_mount();
-	struct walk w = { .s = s, .p = p, .list = vt_emit_array(), .env = vt_emit_array() };
-	const struct vt_json *own = vt_json_get(p->transform, "env");
-	vt_json_put_text(t, "name", p->name);
-	vt_input_leaves(p->input, input_artifact, &w);
-	spec_artifact(w.list, p);
+	struct walk w = { .s = spec,
+		.p = pipeline,
+		.list = vt_emit_array(),
+		.env = vt_emit_array() };
+	const struct vt_json *own = vt_json_get(pipeline->transform, "env");
+	vt_json_put_text(t, "name", pipeline->name);
+	vt_input_leaves(pipeline->input, input_artifact, &w);
+	spec_artifact(w.list, pipeline);
 	consent_artifact(w.list, w.env);
 	vt_json_put(in, "artifacts", w.list);
 	w.list = vt_emit_array();
 	if (fanned) {
 		vt_json_push(w.list, vt_argo_pair("datum", NULL));
-		vt_input_leaves(p->input, fan_parameter, &w);
+		vt_input_leaves(pipeline->input, fan_parameter, &w);
 	}
-	if (p->warm)
+	if (pipeline->warm)
 		vt_json_push(w.list, vt_argo_pair("previous", NULL));
 	if (w.list->n)
 		vt_json_put(in, "parameters", w.list);
@@ -241,30 +245,32 @@ struct vt_json *vt_argo_stage(const struct vt_spec *s, const struct vt_pipeline 
 	vt_json_put(t, "inputs", in);
 	vt_json_push(outs,
 		artifact("out", vt_xstrdup("/pfs/out"),
-			vt_asprintf("datums/%s/{{workflow.uid}}/%s/{{retries}}/", p->name,
+			vt_asprintf("datums/%s/{{workflow.uid}}/%s/{{retries}}/", pipeline->name,
 				fanned ? "{{inputs.parameters.datum}}" : "whole"),
 			true));
 	vt_json_put(out, "artifacts", outs);
 	vt_json_put(t, "outputs", out);
-	vt_argo_scheduling(t, p);
-	vt_argo_retry(t, p);
+	vt_argo_scheduling(t, pipeline);
+	vt_argo_retry(t, pipeline);
 	for (size_t i = 0; own && i < own->n; i++)
 		vt_json_push(w.env, vt_argo_pair(own->key[i], vt_json_text(own->item[i], "")));
 	vt_json_push(w.env, vt_argo_pair("PACH_JOB_ID", "{{workflow.uid}}"));
 	vt_json_push(w.env, vt_argo_pair("PACH_OUTPUT_COMMIT_ID", "{{workflow.uid}}"));
-	vt_json_push(w.env, vt_argo_pair("PPS_PIPELINE_NAME", p->name));
-	vt_json_push(w.env, vt_argo_pair("PPS_PROJECT_NAME", p->project));
+	vt_json_push(w.env, vt_argo_pair("PPS_PIPELINE_NAME", pipeline->name));
+	vt_json_push(w.env, vt_argo_pair("PPS_PROJECT_NAME", pipeline->project));
 	vt_json_push(w.env,
-		vt_argo_pair("PACH_DATUM_ID", fanned ? "{{inputs.parameters.datum}}" : p->name));
-	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
-	vt_argo_command(container, p, w.env);
-	vt_argo_secrets(t, w.env, mounts, p);
+		vt_argo_pair("PACH_DATUM_ID",
+			fanned ? "{{inputs.parameters.datum}}" : pipeline->name));
+	vt_json_put_text(container, "image",
+		vt_json_text(vt_json_get(pipeline->transform, "image"), ""));
+	vt_argo_command(container, pipeline, w.env);
+	vt_argo_secrets(t, w.env, mounts, pipeline);
 	vt_json_put(container, "env", w.env);
 	vt_json_put(container, "volumeMounts", mounts);
-	if (vt_json_get(p->transform, "workingDir"))
+	if (vt_json_get(pipeline->transform, "workingDir"))
 		vt_json_put(container, "workingDir",
-			vt_json_copy(vt_json_get(p->transform, "workingDir")));
-	vt_argo_resources(container, p);
+			vt_json_copy(vt_json_get(pipeline->transform, "workingDir")));
+	vt_argo_resources(container, pipeline);
 	confine(container);
 	vt_json_put(t, "container", container);
 	return t;
@@ -272,19 +278,20 @@ struct vt_json *vt_argo_stage(const struct vt_spec *s, const struct vt_pipeline 
 
 /* The pipeline's spec travels in the template; the planner lists the repos and prints [{datum,
  * <input>: path, ...}]. */
-struct vt_json *vt_argo_plan(const struct vt_spec *s, const struct vt_pipeline *p, int slices)
+struct vt_json *vt_argo_plan(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	int slices)
 {
 	static const char *const fixed[] = { "plan", "/pfs/.spec/spec.json", "--items",
 		"--pipeline" };
 	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *container = vt_emit_object(),
 		       *words = vt_emit_array(), *args = vt_emit_array();
 	struct vt_strs names = VT_STRS_INIT;
-	struct walk w = { .s = s, .p = p, .list = vt_emit_array(), .names = &names };
+	struct walk w = { .s = spec, .p = pipeline, .list = vt_emit_array(), .names = &names };
 	struct vt_json *env = vt_emit_array(), *params = vt_emit_array();
-	char *name = vt_asprintf("plan-%s", p->name);
+	char *name = vt_asprintf("plan-%s", pipeline->name);
 	vt_json_put_text(t, "name", name);
-	vt_input_leaves(p->input, plan_artifact, &w);
-	spec_artifact(w.list, p);
+	vt_input_leaves(pipeline->input, plan_artifact, &w);
+	spec_artifact(w.list, pipeline);
 	consent_artifact(w.list, env);
 	vt_json_put(in, "artifacts", w.list);
 	if (slices > 1) {
@@ -294,12 +301,13 @@ struct vt_json *vt_argo_plan(const struct vt_spec *s, const struct vt_pipeline *
 		vt_json_free(params);
 	}
 	vt_json_put(t, "inputs", in);
-	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	vt_json_put_text(container, "image",
+		vt_json_text(vt_json_get(pipeline->transform, "image"), ""));
 	vt_emit_push_text(words, "voxtrail");
 	vt_json_put(container, "command", words);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		vt_emit_push_text(args, fixed[i]);
-	vt_emit_push_text(args, p->name);
+	vt_emit_push_text(args, pipeline->name);
 	if (slices > 1)
 		vt_emit_push_text(args, "--slice={{inputs.parameters.slice}}");
 	for (size_t i = 0; i < names.n; i++) {
@@ -318,26 +326,26 @@ struct vt_json *vt_argo_plan(const struct vt_spec *s, const struct vt_pipeline *
 
 /* A graph of its own around the fan-out: parallelism bounds the children of a graph, and a
  * container has none. */
-struct vt_json *vt_argo_fan(const struct vt_spec *s, const struct vt_pipeline *p)
+struct vt_json *vt_argo_fan(const struct vt_spec *spec, const struct vt_pipeline *pipeline)
 {
 	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *params = vt_emit_array(),
 		       *dag = vt_emit_object(), *tasks = vt_emit_array(), *one = vt_emit_object(),
 		       *arguments = vt_emit_object();
-	struct walk w = { .s = s, .p = p, .list = vt_emit_array() };
-	char *name = vt_asprintf("fan-%s", p->name);
+	struct walk w = { .s = spec, .p = pipeline, .list = vt_emit_array() };
+	char *name = vt_asprintf("fan-%s", pipeline->name);
 	vt_json_put_text(t, "name", name);
 	vt_json_push(params, vt_argo_pair("items", NULL));
-	if (p->warm)
+	if (pipeline->warm)
 		vt_json_push(params, vt_argo_pair("previous", NULL));
 	vt_json_put(in, "parameters", params);
 	vt_json_put(t, "inputs", in);
-	vt_json_put_int(t, "parallelism", p->parallelism);
-	vt_json_put_text(one, "name", p->name);
-	vt_json_put_text(one, "template", p->name);
+	vt_json_put_int(t, "parallelism", pipeline->parallelism);
+	vt_json_put_text(one, "name", pipeline->name);
+	vt_json_put_text(one, "template", pipeline->name);
 	vt_json_put_text(one, "withParam", "{{inputs.parameters.items}}");
 	vt_json_push(w.list, vt_argo_pair("datum", "{{item.datum}}"));
-	vt_input_leaves(p->input, fan_argument, &w);
-	if (p->warm)
+	vt_input_leaves(pipeline->input, fan_argument, &w);
+	if (pipeline->warm)
 		vt_json_push(w.list, vt_argo_pair("previous", "{{inputs.parameters.previous}}"));
 	vt_json_put(arguments, "parameters", w.list);
 	vt_json_put(one, "arguments", arguments);
@@ -348,7 +356,7 @@ struct vt_json *vt_argo_fan(const struct vt_spec *s, const struct vt_pipeline *p
 	return t;
 }
 
-struct vt_json *vt_argo_merge(const struct vt_spec *s, const struct vt_pipeline *p)
+struct vt_json *vt_argo_merge(const struct vt_spec *spec, const struct vt_pipeline *pipeline)
 {
 	static const char *const fixed[] = { "merge", "--from", "/pfs/datums", "--tries", "--out",
 		"/pfs/out", "--marker", "/pfs/commit/COMMIT", "--text", "{{workflow.uid}}" };
@@ -356,32 +364,33 @@ struct vt_json *vt_argo_merge(const struct vt_spec *s, const struct vt_pipeline 
 		       *a = vt_emit_array(), *o = vt_emit_array(), *container = vt_emit_object(),
 		       *words = vt_emit_array(), *args = vt_emit_array();
 	struct vt_json *mounts = out_mount(), *datums, *marker;
-	char *name = vt_asprintf("merge-%s", p->name);
+	char *name = vt_asprintf("merge-%s", pipeline->name);
 	vt_json_put_text(t, "name", name);
 	datums = artifact("datums", vt_xstrdup("/pfs/datums"),
-		vt_asprintf("datums/%s/{{workflow.uid}}", p->name), false);
+		vt_asprintf("datums/%s/{{workflow.uid}}", pipeline->name), false);
 	vt_json_put_bool(datums, "optional", true); /* no datum, no part */
 	vt_json_push(a, datums);
 	vt_json_put(in, "artifacts", a);
 	vt_json_put(t, "inputs", in);
 	vt_json_push(o,
 		artifact("out", vt_xstrdup("/pfs/out"),
-			vt_asprintf("%s/{{workflow.uid}}/", p->name), true));
+			vt_asprintf("%s/{{workflow.uid}}/", pipeline->name), true));
 	marker = artifact("commit", vt_xstrdup("/pfs/commit/COMMIT"),
-		vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT", p->name), true);
+		vt_asprintf("commits/%s/{{workflow.uid}}/COMMIT", pipeline->name), true);
 	vt_json_push(o, marker);
-	if (p->warm)
+	if (pipeline->warm)
 		vt_json_push(o,
 			artifact("latest", vt_xstrdup("/pfs/commit/COMMIT"),
-				vt_asprintf("latest/%s", p->name), true));
+				vt_asprintf("latest/%s", pipeline->name), true));
 	vt_json_put(out, "artifacts", o);
 	vt_json_put(t, "outputs", out);
-	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	vt_json_put_text(container, "image",
+		vt_json_text(vt_json_get(pipeline->transform, "image"), ""));
 	vt_emit_push_text(words, "voxtrail");
 	vt_json_put(container, "command", words);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		vt_emit_push_text(args, fixed[i]);
-	if (vt_pipeline_must_leave(s, p))
+	if (vt_pipeline_must_leave(spec, pipeline))
 		vt_emit_push_text(args, "--not-only-quarantine");
 	vt_json_put(container, "args", args);
 	volume_mount(mounts, "/pfs/commit", "commit");
@@ -393,21 +402,22 @@ struct vt_json *vt_argo_merge(const struct vt_spec *s, const struct vt_pipeline 
 }
 
 /* Prints the uid of the newest output there is; "none" before the first. */
-struct vt_json *vt_argo_latest(const struct vt_pipeline *p)
+struct vt_json *vt_argo_latest(const struct vt_pipeline *pipeline)
 {
 	struct vt_json *t = vt_emit_object(), *in = vt_emit_object(), *list = vt_emit_array(),
 		       *container = vt_emit_object(), *words = vt_emit_array(),
 		       *args = vt_emit_array();
-	char *name = vt_asprintf("latest-%s", p->name);
+	char *name = vt_asprintf("latest-%s", pipeline->name);
 	struct vt_json *a = artifact("latest", vt_xstrdup("/pfs/latest/COMMIT"),
-		vt_asprintf("latest/%s", p->name), false);
+		vt_asprintf("latest/%s", pipeline->name), false);
 
 	vt_json_put_text(t, "name", name);
 	vt_json_put_bool(a, "optional", true);
 	vt_json_push(list, a);
 	vt_json_put(in, "artifacts", list);
 	vt_json_put(t, "inputs", in);
-	vt_json_put_text(container, "image", vt_json_text(vt_json_get(p->transform, "image"), ""));
+	vt_json_put_text(container, "image",
+		vt_json_text(vt_json_get(pipeline->transform, "image"), ""));
 	vt_emit_push_text(words, "/bin/sh");
 	vt_emit_push_text(args, "-c");
 	vt_emit_push_text(args, "cat /pfs/latest/COMMIT 2>/dev/null || echo none");

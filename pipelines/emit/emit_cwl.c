@@ -44,24 +44,24 @@ static struct vt_json *tool(const char *prefix, const char *name, const char *co
 	return t;
 }
 
-static void hints(struct vt_json *t, const struct vt_pipeline *p)
+static void hints(struct vt_json *json, const struct vt_pipeline *pipeline)
 {
 	struct vt_json *h = vt_emit_object(), *docker = vt_emit_object(),
 		       *resources = vt_emit_object();
-	double cpu = vt_json_number(vt_json_pointer(p->json, "/resourceRequests/cpu"), 0);
+	double cpu = vt_json_number(vt_json_pointer(pipeline->json, "/resourceRequests/cpu"), 0);
 
 	vt_json_put_text(docker, "dockerPull",
-		vt_json_text(vt_json_get(p->transform, "image"), ""));
+		vt_json_text(vt_json_get(pipeline->transform, "image"), ""));
 	vt_json_put(h, "DockerRequirement", docker);
 	if (cpu > 0)
 		vt_json_put_int(resources, "coresMin", (int64_t)ceil(cpu));
-	if (p->memory > 0)
-		vt_json_put_int(resources, "ramMin", (int64_t)ceil(p->memory / 1048576));
+	if (pipeline->memory > 0)
+		vt_json_put_int(resources, "ramMin", (int64_t)ceil(pipeline->memory / 1048576));
 	if (resources->n)
 		vt_json_put(h, "ResourceRequirement", resources);
 	else
 		vt_json_free(resources);
-	vt_json_put(t, "hints", h);
+	vt_json_put(json, "hints", h);
 }
 
 /* The file of withdrawn consent, where the user gives one: behind the other arguments. */
@@ -78,23 +78,23 @@ static void consent(struct vt_json *inputs, const char *prefix)
 }
 
 /* sh step.sh OUT SPEC VIEW [CONSENT] */
-static struct vt_json *stage_tool(const struct vt_pipeline *p)
+static struct vt_json *stage_tool(const struct vt_pipeline *pipeline)
 {
 	static const char *const words[] = { "$(inputs.step.path)", "$(inputs.view.basename)",
 		"$(inputs.spec.path)", "$(inputs.view.path)" };
-	struct vt_json *t = tool("", p->name, "sh"), *outs = vt_emit_object(),
+	struct vt_json *t = tool("", pipeline->name, "sh"), *outs = vt_emit_object(),
 		       *inputs = vt_emit_object(), *arguments = vt_emit_array();
 	struct vt_buf script = VT_BUF_INIT;
-	char *spec = vt_emit_one(p);
+	char *spec = vt_emit_one(pipeline);
 
-	vt_emit_step(&script, p);
+	vt_emit_step(&script, pipeline);
 	vt_json_put(inputs, "step", literal("step.sh", script.data));
 	vt_json_put(inputs, "spec", literal("spec.json", spec));
 	vt_json_put_text(inputs, "view", "Directory");
 	consent(inputs, NULL);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		vt_emit_push_text(arguments, words[i]);
-	hints(t, p);
+	hints(t, pipeline);
 	vt_json_put(t, "inputs", inputs);
 	vt_json_put(t, "arguments", arguments);
 	vt_json_put(outs, "out", output("Directory", "$(inputs.view.basename)"));
@@ -104,17 +104,18 @@ static struct vt_json *stage_tool(const struct vt_pipeline *p)
 	return t;
 }
 
-static struct vt_json *plan_tool(const struct vt_pipeline *p)
+static struct vt_json *plan_tool(const struct vt_pipeline *pipeline)
 {
-	char *spec = vt_emit_one(p);
-	struct vt_json *t = tool("plan-", p->name, "voxtrail plan"), *inputs = vt_emit_object(),
-		       *arguments = vt_emit_array(), *outs = vt_emit_object();
+	char *spec = vt_emit_one(pipeline);
+	struct vt_json *t = tool("plan-", pipeline->name, "voxtrail plan"),
+		       *inputs = vt_emit_object(), *arguments = vt_emit_array(),
+		       *outs = vt_emit_object();
 	struct vt_strs repos = VT_STRS_INIT;
-	vt_emit_repos_of(p, &repos);
+	vt_emit_repos_of(pipeline, &repos);
 	vt_json_put(inputs, "spec", literal("spec.json", spec));
 	vt_emit_push_text(arguments, "$(inputs.spec.path)");
 	vt_emit_push_text(arguments, "--pipeline");
-	vt_emit_push_text(arguments, p->name);
+	vt_emit_push_text(arguments, pipeline->name);
 	for (size_t i = 0; i < repos.n; i++) {
 		char *bind =
 			vt_asprintf("--repo=%s=$(inputs[\"%s\"].path)", repos.v[i], repos.v[i]);
@@ -125,7 +126,7 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 	consent(inputs, "--consent");
 	vt_emit_push_text(arguments, "--views");
 	vt_emit_push_text(arguments, "views");
-	hints(t, p);
+	hints(t, pipeline);
 	vt_json_put(t, "inputs", inputs);
 	vt_json_put(t, "arguments", arguments);
 	vt_json_put(outs, "views", output("Directory[]", "views/*"));
@@ -135,33 +136,33 @@ static struct vt_json *plan_tool(const struct vt_pipeline *p)
 	return t;
 }
 
-static struct vt_json *merge_tool(const struct vt_spec *s, const struct vt_pipeline *p)
+static struct vt_json *merge_tool(const struct vt_spec *spec, const struct vt_pipeline *pipeline)
 {
-	struct vt_json *t = tool("merge-", p->name, "voxtrail merge"), *inputs = vt_emit_object(),
-		       *parts = vt_emit_object(), *binding = vt_emit_object(),
-		       *outs = vt_emit_object();
+	struct vt_json *t = tool("merge-", pipeline->name, "voxtrail merge"),
+		       *inputs = vt_emit_object(), *parts = vt_emit_object(),
+		       *binding = vt_emit_object(), *outs = vt_emit_object();
 	struct vt_json *arguments = vt_emit_array();
 	vt_emit_push_text(arguments, "--out");
-	vt_emit_push_text(arguments, p->name);
-	if (vt_pipeline_must_leave(s, p))
+	vt_emit_push_text(arguments, pipeline->name);
+	if (vt_pipeline_must_leave(spec, pipeline))
 		vt_emit_push_text(arguments, "--not-only-quarantine");
 	vt_json_put_text(parts, "type", "Directory[]");
 	vt_json_put_int(binding, "position", 1);
 	vt_json_put(parts, "inputBinding", binding);
 	vt_json_put(inputs, "parts", parts);
-	hints(t, p);
+	hints(t, pipeline);
 	vt_json_put(t, "inputs", inputs);
 	vt_json_put(t, "arguments", arguments);
-	vt_json_put(outs, "out", output("Directory", p->name));
+	vt_json_put(outs, "out", output("Directory", pipeline->name));
 	vt_json_put(t, "outputs", outs);
 	return t;
 }
 
 /* --- the graph ----------------------------------------------------------- */
 
-static char *source(const struct vt_spec *s, const char *repo)
+static char *source(const struct vt_spec *spec, const char *repo)
 {
-	return vt_spec_find(s, repo) ? vt_asprintf("merge-%s/out", repo) : vt_xstrdup(repo);
+	return vt_spec_find(spec, repo) ? vt_asprintf("merge-%s/out", repo) : vt_xstrdup(repo);
 }
 
 static struct vt_json *step(const char *prefix, const char *name, struct vt_json *in,
@@ -185,33 +186,35 @@ static void put_step(struct vt_json *steps, const char *prefix, const char *name
 	free(id);
 }
 
-static void put_fan(struct vt_json *steps, const struct vt_spec *s, const struct vt_pipeline *p)
+static void put_fan(struct vt_json *steps, const struct vt_spec *spec,
+	const struct vt_pipeline *pipeline)
 {
 	struct vt_strs repos = VT_STRS_INIT;
 	struct vt_json *in = vt_emit_object(), *views = vt_emit_object(), *parts = vt_emit_object(),
 		       *scattered;
-	char *from = vt_asprintf("plan-%s/views", p->name), *made = vt_asprintf("%s/out", p->name);
-	vt_emit_repos_of(p, &repos);
+	char *from = vt_asprintf("plan-%s/views", pipeline->name),
+	     *made = vt_asprintf("%s/out", pipeline->name);
+	vt_emit_repos_of(pipeline, &repos);
 	for (size_t i = 0; i < repos.n; i++) {
-		char *up = source(s, repos.v[i]);
+		char *up = source(spec, repos.v[i]);
 		vt_json_put_text(in, repos.v[i], up);
 		free(up);
 	}
 	vt_json_put_text(in, "voxtrail-consent", "voxtrail-consent");
-	put_step(steps, "plan-", p->name, step("plan-", p->name, in, "views"));
+	put_step(steps, "plan-", pipeline->name, step("plan-", pipeline->name, in, "views"));
 	vt_json_put_text(views, "voxtrail-consent", "voxtrail-consent");
 	vt_json_put_text(views, "view", from);
-	scattered = step("", p->name, views, "out");
+	scattered = step("", pipeline->name, views, "out");
 	vt_json_put_text(scattered, "scatter", "view");
-	put_step(steps, "", p->name, scattered);
+	put_step(steps, "", pipeline->name, scattered);
 	vt_json_put_text(parts, "parts", made);
-	put_step(steps, "merge-", p->name, step("merge-", p->name, parts, "out"));
+	put_step(steps, "merge-", pipeline->name, step("merge-", pipeline->name, parts, "out"));
 	vt_strs_release(&repos);
 	free(from);
 	free(made);
 }
 
-static struct vt_json *workflow(const struct vt_spec *s)
+static struct vt_json *workflow(const struct vt_spec *spec)
 {
 	struct vt_json *w = vt_emit_object(), *inputs = vt_emit_object(),
 		       *outputs = vt_emit_object(), *steps = vt_emit_object(),
@@ -222,19 +225,19 @@ static struct vt_json *workflow(const struct vt_spec *s)
 	vt_json_put(requirements, "ScatterFeatureRequirement", vt_emit_object());
 	vt_json_put(w, "requirements", requirements);
 	vt_json_put_text(inputs, "voxtrail-consent", "File?");
-	vt_emit_source_repos(s, &repos);
+	vt_emit_source_repos(spec, &repos);
 	for (size_t i = 0; i < repos.n; i++)
 		vt_json_put_text(inputs, repos.v[i], "Directory");
-	for (size_t i = 0; i < s->n; i++) {
-		const struct vt_pipeline *p = &s->pipeline[s->order[i]];
+	for (size_t i = 0; i < spec->n; i++) {
+		const struct vt_pipeline *p = &spec->pipeline[spec->order[i]];
 		struct vt_json *out = vt_emit_object();
-		char *from = source(s, p->name), *id = vt_asprintf("%s-tree", p->name);
+		char *from = source(spec, p->name), *id = vt_asprintf("%s-tree", p->name);
 		vt_json_put_text(out, "type", "Directory");
 		vt_json_put_text(out, "outputSource", from);
 		vt_json_put(outputs, id, out);
 		free(from);
 		free(id);
-		put_fan(steps, s, p);
+		put_fan(steps, spec, p);
 	}
 	vt_json_put(w, "inputs", inputs);
 	vt_json_put(w, "outputs", outputs);

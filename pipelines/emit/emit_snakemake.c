@@ -14,16 +14,16 @@
 #include "pipelines/emit/emit_internal.h"
 
 /* "crop-patch" is crop_patch; a second pipeline of that name gets its number behind it. */
-static void rule_name(struct vt_buf *b, const struct vt_spec *s, size_t index)
+static void rule_name(struct vt_buf *buf, const struct vt_spec *spec, size_t index)
 {
-	const char *name = s->pipeline[index].name;
+	const char *name = spec->pipeline[index].name;
 	bool taken = false;
 
-	vt_buf_clear(b);
+	vt_buf_clear(buf);
 	for (const char *p = name; *p; p++)
-		vt_buf_char(b, *p == '-' ? '_' : *p);
-	for (size_t i = 0; i < s->n; i++) {
-		const char *other = s->pipeline[i].name, *p = b->data;
+		vt_buf_char(buf, *p == '-' ? '_' : *p);
+	for (size_t i = 0; i < spec->n; i++) {
+		const char *other = spec->pipeline[i].name, *p = buf->data;
 
 		while (*p && (*other == *p || (*other == '-' && *p == '_'))) {
 			p++;
@@ -32,95 +32,95 @@ static void rule_name(struct vt_buf *b, const struct vt_spec *s, size_t index)
 		taken |= i != index && !*p && !*other;
 	}
 	if (taken)
-		vt_buf_printf(b, "_%zu", index);
+		vt_buf_printf(buf, "_%zu", index);
 }
 
-static void assign(struct vt_buf *b, const char *table, const char *name, const char *text)
+static void assign(struct vt_buf *buf, const char *table, const char *name, const char *text)
 {
-	vt_buf_printf(b, "%s[", table);
-	vt_json_quote(b, name);
-	vt_buf_str(b, "] = ");
-	vt_json_quote(b, text);
-	vt_buf_char(b, '\n');
+	vt_buf_printf(buf, "%s[", table);
+	vt_json_quote(buf, name);
+	vt_buf_str(buf, "] = ");
+	vt_json_quote(buf, text);
+	vt_buf_char(buf, '\n');
 }
 
-static void resources(struct vt_buf *b, const struct vt_pipeline *p)
+static void resources(struct vt_buf *buf, const struct vt_pipeline *pipeline)
 {
-	double cpu = vt_json_number(vt_json_pointer(p->json, "/resourceRequests/cpu"),
-		vt_json_number(vt_json_pointer(p->json, "/resourceLimits/cpu"), 1));
+	double cpu = vt_json_number(vt_json_pointer(pipeline->json, "/resourceRequests/cpu"),
+		vt_json_number(vt_json_pointer(pipeline->json, "/resourceLimits/cpu"), 1));
 
-	vt_buf_printf(b, "    threads: %.0f\n", cpu > 1 ? ceil(cpu) : 1.0);
-	if (p->memory > 0 || p->gpus > 0 || p->datum_timeout > 0)
-		vt_buf_str(b, "    resources:\n");
-	if (p->memory > 0)
-		vt_buf_printf(b, "        mem_mb=%.0f,\n", ceil(p->memory / 1e6));
-	if (p->gpus > 0)
-		vt_buf_printf(b, "        gpu=%lld,\n", p->gpus);
-	if (p->datum_timeout > 0) /* minutes, for every try */
-		vt_buf_printf(b, "        runtime=%.0f,\n",
-			ceil(p->datum_timeout * (double)p->tries / 60) + 1);
+	vt_buf_printf(buf, "    threads: %.0f\n", cpu > 1 ? ceil(cpu) : 1.0);
+	if (pipeline->memory > 0 || pipeline->gpus > 0 || pipeline->datum_timeout > 0)
+		vt_buf_str(buf, "    resources:\n");
+	if (pipeline->memory > 0)
+		vt_buf_printf(buf, "        mem_mb=%.0f,\n", ceil(pipeline->memory / 1e6));
+	if (pipeline->gpus > 0)
+		vt_buf_printf(buf, "        gpu=%lld,\n", pipeline->gpus);
+	if (pipeline->datum_timeout > 0) /* minutes, for every try */
+		vt_buf_printf(buf, "        runtime=%.0f,\n",
+			ceil(pipeline->datum_timeout * (double)pipeline->tries / 60) + 1);
 }
 
-static void plan_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
-	const char *rule)
+static void plan_rule(struct vt_buf *buf, const struct vt_spec *spec,
+	const struct vt_pipeline *pipeline, const char *rule)
 {
 	struct vt_strs repos = VT_STRS_INIT;
 
-	vt_emit_repos_of(p, &repos);
-	vt_buf_printf(b, "\ncheckpoint plan_%s:\n    input:\n        \".now\",\n", rule);
+	vt_emit_repos_of(pipeline, &repos);
+	vt_buf_printf(buf, "\ncheckpoint plan_%s:\n    input:\n        \".now\",\n", rule);
 	for (size_t i = 0; i < repos.n; i++)
-		if (vt_spec_find(s, repos.v[i]))
-			vt_buf_printf(b, "        \".merged/%s\",\n", repos.v[i]);
-	vt_buf_printf(b,
+		if (vt_spec_find(spec, repos.v[i]))
+			vt_buf_printf(buf, "        \".merged/%s\",\n", repos.v[i]);
+	vt_buf_printf(buf,
 		"    output:\n        \".keys/%s\",\n    params:\n        now=NOW,\n        "
 		"spec=SPEC[",
-		p->name);
-	vt_json_quote(b, p->name);
-	vt_buf_str(b, "],\n        repos=[");
+		pipeline->name);
+	vt_json_quote(buf, pipeline->name);
+	vt_buf_str(buf, "],\n        repos=[");
 	for (size_t i = 0; i < repos.n; i++) {
-		vt_buf_str(b, i ? ", \"--repo=\" + " : "\"--repo=\" + ");
-		vt_json_quote(b, repos.v[i]);
-		vt_buf_str(b, " + \"=\" + repo(");
-		vt_json_quote(b, repos.v[i]);
-		vt_buf_char(b, ')');
+		vt_buf_str(buf, i ? ", \"--repo=\" + " : "\"--repo=\" + ");
+		vt_json_quote(buf, repos.v[i]);
+		vt_buf_str(buf, " + \"=\" + repo(");
+		vt_json_quote(buf, repos.v[i]);
+		vt_buf_char(buf, ')');
 	}
-	vt_buf_printf(b,
+	vt_buf_printf(buf,
 		"],\n    shell:\n        \"mkdir -p .views .keys && rm -rf .views/%s && printf %%s "
 		"{params.spec:q} >.views/%s.json && \"\n        \"voxtrail plan .views/%s.json "
 		"--pipeline %s "
 		"{params.repos:q} --views .views/%s --keys {output:q}\"\n",
-		p->name, p->name, p->name, p->name, p->name);
+		pipeline->name, pipeline->name, pipeline->name, pipeline->name, pipeline->name);
 	vt_strs_release(&repos);
 }
 
-static void datum_rule(struct vt_buf *b, const struct vt_pipeline *p, const char *rule)
+static void datum_rule(struct vt_buf *buf, const struct vt_pipeline *pipeline, const char *rule)
 {
-	vt_buf_printf(b,
+	vt_buf_printf(buf,
 		"\nrule %s:\n    input:\n        ancient(\".keys/%s\"),\n    output:\n        "
 		"touch(\".done/%s/{key}\"),\n    wildcard_constraints:\n        "
 		"key=\"[0-9a-f]{64}\",\n",
-		rule, p->name, p->name);
-	resources(b, p);
-	vt_buf_str(b, "    params:\n        step=STEP[");
-	vt_json_quote(b, p->name);
-	vt_buf_printf(b,
+		rule, pipeline->name, pipeline->name);
+	resources(buf, pipeline);
+	vt_buf_str(buf, "    params:\n        step=STEP[");
+	vt_json_quote(buf, pipeline->name);
+	vt_buf_printf(buf,
 		"],\n    shell:\n        \"sh -c {params.step:q} %s .parts/%s/{wildcards.key} "
 		".views/%s.json "
 		".views/%s/{wildcards.key}\"\n",
-		p->name, p->name, p->name, p->name);
+		pipeline->name, pipeline->name, pipeline->name, pipeline->name);
 }
 
-static void merge_rule(struct vt_buf *b, const struct vt_spec *s, const struct vt_pipeline *p,
-	const char *rule)
+static void merge_rule(struct vt_buf *buf, const struct vt_spec *spec,
+	const struct vt_pipeline *pipeline, const char *rule)
 {
-	const char *demand = vt_pipeline_must_leave(s, p) ? " --not-only-quarantine" : "";
+	const char *demand = vt_pipeline_must_leave(spec, pipeline) ? " --not-only-quarantine" : "";
 
-	vt_buf_printf(b,
+	vt_buf_printf(buf,
 		"\ndef datums_of_%s(wildcards):\n    with "
 		"open(checkpoints.plan_%s.get().output[0]) as f:\n"
 		"        return [\".done/%s/\" + key for key in f.read().split()]\n",
-		rule, rule, p->name);
-	vt_buf_printf(b,
+		rule, rule, pipeline->name);
+	vt_buf_printf(buf,
 		"\nrule merge_%s:\n    input:\n        datums_of_%s,\n        "
 		"listed=\".keys/%s\",\n "
 		"   output:\n"
@@ -130,22 +130,23 @@ static void merge_rule(struct vt_buf *b, const struct vt_spec *s, const struct v
 		"&& "
 		"\"\n"
 		"        \"rm -rf %s && mv .new/%s %s\"\n",
-		rule, rule, p->name, p->name, p->name, p->name, p->name, p->name, demand, p->name,
-		p->name, p->name);
+		rule, rule, pipeline->name, pipeline->name, pipeline->name, pipeline->name,
+		pipeline->name, pipeline->name, demand, pipeline->name, pipeline->name,
+		pipeline->name);
 }
 
-static void head(struct vt_buf *b, const struct vt_strs *sources)
+static void head(struct vt_buf *buf, const struct vt_strs *sources)
 {
-	vt_buf_str(b,
+	vt_buf_str(buf,
 		"# Generated by voxtrail emit; do not edit.\n#   snakemake -s FILE -j N -d OUT "
 		"--config");
 	for (size_t i = 0; i < sources->n; i++) {
-		vt_buf_char(b, ' ');
+		vt_buf_char(buf, ' ');
 		for (const char *p = sources->v[i]; *p; p++)
-			vt_buf_char(b, *p == '-' ? '_' : *p);
-		vt_buf_str(b, strlen(sources->v[i]) == 1 ? "_=DIR" : "=DIR");
+			vt_buf_char(buf, *p == '-' ? '_' : *p);
+		vt_buf_str(buf, strlen(sources->v[i]) == 1 ? "_=DIR" : "=DIR");
 	}
-	vt_buf_str(b,
+	vt_buf_str(buf,
 		"\n# Every pipeline's output is OUT/<pipeline>.  What subjects decided is read "
 		"from the store that\n"
 		"# --config voxtrail_store=DIR, $VOXTRAIL_STORE or .voxtrail where snakemake was "
@@ -177,7 +178,7 @@ static const char prelude[] =
 	"    with open(\".now\", \"w\") as f:\n"
 	"        f.write(str(NOW))\n";
 
-int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *specs, struct vt_err *err)
+int vt_emit_snakemake(struct vt_buf *buf, const struct vt_spec *specs, struct vt_err *err)
 {
 	struct vt_strs sources = VT_STRS_INIT;
 	struct vt_buf text = VT_BUF_INIT, rule = VT_BUF_INIT;
@@ -185,29 +186,29 @@ int vt_emit_snakemake(struct vt_buf *b, const struct vt_spec *specs, struct vt_e
 	if (vt_emit_refuse(specs, "Snakemake", err))
 		return err->code;
 	vt_emit_source_repos(specs, &sources);
-	head(b, &sources);
+	head(buf, &sources);
 	for (size_t i = 0; i < specs->n; i++) {
 		const struct vt_pipeline *p = &specs->pipeline[specs->order[i]];
 		char *spec = vt_emit_one(p);
 
-		assign(b, "SPEC", p->name, spec);
+		assign(buf, "SPEC", p->name, spec);
 		vt_buf_clear(&text);
 		vt_emit_step(&text, p);
-		assign(b, "STEP", p->name, text.data);
+		assign(buf, "STEP", p->name, text.data);
 		free(spec);
 	}
-	vt_buf_str(b, prelude);
-	vt_buf_str(b, "\n\nrule all:\n    input:\n");
+	vt_buf_str(buf, prelude);
+	vt_buf_str(buf, "\n\nrule all:\n    input:\n");
 	for (size_t i = 0; i < specs->n; i++)
-		vt_buf_printf(b, "        \".merged/%s\",\n",
+		vt_buf_printf(buf, "        \".merged/%s\",\n",
 			specs->pipeline[specs->order[i]].name);
 	for (size_t i = 0; i < specs->n; i++) {
 		const struct vt_pipeline *p = &specs->pipeline[specs->order[i]];
 
 		rule_name(&rule, specs, specs->order[i]);
-		plan_rule(b, specs, p, rule.data);
-		datum_rule(b, p, rule.data);
-		merge_rule(b, specs, p, rule.data);
+		plan_rule(buf, specs, p, rule.data);
+		datum_rule(buf, p, rule.data);
+		merge_rule(buf, specs, p, rule.data);
 	}
 	vt_buf_release(&text);
 	vt_buf_release(&rule);

@@ -34,63 +34,63 @@ bool vt_emit_is_fanned(const struct vt_pipeline *pipeline)
 }
 
 /* 'text', with every /pfs that begins a path replaced by the view's directory. */
-static void word(struct vt_buf *b, const char *text)
+static void word(struct vt_buf *buf, const char *text)
 {
 	char *marked = vt_pfs_prefix(text, "\001");
-	vt_buf_char(b, '\'');
+	vt_buf_char(buf, '\'');
 	for (const char *p = marked; *p; p++)
 		if (*p == '\'')
-			vt_buf_str(b, "'\\''");
+			vt_buf_str(buf, "'\\''");
 		else if (*p == '\001')
-			vt_buf_str(b, "'\"$PFS_ROOT\"'");
+			vt_buf_str(buf, "'\"$PFS_ROOT\"'");
 		else
-			vt_buf_char(b, *p);
-	vt_buf_char(b, '\'');
+			vt_buf_char(buf, *p);
+	vt_buf_char(buf, '\'');
 	free(marked);
 }
 
-static void command(struct vt_buf *b, const struct vt_pipeline *p, const char *key,
+static void command(struct vt_buf *buf, const struct vt_pipeline *pipeline, const char *key,
 	const char *input)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, key),
-			     *lines = vt_json_get(p->transform, input);
+	const struct vt_json *cmd = vt_json_get(pipeline->transform, key),
+			     *lines = vt_json_get(pipeline->transform, input);
 	if (lines && lines->n) {
-		vt_buf_str(b, "printf '%s\\n'");
+		vt_buf_str(buf, "printf '%s\\n'");
 		for (size_t i = 0; i < lines->n; i++) {
-			vt_buf_char(b, ' ');
-			word(b, vt_json_text(lines->item[i], ""));
+			vt_buf_char(buf, ' ');
+			word(buf, vt_json_text(lines->item[i], ""));
 		}
-		vt_buf_str(b, " |");
+		vt_buf_str(buf, " |");
 	}
 	/* a program, even where the shell has a command of that name: export */
-	vt_buf_str(b, " env");
-	if (p->datum_timeout > 0 && !strcmp(key, "cmd"))
-		vt_buf_printf(b, " timeout -s KILL %g", p->datum_timeout);
+	vt_buf_str(buf, " env");
+	if (pipeline->datum_timeout > 0 && !strcmp(key, "cmd"))
+		vt_buf_printf(buf, " timeout -s KILL %g", pipeline->datum_timeout);
 	for (size_t i = 0; i < cmd->n; i++) {
-		vt_buf_char(b, ' ');
-		word(b, vt_json_text(cmd->item[i], ""));
+		vt_buf_char(buf, ' ');
+		word(buf, vt_json_text(cmd->item[i], ""));
 	}
 	if (!lines || !lines->n)
-		vt_buf_str(b, " </dev/null");
+		vt_buf_str(buf, " </dev/null");
 }
 
 /* A program that ended well is believed once its output is. */
-static void accepted(struct vt_buf *b, const struct vt_pipeline *p)
+static void accepted(struct vt_buf *buf, const struct vt_pipeline *pipeline)
 {
-	const struct vt_json *codes = vt_json_get(p->transform, "acceptReturnCode");
+	const struct vt_json *codes = vt_json_get(pipeline->transform, "acceptReturnCode");
 
-	vt_buf_str(b, "\tcase $code in 0");
+	vt_buf_str(buf, "\tcase $code in 0");
 	for (size_t i = 0; codes && i < codes->n; i++)
 		if (vt_json_integer(codes->item[i], 0))
-			vt_buf_printf(b, "|%lld", (long long)vt_json_integer(codes->item[i], 0));
-	vt_buf_printf(b,
+			vt_buf_printf(buf, "|%lld", (long long)vt_json_integer(codes->item[i], 0));
+	vt_buf_printf(buf,
 		")\n\t\tvoxtrail record \"$spec\" --pipeline %s --in \"$PFS_ROOT\" --out \"$out\" "
 		"--code $code && exit 0\n\t\tcode=$? ;;\n\tesac\n",
-		p->name);
-	if (p->datum_timeout > 0)
-		vt_buf_printf(b,
+		pipeline->name);
+	if (pipeline->datum_timeout > 0)
+		vt_buf_printf(buf,
 			"\t[ $code != 137 ] || echo \"%s: killed; datumTimeout is %g s\" >&2\n",
-			p->name, p->datum_timeout);
+			pipeline->name, pipeline->datum_timeout);
 }
 
 void vt_emit_step(struct vt_buf *buf, const struct vt_pipeline *pipeline)

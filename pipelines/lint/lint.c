@@ -12,19 +12,19 @@
 #include "pipelines/spec/shell.h"
 #include "pipelines/lint/lint_internal.h"
 
-#define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
-#define WARN(at, ...)  vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
+#define ERROR(at, ...) vt_findings_add(findings, VT_FINDING_ERROR, at, __VA_ARGS__)
+#define WARN(at, ...)  vt_findings_add(findings, VT_FINDING_WARNING, at, __VA_ARGS__)
 
 static char *below(const char *pointer, const char *rest)
 {
 	return vt_asprintf("%s%s", pointer, rest);
 }
 
-static void at(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+static void at(struct vt_findings *findings, enum vt_finding_level level, const char *pointer,
 	const char *rest, const char *text)
 {
 	char *where = below(pointer, rest);
-	vt_findings_add(f, level, where, "%s", text);
+	vt_findings_add(findings, level, where, "%s", text);
 	free(where);
 }
 
@@ -48,89 +48,90 @@ static bool is_plain(const char *name)
 	return strspn(name, plain) == strlen(name);
 }
 
-static void lint_names(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f)
+static void lint_names(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	struct vt_findings *findings)
 {
-	size_t n = strlen(p->name);
+	size_t n = strlen(pipeline->name);
 	if (!n)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/name",
 			"is missing; write \"pipeline\": {\"name\": "
 			"\"...\"}");
-	else if (n > 51 || !isalnum((unsigned char)p->name[0]) ||
-		strspn(p->name,
+	else if (n > 51 || !isalnum((unsigned char)pipeline->name[0]) ||
+		strspn(pipeline->name,
 			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != n)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/name",
 			"write letters, digits, - and _ only, beginning "
 			"with a letter or digit, "
 			"at most 51");
-	if (n + strlen(p->project) + strlen("--v99") > 63)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline",
+	if (n + strlen(pipeline->project) + strlen("--v99") > 63)
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline",
 			"project and name together pass 58 characters; "
 			"shorten one");
-	if (!is_plain(p->project))
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/project",
+	if (!is_plain(pipeline->project))
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/project",
 			"write letters, digits, - and _ only");
-	if (n && vt_spec_find(s, p->name) != p)
-		at(f, VT_FINDING_ERROR, p->pointer, "/pipeline/name",
+	if (n && vt_spec_find(spec, pipeline->name) != pipeline)
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/name",
 			"another pipeline of this file has that "
 			"name; choose a new one");
 }
 
-static void lint_transform(const struct vt_pipeline *p, struct vt_findings *f)
+static void lint_transform(const struct vt_pipeline *pipeline, struct vt_findings *findings)
 {
 	static const char *const refused[] = { "service", "spout", "tfJob", "s3Out", "podSpec" };
-	const char *image = vt_json_text(vt_json_get(p->transform, "image"), "");
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd");
-	if (!p->transform) {
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform",
+	const char *image = vt_json_text(vt_json_get(pipeline->transform, "image"), "");
+	const struct vt_json *cmd = vt_json_get(pipeline->transform, "cmd");
+	if (!pipeline->transform) {
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform",
 			"is missing; write an image and a cmd");
 		return;
 	}
 	if (!*image)
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform/image",
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/image",
 			"is missing; write image@sha256:...");
 	else if (!strstr(image, "@sha256:"))
-		at(f, VT_FINDING_WARNING, p->pointer, "/transform/image",
+		at(findings, VT_FINDING_WARNING, pipeline->pointer, "/transform/image",
 			"has no digest, so it may change under the "
 			"same name; write image@sha256:...");
 	if (!cmd || !cmd->n || !*vt_json_text(cmd->item[0], ""))
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform/cmd",
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/cmd",
 			"is missing; write [\"program\", \"argument\", "
 			"...]");
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-		if (vt_json_get(p->json, refused[i])) {
-			char *where = vt_asprintf("%s/%s", p->pointer, refused[i]);
+		if (vt_json_get(pipeline->json, refused[i])) {
+			char *where = vt_asprintf("%s/%s", pipeline->pointer, refused[i]);
 			ERROR(where, "is not runnable locally; remove it");
 			free(where);
 		}
-	if (vt_json_true(vt_json_get(p->transform, "datumBatching"), false))
-		at(f, VT_FINDING_ERROR, p->pointer, "/transform/datumBatching",
+	if (vt_json_true(vt_json_get(pipeline->transform, "datumBatching"), false))
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/datumBatching",
 			"is not runnable locally; remove it");
-	const struct vt_json *env = vt_json_get(p->transform, "env");
+	const struct vt_json *env = vt_json_get(pipeline->transform, "env");
 
 	for (size_t i = 0; env && i < env->n; i++)
 		if (!is_identifier(env->key[i]))
-			at(f, VT_FINDING_ERROR, p->pointer, "/transform/env",
+			at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/env",
 				"holds a name that no shell takes; write letters, digits and _");
-	const struct vt_json *secrets = vt_json_get(p->transform, "secrets");
+	const struct vt_json *secrets = vt_json_get(pipeline->transform, "secrets");
 	for (size_t i = 0; secrets && i < secrets->n; i++)
 		if (vt_json_get(secrets->item[i], "envVar") &&
 			!vt_json_get(secrets->item[i], "key"))
-			at(f, VT_FINDING_ERROR, p->pointer, "/transform/secrets",
+			at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/secrets",
 				"a secret with envVar needs a key; "
 				"add \"key\"");
 }
 
 /* Files that a program reads and no word names are not in the key; `salt` stands for them. */
-static void lint_salt(const struct vt_pipeline *p, struct vt_findings *f)
+static void lint_salt(const struct vt_pipeline *pipeline, struct vt_findings *findings)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_programs used;
 	char *where;
 
-	if (!p->transform || *vt_json_text(vt_json_get(p->json, "salt"), "") ||
-		vt_programs_find(&used, p, &none))
+	if (!pipeline->transform || *vt_json_text(vt_json_get(pipeline->json, "salt"), "") ||
+		vt_programs_find(&used, pipeline, &none))
 		return;
-	where = below(p->pointer, "/salt");
+	where = below(pipeline->pointer, "/salt");
 	if (used.open)
 		WARN(where,
 			"%s reads files that are not in a datum's key, such as modules: one that "
@@ -140,77 +141,81 @@ static void lint_salt(const struct vt_pipeline *p, struct vt_findings *f)
 	vt_programs_release(&used);
 }
 
-static void lint_numbers(const struct vt_pipeline *p, struct vt_findings *f)
+static void lint_numbers(const struct vt_pipeline *pipeline, struct vt_findings *findings)
 {
 	const char *reprocess =
-		vt_json_text(vt_json_get(p->json, "reprocessSpec"), "until_success");
-	const char *patch = vt_json_text(vt_json_get(p->json, "podPatch"), NULL);
+		vt_json_text(vt_json_get(pipeline->json, "reprocessSpec"), "until_success");
+	const char *patch = vt_json_text(vt_json_get(pipeline->json, "podPatch"), NULL);
 	if (strcmp(reprocess, "until_success") && strcmp(reprocess, "every_job"))
-		at(f, VT_FINDING_ERROR, p->pointer, "/reprocessSpec",
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/reprocessSpec",
 			"write \"until_success\" or \"every_job\"");
-	else if (p->every_job)
-		at(f, VT_FINDING_WARNING, p->pointer, "/reprocessSpec",
+	else if (pipeline->every_job)
+		at(findings, VT_FINDING_WARNING, pipeline->pointer, "/reprocessSpec",
 			"every_job never skips; leave it out if the "
 			"transform is deterministic");
-	if (p->tries < 1)
-		at(f, VT_FINDING_ERROR, p->pointer, "/datumTries", "write 1 or more");
-	if (p->parallelism < 1)
-		at(f, VT_FINDING_ERROR, p->pointer, "/parallelismSpec/constant", "write 1 or more");
-	if (p->parallelism > 1 && p->gpus)
-		at(f, VT_FINDING_WARNING, p->pointer, "/parallelismSpec/constant",
+	if (pipeline->tries < 1)
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/datumTries", "write 1 or more");
+	if (pipeline->parallelism < 1)
+		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/parallelismSpec/constant",
+			"write 1 or more");
+	if (pipeline->parallelism > 1 && pipeline->gpus)
+		at(findings, VT_FINDING_WARNING, pipeline->pointer, "/parallelismSpec/constant",
 			"asks for several datums on GPUs at "
 			"a time; one device serves one");
 	if (patch) {
 		struct vt_json *j = NULL;
 		struct vt_err err = VT_ERR_INIT;
 		if (vt_json_parse(&j, patch, strlen(patch), "podPatch", &err))
-			at(f, VT_FINDING_ERROR, p->pointer, "/podPatch", "is no valid JSON text");
+			at(findings, VT_FINDING_ERROR, pipeline->pointer, "/podPatch",
+				"is no valid JSON text");
 		vt_json_free(j);
 	}
 }
 
 static void lint_trigger(const struct vt_input *in, const struct vt_json *trigger,
-	struct vt_findings *f)
+	struct vt_findings *findings)
 {
 	const char *rate = vt_json_text(vt_json_get(trigger, "rateLimitSpec"), NULL),
 		   *cron = vt_json_text(vt_json_get(trigger, "cronSpec"), NULL);
 	const char *size = vt_json_text(vt_json_get(trigger, "size"), NULL);
 	double number;
 	if (rate && !vt_cron_valid(rate))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/rateLimitSpec",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/rateLimitSpec",
 			"write \"@every 1h\", or five "
 			"fields such as \"0 3 * * *\"");
 	if (cron && !vt_cron_valid(cron))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/cronSpec",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/cronSpec",
 			"write five fields such as \"0 3 * * "
 			"*\", or \"@every 24h\"");
 	if (size && !vt_spec_quantity(size, &number))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/size",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/size",
 			"is no amount; write for example \"100M\"");
 	if (vt_json_get(trigger, "commits") &&
 		vt_json_integer(vt_json_get(trigger, "commits"), 0) < 1)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/commits", "write 1 or more");
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/commits",
+			"write 1 or more");
 }
 
-static void lint_glob(const struct vt_input *in, const struct vt_json *pfs, struct vt_findings *f)
+static void lint_glob(const struct vt_input *in, const struct vt_json *pfs,
+	struct vt_findings *findings)
 {
 	struct vt_err bad = VT_ERR_INIT;
 
 	if (!*vt_json_text(vt_json_get(pfs, "glob"), ""))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
 			"is missing; write \"/\" for the whole repo or "
 			"\"/*\" for one datum an entry");
 	else if (vt_glob_check(in->glob, &bad))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob", bad.text);
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/glob", bad.text);
 	else if (vt_glob_has_double_star(in->glob))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/glob",
 			"** matches directories and the files in them, so "
 			"files come twice; write one * a level");
 }
 
 /* The keys of join and group take their text from groups of the glob. */
 static void lint_group_key(const struct vt_input *in, const struct vt_input *parent,
-	struct vt_findings *f)
+	struct vt_findings *findings)
 {
 	const bool joined = parent && parent->kind == VT_INPUT_JOIN;
 	const char *key = joined ? "/pfs/joinOn" : "/pfs/groupBy", *on = NULL;
@@ -220,53 +225,55 @@ static void lint_group_key(const struct vt_input *in, const struct vt_input *par
 	else if (parent && parent->kind == VT_INPUT_GROUP)
 		on = in->group_by;
 	if (on && !vt_glob_highest(on))
-		at(f, VT_FINDING_ERROR, in->pointer, key,
+		at(findings, VT_FINDING_ERROR, in->pointer, key,
 			"has no $1, so every path gets one key; write \"$1\" and a "
 			"(group) in the glob");
 	else if (on && vt_glob_highest(on) > vt_glob_groups(in->glob))
-		at(f, VT_FINDING_ERROR, in->pointer, key,
+		at(findings, VT_FINDING_ERROR, in->pointer, key,
 			"names a group that the glob does not have; add a (group) to "
 			"the glob");
 }
 
-static void lint_pfs(const struct vt_pipeline *p, const struct vt_input *in,
-	const struct vt_input *parent, struct vt_findings *f)
+static void lint_pfs(const struct vt_pipeline *pipeline, const struct vt_input *in,
+	const struct vt_input *parent, struct vt_findings *findings)
 {
-	const struct vt_json *j =
-		vt_json_get(vt_json_pointer(p->json, in->pointer + strlen(p->pointer)), "pfs");
+	const struct vt_json *j = vt_json_get(vt_json_pointer(pipeline->json,
+						      in->pointer + strlen(pipeline->pointer)),
+		"pfs");
 	if (!*in->repo)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo", "is missing; name the repo");
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
+			"is missing; name the repo");
 	else if (!is_plain(in->repo))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
 			"write letters, digits, - and _ only");
 	if (!in->named)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/name",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/name",
 			"is missing, and the default changes how inputs "
 			"sort; write the name");
-	lint_glob(in, j, f);
+	lint_glob(in, j, findings);
 	if (!vt_ref_name_is_good(in->branch))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/branch",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/branch",
 			"is no name of a branch; write 1 to 63 letters, digits, _, - and single "
 			"dots inside");
 	if (vt_json_get(j, "commit"))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/commit",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/commit",
 			"must not be set in a spec; name a branch");
 	if (in->s3)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/s3",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/s3",
 			"is not runnable locally; remove it");
 	if (in->lazy)
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/lazy",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/lazy",
 			"gives pipes, which image readers cannot seek in; "
 			"remove it");
 	if (in->reference)
-		at(f, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
+		at(findings, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
 			"takes the input out of the key, so lineage "
 			"no longer explains the output; remove it");
-	lint_group_key(in, parent, f);
+	lint_group_key(in, parent, findings);
 	if (in->trigger)
-		lint_trigger(in, in->trigger, f);
-	if (in->warm && strcmp(in->repo, p->name))
-		at(f, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
+		lint_trigger(in, in->trigger, findings);
+	if (in->warm && strcmp(in->repo, pipeline->name))
+		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
 			"is the warm-start input and must read the "
 			"pipeline's own output");
 }
@@ -281,38 +288,38 @@ static bool is_repo(const char *name)
 				"0123456789._-") == strlen(name));
 }
 
-static void lint_cron(const struct vt_input *in, struct vt_findings *f)
+static void lint_cron(const struct vt_input *in, struct vt_findings *findings)
 {
 	if (!vt_cron_valid(in->cron_spec))
-		at(f, VT_FINDING_ERROR, in->pointer, "/cron/spec",
+		at(findings, VT_FINDING_ERROR, in->pointer, "/cron/spec",
 			"write five fields such as \"0 3 * * *\", or "
 			"\"@every 24h\"");
 }
 
-static void lint_input(const struct vt_spec *s, const struct vt_pipeline *p,
-	const struct vt_input *in, const struct vt_input *parent, struct vt_findings *f)
+static void lint_input(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	const struct vt_input *in, const struct vt_input *parent, struct vt_findings *findings)
 {
 	if (in->kind == VT_INPUT_PFS)
-		lint_pfs(p, in, parent, f);
+		lint_pfs(pipeline, in, parent, findings);
 	if (in->kind == VT_INPUT_CRON)
-		lint_cron(in, f);
+		lint_cron(in, findings);
 	if ((in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON) && in->named &&
 		(!is_identifier(in->name) || !strcmp(in->name, "out") || strlen(in->name) > 60))
-		at(f, VT_FINDING_ERROR, in->pointer,
+		at(findings, VT_FINDING_ERROR, in->pointer,
 			in->kind == VT_INPUT_PFS ? "/pfs/name" : "/cron/name",
 			"is no usable variable name; write letters, digits and _, and not \"out\"");
 	if ((in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON) && !is_repo(in->repo))
-		at(f, VT_FINDING_ERROR, in->pointer,
+		at(findings, VT_FINDING_ERROR, in->pointer,
 			in->kind == VT_INPUT_PFS ? "/pfs/repo" : "/cron/repo",
 			"write letters, digits, ., - and _ only, beginning with a letter or digit");
 	if (in->kind >= VT_INPUT_CROSS && !in->n)
-		at(f, VT_FINDING_ERROR, in->pointer, "", "has no inputs; list at least one");
+		at(findings, VT_FINDING_ERROR, in->pointer, "", "has no inputs; list at least one");
 	for (size_t i = 0; i < in->n; i++) {
 		if ((in->kind == VT_INPUT_JOIN || in->kind == VT_INPUT_GROUP) &&
 			in->child[i]->kind != VT_INPUT_PFS)
-			at(f, VT_FINDING_ERROR, in->child[i]->pointer, "",
+			at(findings, VT_FINDING_ERROR, in->child[i]->pointer, "",
 				"join and group take pfs inputs only");
-		lint_input(s, p, in->child[i], in, f);
+		lint_input(spec, pipeline, in->child[i], in, findings);
 	}
 }
 
@@ -348,18 +355,19 @@ static bool repeats(const struct vt_input *in, const char *name, size_t *seen)
 	return *seen > 1;
 }
 
-static void lint_unique(const struct vt_pipeline *p, const struct names *n, struct vt_findings *f)
+static void lint_unique(const struct vt_pipeline *pipeline, const struct names *n,
+	struct vt_findings *findings)
 {
 	for (size_t i = 0; i < n->n; i++) {
 		size_t seen = 0;
 		bool told = false;
 		for (size_t k = 0; k < i; k++)
 			told |= !strcmp(n->v[k], n->v[i]);
-		if (!told && repeats(p->input, n->v[i], &seen)) {
+		if (!told && repeats(pipeline->input, n->v[i], &seen)) {
 			char *text =
 				vt_asprintf("two inputs are named \"%s\"; give each its own name",
 					n->v[i]);
-			at(f, VT_FINDING_ERROR, p->input->pointer, "", text);
+			at(findings, VT_FINDING_ERROR, pipeline->input->pointer, "", text);
 			free(text);
 		}
 	}
@@ -378,14 +386,14 @@ static bool is_known(const struct names *n, const char *name, size_t len)
 }
 
 /* /pfs/x in a word must be something that a datum sees. */
-static void lint_words(const struct vt_pipeline *p, const char *list, const struct names *n,
-	struct vt_findings *f)
+static void lint_words(const struct vt_pipeline *pipeline, const char *list, const struct names *n,
+	struct vt_findings *findings)
 {
-	const struct vt_json *words = vt_json_get(p->transform, list);
+	const struct vt_json *words = vt_json_get(pipeline->transform, list);
 
 	for (size_t i = 0; words && i < words->n; i++) {
 		const char *w = vt_json_text(words->item[i], "");
-		char *where = vt_asprintf("%s/transform/%s/%zu", p->pointer, list, i);
+		char *where = vt_asprintf("%s/transform/%s/%zu", pipeline->pointer, list, i);
 		size_t total;
 
 		for (const char *q = vt_pfs_next(w, w, &total); q;
@@ -425,34 +433,34 @@ static void lint_branch(void *ctx, const struct vt_input *leaf)
 			"name writes; correct one of them");
 }
 
-void vt_lint(const struct vt_spec *s, struct vt_findings *f)
+void vt_lint(const struct vt_spec *spec, struct vt_findings *findings)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		const struct vt_pipeline *p = &s->pipeline[i];
+	for (size_t i = 0; i < spec->n; i++) {
+		const struct vt_pipeline *p = &spec->pipeline[i];
 		struct names names = { .n = 0 };
-		struct repos r = { s, p, f };
-		lint_names(s, p, f);
-		lint_transform(p, f);
-		lint_salt(p, f);
-		lint_numbers(p, f);
+		struct repos r = { spec, p, findings };
+		lint_names(spec, p, findings);
+		lint_transform(p, findings);
+		lint_salt(p, findings);
+		lint_numbers(p, findings);
 		if (!p->input) {
-			at(f, VT_FINDING_ERROR, p->pointer, "/input",
+			at(findings, VT_FINDING_ERROR, p->pointer, "/input",
 				"is missing; a pipeline without input never "
 				"runs");
 			continue;
 		}
-		lint_input(s, p, p->input, NULL, f);
+		lint_input(spec, p, p->input, NULL, findings);
 		vt_input_leaves(p->input, collect, &names);
-		lint_unique(p, &names, f);
+		lint_unique(p, &names, findings);
 		vt_input_leaves(p->input, lint_branch, &r);
-		vt_lint_stage(s, p, f);
-		vt_lint_cluster(p, f);
-		lint_words(p, "cmd", &names, f);
-		lint_words(p, "stdin", &names, f);
-		lint_words(p, "errCmd", &names, f);
-		lint_words(p, "errStdin", &names, f);
-		if (p->warm && (!vt_spec_find(s, p->name) || strlen(p->warm) == 0))
-			at(f, VT_FINDING_ERROR, p->pointer, "/metadata/annotations",
+		vt_lint_stage(spec, p, findings);
+		vt_lint_cluster(p, findings);
+		lint_words(p, "cmd", &names, findings);
+		lint_words(p, "stdin", &names, findings);
+		lint_words(p, "errCmd", &names, findings);
+		lint_words(p, "errStdin", &names, findings);
+		if (p->warm && (!vt_spec_find(spec, p->name) || strlen(p->warm) == 0))
+			at(findings, VT_FINDING_ERROR, p->pointer, "/metadata/annotations",
 				"voxtrail/warm-start names no "
 				"input");
 	}

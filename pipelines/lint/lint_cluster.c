@@ -11,11 +11,11 @@ struct leaves {
 	struct vt_findings *f;
 };
 
-static void say(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+static void say(struct vt_findings *findings, enum vt_finding_level level, const char *pointer,
 	const char *rest, const char *text)
 {
 	char *where = vt_asprintf("%s%s", pointer, rest);
-	vt_findings_add(f, level, where, "%s", text);
+	vt_findings_add(findings, level, where, "%s", text);
 	free(where);
 }
 
@@ -43,18 +43,18 @@ static void lint_leaf(void *ctx, const struct vt_input *leaf)
 			"must not be set in a spec; remove it");
 }
 
-void vt_lint_cluster(const struct vt_pipeline *pipeline, struct vt_findings *f)
+void vt_lint_cluster(const struct vt_pipeline *pipeline, struct vt_findings *findings)
 {
-	struct leaves l = { pipeline, f };
+	struct leaves l = { pipeline, findings };
 	if (vt_json_get(pipeline->json, "egress"))
-		say(f, VT_FINDING_WARNING, pipeline->pointer, "/egress",
+		say(findings, VT_FINDING_WARNING, pipeline->pointer, "/egress",
 			"is not done here; copy what `voxtrail checkout` "
 			"writes, or let a stage do it");
 	if (vt_json_get(pipeline->json, "determined"))
-		say(f, VT_FINDING_WARNING, pipeline->pointer, "/determined",
+		say(findings, VT_FINDING_WARNING, pipeline->pointer, "/determined",
 			"is not done here: no workspace is prepared");
 	if (strcmp(pipeline->output_branch, "master"))
-		say(f, VT_FINDING_WARNING, pipeline->pointer, "/outputBranch",
+		say(findings, VT_FINDING_WARNING, pipeline->pointer, "/outputBranch",
 			"is master here; `voxtrail branch` gives a "
 			"commit another name");
 	vt_input_leaves(pipeline->input, lint_leaf, &l);

@@ -5,8 +5,9 @@
 #include "pipelines/spec/spec.h"
 
 /* lint_cluster.c */
-void vt_lint_cluster(const struct vt_pipeline *pipeline, struct vt_findings *f);
+void vt_lint_cluster(const struct vt_pipeline *pipeline, struct vt_findings *findings);
 
-void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f);
+void vt_lint_stage(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	struct vt_findings *findings);
 
 #endif

@@ -19,14 +19,14 @@ struct looking {
 	char *bad, *odd;
 };
 
-static void test_path(struct looking *l, const char *path)
+static void test_path(struct looking *looking, const char *path)
 {
 	char *clean = vt_glob_clean(path);
-	l->found |= vt_glob_match(NULL, l->leaf->glob, clean);
-	if (!l->bad && clean[1] && !vt_path_is_portable(clean + 1))
-		l->bad = vt_xstrdup(clean);
-	if (!l->odd && strpbrk(clean, "!()@+^"))
-		l->odd = vt_xstrdup(clean);
+	looking->found |= vt_glob_match(NULL, looking->leaf->glob, clean);
+	if (!looking->bad && clean[1] && !vt_path_is_portable(clean + 1))
+		looking->bad = vt_xstrdup(clean);
+	if (!looking->odd && strpbrk(clean, "!()@+^"))
+		looking->odd = vt_xstrdup(clean);
 	free(clean);
 }
 
@@ -38,37 +38,38 @@ static int test_entry(void *ctx, const char *relative, char type, struct vt_err 
 	return 0;
 }
 
-static const char *bound(const struct looking *l, const char *repo)
+static const char *bound(const struct looking *looking, const char *repo)
 {
 	size_t n = strlen(repo);
-	for (size_t i = 0; i < l->binds->n; i++)
-		if (!strncmp(l->binds->v[i], repo, n) && l->binds->v[i][n] == '=')
-			return l->binds->v[i] + n + 1;
+	for (size_t i = 0; i < looking->binds->n; i++)
+		if (!strncmp(looking->binds->v[i], repo, n) && looking->binds->v[i][n] == '=')
+			return looking->binds->v[i] + n + 1;
 	return NULL;
 }
 
-static void add(const struct looking *l, enum vt_finding_level level, const char *rest,
+static void add(const struct looking *looking, enum vt_finding_level level, const char *rest,
 	const char *text)
 {
-	char *at = vt_asprintf("%s%s", l->leaf->pointer, rest);
-	vt_findings_add(l->f, level, at, "%s", text);
+	char *at = vt_asprintf("%s%s", looking->leaf->pointer, rest);
+	vt_findings_add(looking->f, level, at, "%s", text);
 	free(at);
 }
 
-static void judge_names(struct looking *l)
+static void judge_names(struct looking *looking)
 {
-	char *text = l->bad
+	char *text = looking->bad
 		? vt_asprintf("holds %s: printable ASCII without \\ * ? [ ] { } only; rename it",
-			  l->bad)
+			  looking->bad)
 		: vt_asprintf("holds %s: Pachyderm takes no ! ( ) @ + ^ in a path; rename it to "
 			      "run there",
-			  l->odd ? l->odd : "");
-	if (l->bad || l->odd)
-		add(l, l->bad ? VT_FINDING_ERROR : VT_FINDING_WARNING, "/pfs/repo", text);
+			  looking->odd ? looking->odd : "");
+	if (looking->bad || looking->odd)
+		add(looking, looking->bad ? VT_FINDING_ERROR : VT_FINDING_WARNING, "/pfs/repo",
+			text);
 	free(text);
-	free(l->bad);
-	free(l->odd);
-	l->bad = l->odd = NULL;
+	free(looking->bad);
+	free(looking->odd);
+	looking->bad = looking->odd = NULL;
 }
 
 static void look_leaf(void *ctx, const struct vt_input *leaf)
@@ -111,9 +112,9 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 }
 
 int vt_lint_repos(const struct vt_spec *spec, const struct vt_strs *binds, const char *store,
-	struct vt_findings *f, struct vt_err *err)
+	struct vt_findings *findings, struct vt_err *err)
 {
-	struct looking l = { .s = spec, .binds = binds, .f = f };
+	struct looking l = { .s = spec, .binds = binds, .f = findings };
 	if (store && vt_store_open(&l.store, store, VT_STORE_READ, err))
 		return err->code;
 	for (size_t i = 0; i < spec->n; i++) {

@@ -15,8 +15,8 @@
 #include "pipelines/runner/programs.h"
 #include "pipelines/spec/shell.h"
 
-#define ERROR(at, ...) vt_findings_add(f, VT_FINDING_ERROR, at, __VA_ARGS__)
-#define WARN(at, ...)  vt_findings_add(f, VT_FINDING_WARNING, at, __VA_ARGS__)
+#define ERROR(at, ...) vt_findings_add(findings, VT_FINDING_ERROR, at, __VA_ARGS__)
+#define WARN(at, ...)  vt_findings_add(findings, VT_FINDING_WARNING, at, __VA_ARGS__)
 
 /* --- the stage's table --------------------------------------------------- */
 
@@ -151,7 +151,7 @@ static const char *const common_options[] = { "out", "recipe", "store", "scratch
 static void check_option(const struct command *c, const char *word, const char *value,
 	const char *pointer)
 {
-	struct vt_findings *f = c->f;
+	struct vt_findings *findings = c->f;
 	const char *name = word + 2, *eq = strchr(name, '=');
 	size_t n = eq ? (size_t)(eq - name) : strlen(name);
 	const struct vt_json *param = entry(vt_json_get(c->table, "params"), name, n);
@@ -179,7 +179,7 @@ static void check_required(const struct command *c, const struct vt_strs *words,
 	const char *pointer)
 {
 	const struct vt_json *ports = vt_json_get(c->table, "inputs");
-	struct vt_findings *f = c->f;
+	struct vt_findings *findings = c->f;
 	bool recipe = false;
 	for (size_t i = 0; i < words->n; i++)
 		recipe |= !strncmp(words->v[i], "--recipe", 8);
@@ -204,7 +204,7 @@ static void check_required(const struct command *c, const struct vt_strs *words,
 
 static void check_device(const struct command *c, const struct vt_strs *words, const char *pointer)
 {
-	struct vt_findings *f = c->f;
+	struct vt_findings *findings = c->f;
 	for (size_t i = 0; i < words->n; i++) {
 		bool cuda = !strcmp(words->v[i], "--device=cuda") ||
 			(i && !strcmp(words->v[i - 1], "--device") && !strcmp(words->v[i], "cuda"));
@@ -235,7 +235,7 @@ static void find_leaf(void *ctx, const struct vt_input *leaf)
 static void check_params(const struct command *c, const struct vt_json *params, const char *shown,
 	const char *pointer)
 {
-	struct vt_findings *f = c->f;
+	struct vt_findings *findings = c->f;
 	for (size_t i = 0; i < params->n; i++) {
 		const struct vt_json *param = entry(vt_json_get(c->table, "params"), params->key[i],
 					     strlen(params->key[i])),
@@ -258,7 +258,7 @@ static void check_params(const struct command *c, const struct vt_json *params, 
 }
 
 /* /pfs/<input>/<file> where the input's repo has a default: the file is at hand. */
-static void check_recipe(const struct command *c, const struct vt_spec *s, const char *word,
+static void check_recipe(const struct command *c, const struct vt_spec *spec, const char *word,
 	const char *pointer)
 {
 	struct finding_leaf w = { word + 5, 0, NULL };
@@ -271,10 +271,11 @@ static void check_recipe(const struct command *c, const struct vt_spec *s, const
 	free(key);
 	if (!dir)
 		return;
-	struct vt_findings *f = c->f;
+	struct vt_findings *findings = c->f;
 	struct vt_json *j = NULL;
 	struct vt_err why = VT_ERR_INIT;
-	char *base = vt_path_join(s->dir, dir), *path = vt_asprintf("%s%s", base, word + 5 + w.n),
+	char *base = vt_path_join(spec->dir, dir),
+	     *path = vt_asprintf("%s%s", base, word + 5 + w.n),
 	     *shown = vt_asprintf("%s%s", dir, word + 5 + w.n);
 	if (!vt_fs_is_dir(base))
 		;
@@ -291,7 +292,7 @@ static void check_recipe(const struct command *c, const struct vt_spec *s, const
 	free(shown);
 }
 
-static void check_command(const struct command *c, const struct vt_spec *s,
+static void check_command(const struct command *c, const struct vt_spec *spec,
 	const struct vt_strs *words, const struct vt_strs *pointers)
 {
 	for (size_t i = 1; i < words->n; i++) {
@@ -301,7 +302,7 @@ static void check_command(const struct command *c, const struct vt_spec *s,
 		if (!strncmp(words->v[i], "--", 2) && words->v[i][2])
 			check_option(c, words->v[i], next, pointers->v[i]);
 		if (next && !strcmp(words->v[i], "--recipe"))
-			check_recipe(c, s, next, pointers->v[i + 1]);
+			check_recipe(c, spec, next, pointers->v[i + 1]);
 	}
 	check_required(c, words, pointers->v[0]);
 	check_device(c, words, pointers->v[0]);
@@ -355,19 +356,20 @@ static size_t stage_begins(const struct vt_json *cmd)
 	return cmd ? cmd->n : 0;
 }
 
-static void lint_script(const struct vt_spec *s, const struct vt_pipeline *p, const char *script,
-	const char *list, size_t i, struct vt_findings *f)
+static void lint_script(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	const char *script, const char *list, size_t i, struct vt_findings *findings)
 {
-	char *at = vt_asprintf("%s/transform/%s/%zu", p->pointer, list, i);
-	struct line l = { s, p, at, f };
+	char *at = vt_asprintf("%s/transform/%s/%zu", pipeline->pointer, list, i);
+	struct line l = { spec, pipeline, at, findings };
 
 	vt_shell_commands(script, lint_shell_command, &l);
 	free(at);
 }
 
-static void lint_program(const struct vt_pipeline *p, const char *program, struct vt_findings *f)
+static void lint_program(const struct vt_pipeline *pipeline, const char *program,
+	struct vt_findings *findings)
 {
-	char *at = vt_asprintf("%s/transform/cmd/0", p->pointer);
+	char *at = vt_asprintf("%s/transform/cmd/0", pipeline->pointer);
 	char *found = *program ? vt_program_find(program) : NULL;
 
 	if (*program && !found)
@@ -379,16 +381,17 @@ static void lint_program(const struct vt_pipeline *p, const char *program, struc
 	free(at);
 }
 
-void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct vt_findings *f)
+void vt_lint_stage(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
+	struct vt_findings *findings)
 {
-	const struct vt_json *cmd = vt_json_get(p->transform, "cmd");
-	const struct vt_json *lines = vt_json_get(p->transform, "stdin");
+	const struct vt_json *cmd = vt_json_get(pipeline->transform, "cmd");
+	const struct vt_json *lines = vt_json_get(pipeline->transform, "stdin");
 	size_t first = stage_begins(cmd);
 	struct vt_strs words = VT_STRS_INIT, pointers = VT_STRS_INIT;
 
-	lint_program(p, vt_json_text(vt_json_at(cmd, 0), ""), f);
+	lint_program(pipeline, vt_json_text(vt_json_at(cmd, 0), ""), findings);
 	for (size_t i = first; cmd && i < cmd->n; i++) {
-		char *at = vt_asprintf("%s/transform/cmd/%zu", p->pointer, i);
+		char *at = vt_asprintf("%s/transform/cmd/%zu", pipeline->pointer, i);
 
 		vt_strs_add(&words, vt_json_text(cmd->item[i], ""));
 		vt_strs_add(&pointers, at);
@@ -397,15 +400,16 @@ void vt_lint_stage(const struct vt_spec *s, const struct vt_pipeline *p, struct 
 	if (words.n) {
 		const char *slash = strrchr(words.v[0], '/');
 		const char *name = slash ? slash + 1 : words.v[0];
-		struct command c = { p, stage_table(name), name, f };
+		struct command c = { pipeline, stage_table(name), name, findings };
 
-		check_command(&c, s, &words, &pointers);
+		check_command(&c, spec, &words, &pointers);
 	}
 	for (size_t i = 1; cmd && i < cmd->n && !words.n; i++)
 		if (!strcmp(vt_json_text(cmd->item[i - 1], ""), "-c"))
-			lint_script(s, p, vt_json_text(cmd->item[i], ""), "cmd", i, f);
+			lint_script(spec, pipeline, vt_json_text(cmd->item[i], ""), "cmd", i,
+				findings);
 	for (size_t i = 0; !words.n && lines && i < lines->n; i++)
-		lint_script(s, p, vt_json_text(lines->item[i], ""), "stdin", i, f);
+		lint_script(spec, pipeline, vt_json_text(lines->item[i], ""), "stdin", i, findings);
 	vt_strs_release(&words);
 	vt_strs_release(&pointers);
 }

@@ -45,10 +45,10 @@ static void view_release(struct view *view)
 	free(view->v);
 }
 
-static int place_empty(const struct vt_attempt *a, const struct vt_datum_file *f, const char *path,
-	struct vt_err *err)
+static int place_empty(const struct vt_attempt *attempt, const struct vt_datum_file *file,
+	const char *path, struct vt_err *err)
 {
-	char *to = vt_asprintf("%s/in/%s/%s", a->dir, f->in->name, path),
+	char *to = vt_asprintf("%s/in/%s/%s", attempt->dir, file->in->name, path),
 	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	if (!vt_fs_exists(to) && !vt_fs_mkdirs(dir, err))
 		vt_fs_write_quick(to, "", 0, 0444, err);
@@ -59,22 +59,24 @@ static int place_empty(const struct vt_attempt *a, const struct vt_datum_file *f
 
 /* The entry's files, and the lineage files of the results that wrote them, which lie beside them
  * as they did in the results' own outputs. */
-static int add_input(struct view *view, const struct vt_attempt *a, const struct vt_attempt_of *of,
-	const struct vt_datum_file *f, struct vt_err *err)
+static int add_input(struct view *view, const struct vt_attempt *attempt,
+	const struct vt_attempt_of *of, const struct vt_datum_file *datum_file, struct vt_err *err)
 {
 	struct vt_store *store = vt_runner_store(of->runner);
 	const struct vt_tree *last = NULL, *lineage;
 
-	for (size_t i = 0; f->entry && i < f->entry->n && !err->code; i++) {
-		const struct vt_tree_file *file = &f->seen->tree->file[f->entry->first + i];
-		if (f->in->empty_files)
-			place_empty(a, f, file->path, err);
+	for (size_t i = 0; datum_file->entry && i < datum_file->entry->n && !err->code; i++) {
+		const struct vt_tree_file *file =
+			&datum_file->seen->tree->file[datum_file->entry->first + i];
+		if (datum_file->in->empty_files)
+			place_empty(attempt, datum_file, file->path, err);
 		else
-			add_place(view, f->in->name, file->path, file);
-		if (err->code || vt_snapshot_lineage(f->seen, store, file, &lineage, err))
+			add_place(view, datum_file->in->name, file->path, file);
+		if (err->code || vt_snapshot_lineage(datum_file->seen, store, file, &lineage, err))
 			break;
 		for (size_t k = 0; lineage && lineage != last && k < lineage->n_files; k++)
-			add_place(view, f->in->name, lineage->file[k].path, &lineage->file[k]);
+			add_place(view, datum_file->in->name, lineage->file[k].path,
+				&lineage->file[k]);
 		last = lineage ? lineage : last;
 	}
 	return err->code;
@@ -98,20 +100,20 @@ static int make_dir(const char *dir, const char *name, struct vt_err *err)
 	return err->code;
 }
 
-int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir,
+int vt_attempt_view(struct vt_attempt *attempt, const struct vt_attempt_of *of, const char *dir,
 	struct vt_err *err)
 {
 	struct view view = { NULL, 0, 0 };
-	*a = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
+	*attempt = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
 		vt_path_join(dir, "log"), 0, NULL };
 	if (!vt_fs_mkdirs(dir, err) && !make_dir(dir, "out", err) && !make_dir(dir, "pfs", err) &&
 		!make_dir(dir, "in", err))
-		link_into(dir, "out", a->out, err);
+		link_into(dir, "out", attempt->out, err);
 	for (size_t i = 0; !err->code && i < of->datum->n; i++) {
 		const struct vt_datum_file *f = &of->datum->file[i];
 		char *name = vt_asprintf("in/%s", f->in->name), *root = vt_path_join(dir, name);
 		if (!make_dir(dir, name, err) && !link_into(dir, f->in->name, root, err))
-			add_input(&view, a, of, f, err);
+			add_input(&view, attempt, of, f, err);
 		free(name);
 		free(root);
 	}
@@ -284,7 +286,7 @@ static bool is_secret_key(const char *key)
 		n;
 }
 
-static int check_secret(const struct vt_pipeline *p, size_t i, const char *name,
+static int check_secret(const struct vt_pipeline *pipeline, size_t i, const char *name,
 	const struct vt_json *secret, struct vt_err *err)
 {
 	bool good = is_secret_key(name);
@@ -295,14 +297,14 @@ static int check_secret(const struct vt_pipeline *p, size_t i, const char *name,
 		    : vt_err_set(err, VT_EUSAGE,
 			      "%s/transform/secrets/%zu: secret \"%s\": names are letters, digits, "
 			      "-, _ and ., values are texts",
-			      p->pointer, i, name);
+			      pipeline->pointer, i, name);
 }
 
-int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets,
+int vt_attempt_possible(const struct vt_pipeline *pipeline, const struct vt_json *secrets,
 	enum vt_view view, struct vt_err *err)
 {
-	const struct vt_json *list = vt_json_get(p->transform, "secrets");
-	const char *user = vt_json_text(vt_json_get(p->transform, "user"), "");
+	const struct vt_json *list = vt_json_get(pipeline->transform, "secrets");
+	const char *user = vt_json_text(vt_json_get(pipeline->transform, "user"), "");
 	uid_t uid;
 	gid_t gid;
 	for (size_t i = 0; list && i < list->n; i++) {
@@ -313,21 +315,21 @@ int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secre
 			return vt_err_set(err, VT_EUSAGE,
 				"%s/transform/secrets/%zu: no secret \"%s\"%s%s; add "
 				"{\"%s\": {\"%s\": \"...\"}} to --secrets-file",
-				p->pointer, i, name, *key ? " with key " : "", key, name,
+				pipeline->pointer, i, name, *key ? " with key " : "", key, name,
 				*key ? key : "key");
-		if (check_secret(p, i, name, secret, err))
+		if (check_secret(pipeline, i, name, secret, err))
 			return err->code;
 		if (vt_json_get(list->item[i], "mountPath") && view != VT_VIEW_NAMESPACE)
 			return vt_err_set(err, VT_EUSAGE,
 				"%s/transform/secrets/%zu/mountPath: needs a mount "
 				"namespace; use envVar",
-				p->pointer, i);
+				pipeline->pointer, i);
 	}
 	if (*user && geteuid() == 0 && !vt_process_user(user, &uid, &gid))
 		return vt_err_set(err, VT_EUSAGE,
 			"%s/transform/user: there is no user \"%s\" here; write a number "
 			"such as \"65532\"",
-			p->pointer, user);
+			pipeline->pointer, user);
 	return 0;
 }
 
@@ -343,7 +345,7 @@ static void write_secret(const char *file, const char *text, const char *user, s
 }
 
 /* As a cluster mounts it: a directory with one file a key. */
-static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *a,
+static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_attempt *attempt,
 	const struct vt_attempt_of *of, struct vt_err *err)
 {
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
@@ -354,7 +356,7 @@ static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_atte
 		const struct vt_json *secret = vt_json_get(of->secrets, name);
 		if (!at || of->view != VT_VIEW_NAMESPACE)
 			continue;
-		char *dir = vt_asprintf("%s/secrets/%s", a->dir, name);
+		char *dir = vt_asprintf("%s/secrets/%s", attempt->dir, name);
 		vt_fs_mkdirs(dir, err);
 		for (size_t k = 0; secret && k < secret->n && !err->code; k++) {
 			char *file = vt_path_join(dir, secret->key[k]);
@@ -367,10 +369,10 @@ static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_atte
 }
 
 /* The machine's own /pfs shows this view and no other. */
-static int link_root(const struct vt_attempt *a, struct vt_err *err)
+static int link_root(const struct vt_attempt *attempt, struct vt_err *err)
 {
 	struct vt_strs names = VT_STRS_INIT;
-	char *pfs = vt_path_join(a->dir, "pfs");
+	char *pfs = vt_path_join(attempt->dir, "pfs");
 	if (!vt_fs_list(&names, "/pfs", err))
 		for (size_t i = 0; i < names.n; i++) {
 			char *old = vt_path_join("/pfs", names.v[i]);
@@ -394,12 +396,12 @@ static int link_root(const struct vt_attempt *a, struct vt_err *err)
 
 /* --- the process --------------------------------------------------------- */
 
-static char *view_root(const struct vt_attempt *a, const struct vt_attempt_of *of)
+static char *view_root(const struct vt_attempt *attempt, const struct vt_attempt_of *of)
 {
-	return of->view == VT_VIEW_PREFIX ? vt_path_join(a->dir, "pfs") : vt_xstrdup("/pfs");
+	return of->view == VT_VIEW_PREFIX ? vt_path_join(attempt->dir, "pfs") : vt_xstrdup("/pfs");
 }
 
-static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_json *lines,
+static int write_stdin(char **path, const struct vt_attempt *attempt, const struct vt_json *lines,
 	const char *root, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
@@ -410,7 +412,7 @@ static int write_stdin(char **path, const struct vt_attempt *a, const struct vt_
 		vt_buf_printf(&b, "%s\n", line);
 		free(line);
 	}
-	*path = vt_path_join(a->dir, "stdin");
+	*path = vt_path_join(attempt->dir, "stdin");
 	vt_fs_write_quick(*path, b.data, b.len, 0644, err);
 	vt_buf_release(&b);
 	return err->code;
@@ -442,41 +444,44 @@ static int let_through(const struct vt_attempt_of *of, struct vt_err *err)
 }
 
 /* What the process sees beside its words: mounts, and the user it becomes. */
-static int surroundings(struct vt_process *p, struct vt_mount *mount, const struct vt_attempt *a,
-	const struct vt_attempt_of *of, char **root, struct vt_err *err)
+static int surroundings(struct vt_process *process, struct vt_mount *mount,
+	const struct vt_attempt *attempt, const struct vt_attempt_of *of, char **root,
+	struct vt_err *err)
 {
 	const char *user = vt_json_text(vt_json_get(of->pipeline->transform, "user"), "");
-	if (*user && geteuid() == 0 && vt_process_user(user, &p->uid, &p->gid)) {
-		p->change_user = true;
+	if (*user && geteuid() == 0 && vt_process_user(user, &process->uid, &process->gid)) {
+		process->change_user = true;
 		if (let_through(of, err))
 			return err->code;
-		if (chown(a->out, p->uid, p->gid) || chown(a->dir, p->uid, p->gid))
-			return vt_err_errno(err, VT_EIO, "%s", a->out);
+		if (chown(attempt->out, process->uid, process->gid) ||
+			chown(attempt->dir, process->uid, process->gid))
+			return vt_err_errno(err, VT_EIO, "%s", attempt->out);
 	}
 	if (of->view == VT_VIEW_ROOT)
-		return link_root(a, err);
+		return link_root(attempt, err);
 	if (of->view != VT_VIEW_NAMESPACE)
 		return 0;
-	mount[p->n_mounts++] = (struct vt_mount){ vt_path_join(a->dir, "pfs"), vt_xstrdup("/pfs") };
-	p->mount = mount;
+	mount[process->n_mounts++] =
+		(struct vt_mount){ vt_path_join(attempt->dir, "pfs"), vt_xstrdup("/pfs") };
+	process->mount = mount;
 	if (!of->keepers) {
-		p->root = *root = vt_path_join(a->dir, "root");
+		process->root = *root = vt_path_join(attempt->dir, "root");
 		vt_fs_mkdirs(*root, err);
 	}
-	return err->code ? err->code : secret_mounts(mount, &p->n_mounts, a, of, err);
+	return err->code ? err->code : secret_mounts(mount, &process->n_mounts, attempt, of, err);
 }
 
-int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
+int vt_attempt_start(struct vt_attempt *attempt, const struct vt_attempt_of *of,
 	enum vt_attempt_program program, struct vt_err *err)
 {
 	const struct vt_json *t = of->pipeline->transform, *secrets = vt_json_get(t, "secrets");
 	const struct vt_json *cmd =
 		vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errCmd" : "cmd");
-	struct vt_process p = { .log = program == VT_ATTEMPT_SHELL ? NULL : a->log };
+	struct vt_process p = { .log = program == VT_ATTEMPT_SHELL ? NULL : attempt->log };
 	struct vt_mount *mount = vt_xcalloc(1 + (secrets ? secrets->n : 0), sizeof *mount);
-	char *root = view_root(a, of), *input = NULL, *path, *new_root = NULL;
+	char *root = view_root(attempt, of), *input = NULL, *path, *new_root = NULL;
 	const char *dir = vt_json_text(vt_json_get(t, "workingDir"), "");
-	p.cwd = *dir && vt_fs_is_dir(dir) ? dir : a->dir;
+	p.cwd = *dir && vt_fs_is_dir(dir) ? dir : attempt->dir;
 	if (program == VT_ATTEMPT_SHELL) {
 		path = vt_xstrdup(
 			getenv("SHELL") && *getenv("SHELL") ? getenv("SHELL") : "/bin/sh");
@@ -487,19 +492,19 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 	p.path = path;
 	environment(&p.env, of, root);
 	if (program != VT_ATTEMPT_SHELL) /* what a user starts from there is the user's */
-		set(&p.env, VT_TRY_VARIABLE, a->dir);
+		set(&p.env, VT_TRY_VARIABLE, attempt->dir);
 	if (!path)
 		vt_err_set(err, VT_ENOINPUT, "pipeline %s: program \"%s\" is not here",
 			of->pipeline->name, vt_json_text(vt_json_at(cmd, 0), ""));
-	else if (!write_stdin(&input, a,
+	else if (!write_stdin(&input, attempt,
 			 vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errStdin" : "stdin"), root,
 			 err) &&
-		!surroundings(&p, mount, a, of, &new_root, err)) {
+		!surroundings(&p, mount, attempt, of, &new_root, err)) {
 		p.stdin_path = input;
 		if (of->keepers && program != VT_ATTEMPT_SHELL)
-			a->keeper = vt_keepers_start(of->keepers, &p, err);
+			attempt->keeper = vt_keepers_start(of->keepers, &p, err);
 		else
-			a->pid = vt_process_start(&p, err);
+			attempt->pid = vt_process_start(&p, err);
 	}
 	for (size_t i = 0; i < p.n_mounts; i++) {
 		free(mount[i].from);
@@ -514,32 +519,32 @@ int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
 	return err->code;
 }
 
-void vt_attempt_kill(const struct vt_attempt *a)
+void vt_attempt_kill(const struct vt_attempt *attempt)
 {
-	if (a->keeper)
-		vt_keeper_kill(a->keeper);
-	vt_process_kill(a->pid);
+	if (attempt->keeper)
+		vt_keeper_kill(attempt->keeper);
+	vt_process_kill(attempt->pid);
 }
 
-static void forget(struct vt_attempt *a)
+static void forget(struct vt_attempt *attempt)
 {
-	free(a->dir);
-	free(a->out);
-	free(a->log);
-	*a = (struct vt_attempt){ NULL, NULL, NULL, 0, NULL };
+	free(attempt->dir);
+	free(attempt->out);
+	free(attempt->log);
+	*attempt = (struct vt_attempt){ NULL, NULL, NULL, 0, NULL };
 }
 
-void vt_attempt_remove(struct vt_attempt *a)
+void vt_attempt_remove(struct vt_attempt *attempt)
 {
 	struct vt_err ignored = VT_ERR_INIT;
-	if (a->dir)
-		vt_fs_remove_tree(a->dir, &ignored);
-	forget(a);
+	if (attempt->dir)
+		vt_fs_remove_tree(attempt->dir, &ignored);
+	forget(attempt);
 }
 
-void vt_attempt_give_up(struct vt_attempt *a, struct vt_sweeper *sweeper)
+void vt_attempt_give_up(struct vt_attempt *attempt, struct vt_sweeper *sweeper)
 {
-	if (a->dir)
-		vt_sweeper_add(sweeper, a->dir);
-	forget(a);
+	if (attempt->dir)
+		vt_sweeper_add(sweeper, attempt->dir);
+	forget(attempt);
 }

@@ -40,7 +40,7 @@ int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct v
 
 /* Every secret of the pipeline is in `secrets`, and the user exists: else VT_EUSAGE with the
  * pointer and what to add. */
-int vt_attempt_possible(const struct vt_pipeline *p, const struct vt_json *secrets,
+int vt_attempt_possible(const struct vt_pipeline *pipeline, const struct vt_json *secrets,
 	enum vt_view view, struct vt_err *err);
 
 struct vt_attempt {
@@ -50,24 +50,24 @@ struct vt_attempt {
 };
 
 /* Lays out W = dir (which must not exist). */
-int vt_attempt_view(struct vt_attempt *a, const struct vt_attempt_of *of, const char *dir,
+int vt_attempt_view(struct vt_attempt *attempt, const struct vt_attempt_of *of, const char *dir,
 	struct vt_err *err);
 
 enum vt_attempt_program { VT_ATTEMPT_CMD = 1, VT_ATTEMPT_ERR_CMD, VT_ATTEMPT_SHELL };
 
 /* Starts the transform's cmd, its errCmd, or an interactive shell (which keeps the terminal and is
  * no keeper's). */
-int vt_attempt_start(struct vt_attempt *a, const struct vt_attempt_of *of,
+int vt_attempt_start(struct vt_attempt *attempt, const struct vt_attempt_of *of,
 	enum vt_attempt_program program, struct vt_err *err);
 
 /* Kills whatever is left of the process group. */
-void vt_attempt_kill(const struct vt_attempt *a);
+void vt_attempt_kill(const struct vt_attempt *attempt);
 
 /* A linked input that the process wrote to is VT_EINTEGRITY with its path. */
 int vt_attempt_check_inputs(const struct vt_attempt_of *of, struct vt_err *err);
 
 /* Removes W; or leaves that to the sweeper. */
-void vt_attempt_remove(struct vt_attempt *a);
-void vt_attempt_give_up(struct vt_attempt *a, struct vt_sweeper *sweeper);
+void vt_attempt_remove(struct vt_attempt *attempt);
+void vt_attempt_give_up(struct vt_attempt *attempt, struct vt_sweeper *sweeper);
 
 #endif

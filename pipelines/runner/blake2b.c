@@ -52,16 +52,16 @@ static uint64_t load(const unsigned char *p)
 	return x;
 }
 
-static void compress(struct vt_blake2b *b, int last)
+static void compress(struct vt_blake2b *blake2b, int last)
 {
 	uint64_t v[16], m[16];
 	for (int i = 0; i < 16; i++)
-		m[i] = load(b->block + 8 * i);
+		m[i] = load(blake2b->block + 8 * i);
 	for (int i = 0; i < 8; i++) {
-		v[i] = b->h[i];
+		v[i] = blake2b->h[i];
 		v[i + 8] = iv[i];
 	}
-	v[12] ^= b->total;
+	v[12] ^= blake2b->total;
 	if (last)
 		v[14] = ~v[14];
 	for (int r = 0; r < 12; r++) {
@@ -73,7 +73,7 @@ static void compress(struct vt_blake2b *b, int last)
 				m[s[8 + 2 * i]], m[s[9 + 2 * i]]);
 	}
 	for (int i = 0; i < 8; i++)
-		b->h[i] ^= v[i] ^ v[i + 8];
+		blake2b->h[i] ^= v[i] ^ v[i + 8];
 }
 
 void vt_blake2b_init(struct vt_blake2b *state)

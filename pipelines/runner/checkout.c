@@ -60,7 +60,7 @@ static bool is_empty(const char *dir)
 }
 
 /* May what is at `root` be replaced? */
-static int check(struct vt_run *r, const char *repo, const char *root, struct vt_err *err)
+static int check(struct vt_run *run, const char *repo, const char *root, struct vt_err *err)
 {
 	struct looking l = { "", false };
 	struct vt_strs tips = VT_STRS_INIT;
@@ -69,12 +69,12 @@ static int check(struct vt_run *r, const char *repo, const char *root, struct vt
 	struct vt_tree *t = NULL;
 	if (!vt_fs_exists(root) || (vt_fs_is_dir(root) && is_empty(root)))
 		return 0;
-	if (vt_fs_is_dir(root) && !vt_store_hash_dir(vt_run_store(r), &t, root, &why) &&
-		!vt_refs_list(&refs, vt_run_store(r), repo, err)) {
+	if (vt_fs_is_dir(root) && !vt_store_hash_dir(vt_run_store(run), &t, root, &why) &&
+		!vt_refs_list(&refs, vt_run_store(run), repo, err)) {
 		vt_digest_hex(l.tree, &t->id);
 		for (size_t i = 0; i < refs.n; i++)
 			vt_strs_add(&tips, refs.v[i].commit);
-		vt_repo_walk(vt_run_store(r), &tips, look, &l, err);
+		vt_repo_walk(vt_run_store(run), &tips, look, &l, err);
 	}
 	if (!err->code && !l.found)
 		vt_err_set(err, VT_ECANTCREAT,
@@ -87,15 +87,15 @@ static int check(struct vt_run *r, const char *repo, const char *root, struct vt
 	return err->code;
 }
 
-static int checkout_job(struct vt_run *r, const struct vt_job *j, const char *root,
+static int checkout_job(struct vt_run *run, const struct vt_job *j, const char *root,
 	struct vt_err *err)
 {
-	struct beside b = { r, j };
+	struct beside b = { run, j };
 	struct vt_snapshot *head = NULL;
-	if (!check(r, j->pipeline->name, root, err) && !vt_fs_remove_tree(root, err) &&
-		!vt_snapshot_open(&head, vt_run_store(r), j->pipeline->name, "master", err)) {
-		vt_checkouts_note(vt_run_store(r), root, &head->tree->id);
-		vt_store_checkout_with(vt_run_store(r), head->tree, root, VT_CHECKOUT_LINK,
+	if (!check(run, j->pipeline->name, root, err) && !vt_fs_remove_tree(root, err) &&
+		!vt_snapshot_open(&head, vt_run_store(run), j->pipeline->name, "master", err)) {
+		vt_checkouts_note(vt_run_store(run), root, &head->tree->id);
+		vt_store_checkout_with(vt_run_store(run), head->tree, root, VT_CHECKOUT_LINK,
 			place_lineage, &b, err);
 	}
 	vt_snapshot_close(head);

@@ -21,19 +21,21 @@ struct source {
 	void *ctx;
 };
 
-static void enumerate(struct vt_datums *out, const struct vt_input *in, const struct source *s);
+static void enumerate(struct vt_datums *out, const struct vt_input *in,
+	const struct source *source);
 
 static char *copy_or_null(const char *text)
 {
 	return text ? vt_xstrdup(text) : NULL;
 }
 
-static struct vt_datum *push(struct vt_datums *d)
+static struct vt_datum *push(struct vt_datums *datums)
 {
-	if (d->n == d->cap)
-		d->v = vt_xrealloc(d->v, (d->cap = d->cap ? 2 * d->cap : 8) * sizeof *d->v);
-	d->v[d->n] = (struct vt_datum){ NULL, 0, "" };
-	return &d->v[d->n++];
+	if (datums->n == datums->cap)
+		datums->v = vt_xrealloc(datums->v,
+			(datums->cap = datums->cap ? 2 * datums->cap : 8) * sizeof *datums->v);
+	datums->v[datums->n] = (struct vt_datum){ NULL, 0, "" };
+	return &datums->v[datums->n++];
 }
 
 static void append(struct vt_datum *to, const struct vt_datum *from)
@@ -49,13 +51,13 @@ static void append(struct vt_datum *to, const struct vt_datum *from)
 	}
 }
 
-static void datum_release(struct vt_datum *d)
+static void datum_release(struct vt_datum *datum)
 {
-	for (size_t i = 0; i < d->n; i++) {
-		free(d->file[i].join_on);
-		free(d->file[i].group_by);
+	for (size_t i = 0; i < datum->n; i++) {
+		free(datum->file[i].join_on);
+		free(datum->file[i].group_by);
 	}
-	free(d->file);
+	free(datum->file);
 }
 
 void vt_datums_release(struct vt_datums *datums)
@@ -66,9 +68,9 @@ void vt_datums_release(struct vt_datums *datums)
 	*datums = (struct vt_datums){ NULL, 0, 0 };
 }
 
-static void leaf(struct vt_datums *out, const struct vt_input *in, const struct source *s)
+static void leaf(struct vt_datums *out, const struct vt_input *in, const struct source *source)
 {
-	struct vt_snapshot *seen = s->snapshot(s->ctx, in);
+	struct vt_snapshot *seen = source->snapshot(source->ctx, in);
 	const struct vt_tree_paths *paths = seen ? &seen->paths : NULL;
 
 	if (in->warm) {
@@ -183,15 +185,15 @@ static void by_keys(struct vt_datums *out, const struct vt_input *in, const stru
 	free(k);
 }
 
-static void enumerate(struct vt_datums *out, const struct vt_input *in, const struct source *s)
+static void enumerate(struct vt_datums *out, const struct vt_input *in, const struct source *source)
 {
 	if (in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON) {
-		leaf(out, in, s);
+		leaf(out, in, source);
 		return;
 	}
 	struct vt_datums *lists = vt_xcalloc(in->n + 1, sizeof *lists);
 	for (size_t i = 0; i < in->n; i++)
-		enumerate(in->kind == VT_INPUT_UNION ? out : &lists[i], in->child[i], s);
+		enumerate(in->kind == VT_INPUT_UNION ? out : &lists[i], in->child[i], source);
 	if (in->kind == VT_INPUT_CROSS)
 		product(out, lists, in->n);
 	else if (in->kind == VT_INPUT_JOIN || in->kind == VT_INPUT_GROUP)
@@ -217,33 +219,33 @@ static int by_id(const void *a, const void *b)
 	return x->at > y->at;
 }
 
-static void collapse(struct vt_datums *d)
+static void collapse(struct vt_datums *datums)
 {
-	struct seat *s = vt_xcalloc(d->n + 1, sizeof *s);
-	bool *drop = vt_xcalloc(d->n + 1, sizeof *drop);
+	struct seat *s = vt_xcalloc(datums->n + 1, sizeof *s);
+	bool *drop = vt_xcalloc(datums->n + 1, sizeof *drop);
 	size_t kept = 0;
-	for (size_t i = 0; i < d->n; i++)
-		s[i] = (struct seat){ d->v[i].id, i };
-	qsort(s, d->n, sizeof *s, by_id);
-	for (size_t i = 1; i < d->n; i++)
+	for (size_t i = 0; i < datums->n; i++)
+		s[i] = (struct seat){ datums->v[i].id, i };
+	qsort(s, datums->n, sizeof *s, by_id);
+	for (size_t i = 1; i < datums->n; i++)
 		drop[s[i].at] = !strcmp(s[i].id, s[i - 1].id);
-	for (size_t i = 0; i < d->n; i++)
+	for (size_t i = 0; i < datums->n; i++)
 		if (drop[i])
-			datum_release(&d->v[i]);
+			datum_release(&datums->v[i]);
 		else
-			d->v[kept++] = d->v[i];
-	d->n = kept;
+			datums->v[kept++] = datums->v[i];
+	datums->n = kept;
 	free(s);
 	free(drop);
 }
 
-void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
+void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *pipeline,
 	vt_snapshot_fn snapshot, void *ctx)
 {
 	struct source s = { snapshot, ctx };
 	*out = (struct vt_datums){ NULL, 0, 0 };
-	if (p->input)
-		enumerate(out, p->input, &s);
+	if (pipeline->input)
+		enumerate(out, pipeline->input, &s);
 	for (size_t i = 0; i < out->n; i++) {
 		struct vt_datum_id id;
 		vt_datum_id_begin(&id);

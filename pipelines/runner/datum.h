@@ -28,7 +28,7 @@ typedef struct vt_snapshot *(*vt_snapshot_fn)(void *ctx, const struct vt_input *
 
 /* Pachyderm's order and rules; datums with equal ids collapse.  The entries stay borrowed from
  * the snapshots. */
-void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *p,
+void vt_datums_enumerate(struct vt_datums *out, const struct vt_pipeline *pipeline,
 	vt_snapshot_fn snapshot, void *ctx);
 void vt_datums_release(struct vt_datums *datums);
 

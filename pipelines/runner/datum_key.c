@@ -5,15 +5,16 @@
 #include "pipelines/runner/programs.h"
 
 /* The parts of the transform as one JSON object: what `voxtrail explain` shows and compares. */
-static struct vt_json *parts_of(const struct vt_pipeline *p, const struct vt_programs *used)
+static struct vt_json *parts_of(const struct vt_pipeline *pipeline, const struct vt_programs *used)
 {
 	static const char *const counted[] = { "cmd", "stdin", "errCmd", "errStdin", "env", "user",
 		"workingDir", "acceptReturnCode", "image" };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *programs = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
-		vt_json_put(j, counted[i], vt_json_copy(vt_json_get(p->transform, counted[i])));
-	vt_json_put_text(j, "salt", vt_json_text(vt_json_get(p->json, "salt"), ""));
+		vt_json_put(j, counted[i],
+			vt_json_copy(vt_json_get(pipeline->transform, counted[i])));
+	vt_json_put_text(j, "salt", vt_json_text(vt_json_get(pipeline->json, "salt"), ""));
 	for (size_t i = 0; i < used->n; i++) {
 		struct vt_json *one = vt_json_new(VT_JSON_OBJECT);
 		char hex[VT_HEX];

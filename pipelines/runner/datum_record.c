@@ -61,10 +61,10 @@ bool vt_pipeline_must_leave(const struct vt_spec *spec, const struct vt_pipeline
 	return !readers.any && !vt_pipeline_may_be_empty(pipeline);
 }
 
-static void side_release(struct side *s)
+static void side_release(struct side *side)
 {
-	vt_strs_release(&s->files);
-	vt_strs_release(&s->carriers);
+	vt_strs_release(&side->files);
+	vt_strs_release(&side->carriers);
 }
 
 static int side_entry(void *ctx, const char *relative, char type, struct vt_err *err)
@@ -85,12 +85,12 @@ static int side_entry(void *ctx, const char *relative, char type, struct vt_err 
 	return 0;
 }
 
-static int side_read(struct side *s, const char *root, struct vt_err *err)
+static int side_read(struct side *side, const char *root, struct vt_err *err)
 {
-	*s = (struct side){ root, VT_STRS_INIT, VT_STRS_INIT };
-	int rc = vt_fs_is_dir(root) ? vt_fs_walk(root, side_entry, s, err) : 0;
+	*side = (struct side){ root, VT_STRS_INIT, VT_STRS_INIT };
+	int rc = vt_fs_is_dir(root) ? vt_fs_walk(root, side_entry, side, err) : 0;
 
-	vt_strs_sort(&s->files);
+	vt_strs_sort(&side->files);
 	return rc;
 }
 
@@ -100,22 +100,22 @@ static char *below(const char *root, const char *relative)
 }
 
 /* Files of a side with their digests; skip: a flag a file that is left out, or NULL. */
-static int side_tree(struct vt_tree **out, const struct side *s, const bool *skip,
+static int side_tree(struct vt_tree **out, const struct side *side, const bool *skip,
 	struct vt_err *err)
 {
-	struct vt_tree_file *file = vt_xcalloc(s->files.n + 1, sizeof *file);
+	struct vt_tree_file *file = vt_xcalloc(side->files.n + 1, sizeof *file);
 	size_t n = 0;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < s->files.n; i++) {
-		char *path = vt_path_join(s->root, s->files.v[i]);
+	for (size_t i = 0; !rc && i < side->files.n; i++) {
+		char *path = vt_path_join(side->root, side->files.v[i]);
 
 		struct stat st;
 
 		if (!skip || !skip[i]) {
-			file[n].path = s->files.v[i];
+			file[n].path = side->files.v[i];
 			if (!stat(path, &st) && S_ISREG(st.st_mode))
-				rc = vt_fileset_check_holes(s->root, s->files.v[i], &st, err);
+				rc = vt_fileset_check_holes(side->root, side->files.v[i], &st, err);
 			if (!rc)
 				rc = vt_digest_file(&file[n].digest, &file[n].size, path, err);
 			file[n].executable = !rc && st.st_mode & S_IXUSR;
@@ -150,7 +150,8 @@ static bool concerns(const struct side *in, const char *carrier, const struct vt
 }
 
 /* Adds the text of a record and of all it was made from, as far as they are here. */
-static void add_lines(struct sealing *s, const struct vt_record_dir *c, size_t from, bool *taken)
+static void add_lines(struct sealing *sealing, const struct vt_record_dir *c, size_t from,
+	bool *taken)
 {
 	size_t *stack = vt_xcalloc(c->n + 1, sizeof *stack), n = 0;
 
@@ -161,7 +162,7 @@ static void add_lines(struct sealing *s, const struct vt_record_dir *c, size_t f
 		const struct vt_record_dir_record *r = &c->v[stack[--n]];
 		const struct vt_json *inputs = vt_json_get(r->record, "inputs");
 
-		vt_strs_add(&s->lines, r->text);
+		vt_strs_add(&sealing->lines, r->text);
 		for (size_t i = 0; inputs && i < inputs->n; i++) {
 			const struct vt_json *parents = vt_json_get(inputs->item[i], "parents");
 
@@ -179,10 +180,10 @@ static void add_lines(struct sealing *s, const struct vt_record_dir *c, size_t f
 	free(stack);
 }
 
-static void note_subjects_of(struct sealing *s, const struct vt_json *record);
+static void note_subjects_of(struct sealing *sealing, const struct vt_json *record);
 
 /* The records beside one input: ids of those that made files of it to *own, texts to the lines. */
-static int read_parents(struct sealing *s, const struct side *in, struct vt_strs *own,
+static int read_parents(struct sealing *sealing, const struct side *in, struct vt_strs *own,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -196,12 +197,12 @@ static int read_parents(struct sealing *s, const struct side *in, struct vt_strs
 
 		for (size_t k = 0; !rc && k < c.n; k++) {
 			if (c.v[k].own)
-				vt_strs_add(&s->parents, c.v[k].id);
+				vt_strs_add(&sealing->parents, c.v[k].id);
 			if (!c.v[k].own || !concerns(in, in->carriers.v[i], c.v[k].record))
 				continue;
 			vt_strs_add(own, c.v[k].id);
-			note_subjects_of(s, c.v[k].record);
-			add_lines(s, &c, k, taken);
+			note_subjects_of(sealing, c.v[k].record);
+			add_lines(sealing, &c, k, taken);
 		}
 		free(taken);
 		if (!rc)
@@ -230,7 +231,7 @@ static bool has_file(const struct side *side, const char *carrier, const char *p
 
 /* Marks the files that a record lists; one that has other bytes was changed behind the stage's
  * back. */
-static int cover(struct sealing *s, const struct side *out, const char *carrier,
+static int cover(struct sealing *sealing, const struct side *out, const char *carrier,
 	const struct vt_json *record, struct vt_err *err)
 {
 	const struct vt_json *outputs = vt_json_get(record, "outputs");
@@ -242,8 +243,9 @@ static int cover(struct sealing *s, const struct side *out, const char *carrier,
 		for (size_t i = 0; !rc && files && i < files->n; i++) {
 			size_t at = file_at(out, carrier,
 				vt_json_text(vt_json_get(files->item[i], "path"), ""));
-			char *path = at == SIZE_MAX ? NULL
-						    : vt_path_join(s->d->out, out->files.v[at]),
+			char *path = at == SIZE_MAX
+				? NULL
+				: vt_path_join(sealing->d->out, out->files.v[at]),
 			     hex[VT_HEX];
 			struct vt_digest digest;
 			uint64_t size;
@@ -258,8 +260,8 @@ static int cover(struct sealing *s, const struct side *out, const char *carrier,
 						"write the changed file under another name",
 						out->files.v[at],
 						vt_json_text(vt_json_get(record, "stage"), "?"));
-				s->n_covered += !s->covered[at];
-				s->covered[at] = true;
+				sealing->n_covered += !sealing->covered[at];
+				sealing->covered[at] = true;
 			}
 			free(path);
 		}
@@ -269,7 +271,7 @@ static int cover(struct sealing *s, const struct side *out, const char *carrier,
 
 /* One directory below .lineage: kept if its record is new, taken away if it was copied from an
  * input. */
-static int judge_record(struct sealing *s, const struct side *out, const char *carrier,
+static int judge_record(struct sealing *sealing, const struct side *out, const char *carrier,
 	const char *dir, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "record.json"), hex[VT_HEX];
@@ -281,13 +283,14 @@ static int judge_record(struct sealing *s, const struct side *out, const char *c
 		struct vt_digest id = vt_digest_bytes(text.data, text.len);
 
 		vt_digest_hex(hex, &id);
-		if (vt_strs_hold(&s->parents, hex)) {
+		if (vt_strs_hold(&sealing->parents, hex)) {
 			rc = vt_fs_remove_tree(dir, err);
 		} else if (!(rc = vt_record_parse(&record, text.data, text.len, path, err)) &&
 			vt_json_get(record, "result")) {
-			s->n_sealed++;
-			s->passed_over |= vt_json_pointer(record, "/notes/passed_over") != NULL;
-			rc = cover(s, out, carrier, record, err);
+			sealing->n_sealed++;
+			sealing->passed_over |=
+				vt_json_pointer(record, "/notes/passed_over") != NULL;
+			rc = cover(sealing, out, carrier, record, err);
 		}
 	}
 	vt_json_free(record);
@@ -296,12 +299,12 @@ static int judge_record(struct sealing *s, const struct side *out, const char *c
 	return rc;
 }
 
-static int judge_records(struct sealing *s, const struct side *out, struct vt_err *err)
+static int judge_records(struct sealing *sealing, const struct side *out, struct vt_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < out->carriers.n; i++) {
-		char *dir = below(s->d->out, out->carriers.v[i]),
+		char *dir = below(sealing->d->out, out->carriers.v[i]),
 		     *base = vt_path_join(dir, ".lineage");
 		struct vt_strs names = VT_STRS_INIT;
 
@@ -309,7 +312,7 @@ static int judge_records(struct sealing *s, const struct side *out, struct vt_er
 		for (size_t k = 0; !rc && k < names.n; k++) {
 			char *one = vt_path_join(base, names.v[k]);
 
-			rc = judge_record(s, out, out->carriers.v[i], one, err);
+			rc = judge_record(sealing, out, out->carriers.v[i], one, err);
 			free(one);
 		}
 		vt_strs_release(&names);
@@ -332,7 +335,7 @@ static void put_compact(struct vt_json *params, const char *key, const struct vt
 	vt_buf_release(&text);
 }
 
-static struct vt_json *params_of(const struct vt_done *d)
+static struct vt_json *params_of(const struct vt_done *done)
 {
 	static const char *const counted[][2] = { { "command", "cmd" }, { "stdin", "stdin" },
 		{ "environment", "env" }, { "accepted-codes", "acceptReturnCode" } };
@@ -341,35 +344,36 @@ static struct vt_json *params_of(const struct vt_done *d)
 
 	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
 		put_compact(params, counted[i][0],
-			vt_json_get(d->pipeline->transform, counted[i][1]));
+			vt_json_get(done->pipeline->transform, counted[i][1]));
 	vt_json_put_text(params, "image",
-		vt_json_text(vt_json_get(d->pipeline->transform, "image"), ""));
-	for (size_t i = 0; i < d->used->n; i++) {
+		vt_json_text(vt_json_get(done->pipeline->transform, "image"), ""));
+	for (size_t i = 0; i < done->used->n; i++) {
 		char hex[VT_HEX];
 
-		vt_digest_hex(hex, &d->used->v[i].digest);
-		vt_buf_printf(&programs, "%s%s %s", i ? "\n" : "", hex, d->used->v[i].name);
+		vt_digest_hex(hex, &done->used->v[i].digest);
+		vt_buf_printf(&programs, "%s%s %s", i ? "\n" : "", hex, done->used->v[i].name);
 	}
 	vt_json_put_text(params, "programs", programs.data ? programs.data : "");
 	vt_buf_release(&programs);
 	return params;
 }
 
-static int write_files(struct sealing *s, const struct vt_buf *record,
+static int write_files(struct sealing *sealing, const struct vt_buf *record,
 	const struct vt_digest *result, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, result);
-	char *dir = vt_asprintf("%s/.lineage/%s", s->d->out, hex),
+	char *dir = vt_asprintf("%s/.lineage/%s", sealing->d->out, hex),
 	     *path = vt_path_join(dir, "record.json"),
 	     *parents = vt_path_join(dir, "parents.jsonl");
 	int rc = vt_fs_mkdirs(dir, err);
 
-	vt_strs_unique(&s->lines);
-	for (size_t i = 0; i < s->lines.n && text.len + strlen(s->lines.v[i]) < parents_limit; i++)
-		vt_buf_printf(&text, "%s\n", s->lines.v[i]);
+	vt_strs_unique(&sealing->lines);
+	for (size_t i = 0;
+		i < sealing->lines.n && text.len + strlen(sealing->lines.v[i]) < parents_limit; i++)
+		vt_buf_printf(&text, "%s\n", sealing->lines.v[i]);
 	if (!rc && text.len)
 		rc = vt_fs_write_quick(parents, text.data, text.len, 0644, err);
 	if (!rc)
@@ -381,13 +385,13 @@ static int write_files(struct sealing *s, const struct vt_buf *record,
 	return rc;
 }
 
-static int write_record(struct sealing *s, const struct vt_record_port *in, size_t n,
+static int write_record(struct sealing *sealing, const struct vt_record_port *in, size_t n,
 	const struct vt_tree *tree, struct vt_err *err)
 {
-	struct vt_json *params = params_of(s->d);
+	struct vt_json *params = params_of(sealing->d);
 	struct vt_json *notes = vt_json_new(VT_JSON_OBJECT), *names = vt_json_new(VT_JSON_ARRAY);
 	struct vt_record_port out = { "out", tree, NULL };
-	struct vt_record r = { .stage = s->d->pipeline->name,
+	struct vt_record r = { .stage = sealing->d->pipeline->name,
 		.version = "command",
 		.commit = vt_build_commit(),
 		.dirty = vt_build_dirty(),
@@ -399,19 +403,19 @@ static int write_record(struct sealing *s, const struct vt_record_port *in, size
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest result, id;
 
-	vt_strs_unique(&s->subjects);
-	for (size_t i = 0; i < s->subjects.n; i++)
-		vt_json_push(names, vt_json_new_text(s->subjects.v[i]));
+	vt_strs_unique(&sealing->subjects);
+	for (size_t i = 0; i < sealing->subjects.n; i++)
+		vt_json_push(names, vt_json_new_text(sealing->subjects.v[i]));
 	vt_json_put(notes, "subjects", names);
-	r.notes = s->subjects.n ? notes : NULL;
-	if (s->d->used->n)
-		r.binary = s->d->used->v[0].digest;
+	r.notes = sealing->subjects.n ? notes : NULL;
+	if (sealing->d->used->n)
+		r.binary = sealing->d->used->v[0].digest;
 	int rc = vt_record_result(&result, &r, err);
 
 	if (!rc)
 		rc = vt_record_write(&text, &id, &r, err);
 	if (!rc)
-		rc = write_files(s, &text, &result, err);
+		rc = write_files(sealing, &text, &result, err);
 	vt_buf_release(&text);
 	vt_json_free(params);
 	vt_json_free(notes);
@@ -427,17 +431,17 @@ bool vt_path_in_quarantine(const char *path)
 
 /* Exit status 65 is that of whoever put a subject into quarantine, and of whoever was given a wrong
  * parameter, which concerns every datum. */
-static int check_refusal(const struct sealing *s, const struct side *out, struct vt_err *err)
+static int check_refusal(const struct sealing *sealing, const struct side *out, struct vt_err *err)
 {
-	bool named = s->passed_over;
+	bool named = sealing->passed_over;
 
 	for (size_t i = 0; !named && i < out->files.n; i++)
 		named = vt_path_in_quarantine(out->files.v[i]);
-	if (s->d->used->stage && !s->n_sealed)
+	if (sealing->d->used->stage && !sealing->n_sealed)
 		return vt_err_set(err, VT_EDATA,
 			"exit status 65, but %s put no subject into quarantine: what it was given "
 			"besides is refused",
-			s->d->used->stage);
+			sealing->d->used->stage);
 	if (!named)
 		return vt_err_set(err, VT_EDATA,
 			"exit status 65, but nothing is in /pfs/out/quarantine, where it would say "
@@ -446,9 +450,9 @@ static int check_refusal(const struct sealing *s, const struct side *out, struct
 }
 
 /* What exit status 0 must have left, and 65. */
-static int check_output(const struct sealing *s, const struct side *out, struct vt_err *err)
+static int check_output(const struct sealing *sealing, const struct side *out, struct vt_err *err)
 {
-	const struct vt_done *d = s->d;
+	const struct vt_done *d = sealing->d;
 	char *left = vt_path_join(d->out, partial);
 	bool unfinished = vt_fs_exists(left);
 
@@ -457,15 +461,15 @@ static int check_output(const struct sealing *s, const struct side *out, struct 
 		return vt_err_set(err, VT_EFAIL,
 			"%s is still in the output: a stage that was killed left it", partial);
 	if (d->exit_code == VT_EDATA)
-		return check_refusal(s, out, err);
+		return check_refusal(sealing, out, err);
 	if (d->exit_code)
 		return 0;
-	if (d->used->stage && !s->n_sealed)
+	if (d->used->stage && !sealing->n_sealed)
 		return vt_err_set(err, VT_EFAIL,
 			"exit status 0, but %s left no record: what starts it did not run it "
 			"to its end",
 			d->used->stage);
-	if (!out->files.n && !s->n_sealed && !vt_pipeline_may_be_empty(d->pipeline))
+	if (!out->files.n && !sealing->n_sealed && !vt_pipeline_may_be_empty(d->pipeline))
 		return vt_err_set(err, VT_EFAIL,
 			"exit status 0, but nothing is in /pfs/out; if that is right, annotate "
 			"the pipeline with \"" VT_MAY_BE_EMPTY "\": \"true\"");
@@ -479,7 +483,7 @@ static const char *path_at(const void *ctx, size_t i)
 
 /* Whose data it may be: the directories of the inputs, as everywhere (vt_record_subject), and whom
  * the records beside them name. */
-static void note_subjects(struct sealing *s, const struct side *in)
+static void note_subjects(struct sealing *sealing, const struct side *in)
 {
 	struct vt_strs results = VT_STRS_INIT;
 
@@ -487,60 +491,62 @@ static void note_subjects(struct sealing *s, const struct side *in)
 	for (size_t i = 0; i < in->files.n; i++) {
 		char *name = vt_record_subject(NULL, &results, in->files.v[i]);
 
-		if (*name && (!s->subjects.n || strcmp(s->subjects.v[s->subjects.n - 1], name)))
-			vt_strs_add(&s->subjects, name);
+		if (*name &&
+			(!sealing->subjects.n ||
+				strcmp(sealing->subjects.v[sealing->subjects.n - 1], name)))
+			vt_strs_add(&sealing->subjects, name);
 		free(name);
 	}
 	vt_strs_release(&results);
 }
 
-static void note_subjects_of(struct sealing *s, const struct vt_json *record)
+static void note_subjects_of(struct sealing *sealing, const struct vt_json *record)
 {
 	const struct vt_json *names = vt_json_pointer(record, "/notes/subjects");
 
 	for (size_t i = 0; names && i < names->n; i++)
-		vt_strs_add(&s->subjects,
+		vt_strs_add(&sealing->subjects,
 			names->type == VT_JSON_OBJECT ? names->key[i]
 						      : vt_json_text(names->item[i], ""));
 }
 
-static int read_input(struct sealing *s, const char *name, struct vt_record_port *port,
+static int read_input(struct sealing *sealing, const char *name, struct vt_record_port *port,
 	struct vt_strs *own, struct vt_tree **tree, struct vt_err *err)
 {
-	char *root = vt_path_join(s->d->in, name);
+	char *root = vt_path_join(sealing->d->in, name);
 	struct side in;
 	int rc = side_read(&in, root, err);
 
 	if (!rc)
-		rc = read_parents(s, &in, own, err);
+		rc = read_parents(sealing, &in, own, err);
 	if (!rc)
 		rc = side_tree(tree, &in, NULL, err);
-	note_subjects(s, &in);
+	note_subjects(sealing, &in);
 	*port = (struct vt_record_port){ name, *tree, own };
 	side_release(&in);
 	free(root);
 	return rc ? vt_err_prefix(err, "input %s", name) : 0;
 }
 
-static int seal_output(struct sealing *s, const struct vt_record_port *port, size_t n,
+static int seal_output(struct sealing *sealing, const struct vt_record_port *port, size_t n,
 	struct vt_err *err)
 {
 	struct vt_tree *tree = NULL;
 	struct side out;
-	int rc = side_read(&out, s->d->out, err);
+	int rc = side_read(&out, sealing->d->out, err);
 
-	s->covered = vt_xcalloc(out.files.n + 1, sizeof *s->covered);
+	sealing->covered = vt_xcalloc(out.files.n + 1, sizeof *sealing->covered);
 	if (!rc)
-		rc = judge_records(s, &out, err);
+		rc = judge_records(sealing, &out, err);
 	if (!rc)
-		rc = check_output(s, &out, err);
-	if (!rc && (s->n_covered < out.files.n || !s->n_sealed)) {
-		rc = side_tree(&tree, &out, s->covered, err);
+		rc = check_output(sealing, &out, err);
+	if (!rc && (sealing->n_covered < out.files.n || !sealing->n_sealed)) {
+		rc = side_tree(&tree, &out, sealing->covered, err);
 		if (!rc)
-			rc = write_record(s, port, n, tree, err);
+			rc = write_record(sealing, port, n, tree, err);
 	}
 	vt_tree_free(tree);
-	free(s->covered);
+	free(sealing->covered);
 	side_release(&out);
 	return rc;
 }

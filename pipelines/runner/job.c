@@ -36,39 +36,39 @@ static int by_data(const void *a, const void *b)
 	return c ? c : (x->written < y->written) - (x->written > y->written);
 }
 
-static int read_known(struct vt_run *r, struct vt_err *err)
+static int read_known(struct vt_run *run, struct vt_err *err)
 {
-	if (r->known || vt_result_each(vt_run_store(r), keep_known, r, err))
+	if (run->known || vt_result_each(vt_run_store(run), keep_known, run, err))
 		return err->code;
-	if (!r->known)
-		r->known = vt_xcalloc(1, sizeof *r->known);
-	if (r->n_known > 1)
-		qsort(r->known, r->n_known, sizeof *r->known, by_data);
+	if (!run->known)
+		run->known = vt_xcalloc(1, sizeof *run->known);
+	if (run->n_known > 1)
+		qsort(run->known, run->n_known, sizeof *run->known, by_data);
 	return 0;
 }
 
 /* The newest result of another program over the same data that may be used. */
-static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_reuse *reuse,
+static int find_stale(struct vt_run *run, struct vt_task *task, struct vt_reuse *reuse,
 	struct vt_err *err)
 {
 	size_t lo = 0, hi;
-	if (read_known(r, err))
+	if (read_known(run, err))
 		return err->code;
-	for (hi = r->n_known; lo < hi;) {
+	for (hi = run->n_known; lo < hi;) {
 		size_t mid = lo + (hi - lo) / 2;
-		if (memcmp(r->known[mid].data.b, t->data.b, sizeof t->data.b) < 0)
+		if (memcmp(run->known[mid].data.b, task->data.b, sizeof task->data.b) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < r->n_known && vt_digest_equal(&r->known[lo].data, &t->data); lo++) {
+	for (; lo < run->n_known && vt_digest_equal(&run->known[lo].data, &task->data); lo++) {
 		bool usable;
-		if (vt_result_usable(vt_run_store(r), &r->known[lo], 1, &usable, err))
+		if (vt_result_usable(vt_run_store(run), &run->known[lo], 1, &usable, err))
 			return err->code;
-		if (!usable || !vt_reuse_may(reuse, &r->known[lo], t->datum))
+		if (!usable || !vt_reuse_may(reuse, &run->known[lo], task->datum))
 			continue;
-		t->key = r->known[lo].key;
-		t->stale = true;
+		task->key = run->known[lo].key;
+		task->stale = true;
 		return 0;
 	}
 	return 0;
@@ -76,7 +76,7 @@ static int find_stale(struct vt_run *r, struct vt_task *t, struct vt_reuse *reus
 
 enum { BATCH = 4096 }; /* tasks whose results are in memory at a time */
 
-static int find_done_among(struct vt_run *r, struct vt_task *task, size_t n_tasks,
+static int find_done_among(struct vt_run *run, struct vt_task *task, size_t n_tasks,
 	struct vt_reuse *reuse, struct vt_err *err)
 {
 	struct vt_result *found = vt_xcalloc(n_tasks, sizeof *found);
@@ -85,10 +85,10 @@ static int find_done_among(struct vt_run *r, struct vt_task *task, size_t n_task
 	size_t n = 0;
 	for (size_t i = 0; i < n_tasks; i++) {
 		struct vt_err none = VT_ERR_INIT;
-		if (!vt_result_get(vt_run_store(r), &found[n], &task[i].key, &none))
+		if (!vt_result_get(vt_run_store(run), &found[n], &task[i].key, &none))
 			of[n++] = &task[i];
 	}
-	vt_result_usable(vt_run_store(r), found, n, usable, err);
+	vt_result_usable(vt_run_store(run), found, n, usable, err);
 	for (size_t i = 0; i < n && !err->code; i++)
 		if (usable[i] && vt_reuse_may(reuse, &found[i], of[i]->datum))
 			of[i]->state = VT_DATUM_SKIPPED;
@@ -100,10 +100,11 @@ static int find_done_among(struct vt_run *r, struct vt_task *task, size_t n_task
 
 /* Tasks with a result of their key, whose every file is there and sound, and which may be used
  * (reuse.h), are skipped. */
-static int find_done(struct vt_run *r, struct vt_job *j, struct vt_reuse *reuse, struct vt_err *err)
+static int find_done(struct vt_run *run, struct vt_job *j, struct vt_reuse *reuse,
+	struct vt_err *err)
 {
 	for (size_t i = 0; i < j->n && !j->pipeline->every_job && !err->code; i += BATCH)
-		find_done_among(r, &j->task[i], j->n - i < BATCH ? j->n - i : BATCH, reuse, err);
+		find_done_among(run, &j->task[i], j->n - i < BATCH ? j->n - i : BATCH, reuse, err);
 	return err->code;
 }
 
@@ -180,22 +181,25 @@ struct gathering {
 	size_t n, cap;
 };
 
-static void gather(struct gathering *g, const struct vt_tree *t, size_t task)
+static void gather(struct gathering *gathering, const struct vt_tree *tree, size_t task)
 {
-	if (g->n + t->n_files > g->cap) {
-		g->cap = 2 * (g->n + t->n_files);
-		g->file = vt_xrealloc(g->file, g->cap * sizeof *g->file);
-		g->task = vt_xrealloc(g->task, g->cap * sizeof *g->task);
+	if (gathering->n + tree->n_files > gathering->cap) {
+		gathering->cap = 2 * (gathering->n + tree->n_files);
+		gathering->file =
+			vt_xrealloc(gathering->file, gathering->cap * sizeof *gathering->file);
+		gathering->task =
+			vt_xrealloc(gathering->task, gathering->cap * sizeof *gathering->task);
 	}
-	for (size_t i = 0; i < t->n_files; i++) {
-		g->file[g->n] = t->file[i];
-		g->file[g->n].path = vt_xstrdup(t->file[i].path);
-		g->task[g->n++] = task;
+	for (size_t i = 0; i < tree->n_files; i++) {
+		gathering->file[gathering->n] = tree->file[i];
+		gathering->file[gathering->n].path = vt_xstrdup(tree->file[i].path);
+		gathering->task[gathering->n++] = task;
 	}
 }
 
 /* The union of what the present datums wrote, whenever and in whatever order they did. */
-static int output_tree(struct vt_run *r, struct vt_job *j, struct vt_tree **out, struct vt_err *err)
+static int output_tree(struct vt_run *run, struct vt_job *j, struct vt_tree **out,
+	struct vt_err *err)
 {
 	struct gathering g = { NULL, NULL, 0, 0 };
 	size_t first, second;
@@ -204,10 +208,10 @@ static int output_tree(struct vt_run *r, struct vt_job *j, struct vt_tree **out,
 		struct vt_tree *t = NULL;
 		if (j->task[i].state == VT_DATUM_RECOVERED)
 			continue;
-		if (vt_result_get(vt_run_store(r), &result, &j->task[i].key, err))
+		if (vt_result_get(vt_run_store(run), &result, &j->task[i].key, err))
 			vt_err_set(err, VT_EINTEGRITY, "the result of datum %.16s is gone",
 				j->task[i].datum->id);
-		else if (!vt_store_get_tree(vt_run_store(r), &t, &result.tree, err))
+		else if (!vt_store_get_tree(vt_run_store(run), &t, &result.tree, err))
 			gather(&g, t, i);
 		vt_tree_free(t);
 	}
@@ -243,7 +247,7 @@ static struct vt_json *stale_list(const struct vt_job *j)
 
 /* What an output commit says of itself: the list of its datums' keys, the job that made it, and
  * datums whose result another program made. */
-static char *provenance_of(const struct vt_run *r, const struct vt_job *j,
+static char *provenance_of(const struct vt_run *run, const struct vt_job *j,
 	const struct vt_digest *datums)
 {
 	struct vt_json *p = vt_json_new(VT_JSON_OBJECT);
@@ -251,7 +255,7 @@ static char *provenance_of(const struct vt_run *r, const struct vt_job *j,
 	char hex[VT_HEX];
 	vt_digest_hex(hex, datums);
 	vt_json_put_text(p, "datums", hex);
-	vt_json_put_text(p, "job", r->id);
+	vt_json_put_text(p, "job", run->id);
 	vt_json_put(p, "stale_ok", stale_list(j));
 	vt_json_compact(&text, p);
 	vt_json_free(p);
@@ -274,25 +278,25 @@ static bool same_datums(const struct vt_snapshot *old, const struct vt_digest *d
 }
 
 /* Takes the tree over where it is committed, for those who read it next. */
-static int commit_output(struct vt_run *r, struct vt_job *j, struct vt_tree **tree,
+static int commit_output(struct vt_run *run, struct vt_job *j, struct vt_tree **tree,
 	struct vt_err *err)
 {
 	struct vt_tree *const whole = *tree;
 	const struct vt_tree *const output = whole;
-	struct vt_commit_note note = { .message = "output of a run", .source = r->source };
+	struct vt_commit_note note = { .message = "output of a run", .source = run->source };
 	char *provenance = NULL;
 	struct vt_digest *key = keys_of(j), list;
 	struct vt_commit c = { .id = "" };
 	struct vt_snapshot *seen = NULL;
 	char *name = vt_asprintf("%s@master", j->pipeline->name);
-	if (!vt_store_put_trees(vt_run_store(r), &output, 1, err) &&
-		!vt_result_list_put(vt_run_store(r), key, j->n, &list, err) &&
-		(note.provenance = provenance = provenance_of(r, j, &list)) &&
-		!vt_repo_commit(vt_run_store(r), &c, &j->changed, j->pipeline->name, "master",
+	if (!vt_store_put_trees(vt_run_store(run), &output, 1, err) &&
+		!vt_result_list_put(vt_run_store(run), key, j->n, &list, err) &&
+		(note.provenance = provenance = provenance_of(run, j, &list)) &&
+		!vt_repo_commit(vt_run_store(run), &c, &j->changed, j->pipeline->name, "master",
 			&output->id, &note, err)) {
 		*tree = NULL;
-		if (!vt_snapshot_made(&seen, vt_run_store(r), c.id, whole, err)) {
-			vt_run_hold(r, name, seen);
+		if (!vt_snapshot_made(&seen, vt_run_store(run), c.id, whole, err)) {
+			vt_run_hold(run, name, seen);
 			vt_fault("head");
 		}
 	}
@@ -304,7 +308,7 @@ static int commit_output(struct vt_run *r, struct vt_job *j, struct vt_tree **tr
 }
 
 /* Was every subject refused?  Who reads the output may record that, if it names them. */
-static bool nothing_is_left(const struct vt_run *r, const struct vt_job *j,
+static bool nothing_is_left(const struct vt_run *run, const struct vt_job *j,
 	const struct vt_tree *tree)
 {
 	for (size_t i = 0; i < tree->n_files; i++)
@@ -312,21 +316,21 @@ static bool nothing_is_left(const struct vt_run *r, const struct vt_job *j,
 			return false;
 	if (!tree->n_files)
 		return j->count[VT_DATUM_QUARANTINED] && !vt_pipeline_may_be_empty(j->pipeline);
-	return vt_pipeline_must_leave(r->spec, j->pipeline);
+	return vt_pipeline_must_leave(run->spec, j->pipeline);
 }
 
-static int publish_job(struct vt_run *r, struct vt_job *j, struct vt_err *err)
+static int publish_job(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 {
-	const struct vt_snapshot *old = vt_run_head(r, j->pipeline->name, "master");
+	const struct vt_snapshot *old = vt_run_head(run, j->pipeline->name, "master");
 	struct vt_digest *key = keys_of(j), list = vt_result_list_id(key, j->n);
 	bool same = old && same_datums(old, &list);
 	struct vt_tree *tree = NULL;
 	if (!(same && j->count[VT_DATUM_SKIPPED] == j->n))
-		output_tree(r, j, &tree, err);
-	if (!err->code && nothing_is_left(r, j, tree ? tree : old->tree))
+		output_tree(run, j, &tree, err);
+	if (!err->code && nothing_is_left(run, j, tree ? tree : old->tree))
 		j->because = "every subject was refused: nothing but quarantine is left";
 	else if (!err->code && tree && !(same && vt_digest_equal(&tree->id, &old->tree->id)))
-		commit_output(r, j, &tree, err);
+		commit_output(run, j, &tree, err);
 	vt_tree_free(tree);
 	free(key);
 	return err->code;

@@ -86,11 +86,11 @@ struct vt_run;
 int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,
 	struct vt_err *err);
 void vt_run_close(struct vt_run *run);
-int vt_run_execute(struct vt_run *r, struct vt_err *err);
+int vt_run_execute(struct vt_run *run, struct vt_err *err);
 
 /* The signal (SIGINT, SIGTERM, SIGHUP) that stopped the run: every process of every datum has
  * ended, what was finished is kept.  0: none. */
-int vt_run_signal(const struct vt_run *r);
+int vt_run_signal(const struct vt_run *run);
 
 /* Enumerates one pipeline against the present heads; tasks are PENDING or SKIPPED afterwards. */
 int vt_run_prepare(struct vt_run *run, struct vt_job *job, struct vt_err *err);
@@ -99,7 +99,7 @@ size_t vt_run_jobs(const struct vt_run *run);
 struct vt_job *vt_run_job(struct vt_run *run, size_t i); /* in running order */
 struct vt_store *vt_run_store(const struct vt_run *run);
 struct vt_runner *vt_run_runner(const struct vt_run *run);
-struct vt_attempt_of vt_run_attempt(const struct vt_run *r, const struct vt_job *job,
+struct vt_attempt_of vt_run_attempt(const struct vt_run *run, const struct vt_job *job,
 	const struct vt_task *task);
 
 /* Links every file of a pipeline's output, with its lineage records, below dir/<pipeline>.  What is

@@ -57,33 +57,33 @@ static void next_list(struct vt_strs *list, size_t n, char **at)
 }
 
 /* The texts stay in the message. */
-static void decode(struct vt_process *p, struct vt_mount **mount, char *message)
+static void decode(struct vt_process *process, struct vt_mount **mount, char *message)
 {
 	size_t n_argv, n_env;
 	int no_network, change_user;
 	char *at = message;
 
-	sscanf(next_text(&at), "%zu %zu %zu %d %d %u %u", &n_argv, &n_env, &p->n_mounts,
-		&no_network, &change_user, &p->uid, &p->gid);
-	p->no_network = no_network;
-	p->change_user = change_user;
-	p->path = next_text(&at);
-	p->cwd = next_text(&at);
-	p->log = next_text(&at);
-	p->stdin_path = next_or_null(&at);
-	p->out = next_or_null(&at);
-	p->root = next_text(&at);
-	next_list(&p->argv, n_argv, &at);
-	next_list(&p->env, n_env, &at);
-	*mount = vt_xcalloc(p->n_mounts + 1, sizeof **mount);
-	for (size_t i = 0; i < p->n_mounts; i++) {
+	sscanf(next_text(&at), "%zu %zu %zu %d %d %u %u", &n_argv, &n_env, &process->n_mounts,
+		&no_network, &change_user, &process->uid, &process->gid);
+	process->no_network = no_network;
+	process->change_user = change_user;
+	process->path = next_text(&at);
+	process->cwd = next_text(&at);
+	process->log = next_text(&at);
+	process->stdin_path = next_or_null(&at);
+	process->out = next_or_null(&at);
+	process->root = next_text(&at);
+	next_list(&process->argv, n_argv, &at);
+	next_list(&process->env, n_env, &at);
+	*mount = vt_xcalloc(process->n_mounts + 1, sizeof **mount);
+	for (size_t i = 0; i < process->n_mounts; i++) {
 		(*mount)[i].from = next_text(&at);
 		(*mount)[i].to = next_text(&at);
 	}
-	p->mount = *mount;
+	process->mount = *mount;
 }
 
-static bool run_request(struct vt_supervisor *s, char *message)
+static bool run_request(struct vt_supervisor *supervisor, char *message)
 {
 	static const struct timespec never[2] = { { 0, 0 }, { 0, 0 } };
 	struct vt_process p = { .path = NULL };
@@ -92,18 +92,19 @@ static bool run_request(struct vt_supervisor *s, char *message)
 	struct stat root;
 
 	decode(&p, &mount, message);
-	if (p.n_mounts && !s->rooted) {
-		vt_supervisor_root(s, p.root);
-		if (!s->root_error && utimensat(AT_FDCWD, "/", never, 0))
-			s->root_error = errno;
+	if (p.n_mounts && !supervisor->rooted) {
+		vt_supervisor_root(supervisor, p.root);
+		if (!supervisor->root_error && utimensat(AT_FDCWD, "/", never, 0))
+			supervisor->root_error = errno;
 	}
-	answer.status = vt_supervisor_run(s, &p);
-	answer.leaves = s->over || s->left_over || s->root_error ||
-		(s->rooted && (stat("/", &root) || root.st_mtim.tv_sec));
+	answer.status = vt_supervisor_run(supervisor, &p);
+	answer.leaves = supervisor->over || supervisor->left_over || supervisor->root_error ||
+		(supervisor->rooted && (stat("/", &root) || root.st_mtim.tv_sec));
 	free(mount);
 	free(p.argv.v);
 	free(p.env.v);
-	return send(s->requests, &answer, sizeof answer, MSG_NOSIGNAL) == (ssize_t)sizeof answer &&
+	return send(supervisor->requests, &answer, sizeof answer, MSG_NOSIGNAL) ==
+		(ssize_t)sizeof answer &&
 		!answer.leaves;
 }
 
@@ -133,27 +134,28 @@ static void add_text(struct vt_buf *to, const char *text)
 	vt_buf_add(to, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static void encode(struct vt_buf *to, const struct vt_process *p, const char *root)
+static void encode(struct vt_buf *to, const struct vt_process *process, const char *root)
 {
 	uint32_t length = 0;
 
 	vt_buf_add(to, &length, sizeof length);
-	vt_buf_printf(to, "%zu %zu %zu %d %d %u %u", p->argv.n, p->env.n, p->n_mounts,
-		p->no_network, p->change_user, (unsigned)p->uid, (unsigned)p->gid);
+	vt_buf_printf(to, "%zu %zu %zu %d %d %u %u", process->argv.n, process->env.n,
+		process->n_mounts, process->no_network, process->change_user,
+		(unsigned)process->uid, (unsigned)process->gid);
 	vt_buf_char(to, '\0');
-	add_text(to, p->path);
-	add_text(to, p->cwd);
-	add_text(to, p->log);
-	add_text(to, p->stdin_path);
-	add_text(to, p->out);
+	add_text(to, process->path);
+	add_text(to, process->cwd);
+	add_text(to, process->log);
+	add_text(to, process->stdin_path);
+	add_text(to, process->out);
 	add_text(to, root);
-	for (size_t i = 0; i < p->argv.n; i++)
-		add_text(to, p->argv.v[i]);
-	for (size_t i = 0; i < p->env.n; i++)
-		add_text(to, p->env.v[i]);
-	for (size_t i = 0; i < p->n_mounts; i++) {
-		add_text(to, p->mount[i].from);
-		add_text(to, p->mount[i].to);
+	for (size_t i = 0; i < process->argv.n; i++)
+		add_text(to, process->argv.v[i]);
+	for (size_t i = 0; i < process->env.n; i++)
+		add_text(to, process->env.v[i]);
+	for (size_t i = 0; i < process->n_mounts; i++) {
+		add_text(to, process->mount[i].from);
+		add_text(to, process->mount[i].to);
 	}
 	length = (uint32_t)(to->len - sizeof length);
 	memcpy(to->data, &length, sizeof length);

@@ -49,11 +49,11 @@ static char *normal(const char *path)
 }
 
 /* Where what the link points to lies out here; NULL if the program did not see it below /pfs. */
-static char *target_of(const struct links *l, const char *rel, const char *link)
+static char *target_of(const struct links *links, const char *rel, const char *link)
 {
 	char text[PATH_MAX], *seen, *whole, *to = NULL;
 	const char *slash = strrchr(rel, '/'), *path;
-	size_t dir = strlen(l->in) - strlen("/in"); /* `in` is the directory "in" of a try */
+	size_t dir = strlen(links->in) - strlen("/in"); /* `in` is the directory "in" of a try */
 	ssize_t n = readlink(link, text, sizeof(text) - 1);
 
 	if (n <= 0)
@@ -64,23 +64,24 @@ static char *target_of(const struct links *l, const char *rel, const char *link)
 		: vt_asprintf("/pfs/out/%.*s/%s", slash ? (int)(slash - rel) : 0, rel, text);
 	path = whole = normal(seen);
 	/* without a mount namespace a try's /pfs is a directory beside its inputs */
-	if (!strncmp(path, l->in, dir) && !strncmp(path + dir, "/pfs/", 5))
+	if (!strncmp(path, links->in, dir) && !strncmp(path + dir, "/pfs/", 5))
 		path += dir;
 	if (!strncmp(path, "/pfs/out/", 9))
-		to = vt_path_join(l->out, path + 9);
+		to = vt_path_join(links->out, path + 9);
 	else if (!strncmp(path, "/pfs/", 5))
-		to = vt_path_join(l->in, path + 5);
+		to = vt_path_join(links->in, path + 5);
 	free(whole);
 	free(seen);
 	return to;
 }
 
-static int place_file(const struct links *l, const char *from, const char *to, struct vt_err *err)
+static int place_file(const struct links *links, const char *from, const char *to,
+	struct vt_err *err)
 {
-	size_t n = strlen(l->in);
+	size_t n = strlen(links->in);
 	struct stat st;
 
-	if (!strncmp(from, l->in, n) && from[n] == '/' && !link(from, to))
+	if (!strncmp(from, links->in, n) && from[n] == '/' && !link(from, to))
 		return 0;
 	return stat(from, &st) ? vt_err_errno(err, VT_EIO, "%s: cannot stat", from)
 			       : vt_fs_copy(from, to, st.st_mode & 0777, err);
@@ -107,10 +108,10 @@ static int place_entry(void *ctx, const char *rel, char type, struct vt_err *err
 }
 
 /* *done if the link is none any more. */
-static int replace(const struct links *l, const char *rel, bool *done, struct vt_err *err)
+static int replace(const struct links *links, const char *rel, bool *done, struct vt_err *err)
 {
-	char *link = vt_path_join(l->out, rel), *to = target_of(l, rel, link);
-	struct placing p = { l, to, link };
+	char *link = vt_path_join(links->out, rel), *to = target_of(links, rel, link);
+	struct placing p = { links, to, link };
 	struct stat st;
 	int rc = 0;
 
@@ -119,7 +120,7 @@ static int replace(const struct links *l, const char *rel, bool *done, struct vt
 	if (*done && unlink(link))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", link);
 	if (*done && !rc && S_ISREG(st.st_mode))
-		rc = place_file(l, to, link, err);
+		rc = place_file(links, to, link, err);
 	else if (*done && !rc && !(rc = vt_fs_mkdirs(link, err)))
 		rc = vt_fs_walk(to, place_entry, &p, err);
 	free(link);

@@ -11,19 +11,19 @@
 #include <unistd.h>
 
 /* Every signal is blocked on entry. */
-static _Noreturn void supervise(const struct vt_process *p, pid_t runner)
+static _Noreturn void supervise(const struct vt_process *process, pid_t runner)
 {
 	struct vt_supervisor s;
 
 	vt_supervisor_init(&s, runner, -1);
-	vt_supervisor_end_as(vt_supervisor_run(&s, p));
+	vt_supervisor_end_as(vt_supervisor_run(&s, process));
 }
 
-static void terminate(struct vt_strs *s)
+static void terminate(struct vt_strs *strs)
 {
-	vt_strs_add(s, "");
-	free(s->v[--s->n]);
-	s->v[s->n] = NULL;
+	vt_strs_add(strs, "");
+	free(strs->v[--strs->n]);
+	strs->v[strs->n] = NULL;
 }
 
 pid_t vt_process_start(struct vt_process *process, struct vt_err *err)

@@ -118,58 +118,58 @@ bool vt_process_enter_root(const char *root)
 		(!mkdir("/pfs", 0755) || errno == EEXIST);
 }
 
-static void mount_view(const struct vt_process *p)
+static void mount_view(const struct vt_process *process)
 {
 	if (unshare(CLONE_NEWNS))
-		give_up("no namespace for", p->cwd, 126);
-	for (size_t i = 0; i < p->n_mounts; i++) {
+		give_up("no namespace for", process->cwd, 126);
+	for (size_t i = 0; i < process->n_mounts; i++) {
 		char to[4400];
 
-		snprintf(to, sizeof to, "%s", p->mount[i].to);
+		snprintf(to, sizeof to, "%s", process->mount[i].to);
 		make_directories(to);
-		if (mount(p->mount[i].from, to, NULL, MS_BIND | MS_REC, NULL))
-			give_up("cannot mount at", p->mount[i].to, 126);
+		if (mount(process->mount[i].from, to, NULL, MS_BIND | MS_REC, NULL))
+			give_up("cannot mount at", process->mount[i].to, 126);
 	}
 }
 
-static void streams(const struct vt_process *p)
+static void streams(const struct vt_process *process)
 {
-	int in = open(p->stdin_path ? p->stdin_path : "/dev/null", O_RDONLY);
-	int log = open(p->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	int out = p->out ? open(p->out, O_WRONLY | O_CREAT | O_TRUNC, 0644) : log;
+	int in = open(process->stdin_path ? process->stdin_path : "/dev/null", O_RDONLY);
+	int log = open(process->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	int out = process->out ? open(process->out, O_WRONLY | O_CREAT | O_TRUNC, 0644) : log;
 	if (in < 0 || log < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(log, 2) < 0)
 		_exit(VT_EIO);
 }
 
-void vt_process_become(const struct vt_process *p, int root_error)
+void vt_process_become(const struct vt_process *process, int root_error)
 {
 	const pid_t parent = getppid();
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (p->log) {
+	if (process->log) {
 		setpgid(0, 0);
-		streams(p);
+		streams(process);
 	}
 	errno = root_error;
-	if (p->n_mounts && root_error)
-		give_up("no namespace for", p->root, 126);
-	if (p->n_mounts)
-		mount_view(p);
-	if (p->no_network)
+	if (process->n_mounts && root_error)
+		give_up("no namespace for", process->root, 126);
+	if (process->n_mounts)
+		mount_view(process);
+	if (process->no_network)
 		leave_network();
 	/* libc's own functions would ask every thread of the process whose memory this is */
-	if (p->change_user && geteuid() == 0 &&
-		(syscall(SYS_setgroups, 0, NULL) || syscall(SYS_setgid, p->gid) ||
-			syscall(SYS_setuid, p->uid)))
+	if (process->change_user && geteuid() == 0 &&
+		(syscall(SYS_setgroups, 0, NULL) || syscall(SYS_setgid, process->gid) ||
+			syscall(SYS_setuid, process->uid)))
 		give_up("cannot become", "the user of the spec", 126);
-	if (p->log) /* of the supervisor; a change of user would clear it */
+	if (process->log) /* of the supervisor; a change of user would clear it */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (p->log && getppid() != parent)
+	if (process->log && getppid() != parent)
 		_exit(126);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir(p->cwd))
-		give_up("cannot enter", p->cwd, 126);
-	execve(p->path, p->argv.v, p->env.v);
-	give_up("cannot execute", p->path, 127);
+	if (chdir(process->cwd))
+		give_up("cannot enter", process->cwd, 126);
+	execve(process->path, process->argv.v, process->env.v);
+	give_up("cannot execute", process->path, 127);
 }

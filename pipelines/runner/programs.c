@@ -92,7 +92,7 @@ bool vt_program_is_stage(const char *path)
 
 /* --- what a command consists of ------------------------------------------ */
 
-static void follow(struct finding *f, const struct vt_strs *words, bool certain);
+static void follow(struct finding *finding, const struct vt_strs *words, bool certain);
 
 static bool is_one_of(const char *name, const char *const *list, size_t n)
 {
@@ -175,10 +175,10 @@ static bool is_outside(const char *path)
 	return false;
 }
 
-static bool known(const struct vt_programs *p, const char *path)
+static bool known(const struct vt_programs *programs, const char *path)
 {
-	for (size_t i = 0; i < p->n; i++)
-		if (!strcmp(p->v[i].path, path))
+	for (size_t i = 0; i < programs->n; i++)
+		if (!strcmp(programs->v[i].path, path))
 			return true;
 	return false;
 }
@@ -188,18 +188,18 @@ static void follow_command(void *ctx, const struct vt_strs *words)
 	follow(ctx, words, false);
 }
 
-static void follow_script(struct finding *f, const char *text)
+static void follow_script(struct finding *finding, const char *text)
 {
-	struct finding inner = *f;
+	struct finding inner = *finding;
 
 	inner.depth++;
 	inner.is_cmd = false;
-	if (inner.depth < DEPTH && !f->err->code)
+	if (inner.depth < DEPTH && !finding->err->code)
 		vt_shell_commands(text, follow_command, &inner);
 }
 
 /* "#!/usr/bin/env -S python3 -u": the words after #!. */
-static void follow_first_line(struct finding *f, const char *text, bool *shell)
+static void follow_first_line(struct finding *finding, const char *text, bool *shell)
 {
 	struct vt_strs words = VT_STRS_INIT;
 	const char *p = text + 2, *end = text + strcspn(text, "\n");
@@ -217,7 +217,7 @@ static void follow_first_line(struct finding *f, const char *text, bool *shell)
 		free(word);
 		p += n;
 	}
-	struct finding inner = *f;
+	struct finding inner = *finding;
 
 	inner.depth++;
 	inner.is_cmd = false;
@@ -227,20 +227,20 @@ static void follow_first_line(struct finding *f, const char *text, bool *shell)
 }
 
 /* Reads the file once: its digest, and what it starts if it is a script. */
-static void add_file(struct finding *f, const char *name, const char *path, bool sourced)
+static void add_file(struct finding *finding, const char *name, const char *path, bool sourced)
 {
-	struct vt_programs *p = f->out;
+	struct vt_programs *p = finding->out;
 	struct vt_program one = { .name = NULL };
 	uint64_t size;
 	char *real;
 
-	if (f->err->code || is_outside(path) || !(real = vt_fs_realpath(path, f->err)))
+	if (finding->err->code || is_outside(path) || !(real = vt_fs_realpath(path, finding->err)))
 		return;
 	if (known(p, real)) {
 		free(real);
 		return;
 	}
-	if (stat(real, &one.seen) || vt_digest_file(&one.digest, &size, real, f->err)) {
+	if (stat(real, &one.seen) || vt_digest_file(&one.digest, &size, real, finding->err)) {
 		free(real);
 		return;
 	}
@@ -258,9 +258,9 @@ static void add_file(struct finding *f, const char *name, const char *path, bool
 		bool script = !memcmp(head.data, "#!", 2);
 
 		if (script)
-			follow_first_line(f, head.data, &shell);
+			follow_first_line(finding, head.data, &shell);
 		if (shell && !memchr(head.data, 0, head.len))
-			follow_script(f, head.data);
+			follow_script(finding, head.data);
 	}
 	vt_buf_release(&head);
 }
@@ -284,28 +284,28 @@ static char *started(const struct vt_strs *words, size_t i)
 }
 
 /* The words behind a program's name: what it starts, and files it is told to run. */
-static void follow_words(struct finding *f, const struct vt_strs *words, bool certain)
+static void follow_words(struct finding *finding, const struct vt_strs *words, bool certain)
 {
 	const char *program = words->v[0];
 	bool runs = is_interpreter(program), shell = is_shell(program), script_next = false;
 	bool sources = shell || !strcmp(program, ".") || !strcmp(program, "source");
 	bool followed = false;
 
-	for (size_t i = 1; i < words->n && !f->err->code; i++) {
+	for (size_t i = 1; i < words->n && !finding->err->code; i++) {
 		const char *word = words->v[i];
 		char *found = script_next ? NULL : started(words, i);
 
 		if (script_next) {
-			follow_script(f, word);
+			follow_script(finding, word);
 		} else if (found && !followed) {
 			const struct vt_strs rest = { words->v + i, words->n - i, 0 };
 
-			follow(f, &rest, certain);
+			follow(finding, &rest, certain);
 			followed = true;
 		} else if (found) {
-			add_file(f, word, found, false);
-		} else if (*word == '/' && is_file(word) && (f->is_cmd || runs)) {
-			add_file(f, word, word, sources);
+			add_file(finding, word, found, false);
+		} else if (*word == '/' && is_file(word) && (finding->is_cmd || runs)) {
+			add_file(finding, word, word, sources);
 		}
 		script_next = shell && !script_next && word[0] == '-' && word[1] != '-' &&
 			strchr(word, 'c');
@@ -314,60 +314,60 @@ static void follow_words(struct finding *f, const struct vt_strs *words, bool ce
 }
 
 /* certain: these words run whenever the command runs. */
-static void follow(struct finding *f, const struct vt_strs *words, bool certain)
+static void follow(struct finding *finding, const struct vt_strs *words, bool certain)
 {
 	const char *program = words->n ? words->v[0] : "";
 	char *path = *program && *program != '$' ? vt_program_find(program) : NULL;
 
 	if (path)
-		add_file(f, program, path, false);
-	if (!f->out->open && words->n && is_sourcing_unseen(words))
-		f->out->open = vt_asprintf("`%s %s`", program, words->v[1]);
-	else if (!f->out->open && path && is_importing(program))
-		f->out->open = vt_xstrdup(program);
-	if (path && certain && !f->out->stage && vt_program_is_stage(path)) {
+		add_file(finding, program, path, false);
+	if (!finding->out->open && words->n && is_sourcing_unseen(words))
+		finding->out->open = vt_asprintf("`%s %s`", program, words->v[1]);
+	else if (!finding->out->open && path && is_importing(program))
+		finding->out->open = vt_xstrdup(program);
+	if (path && certain && !finding->out->stage && vt_program_is_stage(path)) {
 		const char *slash = strrchr(path, '/');
 
-		f->out->stage = vt_xstrdup(slash ? slash + 1 : path);
+		finding->out->stage = vt_xstrdup(slash ? slash + 1 : path);
 	}
 	free(path);
 	if (words->n)
-		follow_words(f, words, certain);
+		follow_words(finding, words, certain);
 }
 
 /* --- one transform ------------------------------------------------------- */
 
-static int follow_list(struct finding *f, const char *cmd, const char *input)
+static int follow_list(struct finding *finding, const char *cmd, const char *input)
 {
-	const struct vt_json *list = vt_json_get(f->pipeline->transform, cmd),
-			     *lines = vt_json_get(f->pipeline->transform, input);
+	const struct vt_json *list = vt_json_get(finding->pipeline->transform, cmd),
+			     *lines = vt_json_get(finding->pipeline->transform, input);
 	const char *program = vt_json_text(vt_json_at(list, 0), "");
 	struct vt_strs words = VT_STRS_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 	char *path = vt_program_find(program);
 
 	if (!path)
-		vt_err_set(f->err, VT_ENOINPUT,
+		vt_err_set(finding->err, VT_ENOINPUT,
 			"program \"%s\" is neither at that path, nor beside voxtrail, nor on "
 			"PATH",
 			program);
 	free(path);
 	for (size_t i = 0; i < list->n; i++)
 		vt_strs_add(&words, vt_json_text(list->item[i], ""));
-	f->is_cmd = true;
-	if (!f->err->code)
-		follow(f, &words, !strcmp(cmd, "cmd"));
+	finding->is_cmd = true;
+	if (!finding->err->code)
+		follow(finding, &words, !strcmp(cmd, "cmd"));
 	for (size_t i = 0; lines && i < lines->n; i++)
 		vt_buf_printf(&text, "%s\n", vt_json_text(lines->item[i], ""));
 	if (text.len)
-		follow_script(f, text.data);
+		follow_script(finding, text.data);
 	vt_strs_release(&words);
 	vt_buf_release(&text);
-	return f->err->code;
+	return finding->err->code;
 }
 
 /* A stage of ours computes with the plugin where the spec gives it a GPU. */
-static void add_plugin(struct finding *f)
+static void add_plugin(struct finding *finding)
 {
 	const char *named = getenv("VOXTRAIL_PLUGIN");
 	bool ours = false;
@@ -375,42 +375,43 @@ static void add_plugin(struct finding *f)
 	char *path =
 		named && *named ? vt_xstrdup(named) : vt_asprintf("%s/libvoxtrail-cuda.so", dir);
 
-	for (size_t i = 0; i < f->out->n; i++)
-		ours |= vt_program_is_stage(f->out->v[i].path);
+	for (size_t i = 0; i < finding->out->n; i++)
+		ours |= vt_program_is_stage(finding->out->v[i].path);
 	if (!vt_fs_exists(path)) {
 		free(path);
 		path = vt_asprintf("%s/../lib/voxtrail/libvoxtrail-cuda.so", dir);
 	}
-	if (ours && f->pipeline->gpus && is_file(path))
-		add_file(f, "libvoxtrail-cuda.so", path, false);
+	if (ours && finding->pipeline->gpus && is_file(path))
+		add_file(finding, "libvoxtrail-cuda.so", path, false);
 	free(path);
 	free(dir);
 }
 
 /* Libraries that the environment puts in the place of the system's do so in a stage of ours as they
  * do here: the runner passes LD_LIBRARY_PATH on. */
-static void add_swapped(struct finding *f)
+static void add_swapped(struct finding *finding)
 {
 	struct vt_loaded l;
 	bool ours = false;
 
-	for (size_t i = 0; i < f->out->n; i++)
-		ours |= vt_program_is_stage(f->out->v[i].path);
+	for (size_t i = 0; i < finding->out->n; i++)
+		ours |= vt_program_is_stage(finding->out->v[i].path);
 	vt_loaded_list(&l);
 	for (size_t i = 0; ours && i < l.n; i++)
 		if (l.v[i].swapped)
-			add_file(f, vt_path_name(l.v[i].path), l.v[i].path, false);
+			add_file(finding, vt_path_name(l.v[i].path), l.v[i].path, false);
 	vt_loaded_release(&l);
 }
 
-int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *p, struct vt_err *err)
+int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *pipeline,
+	struct vt_err *err)
 {
-	struct finding f = { out, p, err, 0, true };
+	struct finding f = { out, pipeline, err, 0, true };
 
 	*out = (struct vt_programs){ .v = NULL };
-	if (vt_json_get(p->transform, "cmd"))
+	if (vt_json_get(pipeline->transform, "cmd"))
 		follow_list(&f, "cmd", "stdin");
-	if (!err->code && vt_json_get(p->transform, "errCmd"))
+	if (!err->code && vt_json_get(pipeline->transform, "errCmd"))
 		follow_list(&f, "errCmd", "errStdin");
 	if (!err->code)
 		add_plugin(&f);
@@ -418,45 +419,46 @@ int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *p, struc
 		add_swapped(&f);
 	if (err->code)
 		vt_programs_release(out);
-	return err->code ? vt_err_prefix(err, "pipeline %s", p->name) : 0;
+	return err->code ? vt_err_prefix(err, "pipeline %s", pipeline->name) : 0;
 }
 
-void vt_programs_release(struct vt_programs *p)
+void vt_programs_release(struct vt_programs *programs)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		free(p->v[i].name);
-		free(p->v[i].path);
+	for (size_t i = 0; i < programs->n; i++) {
+		free(programs->v[i].name);
+		free(programs->v[i].path);
 	}
-	free(p->v);
-	free(p->stage);
-	free(p->open);
-	*p = (struct vt_programs){ .v = NULL };
+	free(programs->v);
+	free(programs->stage);
+	free(programs->open);
+	*programs = (struct vt_programs){ .v = NULL };
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
+static bool same_file(const struct stat *stat, const struct stat *b)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-		a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+	return stat->st_dev == b->st_dev && stat->st_ino == b->st_ino &&
+		stat->st_size == b->st_size && stat->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		stat->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+		stat->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+		stat->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-int vt_programs_changed(const struct vt_programs *p, struct vt_err *err)
+int vt_programs_changed(const struct vt_programs *programs, struct vt_err *err)
 {
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < programs->n; i++) {
 		struct vt_err none = VT_ERR_INIT;
 		struct vt_digest now;
 		struct stat st;
 		uint64_t size;
 
-		if (!stat(p->v[i].path, &st) && same_file(&st, &p->v[i].seen))
+		if (!stat(programs->v[i].path, &st) && same_file(&st, &programs->v[i].seen))
 			continue;
-		if (vt_digest_file(&now, &size, p->v[i].path, &none) ||
-			!vt_digest_equal(&now, &p->v[i].digest))
+		if (vt_digest_file(&now, &size, programs->v[i].path, &none) ||
+			!vt_digest_equal(&now, &programs->v[i].digest))
 			return vt_err_set(err, VT_EDEVICE,
 				"%s changed while the run was using it; run again, and the "
 				"datums are computed with what is there then",
-				p->v[i].path);
+				programs->v[i].path);
 	}
 	return 0;
 }

@@ -36,11 +36,12 @@ struct vt_programs {
 };
 
 /* VT_ENOINPUT when the program of cmd or errCmd is not here. */
-int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *p, struct vt_err *err);
-void vt_programs_release(struct vt_programs *p);
+int vt_programs_find(struct vt_programs *out, const struct vt_pipeline *pipeline,
+	struct vt_err *err);
+void vt_programs_release(struct vt_programs *programs);
 
 /* VT_EDEVICE, with its path, when the bytes of one are no longer those that were read. */
-int vt_programs_changed(const struct vt_programs *p, struct vt_err *err);
+int vt_programs_changed(const struct vt_programs *programs, struct vt_err *err);
 
 /* Where argv[0] of a spec is here: a path as it is written; a bare name, or a path of which
  * nothing is here, beside this executable or on PATH by its last element.  NULL if nowhere;

@@ -28,60 +28,62 @@ struct said {
 	bool rejected;
 };
 
-static void said_release(struct said *v)
+static void said_release(struct said *said)
 {
-	vt_strs_release(&v->wrote);
-	vt_digest_set_release(&v->read);
+	vt_strs_release(&said->wrote);
+	vt_digest_set_release(&said->read);
 }
 
-static void add_written(struct said *v, const char *below, size_t n, const struct vt_json *files)
+static void add_written(struct said *said, const char *below, size_t n, const struct vt_json *files)
 {
 	for (size_t i = 0; files && i < files->n; i++) {
 		char *line = vt_asprintf("%.*s%s %s", (int)n, below,
 			vt_json_text(vt_json_get(files->item[i], "path"), ""),
 			vt_json_text(vt_json_get(files->item[i], "sha256"), ""));
 
-		vt_strs_add(&v->wrote, line);
+		vt_strs_add(&said->wrote, line);
 		free(line);
 	}
 }
 
-static void add_read(struct said *v, const struct vt_json *files)
+static void add_read(struct said *said, const struct vt_json *files)
 {
 	struct vt_digest d;
 
 	for (size_t i = 0; files && i < files->n; i++)
 		if (vt_digest_parse(&d, vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
-			vt_digest_set_add(&v->read, &d);
+			vt_digest_set_add(&said->read, &d);
 }
 
 /* path: of record.json below some .lineage/; what is beside that is what the record lists. */
-static void hear(struct said *v, const struct vt_reuse *r, const char *path, const char *id)
+static void hear(struct said *said, const struct vt_reuse *reuse, const char *path, const char *id)
 {
 	const char *at = vt_tree_lineage_part(path);
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	const struct vt_json *in, *out;
-	bool believed = r->made_only ? vt_trust_made(r->store, id) : vt_trust_has(r->store, id);
+	bool believed =
+		reuse->made_only ? vt_trust_made(reuse->store, id) : vt_trust_has(reuse->store, id);
 
-	v->rejected = v->rejected || vt_trust_is_rejected(r->store, id);
-	if (!believed || !at || vt_store_get_record(r->store, &j, id, &none))
+	said->rejected = said->rejected || vt_trust_is_rejected(reuse->store, id);
+	if (!believed || !at || vt_store_get_record(reuse->store, &j, id, &none))
 		return;
 	in = vt_json_get(j, "inputs");
 	out = vt_json_get(j, "outputs");
 	for (size_t i = 0; in && i < in->n; i++)
-		add_read(v, vt_json_get(in->item[i], "files"));
+		add_read(said, vt_json_get(in->item[i], "files"));
 	for (size_t i = 0; out && i < out->n; i++)
-		add_written(v, path, (size_t)(at - path), vt_json_get(out->item[i], "files"));
+		add_written(said, path, (size_t)(at - path), vt_json_get(out->item[i], "files"));
 	vt_json_free(j);
 }
 
-static void hear_all(struct said *v, const struct vt_reuse *r, const struct vt_result *result)
+static void hear_all(struct said *said, const struct vt_reuse *reuse,
+	const struct vt_result *result)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
 
-	if (!result->has_lineage || vt_store_get_tree(r->store, &t, &result->lineage, &none))
+	if (!result->has_lineage || vt_store_get_tree(reuse->store, &t, &result->lineage, &none))
 		return;
 	for (size_t i = 0; i < t->n_files; i++) {
 		const char *slash = strrchr(t->file[i].path, '/');
@@ -89,40 +91,40 @@ static void hear_all(struct said *v, const struct vt_reuse *r, const struct vt_r
 
 		vt_digest_hex(id, &t->file[i].digest);
 		if (slash && !strcmp(slash, "/record.json"))
-			hear(v, r, t->file[i].path, id);
+			hear(said, reuse, t->file[i].path, id);
 	}
-	vt_strs_unique(&v->wrote);
+	vt_strs_unique(&said->wrote);
 	vt_tree_free(t);
 }
 
 /* --- is that the datum's work? -------------------------------------------- */
 
-static bool wrote_all(const struct said *v, const struct vt_reuse *r,
+static bool wrote_all(const struct said *said, const struct vt_reuse *reuse,
 	const struct vt_result *result)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
-	bool all = !vt_store_get_tree(r->store, &t, &result->tree, &none);
+	bool all = !vt_store_get_tree(reuse->store, &t, &result->tree, &none);
 
 	for (size_t i = 0; all && i < t->n_files; i++) {
 		char hex[VT_HEX], *line;
 
 		vt_digest_hex(hex, &t->file[i].digest);
 		line = vt_asprintf("%s %s", t->file[i].path, hex);
-		all = vt_strs_hold(&v->wrote, line);
+		all = vt_strs_hold(&said->wrote, line);
 		free(line);
 	}
 	vt_tree_free(t);
 	return all;
 }
 
-static bool read_all(const struct said *v, const struct vt_datum *datum)
+static bool read_all(const struct said *said, const struct vt_datum *datum)
 {
 	for (size_t i = 0; i < datum->n; i++) {
 		const struct vt_datum_file *f = &datum->file[i];
 
 		for (size_t k = 0; f->entry && k < f->entry->n; k++)
-			if (!vt_digest_set_has(&v->read,
+			if (!vt_digest_set_has(&said->read,
 				    &f->seen->tree->file[f->entry->first + k].digest))
 				return false;
 	}

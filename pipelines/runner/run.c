@@ -40,13 +40,13 @@ struct demanding {
 };
 
 /* Has the branch a head, or will it have one? */
-static bool expected(struct vt_run *r, const struct vt_input *leaf)
+static bool expected(struct vt_run *run, const struct vt_input *leaf)
 {
 	struct vt_commit head = { .id = "" };
 	struct vt_err none = VT_ERR_INIT;
 	char *what = vt_asprintf("%s@heads/%s", leaf->repo, leaf->branch);
-	bool is = vt_run_binds(r, leaf->repo, leaf->branch) ||
-		vt_repo_resolve(vt_run_store(r), &head, what, &none) != VT_ENOINPUT;
+	bool is = vt_run_binds(run, leaf->repo, leaf->branch) ||
+		vt_repo_resolve(vt_run_store(run), &head, what, &none) != VT_ENOINPUT;
 
 	vt_commit_release(&head);
 	free(what);
@@ -104,27 +104,28 @@ static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
 	}
 }
 
-static int check_consent(struct vt_run *r, struct demanding *d)
+static int check_consent(struct vt_run *run, struct demanding *demanding)
 {
-	char *path = vt_path_join(r->store, "consent.json");
-	if (!vt_consent_read(&d->consent, path, d->err) && vt_consent_count(&d->consent))
-		for (size_t i = 0; i < r->spec->n; i++)
-			vt_input_leaves(r->spec->pipeline[i].input, refuse_withdrawn, d);
-	vt_consent_release(&d->consent);
+	char *path = vt_path_join(run->store, "consent.json");
+	if (!vt_consent_read(&demanding->consent, path, demanding->err) &&
+		vt_consent_count(&demanding->consent))
+		for (size_t i = 0; i < run->spec->n; i++)
+			vt_input_leaves(run->spec->pipeline[i].input, refuse_withdrawn, demanding);
+	vt_consent_release(&demanding->consent);
 	free(path);
-	return d->err->code;
+	return demanding->err->code;
 }
 
 /* The same spec over the same commits is the same global id, as a version 4 UUID. */
-static void name_run(struct vt_run *r)
+static void name_run(struct vt_run *run)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest h;
 	char hex[VT_HEX];
 	vt_buf_sized(&text, "job2");
-	for (size_t i = 0; i < r->spec->n; i++)
-		vt_buf_add(&text, r->job[i].transform.b, sizeof r->job[i].transform.b);
-	for (struct held *held = r->heads; held; held = held->next) {
+	for (size_t i = 0; i < run->spec->n; i++)
+		vt_buf_add(&text, run->job[i].transform.b, sizeof run->job[i].transform.b);
+	for (struct held *held = run->heads; held; held = held->next) {
 		vt_buf_sized(&text, held->name);
 		vt_buf_sized(&text, held->seen ? held->seen->commit.id : "");
 	}
@@ -133,60 +134,62 @@ static void name_run(struct vt_run *r)
 	h.b[6] = (unsigned char)((h.b[6] & 0x0f) | 0x40);
 	h.b[8] = (unsigned char)((h.b[8] & 0x3f) | 0x80);
 	vt_digest_hex(hex, &h);
-	memcpy(r->id, hex, 32);
-	r->id[32] = 0;
+	memcpy(run->id, hex, 32);
+	run->id[32] = 0;
 }
 
-static int read_secrets(struct vt_run *r, struct vt_err *err)
+static int read_secrets(struct vt_run *run, struct vt_err *err)
 {
-	if (r->opts.secrets && !vt_json_read(&r->secrets, r->opts.secrets, err) &&
-		r->secrets->type != VT_JSON_OBJECT)
+	if (run->opts.secrets && !vt_json_read(&run->secrets, run->opts.secrets, err) &&
+		run->secrets->type != VT_JSON_OBJECT)
 		vt_err_set(err, VT_EUSAGE, "%s: write {\"<secret>\": {\"<key>\": \"<value>\"}}",
-			r->opts.secrets);
+			run->opts.secrets);
 	return err->code;
 }
 
 /* Where the spec is kept: the work tree's commit, and whether the file is what was committed. */
-static void note_source(struct vt_run *r)
+static void note_source(struct vt_run *run)
 {
-	struct vt_json *j = vt_git_source(r->spec->path);
+	struct vt_json *j = vt_git_source(run->spec->path);
 	struct vt_buf text = VT_BUF_INIT;
 	if (!j)
 		return;
 	vt_json_compact(&text, j);
-	r->source = vt_buf_detach(&text);
+	run->source = vt_buf_detach(&text);
 	vt_json_free(j);
 }
 
-static int open_store(struct vt_run *r, struct vt_err *err)
+static int open_store(struct vt_run *run, struct vt_err *err)
 {
 	enum vt_runner_aim aim = VT_RUNNER_RUN;
 
-	if (r->opts.planning)
-		aim = r->opts.looking ? VT_RUNNER_LOOK : VT_RUNNER_PLAN;
-	if (vt_runner_open(&r->runner, r->opts.store, aim, err))
+	if (run->opts.planning)
+		aim = run->opts.looking ? VT_RUNNER_LOOK : VT_RUNNER_PLAN;
+	if (vt_runner_open(&run->runner, run->opts.store, aim, err))
 		return err->code;
-	r->store = vt_xstrdup(vt_store_dir(vt_run_store(r)));
-	r->scratch = vt_path_join(r->store, "scratch");
-	note_source(r);
-	return vt_store_is_read_only(vt_run_store(r)) ? 0 : vt_fs_mkdirs(r->scratch, err);
+	run->store = vt_xstrdup(vt_store_dir(vt_run_store(run)));
+	run->scratch = vt_path_join(run->store, "scratch");
+	note_source(run);
+	return vt_store_is_read_only(vt_run_store(run)) ? 0 : vt_fs_mkdirs(run->scratch, err);
 }
 
-static int prepare_jobs(struct vt_run *r, struct vt_err *err)
+static int prepare_jobs(struct vt_run *run, struct vt_err *err)
 {
-	for (size_t i = 0; i < r->spec->n && !err->code; i++) {
-		r->job[i].pipeline = &r->spec->pipeline[r->spec->order[i]];
-		r->job[i].state = VT_JOB_WAITING;
-		vt_transform_hash(&r->job[i].transform, &r->job[i].used, r->job[i].pipeline, err);
+	for (size_t i = 0; i < run->spec->n && !err->code; i++) {
+		run->job[i].pipeline = &run->spec->pipeline[run->spec->order[i]];
+		run->job[i].state = VT_JOB_WAITING;
+		vt_transform_hash(&run->job[i].transform, &run->job[i].used, run->job[i].pipeline,
+			err);
 	}
 	return err->code;
 }
 
-static int each_leaf(struct demanding *d, void (*fn)(void *ctx, const struct vt_input *leaf))
+static int each_leaf(struct demanding *demanding,
+	void (*fn)(void *ctx, const struct vt_input *leaf))
 {
-	for (size_t i = 0; i < d->r->spec->n && !d->err->code; i++)
-		vt_input_leaves(d->r->spec->pipeline[i].input, fn, d);
-	return d->err->code;
+	for (size_t i = 0; i < demanding->r->spec->n && !demanding->err->code; i++)
+		vt_input_leaves(demanding->r->spec->pipeline[i].input, fn, demanding);
+	return demanding->err->code;
 }
 
 int vt_run_open(struct vt_run **out, const struct vt_spec *spec, const struct vt_run_opts *opts,

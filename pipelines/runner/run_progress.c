@@ -28,27 +28,27 @@ static bool terminal(void)
 	return known;
 }
 
-void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *t)
+void vt_run_progress_datum(const struct vt_job *job, const struct vt_task *task)
 {
-	bool bad = t->state == VT_DATUM_FAILED || t->state == VT_DATUM_QUARANTINED ||
-		t->state == VT_DATUM_RECOVERED;
+	bool bad = task->state == VT_DATUM_FAILED || task->state == VT_DATUM_QUARANTINED ||
+		task->state == VT_DATUM_RECOVERED;
 	if (terminal() && !bad)
 		return;
-	char *label = vt_datum_label(t->datum);
+	char *label = vt_datum_label(task->datum);
 	if (terminal())
 		fputs("\033[J", stderr);
 	enum vt_log_level level = bad ? VT_LOG_WARN : VT_LOG_INFO;
-	if (t->why)
+	if (task->why)
 		vt_log(level, "datum",
 			"pipeline=\"%s\" datum=\"%s\" id=%.16s state=%s exit=%d tries=%d ms=%lld "
 			"because=\"%s\"",
-			job->pipeline->name, label, t->datum->id, datum_state_name(t->state),
-			t->exit_code, t->tries, t->wall_ms, t->why);
+			job->pipeline->name, label, task->datum->id, datum_state_name(task->state),
+			task->exit_code, task->tries, task->wall_ms, task->why);
 	else
 		vt_log(level, "datum",
 			"pipeline=\"%s\" datum=\"%s\" id=%.16s state=%s exit=%d tries=%d ms=%lld",
-			job->pipeline->name, label, t->datum->id, datum_state_name(t->state),
-			t->exit_code, t->tries, t->wall_ms);
+			job->pipeline->name, label, task->datum->id, datum_state_name(task->state),
+			task->exit_code, task->tries, task->wall_ms);
 	free(label);
 }
 

@@ -15,20 +15,20 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 
-static const char *bound(const struct vt_run_opts *o, const char *repo)
+static const char *bound(const struct vt_run_opts *opts, const char *repo)
 {
 	size_t n = strlen(repo);
 
-	for (size_t i = 0; o->repos && i < o->repos->n; i++)
-		if (!strncmp(o->repos->v[i], repo, n) && o->repos->v[i][n] == '=')
-			return o->repos->v[i] + n + 1;
+	for (size_t i = 0; opts->repos && i < opts->repos->n; i++)
+		if (!strncmp(opts->repos->v[i], repo, n) && opts->repos->v[i][n] == '=')
+			return opts->repos->v[i] + n + 1;
 	return NULL;
 }
 
-static const char *default_of(const struct vt_pipeline *p, const char *repo)
+static const char *default_of(const struct vt_pipeline *pipeline, const char *repo)
 {
 	char *key = vt_asprintf("voxtrail/repo.%s", repo);
-	const char *value = vt_pipeline_annotation(p, key);
+	const char *value = vt_pipeline_annotation(pipeline, key);
 
 	free(key);
 	return value;
@@ -68,18 +68,18 @@ static void collect_leaf(void *ctx, const struct vt_input *leaf)
 }
 
 /* Does a default give way to the branch's head?  Says so where they differ. */
-static bool gives_way(struct vt_run *r, const struct vt_bind *to, struct vt_err *err)
+static bool gives_way(struct vt_run *run, const struct vt_bind *to, struct vt_err *err)
 {
 	struct vt_commit head = { .id = "" };
 	struct vt_err none = VT_ERR_INIT;
 	char *what = vt_asprintf("%s@heads/%s", to->repo, to->branch), hex[VT_HEX] = "";
-	int rc = vt_repo_resolve(vt_run_store(r), &head, what, &none);
+	int rc = vt_repo_resolve(vt_run_store(run), &head, what, &none);
 	bool stays = !rc && !vt_commit_by_default(&head);
 	struct vt_tree *t = NULL;
 
 	if (rc && rc != VT_ENOINPUT)
 		*err = none;
-	if (stays && vt_fs_exists(to->from) && !vt_runner_hash(r->runner, &t, to->from, &none))
+	if (stays && vt_fs_exists(to->from) && !vt_runner_hash(run->runner, &t, to->from, &none))
 		vt_digest_hex(hex, &t->id);
 	if (stays && strcmp(hex, head.tree))
 		vt_log(VT_LOG_INFO, "kept",
@@ -118,19 +118,19 @@ int vt_run_collect(struct vt_run *run, struct vt_err *err)
 }
 
 /* What the branch would hold, if that is not what it holds. */
-static int look(struct vt_run *r, const struct vt_bind *to, struct vt_err *err)
+static int look(struct vt_run *run, const struct vt_bind *to, struct vt_err *err)
 {
 	char *name = vt_asprintf("%s@%s", to->repo, to->branch);
 	struct vt_snapshot *seen = NULL, *head = NULL;
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
 
-	if (!vt_runner_hash(r->runner, &t, to->from, err) &&
-		(vt_snapshot_open(&head, vt_run_store(r), to->repo, to->branch, &none) ||
+	if (!vt_runner_hash(run->runner, &t, to->from, err) &&
+		(vt_snapshot_open(&head, vt_run_store(run), to->repo, to->branch, &none) ||
 			!vt_digest_equal(&head->tree->id, &t->id))) {
 		seen = vt_snapshot_of_tree(t);
 		vt_digest_hex(seen->commit.id, &t->id);
-		vt_run_hold(r, name, seen);
+		vt_run_hold(run, name, seen);
 		t = NULL;
 	}
 	vt_snapshot_close(head);

@@ -11,7 +11,7 @@
 #include "common/base/stop.h"
 #include "pipelines/runner/job_internal.h"
 
-void vt_task_because(struct vt_task *t, const char *fmt, ...)
+void vt_task_because(struct vt_task *task, const char *fmt, ...)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	va_list ap;
@@ -19,15 +19,15 @@ void vt_task_because(struct vt_task *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	vt_buf_vprintf(&b, fmt, ap);
 	va_end(ap);
-	free(t->why);
-	t->why = vt_buf_detach(&b);
+	free(task->why);
+	task->why = vt_buf_detach(&b);
 }
 
-void vt_run_enforce_timeouts(struct vt_run *r)
+void vt_run_enforce_timeouts(struct vt_run *run)
 {
-	for (size_t i = 0; i < r->running; i++) {
-		struct vt_job *j = r->active[i].job;
-		struct vt_task *t = r->active[i].task;
+	for (size_t i = 0; i < run->running; i++) {
+		struct vt_job *j = run->active[i].job;
+		struct vt_task *t = run->active[i].task;
 		double datum = j->pipeline->datum_timeout, job = j->pipeline->job_timeout;
 		bool late = job > 0 && vt_seconds_since(&j->began) > job;
 
@@ -48,21 +48,21 @@ static const int ending[] = { SIGINT, SIGTERM, SIGHUP };
 enum { N_ENDING = sizeof ending / sizeof *ending };
 
 /* A signal that asks the run to end: nothing more is started, and what runs is killed. */
-static void stop_on(struct vt_run *r, int signal)
+static void stop_on(struct vt_run *run, int signal)
 {
 	if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP)
 		return;
-	r->signal = signal;
-	r->stop = true;
-	for (size_t i = 0; i < r->running; i++) {
-		vt_task_because(r->active[i].task, "stopped by %s", strsignal(signal));
-		vt_attempt_kill(&r->active[i].task->attempt);
+	run->signal = signal;
+	run->stop = true;
+	for (size_t i = 0; i < run->running; i++) {
+		vt_task_because(run->active[i].task, "stopped by %s", strsignal(signal));
+		vt_attempt_kill(&run->active[i].task->attempt);
 	}
 }
 
-int vt_run_signal(const struct vt_run *r)
+int vt_run_signal(const struct vt_run *run)
 {
-	return r->signal;
+	return run->signal;
 }
 
 static const struct vt_run *watched;
@@ -79,18 +79,18 @@ static bool is_asked(void)
 	return asked;
 }
 
-void vt_run_heed_begin(struct vt_run *r, sigset_t *before)
+void vt_run_heed_begin(struct vt_run *run, sigset_t *before)
 {
-	vt_run_ending_signals(&r->signals);
-	sigaddset(&r->signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &r->signals, before);
-	watched = r;
+	vt_run_ending_signals(&run->signals);
+	sigaddset(&run->signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &run->signals, before);
+	watched = run;
 	vt_stop_when(is_asked);
 }
 
-void vt_run_heed(struct vt_run *r, const struct timespec *wait)
+void vt_run_heed(struct vt_run *run, const struct timespec *wait)
 {
-	stop_on(r, sigtimedwait(&r->signals, NULL, wait));
+	stop_on(run, sigtimedwait(&run->signals, NULL, wait));
 }
 
 void vt_run_heed_end(const sigset_t *before)

@@ -54,14 +54,14 @@ bool vt_runner_flock(int fd)
 	return !busy;
 }
 
-static int take_lock(struct vt_runner *r, struct vt_err *err)
+static int take_lock(struct vt_runner *runner, struct vt_err *err)
 {
-	char *path = vt_path_join(r->dir, "lock");
+	char *path = vt_path_join(runner->dir, "lock");
 
-	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (r->lock < 0)
+	runner->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (runner->lock < 0)
 		vt_err_errno(err, VT_ECANTCREAT, "%s", path);
-	else if (!vt_runner_flock(r->lock))
+	else if (!vt_runner_flock(runner->lock))
 		vt_err_set(err, VT_EDEVICE,
 			"%s: another run is using this store; wait for it, or give another --store",
 			path);
@@ -71,22 +71,22 @@ static int take_lock(struct vt_runner *r, struct vt_err *err)
 
 /* The tries of a runner that was killed.  A process it left behind may still write there: the
  * directory is moved away first, and what cannot be removed now is removed next time. */
-static int clear_work(const struct vt_runner *r, struct vt_err *err)
+static int clear_work(const struct vt_runner *runner, struct vt_err *err)
 {
 	struct vt_err ignored = VT_ERR_INIT;
-	char *gone = vt_path_join(r->dir, "work.gone");
+	char *gone = vt_path_join(runner->dir, "work.gone");
 
 	vt_fs_remove_tree(gone, &ignored);
-	if (!vt_fs_mkdirs(gone, err) && vt_fs_is_dir(r->work)) {
+	if (!vt_fs_mkdirs(gone, err) && vt_fs_is_dir(runner->work)) {
 		char *to = vt_asprintf("%s/old.%ld", gone, (long)getpid());
 
-		vt_fs_rename(r->work, to, err);
+		vt_fs_rename(runner->work, to, err);
 		free(to);
 	}
 	ignored = (struct vt_err)VT_ERR_INIT;
 	vt_fs_remove_tree(gone, &ignored);
 	if (!err->code)
-		vt_fs_mkdirs(r->work, err);
+		vt_fs_mkdirs(runner->work, err);
 	free(gone);
 	return err->code;
 }
@@ -95,10 +95,10 @@ static const char format_line[] = "voxrunner 2\n";
 
 /* Triggered inputs that saw a head of the former runner are due: they see the newest commit at the
  * next look. */
-static int carry_triggers(struct vt_runner *r, struct vt_err *err)
+static int carry_triggers(struct vt_runner *runner, struct vt_err *err)
 {
 	const struct vt_trigger due = { .commits = 1 << 30 };
-	char *dir = vt_path_join(r->dir, "triggers");
+	char *dir = vt_path_join(runner->dir, "triggers");
 	struct vt_strs names = VT_STRS_INIT;
 
 	if (vt_fs_is_dir(dir) && !vt_fs_list(&names, dir, err))
@@ -110,7 +110,7 @@ static int carry_triggers(struct vt_runner *r, struct vt_err *err)
 				vt_fs_remove_tree(path, err);
 				names.v[i][n - 5] = '\0';
 				if (!err->code)
-					vt_runner_set_trigger(r, names.v[i], &due, err);
+					vt_runner_set_trigger(runner, names.v[i], &due, err);
 			}
 			free(path);
 		}
@@ -120,14 +120,14 @@ static int carry_triggers(struct vt_runner *r, struct vt_err *err)
 }
 
 /* A runner of 0.3 kept heads and results of its own here, under keys that nothing has any more. */
-static int clear_former(struct vt_runner *r, struct vt_err *err)
+static int clear_former(struct vt_runner *runner, struct vt_err *err)
 {
 	static const char *const former[] = { "heads", "results", "data" };
-	char *format = vt_path_join(r->dir, "format");
+	char *format = vt_path_join(runner->dir, "format");
 
-	if (!vt_fs_exists(format) && !carry_triggers(r, err)) {
+	if (!vt_fs_exists(format) && !carry_triggers(runner, err)) {
 		for (size_t i = 0; !err->code && i < sizeof(former) / sizeof(former[0]); i++) {
-			char *path = vt_path_join(r->dir, former[i]);
+			char *path = vt_path_join(runner->dir, former[i]);
 
 			vt_fs_remove_tree(path, err);
 			free(path);
@@ -139,12 +139,12 @@ static int clear_former(struct vt_runner *r, struct vt_err *err)
 	return err->code;
 }
 
-static int make_parts(const struct vt_runner *r, struct vt_err *err)
+static int make_parts(const struct vt_runner *runner, struct vt_err *err)
 {
 	static const char *const part[] = { "logs", "triggers" };
 
 	for (size_t i = 0; !err->code && i < sizeof(part) / sizeof(part[0]); i++) {
-		char *path = vt_path_join(r->dir, part[i]);
+		char *path = vt_path_join(runner->dir, part[i]);
 
 		vt_fs_mkdirs(path, err);
 		free(path);
@@ -152,12 +152,14 @@ static int make_parts(const struct vt_runner *r, struct vt_err *err)
 	return err->code;
 }
 
-static int take_place(struct vt_runner *r, struct vt_err *err)
+static int take_place(struct vt_runner *runner, struct vt_err *err)
 {
-	if (vt_fs_mkdirs(r->dir, err) || take_lock(r, err))
+	if (vt_fs_mkdirs(runner->dir, err) || take_lock(runner, err))
 		return err->code;
-	vt_leftovers_end(r->work);
-	return clear_former(r, err) || make_parts(r, err) || clear_work(r, err) ? err->code : 0;
+	vt_leftovers_end(runner->work);
+	return clear_former(runner, err) || make_parts(runner, err) || clear_work(runner, err)
+		? err->code
+		: 0;
 }
 
 int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim aim,
@@ -230,7 +232,7 @@ static bool holds_files(const char *from)
 	return found || none.code;
 }
 
-static int refuse_emptying(struct vt_runner *r, const struct vt_bind *to, struct vt_err *err)
+static int refuse_emptying(struct vt_runner *runner, const struct vt_bind *to, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_commit head = { .id = "" };
@@ -238,8 +240,9 @@ static int refuse_emptying(struct vt_runner *r, const struct vt_bind *to, struct
 	struct vt_digest id;
 	char *what = vt_asprintf("%s@heads/%s", to->repo, to->branch);
 
-	if (!vt_repo_resolve(r->store, &head, what, &none) && vt_digest_parse(&id, head.tree) &&
-		!vt_store_get_tree(r->store, &t, &id, &none) && t->n_files)
+	if (!vt_repo_resolve(runner->store, &head, what, &none) &&
+		vt_digest_parse(&id, head.tree) &&
+		!vt_store_get_tree(runner->store, &t, &id, &none) && t->n_files)
 		vt_err_set(err, VT_ENOINPUT,
 			"%s holds no file, and %s@%s has %zu: is its disk mounted? `voxtrail "
 			"commit %s@%s DIR` of an empty DIR takes them out",
@@ -261,20 +264,20 @@ int vt_runner_may_commit(struct vt_runner *runner, const struct vt_bind *to, str
 }
 
 /* What a commit would do where none can be made. */
-static int demand_same(struct vt_runner *r, const struct vt_bind *to, struct vt_err *err)
+static int demand_same(struct vt_runner *runner, const struct vt_bind *to, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_commit head = { .id = "" };
 	struct vt_tree *t = NULL;
 	char *what = vt_asprintf("%s@heads/%s", to->repo, to->branch), hex[VT_HEX];
 
-	if (!vt_runner_hash(r, &t, to->from, err)) {
+	if (!vt_runner_hash(runner, &t, to->from, err)) {
 		vt_digest_hex(hex, &t->id);
-		if (vt_repo_resolve(r->store, &head, what, &none) || strcmp(head.tree, hex))
+		if (vt_repo_resolve(runner->store, &head, what, &none) || strcmp(head.tree, hex))
 			vt_err_set(err, VT_ECANTCREAT,
 				"%s is not what %s@%s holds, and it cannot be committed: %s may "
 				"only be read here",
-				to->from, to->repo, to->branch, vt_store_dir(r->store));
+				to->from, to->repo, to->branch, vt_store_dir(runner->store));
 	}
 	vt_tree_free(t);
 	vt_commit_release(&head);
@@ -344,7 +347,7 @@ struct parts {
 	struct vt_tree *files, *lineage;
 };
 
-static int make_parts_of(struct parts *p, const struct vt_tree *all, size_t from, size_t to,
+static int make_parts_of(struct parts *parts, const struct vt_tree *all, size_t from, size_t to,
 	size_t prefix, struct vt_err *err)
 {
 	struct vt_tree_file *file = vt_xcalloc(to - from + 1, sizeof(*file));
@@ -360,8 +363,8 @@ static int make_parts_of(struct parts *p, const struct vt_tree *all, size_t from
 		else
 			file[n++] = f;
 	}
-	if (!vt_tree_from_files(&p->files, file, n, err) && k)
-		vt_tree_from_files(&p->lineage, beside, k, err);
+	if (!vt_tree_from_files(&parts->files, file, n, err) && k)
+		vt_tree_from_files(&parts->lineage, beside, k, err);
 	free(file);
 	free(beside);
 	return err->code;
@@ -383,14 +386,15 @@ static size_t lower_bound(const struct vt_tree *all, const char *path)
 	return lo;
 }
 
-static int split(struct parts *p, const struct vt_tree *all, const char *dir, struct vt_err *err)
+static int split(struct parts *parts, const struct vt_tree *all, const char *dir,
+	struct vt_err *err)
 {
 	char *below = vt_asprintf("%s/", dir);
 	size_t n = strlen(below), from = lower_bound(all, below), to = from;
 
 	while (to < all->n_files && !strncmp(all->file[to].path, below, n))
 		to++;
-	make_parts_of(p, all, from, to, n, err);
+	make_parts_of(parts, all, from, to, n, err);
 	free(below);
 	return err->code;
 }
@@ -408,53 +412,54 @@ static void add_record_dirs(struct vt_strs *dirs, const char *root, const struct
 	}
 }
 
-static int put_records(struct vt_runner *r, const struct vt_output *v, const struct parts *p,
-	size_t n, struct vt_err *err)
+static int put_records(struct vt_runner *runner, const struct vt_output *output,
+	const struct parts *parts, size_t n, struct vt_err *err)
 {
 	struct vt_strs dirs = VT_STRS_INIT;
 
 	for (size_t i = 0; i < n; i++)
-		add_record_dirs(&dirs, v[i].dir, p[i].lineage);
+		add_record_dirs(&dirs, output[i].dir, parts[i].lineage);
 	vt_strs_unique(&dirs);
-	if (dirs.n && vt_store_import_made(r->store, &dirs, err))
+	if (dirs.n && vt_store_import_made(runner->store, &dirs, err))
 		vt_err_prefix(err, "lineage records");
 	vt_strs_release(&dirs);
 	return err->code;
 }
 
-static int put_trees(struct vt_runner *r, const struct parts *p, size_t n, struct vt_err *err)
+static int put_trees(struct vt_runner *runner, const struct parts *parts, size_t n,
+	struct vt_err *err)
 {
 	const struct vt_tree **t = vt_xcalloc(2 * n + 1, sizeof(*t));
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		t[k++] = p[i].files;
-		if (p[i].lineage)
-			t[k++] = p[i].lineage;
+		t[k++] = parts[i].files;
+		if (parts[i].lineage)
+			t[k++] = parts[i].lineage;
 	}
-	vt_store_put_trees(r->store, t, k, err);
+	vt_store_put_trees(runner->store, t, k, err);
 	free(t);
 	return err->code;
 }
 
-static int put_results(struct vt_runner *r, struct vt_output *v, const struct parts *p, size_t n,
-	struct vt_err *err)
+static int put_results(struct vt_runner *runner, struct vt_output *output,
+	const struct parts *parts, size_t n, struct vt_err *err)
 {
 	struct vt_result *result = vt_xcalloc(n + 1, sizeof(*result));
 
 	for (size_t i = 0; i < n; i++) {
-		v[i].result.tree = p[i].files->id;
-		v[i].result.has_lineage = p[i].lineage != NULL;
-		if (p[i].lineage)
-			v[i].result.lineage = p[i].lineage->id;
-		result[i] = v[i].result;
+		output[i].result.tree = parts[i].files->id;
+		output[i].result.has_lineage = parts[i].lineage != NULL;
+		if (parts[i].lineage)
+			output[i].result.lineage = parts[i].lineage->id;
+		result[i] = output[i].result;
 	}
-	vt_result_put(r->store, result, n, err);
+	vt_result_put(runner->store, result, n, err);
 	free(result);
 	return err->code;
 }
 
-static int publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt_err *err)
+static int publish(struct vt_runner *runner, struct vt_output *output, size_t n, struct vt_err *err)
 {
 	struct parts *p = vt_xcalloc(n + 1, sizeof(*p));
 	struct vt_strs dirs = VT_STRS_INIT;
@@ -466,13 +471,14 @@ static int publish(struct vt_runner *r, struct vt_output *v, size_t n, struct vt
 	struct vt_tree *all = NULL;
 
 	for (size_t i = 0; i < n; i++)
-		vt_strs_add(&dirs, v[i].dir + strlen(r->work) + 1);
-	if (!vt_store_ingest(r->store, &all, r->work, &how, err)) {
+		vt_strs_add(&dirs, output[i].dir + strlen(runner->work) + 1);
+	if (!vt_store_ingest(runner->store, &all, runner->work, &how, err)) {
 		for (size_t i = 0; !err->code && i < n; i++)
 			split(&p[i], all, dirs.v[i], err);
 		vt_fault("adopted");
-		if (!err->code && !put_trees(r, p, n, err) && !put_records(r, v, p, n, err) &&
-			!put_results(r, v, p, n, err))
+		if (!err->code && !put_trees(runner, p, n, err) &&
+			!put_records(runner, output, p, n, err) &&
+			!put_results(runner, output, p, n, err))
 			vt_fault("published");
 	}
 	for (size_t i = 0; i < n; i++) {

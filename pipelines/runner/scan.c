@@ -36,15 +36,15 @@ const struct vt_datums *vt_scan_datums(const struct vt_scan *scan)
 	return &scan->datums;
 }
 
-static const struct repo *find(const struct vt_scan *s, const char *name)
+static const struct repo *find(const struct vt_scan *scan, const char *name)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->repo[i].name, name))
-			return &s->repo[i];
+	for (size_t i = 0; i < scan->n; i++)
+		if (!strcmp(scan->repo[i].name, name))
+			return &scan->repo[i];
 	return NULL;
 }
 
-static void note_carrier(struct repo *r, const char *directory)
+static void note_carrier(struct repo *repo, const char *directory)
 {
 	static const char name[] = ".lineage";
 	size_t n = strlen(directory), k = sizeof name - 1;
@@ -53,7 +53,7 @@ static void note_carrier(struct repo *r, const char *directory)
 		char *carrier = vt_xstrndup(directory, n == k ? 0 : n - k - 1);
 
 		if (!vt_tree_is_lineage(carrier))
-			vt_strs_add(&r->carriers, carrier);
+			vt_strs_add(&repo->carriers, carrier);
 		free(carrier);
 	}
 }
@@ -74,34 +74,36 @@ static int add_entry(void *ctx, const char *relative, char type, struct vt_err *
 	return 0;
 }
 
-static int read_content(struct repo *r, struct vt_err *err)
+static int read_content(struct repo *repo, struct vt_err *err)
 {
-	for (size_t i = 0; i < r->n && !err->code; i++) {
-		struct vt_tree_file *f = &r->file[i];
-		char *path = r->file_only ? vt_xstrdup(r->dir) : vt_path_join(r->dir, f->path);
+	for (size_t i = 0; i < repo->n && !err->code; i++) {
+		struct vt_tree_file *f = &repo->file[i];
+		char *path =
+			repo->file_only ? vt_xstrdup(repo->dir) : vt_path_join(repo->dir, f->path);
 		struct stat st;
 
 		vt_digest_file(&f->digest, &f->size, path, err);
-		f->executable = !r->file_only && !stat(path, &st) && st.st_mode & S_IXUSR;
+		f->executable = !repo->file_only && !stat(path, &st) && st.st_mode & S_IXUSR;
 		free(path);
 	}
 	return err->code;
 }
 
-static int list(struct repo *r, enum vt_scan_depth depth, struct vt_err *err)
+static int list(struct repo *repo, enum vt_scan_depth depth, struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
-	r->file_only = !vt_fs_is_dir(r->dir);
-	if (r->file_only && !vt_fs_exists(r->dir))
-		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", r->name, r->dir);
-	if (r->file_only)
-		add_entry(r, "manifest.json", 'f', err);
-	else if (vt_fs_walk(r->dir, add_entry, r, err))
+	repo->file_only = !vt_fs_is_dir(repo->dir);
+	if (repo->file_only && !vt_fs_exists(repo->dir))
+		return vt_err_set(err, VT_ENOINPUT, "repo %s: %s does not exist", repo->name,
+			repo->dir);
+	if (repo->file_only)
+		add_entry(repo, "manifest.json", 'f', err);
+	else if (vt_fs_walk(repo->dir, add_entry, repo, err))
 		return err->code;
-	if (depth == VT_SCAN_CONTENT && read_content(r, err))
+	if (depth == VT_SCAN_CONTENT && read_content(repo, err))
 		return err->code;
-	if (!vt_tree_from_files(&t, r->file, r->n, err))
-		r->seen = vt_snapshot_of_tree(t);
+	if (!vt_tree_from_files(&t, repo->file, repo->n, err))
+		repo->seen = vt_snapshot_of_tree(t);
 	return err->code;
 }
 
@@ -124,16 +126,16 @@ static void demand_leaf(void *ctx, const struct vt_input *leaf)
 			leaf->repo);
 }
 
-static int name_datums(struct vt_scan *s, struct vt_err *err)
+static int name_datums(struct vt_scan *scan, struct vt_err *err)
 {
 	struct vt_programs used = { .v = NULL };
 	struct vt_digest transform, key;
 
-	s->key = vt_xcalloc(s->datums.n + 1, sizeof *s->key);
-	if (!vt_transform_hash(&transform, &used, s->pipeline, err))
-		for (size_t i = 0; i < s->datums.n; i++) {
-			vt_datum_key(&key, &s->datums.v[i], &transform);
-			vt_digest_hex(s->key[i], &key);
+	scan->key = vt_xcalloc(scan->datums.n + 1, sizeof *scan->key);
+	if (!vt_transform_hash(&transform, &used, scan->pipeline, err))
+		for (size_t i = 0; i < scan->datums.n; i++) {
+			vt_datum_key(&key, &scan->datums.v[i], &transform);
+			vt_digest_hex(scan->key[i], &key);
 		}
 	vt_programs_release(&used);
 	return err->code;
@@ -230,18 +232,19 @@ static int place(const char *from, const char *to, struct vt_err *err)
 	return err->code;
 }
 
-static int place_input(const struct repo *r, const struct vt_datum_file *f, const char *root,
+static int place_input(const struct repo *repo, const struct vt_datum_file *file, const char *root,
 	struct vt_err *err)
 {
-	if (vt_fs_mkdirs(root, err) || !f->entry)
+	if (vt_fs_mkdirs(root, err) || !file->entry)
 		return err->code;
-	for (size_t i = 0; i < f->entry->n && !err->code; i++) {
-		const char *path = f->seen->tree->file[f->entry->first + i].path;
-		char *from = r->file_only ? vt_xstrdup(r->dir) : vt_path_join(r->dir, path),
+	for (size_t i = 0; i < file->entry->n && !err->code; i++) {
+		const char *path = file->seen->tree->file[file->entry->first + i].path;
+		char *from = repo->file_only ? vt_xstrdup(repo->dir)
+					     : vt_path_join(repo->dir, path),
 		     *to = vt_path_join(root, path);
 		struct stat st;
 		if (lstat(to, &st))
-			place(f->in->empty_files ? "/dev/null" : from, to, err);
+			place(file->in->empty_files ? "/dev/null" : from, to, err);
 		free(from);
 		free(to);
 	}
@@ -250,10 +253,10 @@ static int place_input(const struct repo *r, const struct vt_datum_file *f, cons
 
 /* A record vouches for files by their paths: one that names a file of the datum comes along. */
 static bool concerns(const struct vt_json *record, const char *carrier,
-	const struct vt_datum_file *f)
+	const struct vt_datum_file *file)
 {
 	const struct vt_json *outputs = vt_json_get(record, "outputs");
-	const char *below = f->entry->path + 1;
+	const char *below = file->entry->path + 1;
 	bool found = false;
 
 	for (size_t o = 0; outputs && o < outputs->n; o++) {
@@ -270,13 +273,13 @@ static bool concerns(const struct vt_json *record, const char *carrier,
 	return found;
 }
 
-static int place_records_of(const struct repo *r, const char *carrier,
-	const struct vt_datum_file *f, const char *root, struct vt_err *err)
+static int place_records_of(const struct repo *repo, const char *carrier,
+	const struct vt_datum_file *file, const char *root, struct vt_err *err)
 {
 	const char *slash = *carrier ? "/" : "";
-	char *base = vt_asprintf("%s/%s%s.lineage", r->dir, carrier, slash);
+	char *base = vt_asprintf("%s/%s%s.lineage", repo->dir, carrier, slash);
 	struct vt_strs names = VT_STRS_INIT;
-	if (f->entry && vt_fs_is_dir(base))
+	if (file->entry && vt_fs_is_dir(base))
 		vt_fs_list(&names, base, err);
 	for (size_t i = 0; i < names.n && !err->code; i++) {
 		char *dir = vt_path_join(base, names.v[i]),
@@ -284,7 +287,7 @@ static int place_records_of(const struct repo *r, const char *carrier,
 		struct vt_json *record = NULL;
 		struct vt_strs files = VT_STRS_INIT;
 		if (vt_fs_exists(path) && !vt_json_read(&record, path, err) &&
-			concerns(record, carrier, f) && !vt_fs_list(&files, dir, err))
+			concerns(record, carrier, file) && !vt_fs_list(&files, dir, err))
 			for (size_t k = 0; k < files.n && !err->code; k++) {
 				char *from = vt_path_join(dir, files.v[k]),
 				     *to = vt_asprintf("%s/%s%s.lineage/%s/%s", root, carrier,
@@ -304,30 +307,30 @@ static int place_records_of(const struct repo *r, const char *carrier,
 	return err->code;
 }
 
-static int place_records(const struct repo *r, const struct vt_datum_file *f, const char *root,
-	struct vt_err *err)
+static int place_records(const struct repo *repo, const struct vt_datum_file *file,
+	const char *root, struct vt_err *err)
 {
-	for (size_t i = 0; i < r->carriers.n && !err->code; i++)
-		place_records_of(r, r->carriers.v[i], f, root, err);
+	for (size_t i = 0; i < repo->carriers.n && !err->code; i++)
+		place_records_of(repo, repo->carriers.v[i], file, root, err);
 	return err->code;
 }
 
-static void assign(struct vt_buf *b, const char *name, const char *suffix, const char *root,
+static void assign(struct vt_buf *buf, const char *name, const char *suffix, const char *root,
 	const char *value)
 {
-	vt_buf_printf(b, "%s%s=%s'", name, suffix, root);
+	vt_buf_printf(buf, "%s%s=%s'", name, suffix, root);
 	for (const char *p = value; *p; p++)
-		vt_buf_str(b, *p == '\'' ? "'\\''" : (char[]){ *p, 0 });
-	vt_buf_str(b, "'\n");
+		vt_buf_str(buf, *p == '\'' ? "'\\''" : (char[]){ *p, 0 });
+	vt_buf_str(buf, "'\n");
 }
 
-static int place_variables(const struct vt_datum *d, const char *root, struct vt_err *err)
+static int place_variables(const struct vt_datum *datum, const char *root, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	char *to = vt_path_join(root, ".env");
-	vt_buf_printf(&b, "PACH_DATUM_ID=%s\n", d->id);
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_datum_file *f = &d->file[i];
+	vt_buf_printf(&b, "PACH_DATUM_ID=%s\n", datum->id);
+	for (size_t i = 0; i < datum->n; i++) {
+		const struct vt_datum_file *f = &datum->file[i];
 		char *path = vt_asprintf("/%s%s", f->in->name, f->entry ? f->entry->path : "/"),
 		     *key = vt_asprintf("PACH_DATUM_%s", f->in->name);
 		if (path[strlen(path) - 1] == '/')

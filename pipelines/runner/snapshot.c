@@ -97,18 +97,18 @@ struct vt_snapshot *vt_snapshot_share(struct vt_snapshot *seen)
 	return seen;
 }
 
-static void origins_free(struct vt_origins *o)
+static void origins_free(struct vt_origins *origins)
 {
-	if (!o)
+	if (!origins)
 		return;
-	for (size_t i = 0; i < o->n_results; i++)
-		vt_tree_free(o->lineage[i]);
-	for (size_t i = 0; i < o->n; i++)
-		free(o->v[i].path);
-	free(o->v);
-	free(o->lineage);
-	free(o->result);
-	free(o);
+	for (size_t i = 0; i < origins->n_results; i++)
+		vt_tree_free(origins->lineage[i]);
+	for (size_t i = 0; i < origins->n; i++)
+		free(origins->v[i].path);
+	free(origins->v);
+	free(origins->lineage);
+	free(origins->result);
+	free(origins);
 }
 
 void vt_snapshot_close(struct vt_snapshot *seen)
@@ -140,23 +140,24 @@ static int same_path(const void *a, const void *b)
 	return strcmp(((const struct origin *)a)->path, ((const struct origin *)b)->path);
 }
 
-static void add_origin(struct vt_origins *o, char *path, size_t result)
+static void add_origin(struct vt_origins *origins, char *path, size_t result)
 {
-	if (o->n == o->cap) {
-		o->cap = o->cap ? 2 * o->cap : 64;
-		o->v = vt_xrealloc(o->v, o->cap * sizeof(*o->v));
+	if (origins->n == origins->cap) {
+		origins->cap = origins->cap ? 2 * origins->cap : 64;
+		origins->v = vt_xrealloc(origins->v, origins->cap * sizeof(*origins->v));
 	}
-	o->v[o->n++] = (struct origin){ path, result };
+	origins->v[origins->n++] = (struct origin){ path, result };
 }
 
-static int add_files(struct vt_origins *o, struct vt_store *s, size_t result, struct vt_err *err)
+static int add_files(struct vt_origins *origins, struct vt_store *store, size_t result,
+	struct vt_err *err)
 {
 	struct vt_tree *t = NULL;
 
-	if (vt_store_get_tree(s, &t, &o->result[result].tree, err))
+	if (vt_store_get_tree(store, &t, &origins->result[result].tree, err))
 		return err->code;
 	for (size_t i = 0; i < t->n_files; i++)
-		add_origin(o, vt_xstrdup(t->file[i].path), result);
+		add_origin(origins, vt_xstrdup(t->file[i].path), result);
 	vt_tree_free(t);
 	return 0;
 }
@@ -168,15 +169,16 @@ static bool keep_all(const char *path)
 }
 
 /* The files of the tree that a record lists, `at` being where its .lineage lies in it. */
-static int add_outputs(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
-	const char *at, const struct vt_digest *record, struct vt_err *err)
+static int add_outputs(struct vt_origins *origins, struct vt_store *store,
+	const struct vt_tree *tree, const char *at, const struct vt_digest *record,
+	struct vt_err *err)
 {
 	const struct vt_json *files;
 	struct vt_json *j = NULL;
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, record);
-	if (vt_store_get_record(s, &j, hex, err))
+	if (vt_store_get_record(store, &j, hex, err))
 		return err->code;
 	files = vt_json_pointer(j, "/outputs/0/files");
 	for (size_t i = 0; files && i < files->n; i++) {
@@ -189,7 +191,7 @@ static int add_outputs(struct vt_origins *o, struct vt_store *s, const struct vt
 			vt_digest_parse(&d,
 				vt_json_text(vt_json_get(files->item[i], "sha256"), "")) &&
 			vt_digest_equal(&d, &file->digest))
-			add_origin(o, path, o->n_results);
+			add_origin(origins, path, origins->n_results);
 		else
 			free(path);
 	}
@@ -198,8 +200,9 @@ static int add_outputs(struct vt_origins *o, struct vt_store *s, const struct vt
 }
 
 /* One record's files [from, to) of what was written: `<at>/.lineage/<result>/...` */
-static int add_record(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
-	const struct vt_tree *written, size_t from, size_t to, struct vt_err *err)
+static int add_record(struct vt_origins *origins, struct vt_store *store,
+	const struct vt_tree *tree, const struct vt_tree *written, size_t from, size_t to,
+	struct vt_err *err)
 {
 	const char *path = written->file[from].path, *mark = vt_tree_lineage_part(path);
 	size_t n = mark ? (size_t)(mark - path) : 0;
@@ -208,22 +211,22 @@ static int add_record(struct vt_origins *o, struct vt_store *s, const struct vt_
 
 	for (size_t i = from; !rc && i < to; i++)
 		if (!strcmp(strrchr(written->file[i].path, '/'), "/record.json"))
-			rc = add_outputs(o, s, tree, at, &written->file[i].digest, err);
+			rc = add_outputs(origins, store, tree, at, &written->file[i].digest, err);
 	if (!rc)
-		rc = vt_tree_from_files(&o->lineage[o->n_results++], written->file + from,
-			to - from, err);
+		rc = vt_tree_from_files(&origins->lineage[origins->n_results++],
+			written->file + from, to - from, err);
 	free(at);
 	return rc;
 }
 
 /* The records of `written` each. */
-static int add_records(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
-	const struct vt_tree *written, struct vt_err *err)
+static int add_records(struct vt_origins *origins, struct vt_store *store,
+	const struct vt_tree *tree, const struct vt_tree *written, struct vt_err *err)
 {
 	int rc = 0;
 
-	free(o->lineage);
-	o->lineage = vt_xcalloc(written->n_files + 1, sizeof(*o->lineage));
+	free(origins->lineage);
+	origins->lineage = vt_xcalloc(written->n_files + 1, sizeof(*origins->lineage));
 	for (size_t from = 0, to; !rc && from < written->n_files; from = to) {
 		const char *path = written->file[from].path;
 		size_t n = (size_t)(strrchr(path, '/') - path) + 1;
@@ -231,28 +234,28 @@ static int add_records(struct vt_origins *o, struct vt_store *s, const struct vt
 		for (to = from + 1;
 			to < written->n_files && !strncmp(written->file[to].path, path, n);)
 			to++;
-		rc = add_record(o, s, tree, written, from, to, err);
+		rc = add_record(origins, store, tree, written, from, to, err);
 	}
 	return rc;
 }
 
-static int find_makers(struct vt_origins *o, struct vt_store *s, const struct vt_tree *tree,
-	struct vt_err *err)
+static int find_makers(struct vt_origins *origins, struct vt_store *store,
+	const struct vt_tree *tree, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 	char *name = NULL, *dir = NULL;
 	struct vt_tree *written = NULL;
 	struct vt_err none = VT_ERR_INIT;
-	int rc = vt_lineage_makers(s, tree, &ids, err);
+	int rc = vt_lineage_makers(store, tree, &ids, err);
 
 	if (!rc && ids.n) {
-		name = vt_store_tmp_name(s);
-		dir = vt_asprintf("%s/tmp/%s", vt_store_dir(s), name);
+		name = vt_store_tmp_name(store);
+		dir = vt_asprintf("%s/tmp/%s", vt_store_dir(store), name);
 		rc = vt_fs_mkdirs(dir, err);
 		if (!rc)
-			rc = vt_record_dir_write(s, &ids, tree, dir, err);
+			rc = vt_record_dir_write(store, &ids, tree, dir, err);
 		if (!rc)
-			rc = vt_store_ingest(s, &written, dir,
+			rc = vt_store_ingest(store, &written, dir,
 				&(struct vt_ingest_opts){ .copy = true,
 					.finished = true,
 					.blobs = true,
@@ -261,7 +264,7 @@ static int find_makers(struct vt_origins *o, struct vt_store *s, const struct vt
 		vt_fs_remove_tree(dir, &none);
 	}
 	if (!rc && written)
-		rc = add_records(o, s, tree, written, err);
+		rc = add_records(origins, store, tree, written, err);
 	vt_tree_free(written);
 	vt_strs_release(&ids);
 	free(name);
@@ -269,15 +272,15 @@ static int find_makers(struct vt_origins *o, struct vt_store *s, const struct vt
 	return rc;
 }
 
-static int read_origins(struct vt_origins **out, struct vt_store *s, const struct vt_snapshot *seen,
-	struct vt_err *err)
+static int read_origins(struct vt_origins **out, struct vt_store *store,
+	const struct vt_snapshot *seen, struct vt_err *err)
 {
 	const char *provenance = seen->commit.provenance ? seen->commit.provenance : "";
 	struct vt_origins *o = vt_xcalloc(1, sizeof(*o));
 	struct vt_digest *key = NULL;
 	size_t n = 0;
 	struct vt_err why = VT_ERR_INIT;
-	int rc = vt_result_list_get(s, provenance, &key, &n, &why);
+	int rc = vt_result_list_get(store, provenance, &key, &n, &why);
 
 	/* a commit that was pulled without its results */
 	if (rc == VT_ENOINPUT)
@@ -289,13 +292,13 @@ static int read_origins(struct vt_origins **out, struct vt_store *s, const struc
 	for (size_t i = 0; !rc && i < n; i++) {
 		struct vt_err none = VT_ERR_INIT;
 
-		if (vt_result_get(s, &o->result[o->n_results], &key[i], &none) ||
+		if (vt_result_get(store, &o->result[o->n_results], &key[i], &none) ||
 			!o->result[o->n_results].has_lineage)
 			continue;
-		rc = add_files(o, s, o->n_results++, err);
+		rc = add_files(o, store, o->n_results++, err);
 	}
 	if (!rc && !n)
-		rc = find_makers(o, s, seen->tree, err);
+		rc = find_makers(o, store, seen->tree, err);
 	if (o->n > 1)
 		qsort(o->v, o->n, sizeof(*o->v), by_path);
 	free(key);
@@ -333,13 +336,13 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	return 0;
 }
 
-static bool holds(struct vt_store *s, const struct vt_digest *tree, const char *path)
+static bool holds(struct vt_store *store, const struct vt_digest *tree, const char *path)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_tree *t = NULL;
 	bool found;
 
-	if (vt_store_get_tree(s, &t, tree, &none))
+	if (vt_store_get_tree(store, &t, tree, &none))
 		return false;
 	found = vt_tree_find(t, path) != NULL;
 	vt_tree_free(t);

@@ -163,26 +163,27 @@ bool vt_request_length(int requests, size_t *length)
 }
 
 /* Waits for a sign.  Is the program to be ended now? */
-static bool told_to_end(struct vt_supervisor *s)
+static bool told_to_end(struct vt_supervisor *supervisor)
 {
-	struct pollfd fd[] = { { s->signals, POLLIN, 0 }, { s->requests, POLLIN, 0 } };
+	struct pollfd fd[] = { { supervisor->signals, POLLIN, 0 },
+		{ supervisor->requests, POLLIN, 0 } };
 	struct signalfd_siginfo one;
 	size_t length;
 
 	if (poll(fd, 2, -1) <= 0)
 		return false;
-	if (fd[0].revents && read(s->signals, &one, sizeof one) == (ssize_t)sizeof one &&
+	if (fd[0].revents && read(supervisor->signals, &one, sizeof one) == (ssize_t)sizeof one &&
 		one.ssi_signo == SIGTERM)
-		s->over = true;
-	if (fd[1].revents && !s->over) {
-		s->over = !vt_request_length(s->requests, &length) || length;
+		supervisor->over = true;
+	if (fd[1].revents && !supervisor->over) {
+		supervisor->over = !vt_request_length(supervisor->requests, &length) || length;
 		return true;
 	}
-	return s->over;
+	return supervisor->over;
 }
 
 /* The children of a process that is killed become ours in their turn: until there are none. */
-static void kill_all(struct vt_supervisor *s, pid_t program, bool *ended, int *status)
+static void kill_all(struct vt_supervisor *supervisor, pid_t program, bool *ended, int *status)
 {
 	const struct timespec tick = { 0, 100000000 };
 	int i = 0;
@@ -190,18 +191,18 @@ static void kill_all(struct vt_supervisor *s, pid_t program, bool *ended, int *s
 	for (; reap(program, ended, status) && i < PATIENCE; i++) {
 		kill(-program, SIGKILL);
 		kill_children(NULL, 0, false);
-		if (sigtimedwait(&s->awaited, NULL, &tick) == SIGTERM)
-			s->over = true;
+		if (sigtimedwait(&supervisor->awaited, NULL, &tick) == SIGTERM)
+			supervisor->over = true;
 	}
-	s->left_over = i == PATIENCE;
+	supervisor->left_over = i == PATIENCE;
 }
 
-static pid_t start(const struct vt_process *p, int root_error)
+static pid_t start(const struct vt_process *process, int root_error)
 {
 	pid_t program = vfork();
 
 	if (program == 0)
-		vt_process_become(p, root_error);
+		vt_process_become(process, root_error);
 	return program;
 }
 

@@ -43,13 +43,13 @@ static bool due(const struct vt_json *trigger, const struct vt_trigger *t,
 
 /* The commit it saw last.  One that is gone (its branch was moved away from it and gc has been
  * there) makes the newest one due. */
-static struct vt_snapshot *seen_last(struct vt_run *r, const struct vt_trigger *t, bool *gone,
-	struct vt_err *err)
+static struct vt_snapshot *seen_last(struct vt_run *run, const struct vt_trigger *trigger,
+	bool *gone, struct vt_err *err)
 {
 	struct vt_snapshot *seen = NULL;
 	struct vt_err why = VT_ERR_INIT;
 	*gone = false;
-	if (!*t->seen || !vt_snapshot_of(&seen, vt_run_store(r), t->seen, &why))
+	if (!*trigger->seen || !vt_snapshot_of(&seen, vt_run_store(run), trigger->seen, &why))
 		return seen;
 	*gone = why.code == VT_ENOINPUT;
 	if (!*gone)
@@ -58,15 +58,15 @@ static struct vt_snapshot *seen_last(struct vt_run *r, const struct vt_trigger *
 }
 
 /* Looks once in a run; what it then sees is held under `held`. */
-static int look(struct vt_run *r, const struct vt_input *leaf, const char *name, const char *held,
+static int look(struct vt_run *run, const struct vt_input *leaf, const char *name, const char *held,
 	struct vt_err *err)
 {
-	struct vt_snapshot *now = vt_run_head(r, leaf->repo, leaf->branch), *then;
+	struct vt_snapshot *now = vt_run_head(run, leaf->repo, leaf->branch), *then;
 	struct vt_trigger t;
 	bool gone, moves;
-	if (vt_runner_trigger(r->runner, name, &t, err))
+	if (vt_runner_trigger(run->runner, name, &t, err))
 		return err->code;
-	then = seen_last(r, &t, &gone, err);
+	then = seen_last(run, &t, &gone, err);
 	if (err->code)
 		return err->code;
 	if (now && strcmp(t.newest, now->commit.id)) {
@@ -74,14 +74,14 @@ static int look(struct vt_run *r, const struct vt_input *leaf, const char *name,
 		t.commits++;
 	}
 	moves = now && strcmp(t.seen, now->commit.id) &&
-		(gone || due(leaf->trigger, &t, now, then, r->began.tv_sec));
+		(gone || due(leaf->trigger, &t, now, then, run->began.tv_sec));
 	if (moves) {
 		memcpy(t.seen, now->commit.id, sizeof t.seen);
 		t.commits = 0;
-		t.time = r->began.tv_sec;
+		t.time = run->began.tv_sec;
 	}
-	if (!r->opts.planning)
-		vt_runner_set_trigger(r->runner, name, &t, err);
+	if (!run->opts.planning)
+		vt_runner_set_trigger(run->runner, name, &t, err);
 	else if (moves)
 		vt_log(VT_LOG_INFO, "trigger", "pipeline=\"%s\" input=\"%s\" note=\"would move\"",
 			leaf->pipeline, leaf->name);
@@ -93,7 +93,7 @@ static int look(struct vt_run *r, const struct vt_input *leaf, const char *name,
 			"pipeline=\"%s\" input=\"%s\" commits=%lld note=\"waits\"", leaf->pipeline,
 			leaf->name, t.commits);
 	}
-	vt_run_hold(r, held, then);
+	vt_run_hold(run, held, then);
 	return err->code;
 }
 

@@ -123,12 +123,12 @@ static void look_leaf(void *ctx, const struct vt_input *leaf)
 	free(name);
 }
 
-static int look_at_heads(struct looking *l)
+static int look_at_heads(struct looking *looking)
 {
-	vt_buf_clear(&l->out);
-	for (size_t i = 0; i < l->spec->n; i++)
-		vt_input_leaves(l->spec->pipeline[i].input, look_leaf, l);
-	return l->err->code;
+	vt_buf_clear(&looking->out);
+	for (size_t i = 0; i < looking->spec->n; i++)
+		vt_input_leaves(looking->spec->pipeline[i].input, look_leaf, looking);
+	return looking->err->code;
 }
 
 int vt_watch_heads(struct vt_buf *out, const struct vt_spec *spec, const char *store,
@@ -189,19 +189,20 @@ static int pause_for(double seconds, const sigset_t *ending)
 	return got > 0 ? got : 0;
 }
 
-static void wait_for(int *signal, const struct vt_buf *seen, struct looking *l,
+static void wait_for(int *signal, const struct vt_buf *seen, struct looking *looking,
 	const struct vt_run_opts *opts, double seconds, const sigset_t *ending)
 {
 	struct timespec began;
 
 	clock_gettime(CLOCK_MONOTONIC, &began);
-	while (!l->err->code && !look_at_heads(l)) {
-		if (l->out.len > seen->len ||
-			(l->out.len && memcmp(l->out.data, seen->data, l->out.len)))
+	while (!looking->err->code && !look_at_heads(looking)) {
+		if (looking->out.len > seen->len ||
+			(looking->out.len &&
+				memcmp(looking->out.data, seen->data, looking->out.len)))
 			return;
-		if (l->asks_time && vt_seconds_since(&began) >= LOOK_SECONDS) {
+		if (looking->asks_time && vt_seconds_since(&began) >= LOOK_SECONDS) {
 			clock_gettime(CLOCK_MONOTONIC, &began);
-			if (trigger_moves(seen, l->spec, opts))
+			if (trigger_moves(seen, looking->spec, opts))
 				return;
 		}
 		*signal = pause_for(seconds, ending);

@@ -95,24 +95,24 @@ static bool span(const char *p, double *out)
 	return *out > 0;
 }
 
-static bool parse(struct times *t, const char *spec)
+static bool parse(struct times *times, const char *spec)
 {
 	static const char *const words[][2] = { { "@hourly", "0 * * * *" },
 		{ "@daily", "0 0 * * *" }, { "@midnight", "0 0 * * *" }, { "@weekly", "0 0 * * 0" },
 		{ "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 1 *" },
 		{ "@annually", "0 0 1 1 *" } };
-	*t = (struct times){ { 0 }, false, false, 0 };
+	*times = (struct times){ { 0 }, false, false, 0 };
 	if (!strncmp(spec, "@every ", 7))
-		return span(spec + 7 + strspn(spec + 7, " "), &t->every);
+		return span(spec + 7 + strspn(spec + 7, " "), &times->every);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (!strcmp(words[i][0], spec))
 			spec = words[i][1];
 	for (int f = 0; f < 5; f++) {
 		spec += strspn(spec, " ");
-		t->any_day |= f == 2 && *spec == '*';
-		t->any_weekday |= f == 4 && *spec == '*';
+		times->any_day |= f == 2 && *spec == '*';
+		times->any_weekday |= f == 4 && *spec == '*';
 		do {
-			if (!part(&spec, f, &t->field[f]))
+			if (!part(&spec, f, &times->field[f]))
 				return false;
 		} while (*spec == ',' && *spec++);
 		if (*spec != (f < 4 ? ' ' : 0))
@@ -127,15 +127,15 @@ bool vt_cron_valid(const char *spec)
 	return parse(&t, spec);
 }
 
-static bool matches(const struct times *t, time_t when)
+static bool matches(const struct times *times, time_t when)
 {
 	struct tm u;
 	gmtime_r(&when, &u);
-	bool day = t->field[2] >> u.tm_mday & 1, weekday = t->field[4] >> u.tm_wday & 1;
+	bool day = times->field[2] >> u.tm_mday & 1, weekday = times->field[4] >> u.tm_wday & 1;
 	/* Both days restricted: either will do. */
-	bool on_day = t->any_day || t->any_weekday ? day && weekday : day || weekday;
-	return (t->field[0] >> u.tm_min & 1) && (t->field[1] >> u.tm_hour & 1) &&
-		(t->field[3] >> (u.tm_mon + 1) & 1) && on_day;
+	bool on_day = times->any_day || times->any_weekday ? day && weekday : day || weekday;
+	return (times->field[0] >> u.tm_min & 1) && (times->field[1] >> u.tm_hour & 1) &&
+		(times->field[3] >> (u.tm_mon + 1) & 1) && on_day;
 }
 
 bool vt_cron_due(const char *spec, time_t last, time_t now)

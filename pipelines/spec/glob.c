@@ -42,7 +42,7 @@ struct next {
 	const char *pattern;
 };
 
-static bool match(struct search *m, const char *pattern, const char *p, const char *end,
+static bool match(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k);
 
 /* The index in [p, end) of the bracket that closes p[0], or NULL. */
@@ -125,29 +125,29 @@ static const char *alternative_end(const char *p, const char *end, char separato
 	return p;
 }
 
-static bool go_on(struct search *m, const struct next *k, const char *s)
+static bool go_on(struct search *search, const struct next *k, const char *s)
 {
-	return match(m, k->pattern, k->p, k->end, s, k->then);
+	return match(search, k->pattern, k->p, k->end, s, k->then);
 }
 
-static bool go_close(struct search *m, const struct next *k, const char *s)
+static bool go_close(struct search *search, const struct next *k, const char *s)
 {
-	int from = m->m->group[k->group].from, to = m->m->group[k->group].to;
-	m->m->group[k->group].from = (int)(k->from - m->m->path);
-	m->m->group[k->group].to = (int)(s - m->m->path);
-	if (match(m, k->pattern, k->p, k->end, s, k->then))
+	int from = search->m->group[k->group].from, to = search->m->group[k->group].to;
+	search->m->group[k->group].from = (int)(k->from - search->m->path);
+	search->m->group[k->group].to = (int)(s - search->m->path);
+	if (match(search, k->pattern, k->p, k->end, s, k->then))
 		return true;
-	m->m->group[k->group].from = from;
-	m->m->group[k->group].to = to;
+	search->m->group[k->group].from = from;
+	search->m->group[k->group].to = to;
 	return false;
 }
 
-static bool alternatives(struct search *m, const char *pattern, const char *p, const char *end,
+static bool alternatives(struct search *search, const char *pattern, const char *p, const char *end,
 	char separator, const char *s, const struct next *k)
 {
 	for (;;) {
 		const char *e = alternative_end(p, end, separator);
-		if (match(m, pattern, p, e, s, k))
+		if (match(search, pattern, p, e, s, k))
 			return true;
 		if (e >= end)
 			return false;
@@ -155,40 +155,40 @@ static bool alternatives(struct search *m, const char *pattern, const char *p, c
 	}
 }
 
-static bool go_repeat(struct search *m, const struct next *k, const char *s)
+static bool go_repeat(struct search *search, const struct next *k, const char *s)
 {
 	struct next again = *k;
 	again.body = s;
-	if (s != k->body && alternatives(m, k->pattern, k->p, k->body_end, '|', s, &again))
+	if (s != k->body && alternatives(search, k->pattern, k->p, k->body_end, '|', s, &again))
 		return true;
-	return k->then->go(m, k->then, s);
+	return k->then->go(search, k->then, s);
 }
 
-static bool go_end(struct search *m, const struct next *k, const char *s)
+static bool go_end(struct search *search, const struct next *k, const char *s)
 {
-	(void)m;
+	(void)search;
 	return k->from ? s == k->from : !*s;
 }
 
 /* !(list): the longest text of one element first that no alternative matches whole. */
-static bool excluded(struct search *m, const char *pattern, const char *p, const char *end,
+static bool excluded(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *close)
 {
 	size_t n = strcspn(s, "/");
 	for (const char *e = s + n; e >= s; e--) {
 		struct next stop = { .go = go_end, .from = e, .group = -1, .pattern = pattern };
-		struct vt_glob_match before = *m->m;
-		bool is_one = alternatives(m, pattern, p, end, '|', s, &stop);
+		struct vt_glob_match before = *search->m;
+		bool is_one = alternatives(search, pattern, p, end, '|', s, &stop);
 
-		before.steps = m->m->steps;
-		*m->m = before; /* an excluded text captures nothing */
-		if (!is_one && close->go(m, close, e))
+		before.steps = search->m->steps;
+		*search->m = before; /* an excluded text captures nothing */
+		if (!is_one && close->go(search, close, e))
 			return true;
 	}
 	return false;
 }
 
-static bool group(struct search *m, const char *pattern, const char *p, const char *end,
+static bool group(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
 	char kind = *p == '(' ? '@' : *p;
@@ -203,7 +203,7 @@ static bool group(struct search *m, const char *pattern, const char *p, const ch
 		.pattern = pattern,
 		.group = group_number(pattern, open) };
 	if (kind == '!')
-		return excluded(m, pattern, open + 1, shut, s, &close);
+		return excluded(search, pattern, open + 1, shut, s, &close);
 	struct next repeat = { .go = go_repeat,
 		.p = open + 1,
 		.body_end = shut,
@@ -211,32 +211,32 @@ static bool group(struct search *m, const char *pattern, const char *p, const ch
 		.then = &close,
 		.group = -1,
 		.pattern = pattern };
-	if (alternatives(m, pattern, open + 1, shut, '|', s,
+	if (alternatives(search, pattern, open + 1, shut, '|', s,
 		    kind == '*' || kind == '+' ? &repeat : &close))
 		return true;
-	return (kind == '*' || kind == '?') && close.go(m, &close, s);
+	return (kind == '*' || kind == '?') && close.go(search, &close, s);
 }
 
-static bool star(struct search *m, const char *pattern, const char *p, const char *end,
+static bool star(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
 	bool across = p + 1 < end && p[1] == '*';
 	p += across ? 2 : 1;
 	size_t n = across ? strlen(s) : strcspn(s, "/");
 	for (const char *e = s + n; e >= s; e--)
-		if (match(m, pattern, p, end, e, k))
+		if (match(search, pattern, p, end, e, k))
 			return true;
 	return false;
 }
 
-static bool match_piece(struct search *m, const char *pattern, const char *p, const char *end,
+static bool match_piece(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
 	while (p < end) {
 		if (is_extended(p, end) || *p == '(')
-			return group(m, pattern, p, end, s, k);
+			return group(search, pattern, p, end, s, k);
 		if (*p == '*')
-			return star(m, pattern, p, end, s, k);
+			return star(search, pattern, p, end, s, k);
 		if (*p == '{') {
 			const char *shut = closing(p, end);
 			struct next on = { .go = go_on,
@@ -245,7 +245,7 @@ static bool match_piece(struct search *m, const char *pattern, const char *p, co
 				.then = k,
 				.group = -1,
 				.pattern = pattern };
-			return shut && alternatives(m, pattern, p + 1, shut, ',', s, &on);
+			return shut && alternatives(search, pattern, p + 1, shut, ',', s, &on);
 		}
 		if (!*s)
 			return false;
@@ -266,50 +266,52 @@ static bool match_piece(struct search *m, const char *pattern, const char *p, co
 		p++;
 		s++;
 	}
-	return k->go(m, k, s);
+	return k->go(search, k, s);
 }
 
 /* --- dead ends ----------------------------------------------------------- */
 
 enum { SHORT_SEARCH = 256 };
 
-static size_t hash_of(const struct search *m, const struct dead_end *d)
+static size_t hash_of(const struct search *search, const struct dead_end *end)
 {
-	uint64_t h = (uint64_t)(d->path - m->m->path);
+	uint64_t h = (uint64_t)(end->path - search->m->path);
 
-	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)d->pattern;
-	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)d->stop;
-	h = h * 0x9e3779b97f4a7c15u + d->unmoved;
+	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)end->pattern;
+	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)end->stop;
+	h = h * 0x9e3779b97f4a7c15u + end->unmoved;
 	return (size_t)(h ^ h >> 29);
 }
 
 /* Its place in the table, or the free one where it belongs. */
-static struct dead_end *place_of(const struct search *m, const struct dead_end *d)
+static struct dead_end *place_of(const struct search *search, const struct dead_end *end)
 {
-	for (size_t i = hash_of(m, d);; i++) {
-		struct dead_end *at = &m->dead[i & (m->cap - 1)];
+	for (size_t i = hash_of(search, end);; i++) {
+		struct dead_end *at = &search->dead[i & (search->cap - 1)];
 
 		if (!at->pattern ||
-			(at->pattern == d->pattern && at->path == d->path && at->stop == d->stop &&
-				at->unmoved == d->unmoved))
+			(at->pattern == end->pattern && at->path == end->path &&
+				at->stop == end->stop && at->unmoved == end->unmoved))
 			return at;
 	}
 }
 
-static void remember(struct search *m, const struct dead_end *d)
+static void remember(struct search *search, const struct dead_end *end)
 {
-	if (2 * m->n >= m->cap) {
-		struct search wider = { .m = m->m, .n = m->n, .cap = m->cap ? 2 * m->cap : 1024 };
+	if (2 * search->n >= search->cap) {
+		struct search wider = { .m = search->m,
+			.n = search->n,
+			.cap = search->cap ? 2 * search->cap : 1024 };
 
 		wider.dead = vt_xcalloc(wider.cap, sizeof *wider.dead);
-		for (size_t i = 0; i < m->cap; i++)
-			if (m->dead[i].pattern)
-				*place_of(&wider, &m->dead[i]) = m->dead[i];
-		free(m->dead);
-		*m = wider;
+		for (size_t i = 0; i < search->cap; i++)
+			if (search->dead[i].pattern)
+				*place_of(&wider, &search->dead[i]) = search->dead[i];
+		free(search->dead);
+		*search = wider;
 	}
-	*place_of(m, d) = *d;
-	m->n++;
+	*place_of(search, end) = *end;
+	search->n++;
 }
 
 static struct dead_end point_of(const char *p, const char *s, const struct next *k)
@@ -325,38 +327,38 @@ static struct dead_end point_of(const char *p, const char *s, const struct next 
 	return d;
 }
 
-static bool match(struct search *m, const char *pattern, const char *p, const char *end,
+static bool match(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
-	if (++m->m->steps < SHORT_SEARCH)
-		return match_piece(m, pattern, p, end, s, k);
+	if (++search->m->steps < SHORT_SEARCH)
+		return match_piece(search, pattern, p, end, s, k);
 
 	struct dead_end here = point_of(p, s, k);
 
-	if (m->dead && place_of(m, &here)->pattern)
+	if (search->dead && place_of(search, &here)->pattern)
 		return false;
-	if (match_piece(m, pattern, p, end, s, k))
+	if (match_piece(search, pattern, p, end, s, k))
 		return true;
-	remember(m, &here);
+	remember(search, &here);
 	return false;
 }
 
-bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *path)
+bool vt_glob_match(struct vt_glob_match *glob_match, const char *pattern, const char *path)
 {
 	struct vt_glob_match own;
 	struct next stop = { .go = go_end, .group = -1, .pattern = pattern };
-	m = m ? m : &own;
-	m->path = path;
-	m->steps = 0;
-	m->n = vt_glob_groups(pattern);
+	glob_match = glob_match ? glob_match : &own;
+	glob_match->path = path;
+	glob_match->steps = 0;
+	glob_match->n = vt_glob_groups(pattern);
 	for (int i = 0; i < VT_GLOB_GROUPS; i++)
-		m->group[i].from = m->group[i].to = -1;
-	if (m->n > VT_GLOB_GROUPS)
+		glob_match->group[i].from = glob_match->group[i].to = -1;
+	if (glob_match->n > VT_GLOB_GROUPS)
 		return false;
 	if (!path[1] && path[0] == '/')
 		/* a star has no name to stand for at the root */
 		return !strcmp(pattern, "/");
-	struct search search = { .m = m };
+	struct search search = { .m = glob_match };
 	bool found = match(&search, pattern, pattern, pattern + strlen(pattern), path, &stop);
 
 	free(search.dead);

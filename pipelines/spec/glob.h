@@ -46,7 +46,7 @@ size_t vt_glob_level(const char *pattern, size_t n);
 
 /* Both cleaned.  m may be NULL.  The steps grow with a power of the lengths, however many ways
  * there are to match. */
-bool vt_glob_match(struct vt_glob_match *m, const char *pattern, const char *path);
+bool vt_glob_match(struct vt_glob_match *match, const char *pattern, const char *path);
 
 /* $1...$9, ${12} and $$ replaced; a group that is missing or took no part gives nothing.  Caller
  * frees. */

@@ -42,7 +42,7 @@ static bool is_assignment(const char *word)
 }
 
 /* Hands over what was read of a command, without what stands in front of its name. */
-static void end_command(struct reader *r)
+static void end_command(struct reader *reader)
 {
 	static const char *const leading[] = { "if", "then", "elif", "else", "while", "until", "do",
 		"!", "{", "time" };
@@ -50,37 +50,38 @@ static void end_command(struct reader *r)
 		"esac", "}" };
 	size_t first = 0;
 
-	while (first < r->words.n &&
-		(one_of(r->words.v[first], leading, sizeof leading / sizeof *leading) ||
-			is_assignment(r->words.v[first])))
+	while (first < reader->words.n &&
+		(one_of(reader->words.v[first], leading, sizeof leading / sizeof *leading) ||
+			is_assignment(reader->words.v[first])))
 		first++;
-	if (first < r->words.n &&
-		!one_of(r->words.v[first], nothing, sizeof nothing / sizeof *nothing)) {
-		const struct vt_strs command = { r->words.v + first, r->words.n - first, 0 };
+	if (first < reader->words.n &&
+		!one_of(reader->words.v[first], nothing, sizeof nothing / sizeof *nothing)) {
+		const struct vt_strs command = { reader->words.v + first, reader->words.n - first,
+			0 };
 
-		r->each(r->ctx, &command);
+		reader->each(reader->ctx, &command);
 	}
-	vt_strs_release(&r->words);
+	vt_strs_release(&reader->words);
 }
 
 /* Skips the bodies of the here-documents that were announced on the line that ended. */
-static void skip_heredocs(struct reader *r)
+static void skip_heredocs(struct reader *reader)
 {
-	for (size_t i = 0; i < r->heredocs.n; i++) {
-		size_t n = strlen(r->heredocs.v[i]);
+	for (size_t i = 0; i < reader->heredocs.n; i++) {
+		size_t n = strlen(reader->heredocs.v[i]);
 
-		while (*r->p) {
-			const char *line = r->p + strspn(r->p, "\t"),
+		while (*reader->p) {
+			const char *line = reader->p + strspn(reader->p, "\t"),
 				   *end = line + strcspn(line, "\n");
-			bool last =
-				(size_t)(end - line) == n && !strncmp(line, r->heredocs.v[i], n);
+			bool last = (size_t)(end - line) == n &&
+				!strncmp(line, reader->heredocs.v[i], n);
 
-			r->p = end + (*end == '\n');
+			reader->p = end + (*end == '\n');
 			if (last)
 				break;
 		}
 	}
-	vt_strs_release(&r->heredocs);
+	vt_strs_release(&reader->heredocs);
 }
 
 /* p stands behind "$(" or a backquote; returns where the inside ends. */
@@ -106,97 +107,98 @@ static const char *inside_end(const char *p, char closing)
 }
 
 /* A command substitution: read as a script of its own, and kept in the word as it stands. */
-static void substitution(struct reader *r, struct vt_buf *word, const char *inside, char closing)
+static void substitution(struct reader *reader, struct vt_buf *word, const char *inside,
+	char closing)
 {
 	const char *end = inside_end(inside, closing);
 	char *script = vt_xstrndup(inside, (size_t)(end - inside));
 
-	if (r->depth < DEPTH && !(closing == ')' && *inside == '(')) /* $((...)) computes */
-		read_script(script, r->each, r->ctx, r->depth + 1);
+	if (reader->depth < DEPTH && !(closing == ')' && *inside == '(')) /* $((...)) computes */
+		read_script(script, reader->each, reader->ctx, reader->depth + 1);
 	free(script);
 	end += *end != 0;
-	vt_buf_add(word, r->p, (size_t)(end - r->p));
-	r->p = end;
+	vt_buf_add(word, reader->p, (size_t)(end - reader->p));
+	reader->p = end;
 }
 
 /* One character or substitution of a word, inside double quotes or outside any. */
-static void word_part(struct reader *r, struct vt_buf *word)
+static void word_part(struct reader *reader, struct vt_buf *word)
 {
-	if (*r->p == '\\' && r->p[1] == '\n') {
-		r->p += 2;
-	} else if (*r->p == '\\' && r->p[1]) {
-		vt_buf_char(word, r->p[1]);
-		r->p += 2;
-	} else if (!strncmp(r->p, "$(", 2)) {
-		substitution(r, word, r->p + 2, ')');
-	} else if (*r->p == '`') {
-		substitution(r, word, r->p + 1, '`');
-	} else if (!strncmp(r->p, "${", 2)) {
-		const char *end = r->p + strcspn(r->p, "}");
+	if (*reader->p == '\\' && reader->p[1] == '\n') {
+		reader->p += 2;
+	} else if (*reader->p == '\\' && reader->p[1]) {
+		vt_buf_char(word, reader->p[1]);
+		reader->p += 2;
+	} else if (!strncmp(reader->p, "$(", 2)) {
+		substitution(reader, word, reader->p + 2, ')');
+	} else if (*reader->p == '`') {
+		substitution(reader, word, reader->p + 1, '`');
+	} else if (!strncmp(reader->p, "${", 2)) {
+		const char *end = reader->p + strcspn(reader->p, "}");
 
 		end += *end != 0;
-		vt_buf_add(word, r->p, (size_t)(end - r->p));
-		r->p = end;
+		vt_buf_add(word, reader->p, (size_t)(end - reader->p));
+		reader->p = end;
 	} else {
-		vt_buf_char(word, *r->p++);
+		vt_buf_char(word, *reader->p++);
 	}
 }
 
 /* The word at r->p, quotes taken off.  *quoted: a part of it was in quotes, so "" is a word too. */
-static char *read_word(struct reader *r, bool *quoted)
+static char *read_word(struct reader *reader, bool *quoted)
 {
 	struct vt_buf word = VT_BUF_INIT;
 
 	*quoted = false;
-	while (*r->p && !strchr(" \t\n;|&<>()", *r->p)) {
-		if (*r->p == '\'') {
-			const char *end = strchr(r->p + 1, '\'');
-			size_t n = end ? (size_t)(end - r->p) - 1 : strlen(r->p + 1);
+	while (*reader->p && !strchr(" \t\n;|&<>()", *reader->p)) {
+		if (*reader->p == '\'') {
+			const char *end = strchr(reader->p + 1, '\'');
+			size_t n = end ? (size_t)(end - reader->p) - 1 : strlen(reader->p + 1);
 
-			vt_buf_add(&word, r->p + 1, n);
-			r->p += n + 1 + (end != NULL);
+			vt_buf_add(&word, reader->p + 1, n);
+			reader->p += n + 1 + (end != NULL);
 			*quoted = true;
-		} else if (*r->p == '"') {
-			for (r->p++; *r->p && *r->p != '"';)
-				word_part(r, &word);
-			r->p += *r->p != 0;
+		} else if (*reader->p == '"') {
+			for (reader->p++; *reader->p && *reader->p != '"';)
+				word_part(reader, &word);
+			reader->p += *reader->p != 0;
 			*quoted = true;
 		} else {
-			word_part(r, &word);
+			word_part(reader, &word);
 		}
 	}
 	return vt_buf_detach(&word);
 }
 
 /* At < or >: the operator and the file it names; the delimiter of a here-document is kept. */
-static void redirection(struct reader *r)
+static void redirection(struct reader *reader)
 {
-	bool here = !strncmp(r->p, "<<", 2) && r->p[2] != '<', quoted;
+	bool here = !strncmp(reader->p, "<<", 2) && reader->p[2] != '<', quoted;
 
-	r->p += strspn(r->p, "<>");
-	r->p += here && *r->p == '-';
-	r->p += *r->p == '&' || *r->p == '|';
-	r->p += strspn(r->p, " \t");
-	char *target = read_word(r, &quoted);
+	reader->p += strspn(reader->p, "<>");
+	reader->p += here && *reader->p == '-';
+	reader->p += *reader->p == '&' || *reader->p == '|';
+	reader->p += strspn(reader->p, " \t");
+	char *target = read_word(reader, &quoted);
 
 	if (here && *target)
-		vt_strs_add(&r->heredocs, target);
+		vt_strs_add(&reader->heredocs, target);
 	free(target);
 }
 
-static void separator(struct reader *r)
+static void separator(struct reader *reader)
 {
-	bool line = *r->p == '\n';
+	bool line = *reader->p == '\n';
 
-	if (!strncmp(r->p, "&>", 2)) {
-		r->p++;
-		redirection(r);
+	if (!strncmp(reader->p, "&>", 2)) {
+		reader->p++;
+		redirection(reader);
 		return;
 	}
-	r->p++;
-	end_command(r);
+	reader->p++;
+	end_command(reader);
 	if (line)
-		skip_heredocs(r);
+		skip_heredocs(reader);
 }
 
 static void read_script(const char *script, vt_shell_fn each, void *ctx, int depth)

@@ -74,13 +74,13 @@ static void read_cron(struct vt_input *in, const struct vt_json *j, const char *
 }
 
 static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
-	const char *pipeline, struct vt_findings *f)
+	const char *pipeline, struct vt_findings *findings)
 {
 	struct vt_input *in = vt_xcalloc(1, sizeof *in);
 	in->pointer = vt_xstrdup(pointer);
 	in->pipeline = pipeline;
 	if (vt_json_members(j) != 1) {
-		vt_findings_add(f, VT_FINDING_ERROR, pointer,
+		vt_findings_add(findings, VT_FINDING_ERROR, pointer,
 			"has %zu input kinds; write exactly one of pfs, cron, "
 			"cross, join, "
 			"group, union",
@@ -99,7 +99,7 @@ static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
 		in->child = vt_xcalloc(body->n + 1, sizeof *in->child);
 		for (size_t i = 0; i < body->n; i++) {
 			char *at = vt_asprintf("%s/%s/%zu", pointer, j->key[0], i);
-			in->child[in->n++] = read_input(body->item[i], at, pipeline, f);
+			in->child[in->n++] = read_input(body->item[i], at, pipeline, findings);
 			free(at);
 		}
 		sort_children(in);
@@ -107,9 +107,10 @@ static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
 	return in;
 }
 
-const char *vt_pipeline_annotation(const struct vt_pipeline *p, const char *key)
+const char *vt_pipeline_annotation(const struct vt_pipeline *pipeline, const char *key)
 {
-	const struct vt_json *m = vt_json_get(vt_json_get(p->json, "metadata"), "annotations");
+	const struct vt_json *m =
+		vt_json_get(vt_json_get(pipeline->json, "metadata"), "annotations");
 	return vt_json_text(vt_json_get(m, key), NULL);
 }
 
@@ -121,36 +122,44 @@ static void mark_warm(struct vt_input *in, const char *warm)
 		mark_warm(in->child[i], warm);
 }
 
-static void read_pipeline(struct vt_pipeline *p, const struct vt_json *j, const char *pointer,
-	struct vt_findings *f)
+static void read_pipeline(struct vt_pipeline *pipeline, const struct vt_json *j,
+	const char *pointer, struct vt_findings *findings)
 {
-	p->pointer = vt_xstrdup(pointer);
-	p->json = vt_spec_normalize(j, pointer, f);
-	if (!p->json)
-		p->json = vt_json_new(VT_JSON_OBJECT);
-	const struct vt_json *name = vt_json_get(p->json, "pipeline"),
-			     *input = vt_json_get(p->json, "input");
-	p->name = vt_json_text(vt_json_get(name, "name"), "");
-	p->project = vt_json_text(vt_json_get(vt_json_get(name, "project"), "name"), "default");
-	p->output_branch = vt_json_text(vt_json_get(p->json, "outputBranch"), "master");
-	p->transform = vt_json_get(p->json, "transform");
-	p->parallelism = vt_json_integer(vt_json_pointer(p->json, "/parallelismSpec/constant"), 1);
-	p->tries = vt_json_integer(vt_json_get(p->json, "datumTries"), 3);
-	p->gpus = vt_json_integer(vt_json_pointer(p->json, "/resourceLimits/gpu/number"), 0);
-	vt_spec_seconds(vt_json_text(vt_json_get(p->json, "datumTimeout"), ""), &p->datum_timeout);
-	vt_spec_seconds(vt_json_text(vt_json_get(p->json, "jobTimeout"), ""), &p->job_timeout);
-	vt_spec_quantity(vt_json_text(vt_json_pointer(p->json, "/resourceRequests/memory"), ""),
-		&p->memory);
-	p->every_job =
-		!strcmp(vt_json_text(vt_json_get(p->json, "reprocessSpec"), ""), "every_job");
+	pipeline->pointer = vt_xstrdup(pointer);
+	pipeline->json = vt_spec_normalize(j, pointer, findings);
+	if (!pipeline->json)
+		pipeline->json = vt_json_new(VT_JSON_OBJECT);
+	const struct vt_json *name = vt_json_get(pipeline->json, "pipeline"),
+			     *input = vt_json_get(pipeline->json, "input");
+	pipeline->name = vt_json_text(vt_json_get(name, "name"), "");
+	pipeline->project =
+		vt_json_text(vt_json_get(vt_json_get(name, "project"), "name"), "default");
+	pipeline->output_branch =
+		vt_json_text(vt_json_get(pipeline->json, "outputBranch"), "master");
+	pipeline->transform = vt_json_get(pipeline->json, "transform");
+	pipeline->parallelism =
+		vt_json_integer(vt_json_pointer(pipeline->json, "/parallelismSpec/constant"), 1);
+	pipeline->tries = vt_json_integer(vt_json_get(pipeline->json, "datumTries"), 3);
+	pipeline->gpus =
+		vt_json_integer(vt_json_pointer(pipeline->json, "/resourceLimits/gpu/number"), 0);
+	vt_spec_seconds(vt_json_text(vt_json_get(pipeline->json, "datumTimeout"), ""),
+		&pipeline->datum_timeout);
+	vt_spec_seconds(vt_json_text(vt_json_get(pipeline->json, "jobTimeout"), ""),
+		&pipeline->job_timeout);
+	vt_spec_quantity(vt_json_text(vt_json_pointer(pipeline->json, "/resourceRequests/memory"),
+				 ""),
+		&pipeline->memory);
+	pipeline->every_job =
+		!strcmp(vt_json_text(vt_json_get(pipeline->json, "reprocessSpec"), ""),
+			"every_job");
 	if (input) {
 		char *at = vt_asprintf("%s/input", pointer);
-		p->input = read_input(input, at, p->name, f);
+		pipeline->input = read_input(input, at, pipeline->name, findings);
 		free(at);
 	}
-	p->warm = vt_pipeline_annotation(p, "voxtrail/warm-start");
-	if (p->warm && p->input)
-		mark_warm(p->input, p->warm);
+	pipeline->warm = vt_pipeline_annotation(pipeline, "voxtrail/warm-start");
+	if (pipeline->warm && pipeline->input)
+		mark_warm(pipeline->input, pipeline->warm);
 }
 
 void vt_input_leaves(const struct vt_input *in, void (*fn)(void *ctx, const struct vt_input *leaf),
@@ -172,14 +181,14 @@ struct readiness {
 };
 
 /* Where the pipelines of this name begin in by_name. */
-static size_t first_named(const struct vt_spec *s, const char *name)
+static size_t first_named(const struct vt_spec *spec, const char *name)
 {
-	size_t from = 0, to = s->n;
+	size_t from = 0, to = spec->n;
 
 	while (from < to) {
 		size_t middle = from + (to - from) / 2;
 
-		if (strcmp(s->by_name[middle]->name, name) < 0)
+		if (strcmp(spec->by_name[middle]->name, name) < 0)
 			from = middle + 1;
 		else
 			to = middle;
@@ -187,11 +196,11 @@ static size_t first_named(const struct vt_spec *s, const char *name)
 	return from;
 }
 
-const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name)
+const struct vt_pipeline *vt_spec_find(const struct vt_spec *spec, const char *name)
 {
-	size_t i = first_named(s, name);
+	size_t i = first_named(spec, name);
 
-	return i < s->n && !strcmp(s->by_name[i]->name, name) ? s->by_name[i] : NULL;
+	return i < spec->n && !strcmp(spec->by_name[i]->name, name) ? spec->by_name[i] : NULL;
 }
 
 static void leaf_ready(void *ctx, const struct vt_input *leaf)
@@ -209,36 +218,36 @@ static void leaf_ready(void *ctx, const struct vt_input *leaf)
 
 /* File order among those whose inputs are all placed: stable, so that plans and logs read as the
  * file does. */
-static void sort_pipelines(struct vt_spec *s, struct vt_findings *f)
+static void sort_pipelines(struct vt_spec *spec, struct vt_findings *findings)
 {
-	bool *placed = vt_xcalloc(s->n + 1, sizeof *placed);
-	size_t *order = vt_xcalloc(s->n + 1, sizeof *order), n = 0;
-	for (bool moved = true; moved && n < s->n;) {
+	bool *placed = vt_xcalloc(spec->n + 1, sizeof *placed);
+	size_t *order = vt_xcalloc(spec->n + 1, sizeof *order), n = 0;
+	for (bool moved = true; moved && n < spec->n;) {
 		moved = false;
-		for (size_t i = 0; i < s->n; i++) {
-			struct readiness r = { s, s->pipeline[i].name, placed, NULL };
+		for (size_t i = 0; i < spec->n; i++) {
+			struct readiness r = { spec, spec->pipeline[i].name, placed, NULL };
 			if (placed[i])
 				continue;
-			vt_input_leaves(s->pipeline[i].input, leaf_ready, &r);
+			vt_input_leaves(spec->pipeline[i].input, leaf_ready, &r);
 			if (r.missing)
 				continue;
 			placed[i] = moved = true;
 			order[n++] = i;
 		}
 	}
-	for (size_t i = 0; i < s->n && n < s->n; i++) {
-		struct readiness r = { s, s->pipeline[i].name, placed, NULL };
+	for (size_t i = 0; i < spec->n && n < spec->n; i++) {
+		struct readiness r = { spec, spec->pipeline[i].name, placed, NULL };
 		if (placed[i])
 			continue;
-		vt_input_leaves(s->pipeline[i].input, leaf_ready, &r);
-		vt_findings_add(f, VT_FINDING_ERROR, s->pipeline[i].input->pointer,
+		vt_input_leaves(spec->pipeline[i].input, leaf_ready, &r);
+		vt_findings_add(findings, VT_FINDING_ERROR, spec->pipeline[i].input->pointer,
 			"pipeline \"%s\" waits for \"%s\" "
 			"in a cycle; break it, "
 			"or name the input in the annotation voxtrail/warm-start",
-			s->pipeline[i].name, r.missing);
+			spec->pipeline[i].name, r.missing);
 	}
-	if (n == s->n)
-		s->order = order;
+	if (n == spec->n)
+		spec->order = order;
 	else
 		free(order);
 	free(placed);
@@ -274,17 +283,17 @@ static int by_name(const void *a, const void *b)
 	return c ? c : (x > y) - (x < y);
 }
 
-static void index_names(struct vt_spec *s)
+static void index_names(struct vt_spec *spec)
 {
-	s->by_name = vt_xcalloc(s->n, sizeof(struct vt_pipeline *));
-	for (size_t i = 0; i < s->n; i++)
-		s->by_name[i] = &s->pipeline[i];
-	if (s->n > 1)
-		qsort(s->by_name, s->n, sizeof(struct vt_pipeline *), by_name);
+	spec->by_name = vt_xcalloc(spec->n, sizeof(struct vt_pipeline *));
+	for (size_t i = 0; i < spec->n; i++)
+		spec->by_name[i] = &spec->pipeline[i];
+	if (spec->n > 1)
+		qsort(spec->by_name, spec->n, sizeof(struct vt_pipeline *), by_name);
 }
 
 int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path,
-	struct vt_findings *f, struct vt_err *err)
+	struct vt_findings *findings, struct vt_err *err)
 {
 	struct vt_json *j;
 
@@ -310,26 +319,28 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 		       : vt_xstrdup(".");
 	bool many = j->type == VT_JSON_ARRAY;
 	if (many && !j->n)
-		vt_findings_add(f, VT_FINDING_ERROR, "", "holds no pipeline; write at least one");
+		vt_findings_add(findings, VT_FINDING_ERROR, "",
+			"holds no pipeline; write at least one");
 	s->n = many ? j->n : 1;
 	s->pipeline = vt_xcalloc(s->n + 1, sizeof *s->pipeline);
 	for (size_t i = 0; i < s->n; i++) {
 		char *at = many ? vt_asprintf("/%zu", i) : vt_xstrdup("");
-		read_pipeline(&s->pipeline[i], many ? j->item[i] : j, at, f);
+		read_pipeline(&s->pipeline[i], many ? j->item[i] : j, at, findings);
 		free(at);
 	}
 	vt_json_free(j);
 	index_names(s);
-	sort_pipelines(s, f);
+	sort_pipelines(s, findings);
 	*out = s;
 	return 0;
 }
 
-int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *f, struct vt_err *err)
+int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *findings,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	if (!vt_fs_read(&text, path, 64u << 20, err))
-		vt_spec_parse(out, text.data ? text.data : "", text.len, path, f, err);
+		vt_spec_parse(out, text.data ? text.data : "", text.len, path, findings, err);
 	vt_buf_release(&text);
 	return err->code;
 }
@@ -347,19 +358,19 @@ static void input_free(struct vt_input *in)
 	free(in);
 }
 
-void vt_spec_free(struct vt_spec *s)
+void vt_spec_free(struct vt_spec *spec)
 {
-	if (!s)
+	if (!spec)
 		return;
-	for (size_t i = 0; i < s->n; i++) {
-		input_free(s->pipeline[i].input);
-		vt_json_free(s->pipeline[i].json);
-		free(s->pipeline[i].pointer);
+	for (size_t i = 0; i < spec->n; i++) {
+		input_free(spec->pipeline[i].input);
+		vt_json_free(spec->pipeline[i].json);
+		free(spec->pipeline[i].pointer);
 	}
-	free(s->pipeline);
-	free(s->by_name);
-	free(s->order);
-	free(s->path);
-	free(s->dir);
-	free(s);
+	free(spec->pipeline);
+	free(spec->by_name);
+	free(spec->order);
+	free(spec->path);
+	free(spec->dir);
+	free(spec);
 }

@@ -75,15 +75,16 @@ struct vt_spec {
 /* A name that ends in .yaml or .yml is read as YAML, one document or several; everything else as
  * JSON. */
 bool vt_spec_is_yaml(const char *path);
-int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *f, struct vt_err *err);
+int vt_spec_read(struct vt_spec **out, const char *path, struct vt_findings *findings,
+	struct vt_err *err);
 int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *path,
-	struct vt_findings *f, struct vt_err *err);
-void vt_spec_free(struct vt_spec *s);
+	struct vt_findings *findings, struct vt_err *err);
+void vt_spec_free(struct vt_spec *spec);
 
 /* The first of this name, NULL: none. */
-const struct vt_pipeline *vt_spec_find(const struct vt_spec *s, const char *name);
+const struct vt_pipeline *vt_spec_find(const struct vt_spec *spec, const char *name);
 /* NULL if absent */
-const char *vt_pipeline_annotation(const struct vt_pipeline *p, const char *key);
+const char *vt_pipeline_annotation(const struct vt_pipeline *pipeline, const char *key);
 
 /* Calls fn for every pfs and cron input, in enumeration order. */
 void vt_input_leaves(const struct vt_input *in, void (*fn)(void *ctx, const struct vt_input *leaf),

@@ -84,31 +84,32 @@ static const struct key root[] = { { "pipeline", OBJECT, pipeline }, { "descript
 	{ "spout", OBJECT, spout }, { "s3Out", FLAG, NULL }, { "tfJob", OBJECT, tf_job },
 	{ "determined", OBJECT, determined }, { "maximumExpectedUptime", SECONDS, NULL }, END };
 
-void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+void vt_findings_add(struct vt_findings *findings, enum vt_finding_level level, const char *pointer,
 	const char *fmt, ...)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	va_list ap;
 
-	f->errors += level == VT_FINDING_ERROR;
-	f->warnings += level == VT_FINDING_WARNING;
-	if (f->n == VT_FINDINGS_KEPT)
+	findings->errors += level == VT_FINDING_ERROR;
+	findings->warnings += level == VT_FINDING_WARNING;
+	if (findings->n == VT_FINDINGS_KEPT)
 		return;
 	va_start(ap, fmt);
 	vt_buf_vprintf(&text, fmt, ap);
 	va_end(ap);
-	f->v = vt_xrealloc(f->v, (f->n + 1) * sizeof *f->v);
-	f->v[f->n++] = (struct vt_finding){ level, vt_xstrdup(pointer), vt_buf_detach(&text) };
+	findings->v = vt_xrealloc(findings->v, (findings->n + 1) * sizeof *findings->v);
+	findings->v[findings->n++] =
+		(struct vt_finding){ level, vt_xstrdup(pointer), vt_buf_detach(&text) };
 }
 
-void vt_findings_release(struct vt_findings *f)
+void vt_findings_release(struct vt_findings *findings)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		free(f->v[i].pointer);
-		free(f->v[i].text);
+	for (size_t i = 0; i < findings->n; i++) {
+		free(findings->v[i].pointer);
+		free(findings->v[i].text);
 	}
-	free(f->v);
-	*f = (struct vt_findings){ NULL, 0, 0, 0 };
+	free(findings->v);
+	*findings = (struct vt_findings){ NULL, 0, 0, 0 };
 }
 
 bool vt_spec_seconds(const char *text, double *out)
@@ -199,15 +200,15 @@ static const char *type_name(const struct vt_json *j)
 	return names[j->type];
 }
 
-static struct vt_json *value(const struct vt_json *v, const struct key *k, const char *at,
-	struct vt_findings *f);
+static struct vt_json *value(const struct vt_json *json, const struct key *k, const char *at,
+	struct vt_findings *findings);
 
-static struct vt_json *object(const struct vt_json *o, const struct key *keys, const char *at,
-	struct vt_findings *f)
+static struct vt_json *object(const struct vt_json *json, const struct key *keys, const char *at,
+	struct vt_findings *findings)
 {
 	struct vt_json *out = vt_json_new(VT_JSON_OBJECT);
-	for (size_t i = 0; i < o->n; i++) {
-		char *name = camel(o->key[i]), *here = vt_asprintf("%s/%s", at, o->key[i]);
+	for (size_t i = 0; i < json->n; i++) {
+		char *name = camel(json->key[i]), *here = vt_asprintf("%s/%s", at, json->key[i]);
 		const struct key *k = keys;
 		while (k->name && strcmp(k->name, name) &&
 			!(!strcmp(k->name, "URL") && !strcmp(name, "url")))
@@ -216,18 +217,18 @@ static struct vt_json *object(const struct vt_json *o, const struct key *keys, c
 			bool old = false;
 			const char *now = renamed(name, &old),
 				   *near = old ? now : nearest(keys, name);
-			vt_findings_add(f, VT_FINDING_ERROR, here, "unknown key; %s%s%s",
+			vt_findings_add(findings, VT_FINDING_ERROR, here, "unknown key; %s%s%s",
 				near ? "write \""
 				     : "remove "
 				       "it",
 				near ? near : "", near ? "\"" : "");
 		} else if (vt_json_get(out, k->name)) {
-			vt_findings_add(f, VT_FINDING_ERROR, here,
+			vt_findings_add(findings, VT_FINDING_ERROR, here,
 				"\"%s\" is given twice (once in the other key "
 				"style); keep one",
 				k->name);
-		} else if (o->item[i]->type != VT_JSON_NULL) {
-			struct vt_json *copy = value(o->item[i], k, here, f);
+		} else if (json->item[i]->type != VT_JSON_NULL) {
+			struct vt_json *copy = value(json->item[i], k, here, findings);
 			if (copy)
 				vt_json_put(out, k->name, copy);
 		}
@@ -237,8 +238,8 @@ static struct vt_json *object(const struct vt_json *o, const struct key *keys, c
 	return out;
 }
 
-static struct vt_json *list(const struct vt_json *v, const struct key *k, const char *at,
-	struct vt_findings *f)
+static struct vt_json *list(const struct vt_json *json, const struct key *k, const char *at,
+	struct vt_findings *findings)
 {
 	struct key one = { k->name, OBJECT, k->child };
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
@@ -247,9 +248,9 @@ static struct vt_json *list(const struct vt_json *v, const struct key *k, const 
 		one.kind = TEXT;
 	else if (k->kind == WHOLES)
 		one.kind = WHOLE;
-	for (size_t i = 0; i < v->n; i++) {
+	for (size_t i = 0; i < json->n; i++) {
 		char *here = vt_asprintf("%s/%zu", at, i);
-		struct vt_json *copy = value(v->item[i], &one, here, f);
+		struct vt_json *copy = value(json->item[i], &one, here, findings);
 		if (copy)
 			vt_json_push(out, copy);
 		free(here);
@@ -258,90 +259,93 @@ static struct vt_json *list(const struct vt_json *v, const struct key *k, const 
 }
 
 /* protobuf's JSON lets a 64-bit integer be a text. */
-static struct vt_json *whole(const struct vt_json *v)
+static struct vt_json *whole(const struct vt_json *json)
 {
-	if (v->type == VT_JSON_INT)
-		return vt_json_copy(v);
-	if (v->type == VT_JSON_STRING && *v->string) {
+	if (json->type == VT_JSON_INT)
+		return vt_json_copy(json);
+	if (json->type == VT_JSON_STRING && *json->string) {
 		char *end;
-		long long n = strtoll(v->string, &end, 10);
+		long long n = strtoll(json->string, &end, 10);
 		return *end ? NULL : vt_json_new_int(n);
 	}
 	return NULL;
 }
 
-static struct vt_json *wrong(const struct vt_json *v, const char *at, struct vt_findings *f,
-	const char *want)
+static struct vt_json *wrong(const struct vt_json *json, const char *at,
+	struct vt_findings *findings, const char *want)
 {
-	vt_findings_add(f, VT_FINDING_ERROR, at, "is %s; write %s", type_name(v), want);
+	vt_findings_add(findings, VT_FINDING_ERROR, at, "is %s; write %s", type_name(json), want);
 	return NULL;
 }
 
-static struct vt_json *text(const struct vt_json *v, const struct key *k, const char *at,
-	struct vt_findings *f)
+static struct vt_json *text(const struct vt_json *json, const struct key *k, const char *at,
+	struct vt_findings *findings)
 {
 	double number;
-	if (v->type != VT_JSON_STRING && !(k->kind == QUANTITY && v->type == VT_JSON_INT))
-		return wrong(v, at, f,
+	if (json->type != VT_JSON_STRING && !(k->kind == QUANTITY && json->type == VT_JSON_INT))
+		return wrong(json, at, findings,
 			k->kind == SECONDS ? "seconds as a text such as \"900s\""
 					   : "a text in double "
 					     "quotes");
-	if (k->kind == SECONDS && !vt_spec_seconds(v->string, &number))
-		return vt_findings_add(f, VT_FINDING_ERROR, at,
-			       "\"%s\" is no duration; write seconds such as \"900s\"", v->string),
+	if (k->kind == SECONDS && !vt_spec_seconds(json->string, &number))
+		return vt_findings_add(findings, VT_FINDING_ERROR, at,
+			       "\"%s\" is no duration; write seconds such as \"900s\"",
+			       json->string),
 		       NULL;
-	if (k->kind == QUANTITY && v->type == VT_JSON_STRING &&
-		!vt_spec_quantity(v->string, &number))
-		return vt_findings_add(f, VT_FINDING_ERROR, at,
-			       "\"%s\" is no amount; write for example \"2Gi\"", v->string),
+	if (k->kind == QUANTITY && json->type == VT_JSON_STRING &&
+		!vt_spec_quantity(json->string, &number))
+		return vt_findings_add(findings, VT_FINDING_ERROR, at,
+			       "\"%s\" is no amount; write for example \"2Gi\"", json->string),
 		       NULL;
-	return vt_json_copy(v);
+	return vt_json_copy(json);
 }
 
-static struct vt_json *map(const struct vt_json *v, const char *at, struct vt_findings *f)
+static struct vt_json *map(const struct vt_json *json, const char *at, struct vt_findings *findings)
 {
-	for (size_t i = 0; i < v->n; i++)
-		if (v->item[i]->type != VT_JSON_STRING) {
-			char *here = vt_asprintf("%s/%s", at, v->key[i]);
-			wrong(v->item[i], here, f, "a text in double quotes");
+	for (size_t i = 0; i < json->n; i++)
+		if (json->item[i]->type != VT_JSON_STRING) {
+			char *here = vt_asprintf("%s/%s", at, json->key[i]);
+			wrong(json->item[i], here, findings, "a text in double quotes");
 			free(here);
 		}
-	return vt_json_copy(v);
+	return vt_json_copy(json);
 }
 
-static struct vt_json *value(const struct vt_json *v, const struct key *k, const char *at,
-	struct vt_findings *f)
+static struct vt_json *value(const struct vt_json *json, const struct key *k, const char *at,
+	struct vt_findings *findings)
 {
 	struct vt_json *n = NULL;
 	switch (k->kind) {
 	case TEXT:
 	case SECONDS:
-	case QUANTITY: return text(v, k, at, f);
+	case QUANTITY: return text(json, k, at, findings);
 	case FLAG:
-		return v->type == VT_JSON_BOOL ? vt_json_copy(v) : wrong(v, at, f, "true or false");
-	case WHOLE: return (n = whole(v)) ? n : wrong(v, at, f, "a whole number");
+		return json->type == VT_JSON_BOOL ? vt_json_copy(json)
+						  : wrong(json, at, findings, "true or false");
+	case WHOLE: return (n = whole(json)) ? n : wrong(json, at, findings, "a whole number");
 	case NUMBER:
-		return v->type == VT_JSON_INT || v->type == VT_JSON_REAL
-			? vt_json_copy(v)
-			: wrong(v, at, f, "a number");
+		return json->type == VT_JSON_INT || json->type == VT_JSON_REAL
+			? vt_json_copy(json)
+			: wrong(json, at, findings, "a number");
 	case TEXTS:
 	case WHOLES:
 	case LIST:
-		return v->type == VT_JSON_ARRAY ? list(v, k, at, f)
-						: wrong(v, at, f, "a list [...]");
+		return json->type == VT_JSON_ARRAY ? list(json, k, at, findings)
+						   : wrong(json, at, findings, "a list [...]");
 	case MAP:
-		return v->type == VT_JSON_OBJECT ? map(v, at, f)
-						 : wrong(v, at, f, "an object {...} of texts");
+		return json->type == VT_JSON_OBJECT
+			? map(json, at, findings)
+			: wrong(json, at, findings, "an object {...} of texts");
 	case OBJECT:
-		return v->type == VT_JSON_OBJECT ? object(v, k->child, at, f)
-						 : wrong(v, at, f, "an object {...}");
+		return json->type == VT_JSON_OBJECT ? object(json, k->child, at, findings)
+						    : wrong(json, at, findings, "an object {...}");
 	}
 	return NULL;
 }
 
 struct vt_json *vt_spec_normalize(const struct vt_json *spec, const char *pointer,
-	struct vt_findings *f)
+	struct vt_findings *findings)
 {
 	static const struct key whole_spec = { "", OBJECT, root };
-	return value(spec, &whole_spec, pointer, f);
+	return value(spec, &whole_spec, pointer, findings);
 }

@@ -25,14 +25,14 @@ struct vt_findings {
 	size_t n, errors, warnings;
 };
 
-void vt_findings_add(struct vt_findings *f, enum vt_finding_level level, const char *pointer,
+void vt_findings_add(struct vt_findings *findings, enum vt_finding_level level, const char *pointer,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-void vt_findings_release(struct vt_findings *f);
+void vt_findings_release(struct vt_findings *findings);
 
 /* A camelCase copy of one spec; whatever is wrong with keys and types is added to *f. `pointer`
  * is where it stands. */
 struct vt_json *vt_spec_normalize(const struct vt_json *spec, const char *pointer,
-	struct vt_findings *f);
+	struct vt_findings *findings);
 
 /* "900s" or "1.5s" to seconds; anything else, "15m" too, is false: that is how the server reads
  * it. */

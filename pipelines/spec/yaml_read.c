@@ -22,26 +22,26 @@ struct reader {
 	struct vt_err *err;
 };
 
-static int fail(struct reader *r, const char *what)
+static int fail(struct reader *reader, const char *what)
 {
-	return vt_err_set(r->err, VT_EDATA, "%s:%zu: %s", r->origin, r->event.start_mark.line + 1,
-		what);
+	return vt_err_set(reader->err, VT_EDATA, "%s:%zu: %s", reader->origin,
+		reader->event.start_mark.line + 1, what);
 }
 
 /* Makes the next event r->event. */
-static int next(struct reader *r)
+static int next(struct reader *reader)
 {
-	const yaml_parser_t *p = &r->parser;
+	const yaml_parser_t *p = &reader->parser;
 
-	if (r->held)
-		yaml_event_delete(&r->event);
-	r->held = yaml_parser_parse(&r->parser, &r->event);
-	if (r->held)
+	if (reader->held)
+		yaml_event_delete(&reader->event);
+	reader->held = yaml_parser_parse(&reader->parser, &reader->event);
+	if (reader->held)
 		return 0;
 	if (p->error == YAML_MEMORY_ERROR)
-		return vt_err_nomem(r->err, p->offset);
-	return vt_err_set(r->err, VT_EDATA, "%s:%zu: %s%s%s", r->origin, p->problem_mark.line + 1,
-		p->context ? p->context : "", p->context ? ": " : "",
+		return vt_err_nomem(reader->err, p->offset);
+	return vt_err_set(reader->err, VT_EDATA, "%s:%zu: %s%s%s", reader->origin,
+		p->problem_mark.line + 1, p->context ? p->context : "", p->context ? ": " : "",
 		p->problem ? p->problem : "is no YAML");
 }
 
@@ -81,9 +81,9 @@ static struct vt_json *plain(const char *text)
 	return vt_json_new_text(text);
 }
 
-static int refuse_links(struct reader *r, const yaml_char_t *anchor, const yaml_char_t *tag)
+static int refuse_links(struct reader *reader, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
-	return anchor || tag ? fail(r,
+	return anchor || tag ? fail(reader,
 				       "anchors, aliases, tags and directives are not read; write "
 				       "the value out, "
 				       "or in quotes")
@@ -91,110 +91,110 @@ static int refuse_links(struct reader *r, const yaml_char_t *anchor, const yaml_
 }
 
 /* The text of the scalar that was just read; NULL after an error. */
-static const char *scalar_text(struct reader *r)
+static const char *scalar_text(struct reader *reader)
 {
-	const yaml_event_t *e = &r->event;
+	const yaml_event_t *e = &reader->event;
 	const char *text = (const char *)e->data.scalar.value;
 
-	if (refuse_links(r, e->data.scalar.anchor, e->data.scalar.tag))
+	if (refuse_links(reader, e->data.scalar.anchor, e->data.scalar.tag))
 		return NULL;
 	if (strlen(text) == e->data.scalar.length)
 		return text;
-	fail(r, "\\0 is not accepted in a text");
+	fail(reader, "\\0 is not accepted in a text");
 	return NULL;
 }
 
-static int scalar(struct reader *r, struct vt_json **out)
+static int scalar(struct reader *reader, struct vt_json **out)
 {
-	const char *text = scalar_text(r);
+	const char *text = scalar_text(reader);
 
 	if (!text)
-		return r->err->code;
-	*out = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? plain(text)
-								     : vt_json_new_text(text);
+		return reader->err->code;
+	*out = reader->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? plain(text)
+									  : vt_json_new_text(text);
 	return 0;
 }
 
 /* --- containers ---------------------------------------------------------- */
 
-static int value(struct reader *r, struct vt_json **out);
+static int value(struct reader *reader, struct vt_json **out);
 
-static int sequence(struct reader *r, struct vt_json *out)
+static int sequence(struct reader *reader, struct vt_json *out)
 {
 	struct vt_json *item = NULL;
-	int rc = next(r);
+	int rc = next(reader);
 
-	while (!rc && r->event.type != YAML_SEQUENCE_END_EVENT) {
-		rc = value(r, &item);
+	while (!rc && reader->event.type != YAML_SEQUENCE_END_EVENT) {
+		rc = value(reader, &item);
 		if (rc)
 			break;
 		vt_json_push(out, item);
-		rc = next(r);
+		rc = next(reader);
 	}
 	return rc;
 }
 
 /* The key of a member, owned by the caller; NULL after an error. */
-static char *member_key(struct reader *r, const struct vt_json *object)
+static char *member_key(struct reader *reader, const struct vt_json *object)
 {
 	const char *text;
 
-	if (r->event.type == YAML_ALIAS_EVENT) {
-		refuse_links(r, r->event.data.alias.anchor, NULL);
+	if (reader->event.type == YAML_ALIAS_EVENT) {
+		refuse_links(reader, reader->event.data.alias.anchor, NULL);
 		return NULL;
 	}
-	if (r->event.type != YAML_SCALAR_EVENT) {
-		fail(r, "a key must be a text");
+	if (reader->event.type != YAML_SCALAR_EVENT) {
+		fail(reader, "a key must be a text");
 		return NULL;
 	}
-	text = scalar_text(r);
+	text = scalar_text(reader);
 	if (!text)
 		return NULL;
 	if (!strcmp(text, "<<") || vt_json_get(object, text)) {
-		fail(r, "a key is given twice, or is a merge key");
+		fail(reader, "a key is given twice, or is a merge key");
 		return NULL;
 	}
 	return vt_xstrdup(text);
 }
 
-static int mapping(struct reader *r, struct vt_json *out)
+static int mapping(struct reader *reader, struct vt_json *out)
 {
-	int rc = next(r);
+	int rc = next(reader);
 
-	while (!rc && r->event.type != YAML_MAPPING_END_EVENT) {
+	while (!rc && reader->event.type != YAML_MAPPING_END_EVENT) {
 		struct vt_json *v = NULL;
-		char *key = member_key(r, out);
+		char *key = member_key(reader, out);
 
 		if (!key)
-			return r->err->code;
-		rc = next(r);
+			return reader->err->code;
+		rc = next(reader);
 		if (!rc)
-			rc = value(r, &v);
+			rc = value(reader, &v);
 		if (!rc) {
 			vt_json_put(out, key, v);
-			rc = next(r);
+			rc = next(reader);
 		}
 		free(key);
 	}
 	return rc;
 }
 
-static int container(struct reader *r, struct vt_json **out)
+static int container(struct reader *reader, struct vt_json **out)
 {
-	bool list = r->event.type == YAML_SEQUENCE_START_EVENT;
+	bool list = reader->event.type == YAML_SEQUENCE_START_EVENT;
 	struct vt_json *j;
-	int rc = list ? refuse_links(r, r->event.data.sequence_start.anchor,
-				r->event.data.sequence_start.tag)
-		      : refuse_links(r, r->event.data.mapping_start.anchor,
-				r->event.data.mapping_start.tag);
+	int rc = list ? refuse_links(reader, reader->event.data.sequence_start.anchor,
+				reader->event.data.sequence_start.tag)
+		      : refuse_links(reader, reader->event.data.mapping_start.anchor,
+				reader->event.data.mapping_start.tag);
 
 	if (rc)
 		return rc;
-	if (++r->depth > MAX_DEPTH)
-		return fail(r, "nested deeper than 64 levels");
+	if (++reader->depth > MAX_DEPTH)
+		return fail(reader, "nested deeper than 64 levels");
 	j = vt_json_new(list ? VT_JSON_ARRAY : VT_JSON_OBJECT);
-	rc = list ? sequence(r, j) : mapping(r, j);
-	r->depth--;
+	rc = list ? sequence(reader, j) : mapping(reader, j);
+	reader->depth--;
 	if (rc)
 		vt_json_free(j);
 	else
@@ -203,16 +203,16 @@ static int container(struct reader *r, struct vt_json **out)
 }
 
 /* The value that begins with r->event; afterwards that is its last event. */
-static int value(struct reader *r, struct vt_json **out)
+static int value(struct reader *reader, struct vt_json **out)
 {
-	unsigned line = (unsigned)r->event.start_mark.line + 1;
+	unsigned line = (unsigned)reader->event.start_mark.line + 1;
 	int rc;
 
-	switch (r->event.type) {
-	case YAML_SCALAR_EVENT: rc = scalar(r, out); break;
+	switch (reader->event.type) {
+	case YAML_SCALAR_EVENT: rc = scalar(reader, out); break;
 	case YAML_SEQUENCE_START_EVENT:
-	case YAML_MAPPING_START_EVENT: rc = container(r, out); break;
-	default: rc = refuse_links(r, (const yaml_char_t *)"alias", NULL); break;
+	case YAML_MAPPING_START_EVENT: rc = container(reader, out); break;
+	default: rc = refuse_links(reader, (const yaml_char_t *)"alias", NULL); break;
 	}
 	if (!rc)
 		(*out)->line = line;
@@ -228,22 +228,22 @@ static bool is_nothing(const yaml_event_t *e)
 		!e->data.scalar.anchor && e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
-static int document(struct reader *r, struct vt_json *all)
+static int document(struct reader *reader, struct vt_json *all)
 {
 	struct vt_json *j = NULL;
 	int rc = 0;
 
-	if (r->event.data.document_start.version_directive ||
-		r->event.data.document_start.tag_directives.start !=
-			r->event.data.document_start.tag_directives.end)
-		return refuse_links(r, NULL, (const yaml_char_t *)"directive");
-	rc = next(r);
-	if (!rc && !is_nothing(&r->event)) {
-		rc = value(r, &j);
+	if (reader->event.data.document_start.version_directive ||
+		reader->event.data.document_start.tag_directives.start !=
+			reader->event.data.document_start.tag_directives.end)
+		return refuse_links(reader, NULL, (const yaml_char_t *)"directive");
+	rc = next(reader);
+	if (!rc && !is_nothing(&reader->event)) {
+		rc = value(reader, &j);
 		if (!rc)
 			vt_json_push(all, j);
 	}
-	return rc ? rc : next(r);
+	return rc ? rc : next(reader);
 }
 
 int vt_yaml_parse(struct vt_json **documents, const char *text, size_t n, const char *origin,

@@ -44,27 +44,27 @@ void vt_decision_list(struct vt_json *decision, const char *what, const struct v
 	free(digest);
 }
 
-bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
-	struct vt_approval *a, struct vt_err *err)
+bool vt_decide(struct vt_store *store, const char *kind, struct vt_json *decision,
+	struct vt_approval *approval, struct vt_err *err)
 {
-	if (vt_approval_need(s, kind, decision, a, err))
+	if (vt_approval_need(store, kind, decision, approval, err))
 		return false;
-	if (a->asked)
+	if (approval->asked)
 		vt_say("%s states what is to be decided; nothing was done: let another person sign "
 		       "it with `voxtrail trust approve`\n",
-			a->ask);
-	return !a->asked;
+			approval->ask);
+	return !approval->asked;
 }
 
-int vt_decide_nothing(const struct vt_approval *a, const char *with, struct vt_err *err)
+int vt_decide_nothing(const struct vt_approval *approval, const char *with, struct vt_err *err)
 {
-	if (a->ask || a->approve.n)
+	if (approval->ask || approval->approve.n)
 		vt_err_set(err, VT_EUSAGE, "--ask and --approve go with %s", with);
 	return err->code;
 }
 
-bool vt_decide_vouch(struct vt_store *s, const struct vt_strs *dirs, const char *reason,
-	struct vt_approval *a, struct vt_err *err)
+bool vt_decide_vouch(struct vt_store *store, const struct vt_strs *dirs, const char *reason,
+	struct vt_approval *approval, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 	struct vt_json *decision;
@@ -85,7 +85,7 @@ bool vt_decide_vouch(struct vt_store *s, const struct vt_strs *dirs, const char 
 	if (err->code)
 		vt_json_free(decision);
 	else
-		may = vt_decide(s, "trust", decision, a, err);
+		may = vt_decide(store, "trust", decision, approval, err);
 	vt_strs_release(&ids);
 	return may;
 }

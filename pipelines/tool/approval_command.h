@@ -23,15 +23,15 @@ void vt_decision_list(struct vt_json *decision, const char *what, const struct v
 
 /* True if the decision may be taken now: no second person is needed, or one has approved it.
  * Takes ownership of decision.  False after --ask wrote the decision to its file. */
-bool vt_decide(struct vt_store *s, const char *kind, struct vt_json *decision,
-	struct vt_approval *a, struct vt_err *err);
+bool vt_decide(struct vt_store *store, const char *kind, struct vt_json *decision,
+	struct vt_approval *approval, struct vt_err *err);
 
 /* Where nothing is to be decided without `with`, options or verbs: VT_EUSAGE if --ask or
  * --approve was given. */
-int vt_decide_nothing(const struct vt_approval *a, const char *with, struct vt_err *err);
+int vt_decide_nothing(const struct vt_approval *approval, const char *with, struct vt_err *err);
 
 /* vt_decide for vouching for the records beside directories; reason NULL: no vouching. */
-bool vt_decide_vouch(struct vt_store *s, const struct vt_strs *dirs, const char *reason,
-	struct vt_approval *a, struct vt_err *err);
+bool vt_decide_vouch(struct vt_store *store, const struct vt_strs *dirs, const char *reason,
+	struct vt_approval *approval, struct vt_err *err);
 
 #endif

@@ -23,12 +23,12 @@ struct evidence {
 };
 
 /* <what>/.lineage/<result>/observed-<record>.json */
-static struct vt_json *read_observed(const char *what, const struct vt_execution *e)
+static struct vt_json *read_observed(const char *what, const struct vt_execution *execution)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 	char *path = vt_asprintf("%s/.lineage/%s/observed-%s.json", what,
-		vt_json_text(vt_json_get(e->record, "result"), ""), e->id);
+		vt_json_text(vt_json_get(execution->record, "result"), ""), execution->id);
 
 	if (vt_fs_exists(path))
 		vt_json_read(&j, path, &none);
@@ -36,41 +36,43 @@ static struct vt_json *read_observed(const char *what, const struct vt_execution
 	return j;
 }
 
-static int gather(struct evidence *v, const struct vt_attest_request *q, struct vt_err *err)
+static int gather(struct evidence *evidence, const struct vt_attest_request *request,
+	struct vt_err *err)
 {
 	const char *epoch = getenv("SOURCE_DATE_EPOCH");
 	time_t now = epoch && *epoch ? (time_t)strtoll(epoch, NULL, 10) : time(NULL);
 	struct tm tm;
 
-	strftime(v->now, sizeof(v->now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	if (vt_lineage_store(&v->s, q->store, q->what, err) ||
-		vt_lineage_open(&v->t, v->s, q->what, VT_LINEAGE_MADE, err) ||
-		vt_ancestry_load(&v->a, v->t, err))
+	strftime(evidence->now, sizeof(evidence->now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	if (vt_lineage_store(&evidence->s, request->store, request->what, err) ||
+		vt_lineage_open(&evidence->t, evidence->s, request->what, VT_LINEAGE_MADE, err) ||
+		vt_ancestry_load(&evidence->a, evidence->t, err))
 		return err->code;
-	v->observed = vt_xcalloc(v->a->n + 1, sizeof(*v->observed));
-	for (size_t i = 0; i < v->a->n; i++)
-		v->observed[i] = read_observed(q->what, &v->a->v[i]);
+	evidence->observed = vt_xcalloc(evidence->a->n + 1, sizeof(*evidence->observed));
+	for (size_t i = 0; i < evidence->a->n; i++)
+		evidence->observed[i] = read_observed(request->what, &evidence->a->v[i]);
 	return 0;
 }
 
-static void evidence_release(struct evidence *v)
+static void evidence_release(struct evidence *evidence)
 {
-	for (size_t i = 0; v->a && i < v->a->n; i++)
-		vt_json_free(v->observed[i]);
-	free(v->observed);
-	vt_ancestry_free(v->a);
-	vt_lineage_close(v->t);
-	vt_store_close(v->s);
+	for (size_t i = 0; evidence->a && i < evidence->a->n; i++)
+		vt_json_free(evidence->observed[i]);
+	free(evidence->observed);
+	vt_ancestry_free(evidence->a);
+	vt_lineage_close(evidence->t);
+	vt_store_close(evidence->s);
 }
 
-static size_t n_attested(const struct evidence *v, const struct vt_attest_request *q)
+static size_t n_attested(const struct evidence *evidence, const struct vt_attest_request *request)
 {
-	return q->all ? v->a->n : v->a->n_roots;
+	return request->all ? evidence->a->n : evidence->a->n_roots;
 }
 
-static struct vt_attested nth(const struct evidence *v, size_t i)
+static struct vt_attested nth(const struct evidence *evidence, size_t i)
 {
-	return (struct vt_attested){ v->a->v[i].id, v->a->v[i].record, v->observed[i] };
+	return (struct vt_attested){ evidence->a->v[i].id, evidence->a->v[i].record,
+		evidence->observed[i] };
 }
 
 static int deliver(const struct vt_buf *text, const char *out, struct vt_err *err)
@@ -96,21 +98,21 @@ void vt_attest_keygen(const struct vt_attest_request *request, struct vt_err *er
 	vt_key_free(k);
 }
 
-static int load_key(struct vt_key **k, const struct vt_attest_request *q, struct vt_err *err)
+static int load_key(struct vt_key **k, const struct vt_attest_request *request, struct vt_err *err)
 {
-	return q->key ? vt_key_read(k, q->key, err)
-		      : vt_err_set(err, VT_EUSAGE,
-				"say --key FILE; `voxtrail attest "
-				"keygen FILE` makes one");
+	return request->key ? vt_key_read(k, request->key, err)
+			    : vt_err_set(err, VT_EUSAGE,
+				      "say --key FILE; `voxtrail attest "
+				      "keygen FILE` makes one");
 }
 
-static void sign_records(const struct vt_attest_request *q, const struct vt_key *k,
+static void sign_records(const struct vt_attest_request *request, const struct vt_key *k,
 	struct vt_buf *out, struct vt_json *signed_ids, struct vt_err *err)
 {
 	struct evidence v = { .s = NULL };
-	int rc = gather(&v, q, err);
+	int rc = gather(&v, request, err);
 
-	for (size_t i = 0; !rc && i < n_attested(&v, q); i++) {
+	for (size_t i = 0; !rc && i < n_attested(&v, request); i++) {
 		const struct vt_attested e = nth(&v, i);
 		struct vt_json *statement = NULL, *envelope = NULL;
 		struct vt_buf payload = VT_BUF_INIT;
@@ -156,13 +158,13 @@ static char *inside(const char *dir, const char *out)
 	return rel;
 }
 
-static void sign_directory(const struct vt_attest_request *q, const struct vt_key *k,
+static void sign_directory(const struct vt_attest_request *request, const struct vt_key *k,
 	struct vt_buf *out, struct vt_err *err)
 {
 	struct vt_json *bundle = NULL;
-	char *ignore = inside(q->what, q->out);
+	char *ignore = inside(request->what, request->out);
 
-	if (!vt_oms_sign(&bundle, q->what, ignore, k, err)) {
+	if (!vt_oms_sign(&bundle, request->what, ignore, k, err)) {
 		vt_json_compact(out, bundle);
 		vt_buf_char(out, '\n');
 	}
@@ -264,28 +266,29 @@ static int verify_envelope(const struct vt_json *envelope, const struct vt_key *
 }
 
 static int verify_bundle(const struct vt_json *bundle, const struct vt_key *k,
-	const struct vt_attest_request *q, struct vt_err *err)
+	const struct vt_attest_request *request, struct vt_err *err)
 {
-	int rc = q->dir ? vt_oms_verify(bundle, q->dir, k, err)
-			: vt_err_set(err, VT_EUSAGE,
-				  "a model signature is checked with its directory: verify %s DIR",
-				  q->what);
+	int rc = request->dir
+		? vt_oms_verify(bundle, request->dir, k, err)
+		: vt_err_set(err, VT_EUSAGE,
+			  "a model signature is checked with its directory: verify %s DIR",
+			  request->what);
 
 	if (!rc)
-		vt_say("good: every file of %s is what was signed\n", q->dir);
+		vt_say("good: every file of %s is what was signed\n", request->dir);
 	return rc;
 }
 
 static int verify_one(const struct vt_json *j, const struct vt_key *k,
-	const struct vt_attest_request *q, size_t line, struct vt_err *err)
+	const struct vt_attest_request *request, size_t line, struct vt_err *err)
 {
-	int rc = vt_json_get(j, "dsseEnvelope") ? verify_bundle(j, k, q, err)
-						: verify_envelope(j, k, q->dir, err);
+	int rc = vt_json_get(j, "dsseEnvelope") ? verify_bundle(j, k, request, err)
+						: verify_envelope(j, k, request->dir, err);
 
-	return rc ? vt_err_prefix(err, "%s, attestation %zu", q->what, line) : 0;
+	return rc ? vt_err_prefix(err, "%s, attestation %zu", request->what, line) : 0;
 }
 
-static int verify_lines(char *line, const struct vt_key *k, const struct vt_attest_request *q,
+static int verify_lines(char *line, const struct vt_key *k, const struct vt_attest_request *request,
 	struct vt_err *err)
 {
 	size_t n = 0;
@@ -295,12 +298,12 @@ static int verify_lines(char *line, const struct vt_key *k, const struct vt_atte
 		struct vt_json *j = NULL;
 
 		end = line + strcspn(line, "\n");
-		rc = vt_json_parse(&j, line, (size_t)(end - line), q->what, err);
+		rc = vt_json_parse(&j, line, (size_t)(end - line), request->what, err);
 		if (!rc)
-			rc = verify_one(j, k, q, ++n, err);
+			rc = verify_one(j, k, request, ++n, err);
 		vt_json_free(j);
 	}
-	return rc || n ? rc : vt_err_set(err, VT_EDATA, "%s: holds no attestation", q->what);
+	return rc || n ? rc : vt_err_set(err, VT_EDATA, "%s: holds no attestation", request->what);
 }
 
 void vt_attest_verify(const struct vt_attest_request *request, struct vt_err *err)
@@ -326,17 +329,17 @@ void vt_attest_verify(const struct vt_attest_request *request, struct vt_err *er
 
 /* --- export -------------------------------------------------------------- */
 
-static void lines(const struct vt_attest_request *q, const struct evidence *v, struct vt_buf *out,
-	struct vt_err *err)
+static void lines(const struct vt_attest_request *request, const struct evidence *evidence,
+	struct vt_buf *out, struct vt_err *err)
 {
-	bool slsa = !strcmp(q->format, "slsa");
+	bool slsa = !strcmp(request->format, "slsa");
 
-	for (size_t i = 0; !err->code && i < n_attested(v, q); i++) {
-		const struct vt_attested e = nth(v, i);
+	for (size_t i = 0; !err->code && i < n_attested(evidence, request); i++) {
+		const struct vt_attested e = nth(evidence, i);
 		struct vt_json *j = NULL;
 
 		if (!slsa) {
-			vt_attest_openlineage(out, &e, v->now, err);
+			vt_attest_openlineage(out, &e, evidence->now, err);
 		} else if (!vt_attest_slsa(&j, &e, err)) {
 			vt_json_compact(out, j);
 			vt_buf_char(out, '\n');
@@ -369,24 +372,25 @@ static int write_into(const char *dir, const char *name, struct vt_json *j, stru
 }
 
 /* A crate is a directory of its own: metadata inside the data would change the data's id. */
-static void crate(const struct vt_attest_request *q, const struct evidence *v, struct vt_err *err)
+static void crate(const struct vt_attest_request *request, const struct evidence *evidence,
+	struct vt_err *err)
 {
-	struct vt_crate c = { .license = q->license, .now = v->now };
+	struct vt_crate c = { .license = request->license, .now = evidence->now };
 	struct vt_tree *t = NULL;
 	char *real = NULL;
 	int rc = 0;
 
-	if (!q->out || vt_fs_exists(q->out) || !vt_fs_is_dir(q->what))
+	if (!request->out || vt_fs_exists(request->out) || !vt_fs_is_dir(request->what))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"a crate is made of a directory and written to a new one: export "
 			"--format crate DIR --out CRATE");
 	if (!rc)
-		rc = vt_tree_hash_dir(&t, q->what, err);
+		rc = vt_tree_hash_dir(&t, request->what, err);
 	if (!rc)
-		real = vt_fs_realpath(q->what, err);
+		real = vt_fs_realpath(request->what, err);
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
-		char *from = vt_path_join(q->what, t->file[i].path),
-		     *to = vt_path_join(q->out, t->file[i].path),
+		char *from = vt_path_join(request->what, t->file[i].path),
+		     *to = vt_path_join(request->out, t->file[i].path),
 		     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 
 		rc = vt_fs_mkdirs(dir, err);
@@ -399,10 +403,11 @@ static void crate(const struct vt_attest_request *q, const struct evidence *v, s
 	c.files = t;
 	c.name = real ? strrchr(real, '/') + 1 : "";
 	if (!rc)
-		rc = write_into(q->out, "workflow.json", vt_attest_workflow(v->a), err);
+		rc = write_into(request->out, "workflow.json", vt_attest_workflow(evidence->a),
+			err);
 	if (!rc)
-		rc = write_into(q->out, "ro-crate-metadata.json",
-			vt_attest_crate(v->a, v->observed, &c), err);
+		rc = write_into(request->out, "ro-crate-metadata.json",
+			vt_attest_crate(evidence->a, evidence->observed, &c), err);
 	vt_tree_free(t);
 	free(real);
 }

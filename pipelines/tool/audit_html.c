@@ -46,47 +46,47 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-static void card(struct vt_buf *b, size_t n, const char *one, const char *many)
+static void card(struct vt_buf *buf, size_t n, const char *one, const char *many)
 {
-	vt_html_say(b, "<div class=card><b>%zu</b>%s</div>", n, n == 1 ? one : many);
+	vt_html_say(buf, "<div class=card><b>%zu</b>%s</div>", n, n == 1 ? one : many);
 }
 
-static size_t count_raw(const struct vt_ancestry *a)
+static size_t count_raw(const struct vt_ancestry *ancestry)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < a->n; i++)
-		n += a->v[i].n_raw;
+	for (size_t i = 0; i < ancestry->n; i++)
+		n += ancestry->v[i].n_raw;
 	return n;
 }
 
-static void summary(struct vt_buf *b, const struct vt_audit *r)
+static void summary(struct vt_buf *buf, const struct vt_audit *audit)
 {
-	const struct vt_json *first = r->a->v[0].record;
-	char *again = vt_audit_repro(r);
+	const struct vt_json *first = audit->a->v[0].record;
+	char *again = vt_audit_repro(audit);
 
-	vt_buf_str(b, "<h1>Lineage of ");
-	vt_html_text(b, r->what);
-	vt_buf_str(b, "</h1><div class=soft>made by <b>");
-	vt_html_text(b, text(first, "stage"));
-	vt_html_say(b, "</b>, tree <span class=id>%s</span></div><div class=cards>",
+	vt_buf_str(buf, "<h1>Lineage of ");
+	vt_html_text(buf, audit->what);
+	vt_buf_str(buf, "</h1><div class=soft>made by <b>");
+	vt_html_text(buf, text(first, "stage"));
+	vt_html_say(buf, "</b>, tree <span class=id>%s</span></div><div class=cards>",
 		text(vt_json_pointer(first, "/outputs/0"), "tree"));
-	card(b, r->a->n, "execution", "executions");
-	card(b, r->subjects.n, "subject", "subjects");
-	card(b, r->train.n ? r->train.n : 0, "trained on", "trained on");
-	card(b, count_raw(r->a), "raw file read", "raw files read");
-	if (r->a->missing.n)
-		vt_html_say(b,
+	card(buf, audit->a->n, "execution", "executions");
+	card(buf, audit->subjects.n, "subject", "subjects");
+	card(buf, audit->train.n ? audit->train.n : 0, "trained on", "trained on");
+	card(buf, count_raw(audit->a), "raw file read", "raw files read");
+	if (audit->a->missing.n)
+		vt_html_say(buf,
 			"<div class=card><b class=bad>incomplete</b>%zu records are named but not "
 			"to be "
 			"found</div>",
-			r->a->missing.n);
+			audit->a->missing.n);
 	else
-		vt_buf_str(b,
+		vt_buf_str(buf,
 			"<div class=card><b class=good>complete</b>back to every raw file</div>");
-	vt_buf_str(b, "</div>");
+	vt_buf_str(buf, "</div>");
 	if (*again)
-		vt_html_say(b, "<p>%s</p>", again);
+		vt_html_say(buf, "<p>%s</p>", again);
 	free(again);
 }
 
@@ -98,24 +98,24 @@ struct placed {
 	size_t x, y;
 };
 
-static struct placed *place(const struct vt_audit_groups *g, size_t *width, size_t *height)
+static struct placed *place(const struct vt_audit_groups *groups, size_t *width, size_t *height)
 {
-	struct placed *p = vt_xcalloc(g->n + 1, sizeof(*p));
+	struct placed *p = vt_xcalloc(groups->n + 1, sizeof(*p));
 	size_t deepest = 0, *filled;
 
-	for (size_t i = 0; i < g->n; i++)
-		deepest = g->v[i].depth > deepest ? g->v[i].depth : deepest;
+	for (size_t i = 0; i < groups->n; i++)
+		deepest = groups->v[i].depth > deepest ? groups->v[i].depth : deepest;
 	filled = vt_xcalloc(deepest + 1, sizeof(*filled));
 	*height = 0;
-	for (size_t i = 0; i < g->n; i++) {
+	for (size_t i = 0; i < groups->n; i++) {
 		/* raw files take the leftmost column */
-		p[i] = (struct placed){ PAD + (deepest + 1 - g->v[i].depth) * (BOX_W + GAP_X),
-			PAD + filled[g->v[i].depth]++ * (BOX_H + GAP_Y) };
+		p[i] = (struct placed){ PAD + (deepest + 1 - groups->v[i].depth) * (BOX_W + GAP_X),
+			PAD + filled[groups->v[i].depth]++ * (BOX_H + GAP_Y) };
 		*height = p[i].y > *height ? p[i].y : *height;
 	}
 	*width = 2 * PAD + (deepest + 2) * BOX_W + (deepest + 1) * GAP_X;
-	for (size_t i = 0, n_raw = 0; i < g->n; i++)
-		if (g->v[i].n_raw && PAD + n_raw++ * (BOX_H + GAP_Y) > *height)
+	for (size_t i = 0, n_raw = 0; i < groups->n; i++)
+		if (groups->v[i].n_raw && PAD + n_raw++ * (BOX_H + GAP_Y) > *height)
 			*height += BOX_H + GAP_Y;
 	*height += BOX_H + 3 * PAD;
 	free(filled);
@@ -123,71 +123,72 @@ static struct placed *place(const struct vt_audit_groups *g, size_t *width, size
 }
 
 /* One that leaps over a column runs below it. */
-static void curve(struct vt_buf *b, struct placed from, struct placed to)
+static void curve(struct vt_buf *buf, struct placed from, struct placed to)
 {
 	size_t x0 = from.x + BOX_W, y0 = from.y + BOX_H / 2, x1 = to.x, y1 = to.y + BOX_H / 2,
 	       leap = x1 > x0 + GAP_X ? BOX_H : 0;
 	size_t bend = x1 > x0 ? (x1 - x0) / 3 : 0;
 
-	vt_html_say(b, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend, y0 + leap,
-		x1 - bend, y1 + leap, x1, y1);
+	vt_html_say(buf, "<path d='M%zu %zuC%zu %zu %zu %zu %zu %zu'/>", x0, y0, x0 + bend,
+		y0 + leap, x1 - bend, y1 + leap, x1, y1);
 }
 
-static void box(struct vt_buf *b, struct placed p, const char *kind, const char *name,
+static void box(struct vt_buf *buf, struct placed placed, const char *kind, const char *name,
 	const char *below)
 {
-	vt_html_say(b, "<rect class=%s x=%zu y=%zu width=%d height=%d rx=8 /><text x=%zu y=%zu>",
-		kind, p.x, p.y, BOX_W, BOX_H, p.x + 12, p.y + 20);
-	vt_html_text(b, name);
-	vt_html_say(b, "</text><text class=s x=%zu y=%zu>", p.x + 12, p.y + 36);
-	vt_html_text(b, below);
-	vt_buf_str(b, "</text>");
+	vt_html_say(buf, "<rect class=%s x=%zu y=%zu width=%d height=%d rx=8 /><text x=%zu y=%zu>",
+		kind, placed.x, placed.y, BOX_W, BOX_H, placed.x + 12, placed.y + 20);
+	vt_html_text(buf, name);
+	vt_html_say(buf, "</text><text class=s x=%zu y=%zu>", placed.x + 12, placed.y + 36);
+	vt_html_text(buf, below);
+	vt_buf_str(buf, "</text>");
 }
 
-static void raw_box(struct vt_buf *b, const struct vt_audit_group *g, size_t y, struct placed to)
+static void raw_box(struct vt_buf *buf, const struct vt_audit_group *group, size_t y,
+	struct placed to)
 {
 	struct placed p = { PAD, y };
-	char *below = vt_asprintf("%zu read", g->n_raw);
+	char *below = vt_asprintf("%zu read", group->n_raw);
 
-	curve(b, p, to);
-	box(b, p, "raw", "raw files", below);
+	curve(buf, p, to);
+	box(buf, p, "raw", "raw files", below);
 	free(below);
 }
 
-static void picture(struct vt_buf *b, const struct vt_audit *r)
+static void picture(struct vt_buf *buf, const struct vt_audit *audit)
 {
 	struct vt_audit_groups g;
 	size_t width, height, n_raw = 0;
 	struct placed *p;
 
-	vt_audit_group(&g, r->a);
+	vt_audit_group(&g, audit->a);
 	p = place(&g, &width, &height);
-	vt_html_say(b,
+	vt_html_say(buf,
 		"<h2>From raw files to this</h2><div class=graph><svg viewBox='0 0 %zu %zu' "
 		"style='max-width:%zupx' role=img aria-label='executions by stage'>",
 		width, height, width);
 	for (size_t i = 0; i < g.n; i++)
 		for (size_t k = 0; k < g.n; k++)
 			if (g.edge[i * g.n + k])
-				curve(b, p[k], p[i]);
+				curve(buf, p[k], p[i]);
 	for (size_t i = 0; i < g.n; i++) {
-		const struct vt_json *rec = r->a->v[g.v[i].first].record;
+		const struct vt_json *rec = audit->a->v[g.v[i].first].record;
 		char *below = vt_asprintf("%zu execution%s, code %.10s", g.v[i].n,
 			g.v[i].n == 1 ? "" : "s", text(vt_json_get(rec, "code"), "commit"));
 
 		if (g.v[i].n_raw)
-			raw_box(b, &g.v[i], PAD + n_raw++ * (BOX_H + GAP_Y), p[i]);
-		box(b, p[i], "x", text(rec, "stage"), below);
+			raw_box(buf, &g.v[i], PAD + n_raw++ * (BOX_H + GAP_Y), p[i]);
+		box(buf, p[i], "x", text(rec, "stage"), below);
 		free(below);
 	}
-	vt_buf_str(b, "</svg></div>");
+	vt_buf_str(buf, "</svg></div>");
 	vt_audit_groups_release(&g);
 	free(p);
 }
 
 /* --- the tables ---------------------------------------------------------- */
 
-static void subjects(struct vt_buf *b, const struct vt_audit *r)
+static void subjects(struct vt_buf *buf, const struct vt_audit *audit)
 {
 	static const char *const roles[][2] = { { "train", "trained on" },
 		{ "validation",
@@ -195,100 +196,101 @@ static void subjects(struct vt_buf *b, const struct vt_audit *r)
 			"weights" },
 		{ "test", "set aside" }, { "", "no training names them" } };
 
-	vt_buf_str(b, "<h2>Subjects</h2>");
+	vt_buf_str(buf, "<h2>Subjects</h2>");
 	for (size_t k = 0; k < 4; k++) {
 		size_t n = 0;
 
-		for (size_t i = 0; i < r->subjects.n; i++)
-			if (!strcmp(vt_audit_role(r, r->subjects.v[i]), roles[k][0])) {
+		for (size_t i = 0; i < audit->subjects.n; i++)
+			if (!strcmp(vt_audit_role(audit, audit->subjects.v[i]), roles[k][0])) {
 				if (!n++)
-					vt_html_say(b, "<p><b>%s</b>: ", roles[k][1]);
-				vt_buf_str(b, "<span class=tag>");
-				vt_html_text(b, r->subjects.v[i]);
-				if (vt_consent_withdrawn(&r->consent, r->subjects.v[i]))
-					vt_buf_str(b, " <b class=bad>withdrawn</b>");
-				vt_buf_str(b, "</span>");
+					vt_html_say(buf, "<p><b>%s</b>: ", roles[k][1]);
+				vt_buf_str(buf, "<span class=tag>");
+				vt_html_text(buf, audit->subjects.v[i]);
+				if (vt_consent_withdrawn(&audit->consent, audit->subjects.v[i]))
+					vt_buf_str(buf, " <b class=bad>withdrawn</b>");
+				vt_buf_str(buf, "</span>");
 			}
 		if (n)
-			vt_html_say(b, " <span class=soft>(%zu)</span></p>", n);
+			vt_html_say(buf, " <span class=soft>(%zu)</span></p>", n);
 	}
 }
 
-static void row(struct vt_buf *b, const char *head, const char *value)
+static void row(struct vt_buf *buf, const char *head, const char *value)
 {
-	vt_html_say(b, "<tr><th>%s<td class=id>", head);
-	vt_html_text(b, value);
+	vt_html_say(buf, "<tr><th>%s<td class=id>", head);
+	vt_html_text(buf, value);
 }
 
-static void params(struct vt_buf *b, const struct vt_json *p)
+static void params(struct vt_buf *buf, const struct vt_json *json)
 {
-	vt_buf_str(b, "<tr><th>params<td>");
-	for (size_t i = 0; p && i < p->n; i++) {
-		vt_buf_str(b, "<span class=tag>");
-		vt_html_text(b, p->key[i]);
-		vt_buf_char(b, '=');
-		vt_html_text(b, vt_json_text(p->item[i], ""));
-		vt_buf_str(b, "</span>");
+	vt_buf_str(buf, "<tr><th>params<td>");
+	for (size_t i = 0; json && i < json->n; i++) {
+		vt_buf_str(buf, "<span class=tag>");
+		vt_html_text(buf, json->key[i]);
+		vt_buf_char(buf, '=');
+		vt_html_text(buf, vt_json_text(json->item[i], ""));
+		vt_buf_str(buf, "</span>");
 	}
 }
 
-static void erased(struct vt_buf *b, const struct vt_audit *r, const char *sha256)
+static void erased(struct vt_buf *buf, const struct vt_audit *audit, const char *sha256)
 {
-	if (vt_audit_erased(r, sha256))
-		vt_buf_str(b, " <b class=bad>erased by decision</b>");
+	if (vt_audit_erased(audit, sha256))
+		vt_buf_str(buf, " <b class=bad>erased by decision</b>");
 }
 
-static void files(struct vt_buf *b, const struct vt_audit *r, const struct vt_execution *e)
+static void files(struct vt_buf *buf, const struct vt_audit *audit, const struct vt_execution *e)
 {
 	const struct vt_json *outputs = vt_json_get(e->record, "outputs");
 
 	for (size_t i = 0; i < e->n_raw; i++) {
-		vt_buf_str(b, i ? "<br>" : "<tr><th>raw files<td>");
-		vt_html_text(b, e->raw[i].port);
-		vt_buf_char(b, '/');
-		vt_html_text(b, e->raw[i].path);
-		vt_html_say(b, " <span class='id soft'>%s</span>", e->raw[i].sha256);
-		erased(b, r, e->raw[i].sha256);
+		vt_buf_str(buf, i ? "<br>" : "<tr><th>raw files<td>");
+		vt_html_text(buf, e->raw[i].port);
+		vt_buf_char(buf, '/');
+		vt_html_text(buf, e->raw[i].path);
+		vt_html_say(buf, " <span class='id soft'>%s</span>", e->raw[i].sha256);
+		erased(buf, audit, e->raw[i].sha256);
 	}
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
 		const struct vt_json *list = vt_json_get(outputs->item[i], "files");
 
 		for (size_t k = 0; list && k < list->n; k++) {
-			vt_buf_str(b, k ? "<br>" : "<tr><th>wrote<td>");
-			vt_html_text(b, text(list->item[k], "path"));
-			vt_html_say(b, " <span class='id soft'>%s</span>",
+			vt_buf_str(buf, k ? "<br>" : "<tr><th>wrote<td>");
+			vt_html_text(buf, text(list->item[k], "path"));
+			vt_html_say(buf, " <span class='id soft'>%s</span>",
 				text(list->item[k], "sha256"));
-			erased(b, r, text(list->item[k], "sha256"));
+			erased(buf, audit, text(list->item[k], "sha256"));
 		}
 	}
 }
 
-static void execution(struct vt_buf *b, const struct vt_audit *r, size_t i)
+static void execution(struct vt_buf *buf, const struct vt_audit *audit, size_t i)
 {
-	const struct vt_ancestry *a = r->a;
+	const struct vt_ancestry *a = audit->a;
 	const struct vt_execution *e = &a->v[i];
 	const struct vt_json *code = vt_json_get(e->record, "code");
 
-	vt_html_say(b, "<details id='r%.16s'%s><summary><b>", e->id, i < a->n_roots ? " open" : "");
-	vt_html_text(b, text(e->record, "stage"));
-	vt_html_say(b, "</b> <span class='id soft'>%.16s</span>", e->id);
+	vt_html_say(buf, "<details id='r%.16s'%s><summary><b>", e->id,
+		i < a->n_roots ? " open" : "");
+	vt_html_text(buf, text(e->record, "stage"));
+	vt_html_say(buf, "</b> <span class='id soft'>%.16s</span>", e->id);
 	if (strcmp(text(e->record, "status"), "ok"))
-		vt_buf_str(b, " <span class=bad>failed</span>");
-	vt_buf_str(b, "</summary><table>");
-	row(b, "record", e->id);
-	row(b, "result", text(e->record, "result"));
-	row(b, "binary", text(e->record, "binary"));
-	row(b, "code", text(code, "commit"));
+		vt_buf_str(buf, " <span class=bad>failed</span>");
+	vt_buf_str(buf, "</summary><table>");
+	row(buf, "record", e->id);
+	row(buf, "result", text(e->record, "result"));
+	row(buf, "binary", text(e->record, "binary"));
+	row(buf, "code", text(code, "commit"));
 	if (vt_json_true(vt_json_get(code, "dirty"), false))
-		vt_buf_str(b, " <span class=bad>modified</span>");
-	params(b, vt_json_get(e->record, "params"));
-	files(b, r, e);
+		vt_buf_str(buf, " <span class=bad>modified</span>");
+	params(buf, vt_json_get(e->record, "params"));
+	files(buf, audit, e);
 	for (size_t k = 0; k < e->n_from; k++) {
-		vt_buf_str(b, k ? ", " : "<tr><th>made from<td>");
-		vt_html_say(b, "<a href='#r%.16s'>%s %.16s</a>", a->v[e->from[k]].id,
+		vt_buf_str(buf, k ? ", " : "<tr><th>made from<td>");
+		vt_html_say(buf, "<a href='#r%.16s'>%s %.16s</a>", a->v[e->from[k]].id,
 			text(a->v[e->from[k]].record, "stage"), a->v[e->from[k]].id);
 	}
-	vt_buf_str(b, "</table></details>");
+	vt_buf_str(buf, "</table></details>");
 }
 
 void vt_audit_html(struct vt_buf *out, const struct vt_audit *audit)

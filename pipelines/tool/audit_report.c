@@ -85,23 +85,24 @@ const char *vt_audit_role(const struct vt_audit *audit, const char *subject)
 
 /* --- groups -------------------------------------------------------------- */
 
-static bool same_group(const struct vt_json *a, const struct vt_json *b)
+static bool same_group(const struct vt_json *json, const struct vt_json *b)
 {
-	return !strcmp(text(a, "stage"), text(b, "stage")) &&
-		!strcmp(text(a, "version"), text(b, "version")) &&
-		!strcmp(text(a, "binary"), text(b, "binary"));
+	return !strcmp(text(json, "stage"), text(b, "stage")) &&
+		!strcmp(text(json, "version"), text(b, "version")) &&
+		!strcmp(text(json, "binary"), text(b, "binary"));
 }
 
 /* Breadth first puts a parent behind the child that led to it, but another child may stand
  * further down: repeated until still. */
-static void depths(size_t *depth, const struct vt_ancestry *a)
+static void depths(size_t *depth, const struct vt_ancestry *ancestry)
 {
 	for (bool again = true; again;) {
 		again = false;
-		for (size_t i = 0; i < a->n; i++)
-			for (size_t k = 0; k < a->v[i].n_from; k++)
-				if (depth[a->v[i].from[k]] < depth[i] + 1 && depth[i] + 1 <= a->n) {
-					depth[a->v[i].from[k]] = depth[i] + 1;
+		for (size_t i = 0; i < ancestry->n; i++)
+			for (size_t k = 0; k < ancestry->v[i].n_from; k++)
+				if (depth[ancestry->v[i].from[k]] < depth[i] + 1 &&
+					depth[i] + 1 <= ancestry->n) {
+					depth[ancestry->v[i].from[k]] = depth[i] + 1;
 					again = true;
 				}
 	}
@@ -152,7 +153,7 @@ static void text_params(struct vt_buf *out, const struct vt_json *params, int in
 	vt_buf_char(out, '\n');
 }
 
-static void text_outputs(struct vt_buf *out, const struct vt_audit *r,
+static void text_outputs(struct vt_buf *out, const struct vt_audit *audit,
 	const struct vt_json *outputs, int indent)
 {
 	for (size_t i = 0; outputs && i < outputs->n; i++) {
@@ -163,7 +164,7 @@ static void text_outputs(struct vt_buf *out, const struct vt_audit *r,
 		for (size_t k = 0; k < n && k < 8; k++)
 			vt_buf_say(out, "%*s       %s  %s%s\n", indent, "",
 				text(files->item[k], "sha256"), text(files->item[k], "path"),
-				vt_audit_erased(r, text(files->item[k], "sha256"))
+				vt_audit_erased(audit, text(files->item[k], "sha256"))
 					? "  erased by decision"
 					: "");
 		if (n > 8)
@@ -224,29 +225,30 @@ void vt_audit_text(struct vt_buf *out, const struct vt_audit *audit)
 
 /* --- JSON ---------------------------------------------------------------- */
 
-static struct vt_json *execution_json(const struct vt_audit *r, const struct vt_execution *e)
+static struct vt_json *execution_json(const struct vt_audit *audit,
+	const struct vt_execution *execution)
 {
-	const struct vt_ancestry *a = r->a;
+	const struct vt_ancestry *a = audit->a;
 	struct vt_json *o = vt_json_new(VT_JSON_OBJECT), *from = vt_json_new(VT_JSON_ARRAY),
 		       *raw = vt_json_new(VT_JSON_ARRAY);
 
-	vt_json_put_text(o, "id", e->id);
-	for (size_t k = 0; k < e->n_from; k++)
-		vt_json_push(from, vt_json_new_text(a->v[e->from[k]].id));
+	vt_json_put_text(o, "id", execution->id);
+	for (size_t k = 0; k < execution->n_from; k++)
+		vt_json_push(from, vt_json_new_text(a->v[execution->from[k]].id));
 	vt_json_put(o, "from", from);
-	for (size_t k = 0; k < e->n_raw; k++) {
+	for (size_t k = 0; k < execution->n_raw; k++) {
 		struct vt_json *f = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(f, "port", e->raw[k].port);
-		vt_json_put_text(f, "path", e->raw[k].path);
-		vt_json_put_text(f, "sha256", e->raw[k].sha256);
-		vt_json_put_int(f, "size", (int64_t)e->raw[k].size);
-		vt_json_put_text(f, "subject", e->raw[k].subject);
-		vt_json_put_bool(f, "erased", vt_audit_erased(r, e->raw[k].sha256));
+		vt_json_put_text(f, "port", execution->raw[k].port);
+		vt_json_put_text(f, "path", execution->raw[k].path);
+		vt_json_put_text(f, "sha256", execution->raw[k].sha256);
+		vt_json_put_int(f, "size", (int64_t)execution->raw[k].size);
+		vt_json_put_text(f, "subject", execution->raw[k].subject);
+		vt_json_put_bool(f, "erased", vt_audit_erased(audit, execution->raw[k].sha256));
 		vt_json_push(raw, f);
 	}
 	vt_json_put(o, "raw", raw);
-	vt_json_put(o, "record", vt_json_copy(e->record));
+	vt_json_put(o, "record", vt_json_copy(execution->record));
 	return o;
 }
 

@@ -15,24 +15,24 @@ static const struct {
 } forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot },
 	{ "html", vt_audit_html } };
 
-static void report(struct vt_store *s, struct vt_lineage *t, const char *what, size_t form,
-	struct vt_err *err)
+static void report(struct vt_store *store, struct vt_lineage *lineage, const char *what,
+	size_t form, struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
 	struct vt_buf out = VT_BUF_INIT;
-	struct vt_audit r = { .what = what, .store = s };
-	char *path = s ? vt_consent_path(s) : NULL;
+	struct vt_audit r = { .what = what, .store = store };
+	char *path = store ? vt_consent_path(store) : NULL;
 
 	if (path)
 		vt_consent_read(&r.consent, path, err);
 	free(path);
-	if (err->code || vt_ancestry_load(&a, t, err)) {
+	if (err->code || vt_ancestry_load(&a, lineage, err)) {
 		vt_audit_release(&r);
 		return;
 	}
 	r.a = a;
-	if (s && a->n_roots == 1)
-		vt_repro_of(s, a->v[0].id, &r.repro, err);
+	if (store && a->n_roots == 1)
+		vt_repro_of(store, a->v[0].id, &r.repro, err);
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
 	fwrite(out.data, 1, out.len, stdout);

@@ -38,28 +38,28 @@ struct wish {
 	enum vt_checkout how;
 };
 
-static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *err)
+static void checkout(struct vt_store *store, const struct wish *wish, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_digest id;
 	struct vt_tree *all = NULL, *some = NULL;
-	int rc = vt_repo_resolve(s, &c, w->what, err);
+	int rc = vt_repo_resolve(store, &c, wish->what, err);
 
 	if (!rc && !vt_digest_parse(&id, c.tree))
-		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", w->what);
+		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", wish->what);
 	if (!rc)
-		rc = vt_store_get_tree(s, &all, &id, err);
-	if (!rc && w->paths.n && vt_tree_select(&some, all, &w->paths, err))
-		rc = vt_err_prefix(err, "%s", w->what);
+		rc = vt_store_get_tree(store, &all, &id, err);
+	if (!rc && wish->paths.n && vt_tree_select(&some, all, &wish->paths, err))
+		rc = vt_err_prefix(err, "%s", wish->what);
 	if (!rc) {
 		const struct vt_tree *files = some ? some : all;
-		struct vouching v = { s, all, some };
+		struct vouching v = { store, all, some };
 
-		vt_checkouts_note(s, w->dir, &all->id);
-		rc = vt_store_checkout_with(s, files, w->dir, w->how, vouch, &v, err);
+		vt_checkouts_note(store, wish->dir, &all->id);
+		rc = vt_store_checkout_with(store, files, wish->dir, wish->how, vouch, &v, err);
 		if (!rc)
-			vt_say("%s: %zu files of %s, commit %.16s, tree %s\n", w->dir,
-				files->n_files, w->what, c.id, c.tree);
+			vt_say("%s: %zu files of %s, commit %.16s, tree %s\n", wish->dir,
+				files->n_files, wish->what, c.id, c.tree);
 	}
 	vt_tree_free(some);
 	vt_tree_free(all);
@@ -67,30 +67,30 @@ static void checkout(struct vt_store *s, const struct wish *w, struct vt_err *er
 }
 
 /* REPO[@REF][:PATH]... DIR; all of one commit. */
-static int parse(struct wish *w, const struct vt_strs *rest, struct vt_err *err)
+static int parse(struct wish *wish, const struct vt_strs *rest, struct vt_err *err)
 {
 	bool whole = false;
 
 	if (rest->n < 2)
 		return vt_err_set(err, VT_EUSAGE,
 			"usage: voxtrail checkout REPO[@REF][:PATH]... DIR");
-	w->dir = rest->v[rest->n - 1];
+	wish->dir = rest->v[rest->n - 1];
 	for (size_t i = 0; i + 1 < rest->n; i++) {
 		size_t n = strcspn(rest->v[i], ":");
 
-		if (!w->what)
-			w->what = vt_xstrndup(rest->v[i], n);
-		if (strlen(w->what) != n || strncmp(w->what, rest->v[i], n))
+		if (!wish->what)
+			wish->what = vt_xstrndup(rest->v[i], n);
+		if (strlen(wish->what) != n || strncmp(wish->what, rest->v[i], n))
 			return vt_err_set(err, VT_EUSAGE,
 				"\"%s\": one checkout is of one commit, and the first is of %s",
-				rest->v[i], w->what);
+				rest->v[i], wish->what);
 		if (rest->v[i][n] && rest->v[i][n + 1])
-			vt_strs_add(&w->paths, rest->v[i] + n + 1);
+			vt_strs_add(&wish->paths, rest->v[i] + n + 1);
 		else
 			whole = true;
 	}
 	if (whole)
-		vt_strs_release(&w->paths);
+		vt_strs_release(&wish->paths);
 	return 0;
 }
 

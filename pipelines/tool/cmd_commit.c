@@ -11,9 +11,9 @@
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
-static void print_dir_hash(const struct vt_tree *t)
+static void print_dir_hash(const struct vt_tree *tree)
 {
-	struct vt_digest d = vt_tree_dir_hash(t);
+	struct vt_digest d = vt_tree_dir_hash(tree);
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, &d);
@@ -21,7 +21,7 @@ static void print_dir_hash(const struct vt_tree *t)
 }
 
 /* Files of a branch's head; 0 if there is none. */
-static size_t files_of_head(struct vt_store *s, const char *repo, const char *branch)
+static size_t files_of_head(struct vt_store *store, const char *repo, const char *branch)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_commit head = { .id = "" };
@@ -30,8 +30,8 @@ static size_t files_of_head(struct vt_store *s, const char *repo, const char *br
 	char *what = vt_asprintf("%s@heads/%s", repo, branch);
 	size_t n = 0;
 
-	if (!vt_repo_resolve(s, &head, what, &none) && vt_digest_parse(&id, head.tree) &&
-		!vt_store_get_tree(s, &t, &id, &none))
+	if (!vt_repo_resolve(store, &head, what, &none) && vt_digest_parse(&id, head.tree) &&
+		!vt_store_get_tree(store, &t, &id, &none))
 		n = t->n_files;
 	vt_tree_free(t);
 	vt_commit_release(&head);
@@ -50,7 +50,7 @@ static void say_emptied(const char *repo, const char *branch, const char *dir, s
 
 enum { COPY = 1, DIR_HASH = 2, FOLLOW = 4 };
 
-static void commit(struct vt_store *s, const char *repo, const char *branch, const char *dir,
+static void commit(struct vt_store *store, const char *repo, const char *branch, const char *dir,
 	int how, const char *vouch, const struct vt_commit_note *note, struct vt_err *err)
 {
 	const struct vt_import_opts opts = { .extent = VT_RECORD_DIR_WHOLE,
@@ -65,11 +65,11 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 		? "; nothing changed, so nothing was committed and the message was dropped"
 		: "; nothing changed";
 
-	if (vt_store_import_dir(s, dir, &opts, &got, err))
+	if (vt_store_import_dir(store, dir, &opts, &got, err))
 		return;
 	if (!got.tree->n_files)
-		had = files_of_head(s, repo, branch);
-	if (!vt_repo_commit(s, &c, &made, repo, branch, &got.tree->id, note, err)) {
+		had = files_of_head(store, repo, branch);
+	if (!vt_repo_commit(store, &c, &made, repo, branch, &got.tree->id, note, err)) {
 		if (made && had)
 			say_emptied(repo, branch, dir, had);
 		vt_say("%s@%s %.16s tree %s, %zu files, %llu bytes%s\n", repo, branch, c.id, c.tree,
@@ -81,16 +81,16 @@ static void commit(struct vt_store *s, const char *repo, const char *branch, con
 	vt_import_release(&got);
 }
 
-static bool may_vouch(struct vt_store *s, const char *dir, const char *reason,
-	struct vt_approval *a, struct vt_err *err)
+static bool may_vouch(struct vt_store *store, const char *dir, const char *reason,
+	struct vt_approval *approval, struct vt_err *err)
 {
 	struct vt_strs dirs = VT_STRS_INIT;
 	bool may;
 
 	if (!reason)
-		return !vt_decide_nothing(a, "--vouch", err);
+		return !vt_decide_nothing(approval, "--vouch", err);
 	vt_strs_add(&dirs, dir);
-	may = vt_decide_vouch(s, &dirs, reason, a, err);
+	may = vt_decide_vouch(store, &dirs, reason, approval, err);
 	vt_strs_release(&dirs);
 	return may;
 }

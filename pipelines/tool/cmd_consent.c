@@ -24,9 +24,9 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-static void list(struct vt_store *s, int json, struct vt_err *err)
+static void list(struct vt_store *store, int json, struct vt_err *err)
 {
-	char *path = vt_consent_path(s);
+	char *path = vt_consent_path(store);
 	struct vt_consent c;
 
 	if (!vt_consent_read(&c, path, err)) {
@@ -91,14 +91,15 @@ static int meet_content(void *ctx, const char *id, const char *port, const char 
 }
 
 /* Withdrawn subjects among those of `what`: one entry each for every record that made it. */
-static int check_what(struct checking *k, struct vt_store *s, const char *what, struct vt_err *err)
+static int check_what(struct checking *k, struct vt_store *store, const char *what,
+	struct vt_err *err)
 {
 	struct vt_strs subjects = VT_STRS_INIT;
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
+	int rc = vt_lineage_open(&t, store, what, VT_LINEAGE_MADE, err);
 
 	if (!rc)
-		rc = vt_claims_refuse(s, t, VT_LINEAGE_ANCESTORS, k->require, err);
+		rc = vt_claims_refuse(store, t, VT_LINEAGE_ANCESTORS, k->require, err);
 	if (!rc)
 		rc = vt_lineage_subjects(t, &subjects, err);
 	if (!rc)
@@ -126,17 +127,17 @@ static int add_mixed(void *ctx, const char *id, const char *stage)
 	return 0;
 }
 
-static int follow(struct checking *k, struct vt_store *s, struct vt_lineage *t, const char *subject,
-	const struct vt_err *why, struct vt_err *err)
+static int follow(struct checking *k, struct vt_store *store, struct vt_lineage *lineage,
+	const char *subject, const struct vt_err *why, struct vt_err *err)
 {
-	if (t)
-		return vt_lineage_mixed(s, t, subject, add_mixed, k, err);
+	if (lineage)
+		return vt_lineage_mixed(store, lineage, subject, add_mixed, k, err);
 	return why->code == VT_ENOINPUT ? 0 : vt_err_set(err, why->code, "%s", why->text);
 }
 
 /* Every training, and every other place where one of them went in with others, by name or by
  * content. */
-static int check_one(struct checking *k, struct vt_store *s, const struct vt_json *who,
+static int check_one(struct checking *k, struct vt_store *store, const struct vt_json *who,
 	struct vt_err *err)
 {
 	const struct vt_json *content = vt_json_get(who, "content");
@@ -147,11 +148,11 @@ static int check_one(struct checking *k, struct vt_store *s, const struct vt_jso
 
 	for (size_t i = 0; content && i < content->n; i++)
 		vt_strs_add(&digests, vt_json_text(content->item[i], ""));
-	vt_lineage_open_subject(&by_name, s, text(who, "subject"), &none);
-	vt_lineage_open_bytes(&by_bytes, s, &digests, &nothing);
-	rc = follow(k, s, by_name, text(who, "subject"), &none, err);
+	vt_lineage_open_subject(&by_name, store, text(who, "subject"), &none);
+	vt_lineage_open_bytes(&by_bytes, store, &digests, &nothing);
+	rc = follow(k, store, by_name, text(who, "subject"), &none, err);
 	if (!rc)
-		rc = follow(k, s, by_bytes, text(who, "subject"), &nothing, err);
+		rc = follow(k, store, by_bytes, text(who, "subject"), &nothing, err);
 	vt_strs_unique(&k->mixed);
 	for (size_t i = 0; !rc && i < k->mixed.n; i++) {
 		char *stage = strchr(k->mixed.v[i], ' ');
@@ -167,10 +168,10 @@ static int check_one(struct checking *k, struct vt_store *s, const struct vt_jso
 }
 
 /* "Nothing is made of them" must not rest on claims. */
-static int say_claims(struct checking *k, struct vt_store *s, struct vt_err *err)
+static int say_claims(struct checking *k, struct vt_store *store, struct vt_err *err)
 {
 	struct vt_strs claims = VT_STRS_INIT;
-	int rc = vt_trust_claims(s, &claims, err);
+	int rc = vt_trust_claims(store, &claims, err);
 
 	if (!rc && claims.n)
 		vt_err_set(&k->claims, VT_ECLAIM,
@@ -181,29 +182,30 @@ static int say_claims(struct checking *k, struct vt_store *s, struct vt_err *err
 	return rc;
 }
 
-static int check_all(struct checking *k, struct vt_store *s, struct vt_err *err)
+static int check_all(struct checking *k, struct vt_store *store, struct vt_err *err)
 {
 	const struct vt_json *who = vt_json_get(k->c.j, "withdrawn");
 	int rc = 0;
 
 	for (size_t i = 0; !rc && who && i < who->n; i++)
-		rc = check_one(k, s, who->item[i], err);
+		rc = check_one(k, store, who->item[i], err);
 	if (!rc && who && who->n)
-		rc = say_claims(k, s, err);
+		rc = say_claims(k, store, err);
 	if (!rc && k->require && k->claims.code)
 		*err = k->claims;
 	return rc ? rc : err->code;
 }
 
-static void check(struct vt_store *s, const char *what, const struct wishes *w, struct vt_err *err)
+static void check(struct vt_store *store, const char *what, const struct wishes *wishes,
+	struct vt_err *err)
 {
-	struct checking k = { .found = vt_json_new(VT_JSON_ARRAY), .require = w->require };
-	int json = w->json;
-	char *path = vt_consent_path(s);
+	struct checking k = { .found = vt_json_new(VT_JSON_ARRAY), .require = wishes->require };
+	int json = wishes->json;
+	char *path = vt_consent_path(store);
 	int rc = vt_consent_read(&k.c, path, err);
 
 	if (!rc)
-		rc = what ? check_what(&k, s, what, err) : check_all(&k, s, err);
+		rc = what ? check_what(&k, store, what, err) : check_all(&k, store, err);
 	for (size_t i = 0; !rc && !json && i < k.found->n; i++)
 		vt_say("%s  withdrawn  %s %s  %s\n", text(k.found->item[i], "subject"),
 			text(k.found->item[i], "record"), text(k.found->item[i], "stage"),
@@ -220,38 +222,39 @@ static void check(struct vt_store *s, const char *what, const struct wishes *w, 
 	free(path);
 }
 
-static void decide(struct vt_store *s, const struct vt_strs *a, struct wishes *w,
+static void decide(struct vt_store *store, const struct vt_strs *strs, struct wishes *wishes,
 	struct vt_err *err)
 {
 	struct vt_json *decision;
 	char id[VT_HEX];
 
-	if (strcmp(a->v[3], "retrain") && strcmp(a->v[3], "accept") && strcmp(a->v[3], "retire"))
-		vt_err_set(err, VT_EUSAGE, "%s: give retrain, accept or retire", a->v[3]);
-	else if (!vt_command_record(id, s, a->v[1], err)) {
-		decision = vt_decision("consent", "subject", a->v[2], w->reason);
+	if (strcmp(strs->v[3], "retrain") && strcmp(strs->v[3], "accept") &&
+		strcmp(strs->v[3], "retire"))
+		vt_err_set(err, VT_EUSAGE, "%s: give retrain, accept or retire", strs->v[3]);
+	else if (!vt_command_record(id, store, strs->v[1], err)) {
+		decision = vt_decision("consent", "subject", strs->v[2], wishes->reason);
 		vt_json_put_text(decision, "record", id);
-		vt_json_put_text(decision, "verdict", a->v[3]);
-		if (vt_decide(s, "consent", decision, &w->approval, err))
-			vt_consent_decide(s, id, a->v[2], a->v[3], w->reason, err);
+		vt_json_put_text(decision, "verdict", strs->v[3]);
+		if (vt_decide(store, "consent", decision, &wishes->approval, err))
+			vt_consent_decide(store, id, strs->v[2], strs->v[3], wishes->reason, err);
 	}
 }
 
 /* A name that matches nothing would protect nobody. */
-static void withdraw(struct vt_store *s, const char *subject, const struct wishes *w,
+static void withdraw(struct vt_store *store, const char *subject, const struct wishes *wishes,
 	struct vt_err *err)
 {
 	struct vt_strs content = VT_STRS_INIT;
 	struct vt_err why = VT_ERR_INIT;
 	struct vt_erasure e;
 
-	if (!vt_erase_plan(&e, s, subject, &why)) {
+	if (!vt_erase_plan(&e, store, subject, &why)) {
 		vt_erasure_content(&e, &content);
-		if (!vt_consent_withdraw(s, subject, &content, w->reason, err))
+		if (!vt_consent_withdraw(store, subject, &content, wishes->reason, err))
 			vt_say("%s: %zu files are the subject's alone\n", subject, content.n);
 		vt_erasure_release(&e);
-	} else if (why.code == VT_ENOINPUT && w->unknown) {
-		vt_consent_withdraw(s, subject, NULL, w->reason, err);
+	} else if (why.code == VT_ENOINPUT && wishes->unknown) {
+		vt_consent_withdraw(store, subject, NULL, wishes->reason, err);
 	} else {
 		*err = why;
 		if (why.code == VT_ENOINPUT)
@@ -263,35 +266,37 @@ static void withdraw(struct vt_store *s, const char *subject, const struct wishe
 	vt_strs_release(&content);
 }
 
-static void restore(struct vt_store *s, const char *subject, struct wishes *w, struct vt_err *err)
+static void restore(struct vt_store *store, const char *subject, struct wishes *wishes,
+	struct vt_err *err)
 {
-	struct vt_json *decision = vt_decision("consent", "subject", subject, w->reason);
+	struct vt_json *decision = vt_decision("consent", "subject", subject, wishes->reason);
 
 	vt_json_put_text(decision, "verdict", "restore");
-	if (vt_decide(s, "consent", decision, &w->approval, err))
-		vt_consent_restore(s, subject, w->reason, err);
+	if (vt_decide(store, "consent", decision, &wishes->approval, err))
+		vt_consent_restore(store, subject, wishes->reason, err);
 }
 
-static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, struct vt_err *err)
+static void act(struct vt_store *store, const struct vt_strs *strs, struct wishes *wishes,
+	struct vt_err *err)
 {
-	const char *verb = a->v[0], *reason = w->reason;
+	const char *verb = strs->v[0], *reason = wishes->reason;
 	bool decides = !strcmp(verb, "restore") || !strcmp(verb, "decide"),
 	     changes = decides || !strcmp(verb, "withdraw");
 
 	if (changes && (!reason || !*reason))
 		vt_err_set(err, VT_EUSAGE, "--reason is missing");
-	else if (!decides && vt_decide_nothing(&w->approval, "restore and decide", err))
+	else if (!decides && vt_decide_nothing(&wishes->approval, "restore and decide", err))
 		;
-	else if (!strcmp(verb, "list") && a->n == 1)
-		list(s, w->json, err);
-	else if (!strcmp(verb, "check") && a->n <= 2)
-		check(s, a->n == 2 ? a->v[1] : NULL, w, err);
-	else if (!strcmp(verb, "withdraw") && a->n == 2)
-		withdraw(s, a->v[1], w, err);
-	else if (!strcmp(verb, "restore") && a->n == 2)
-		restore(s, a->v[1], w, err);
-	else if (!strcmp(verb, "decide") && a->n == 4)
-		decide(s, a, w, err);
+	else if (!strcmp(verb, "list") && strs->n == 1)
+		list(store, wishes->json, err);
+	else if (!strcmp(verb, "check") && strs->n <= 2)
+		check(store, strs->n == 2 ? strs->v[1] : NULL, wishes, err);
+	else if (!strcmp(verb, "withdraw") && strs->n == 2)
+		withdraw(store, strs->v[1], wishes, err);
+	else if (!strcmp(verb, "restore") && strs->n == 2)
+		restore(store, strs->v[1], wishes, err);
+	else if (!strcmp(verb, "decide") && strs->n == 4)
+		decide(store, strs, wishes, err);
 	else
 		vt_err_set(err, VT_EUSAGE,
 			"usage: voxtrail consent list | withdraw SUBJECT | restore SUBJECT | check "

@@ -23,40 +23,41 @@ static void list(const struct vt_job *j)
 
 /* Runs the datum once more in a view of its own; nothing is published.  *status gets the
  * process's. */
-static int execute(struct vt_run *r, struct vt_job *j, struct vt_task *t,
-	enum vt_attempt_program what, struct vt_attempt *a, int *status, struct vt_err *err)
+static int execute(struct vt_run *run, struct vt_job *j, struct vt_task *task,
+	enum vt_attempt_program what, struct vt_attempt *attempt, int *status, struct vt_err *err)
 {
-	struct vt_attempt_of of = vt_run_attempt(r, j, t);
+	struct vt_attempt_of of = vt_run_attempt(run, j, task);
 	/* no job's id: nothing that it reaches may count as output */
 	of.job = "00000000000040008000000000000000";
-	if (vt_store_is_read_only(vt_run_store(r)))
+	if (vt_store_is_read_only(vt_run_store(run)))
 		return vt_err_set(err, VT_ECANTCREAT,
 			"%s: the store may only be read here; run datums in a copy (`voxtrail "
 			"pull --results`)",
-			vt_store_dir(vt_run_store(r)));
-	char *dir =
-		vt_asprintf("%s/work/again.%.16s", vt_runner_dir(vt_run_runner(r)), t->datum->id);
+			vt_store_dir(vt_run_store(run)));
+	char *dir = vt_asprintf("%s/work/again.%.16s", vt_runner_dir(vt_run_runner(run)),
+		task->datum->id);
 	if (!vt_attempt_possible(of.pipeline, of.secrets, of.view, err) &&
-		!vt_attempt_view(a, &of, dir, err) && !vt_attempt_start(a, &of, what, err)) {
+		!vt_attempt_view(attempt, &of, dir, err) &&
+		!vt_attempt_start(attempt, &of, what, err)) {
 		signal(SIGINT, SIG_IGN); /* the shell's, not ours */
 		if (what == VT_ATTEMPT_SHELL)
-			waitpid(a->pid, status, 0);
+			waitpid(attempt->pid, status, 0);
 		else
-			*status = vt_process_wait(a->pid, err);
+			*status = vt_process_wait(attempt->pid, err);
 		signal(SIGINT, SIG_DFL);
-		a->pid = 0;
+		attempt->pid = 0;
 	}
 	free(dir);
 	return err->code;
 }
 
-static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
+static int exec_one(struct vt_run *run, struct vt_job *j, struct vt_task *task,
 	enum vt_attempt_program what, struct vt_err *err)
 {
 	struct vt_attempt a = { .dir = NULL };
 	struct vt_buf log = VT_BUF_INIT;
 	int status = 0;
-	if (!execute(r, j, t, what, &a, &status, err)) {
+	if (!execute(run, j, task, what, &a, &status, err)) {
 		if (what == VT_ATTEMPT_CMD && !vt_fs_read(&log, a.log, 1u << 30, err))
 			fwrite(log.data ? log.data : "", 1, log.len, stdout);
 		vt_say("exit %d; nothing was published\n",
@@ -69,7 +70,7 @@ static int exec_one(struct vt_run *r, struct vt_job *j, struct vt_task *t,
 
 /* Does a done datum, run again under another job id, time zone and directory, write the same
  * files? */
-static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, bool *same,
+static int verify_one(struct vt_run *run, struct vt_job *j, struct vt_task *task, bool *same,
 	struct vt_err *err)
 {
 	const struct vt_ingest_opts how = { .follow = true };
@@ -78,16 +79,16 @@ static int verify_one(struct vt_run *r, struct vt_job *j, struct vt_task *t, boo
 	struct vt_result then;
 	int status;
 	setenv("TZ", "Pacific/Chatham", 1);
-	if (!execute(r, j, t, VT_ATTEMPT_CMD, &a, &status, err) &&
-		!vt_result_get(vt_run_store(r), &then, &t->key, err) &&
-		!vt_store_hash(vt_run_store(r), &again, a.out, &how, err))
+	if (!execute(run, j, task, VT_ATTEMPT_CMD, &a, &status, err) &&
+		!vt_result_get(vt_run_store(run), &then, &task->key, err) &&
+		!vt_store_hash(vt_run_store(run), &again, a.out, &how, err))
 		*same = vt_digest_equal(&again->id, &then.tree);
 	vt_tree_free(again);
 	vt_attempt_remove(&a);
 	return err->code;
 }
 
-static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_err *err)
+static int verify(struct vt_run *run, struct vt_job *j, long long most, struct vt_err *err)
 {
 	long long tried = 0, differ = 0;
 	for (size_t i = 0; i < j->n && tried < most && !err->code; i++) {
@@ -95,7 +96,7 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 		if (j->task[i].state != VT_DATUM_SKIPPED)
 			continue;
 		tried++;
-		if (verify_one(r, j, &j->task[i], &same, err) || same)
+		if (verify_one(run, j, &j->task[i], &same, err) || same)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
 		vt_say("%.16s %s: other files than before; the stage lets an id, a path, a time or "
@@ -115,20 +116,20 @@ static int verify(struct vt_run *r, struct vt_job *j, long long most, struct vt_
 	return 0;
 }
 
-static int datum(struct vt_run *r, const struct vt_strs *rest, long long most, struct vt_err *err)
+static int datum(struct vt_run *run, const struct vt_strs *rest, long long most, struct vt_err *err)
 {
 	const char *verb = rest->v[0];
-	struct vt_job *j = vt_datum_job(r, rest->v[2], err);
+	struct vt_job *j = vt_datum_job(run, rest->v[2], err);
 	struct vt_task *t = NULL;
 	if (!j)
 		return err->code;
 	if (!strcmp(verb, "list") && rest->n == 3)
 		list(j);
 	else if (!strcmp(verb, "verify") && rest->n == 3)
-		return verify(r, j, most, err);
+		return verify(run, j, most, err);
 	else if ((!strcmp(verb, "exec") || !strcmp(verb, "shell")) && rest->n == 4)
 		return (t = vt_datum_task(j, rest->v[3], err))
-			? exec_one(r, j, t, *verb == 'e' ? VT_ATTEMPT_CMD : VT_ATTEMPT_SHELL, err)
+			? exec_one(run, j, t, *verb == 'e' ? VT_ATTEMPT_CMD : VT_ATTEMPT_SHELL, err)
 			: err->code;
 	else
 		return vt_err_set(err, VT_EUSAGE,

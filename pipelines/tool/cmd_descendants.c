@@ -14,16 +14,16 @@ static int count_step(void *ctx, const struct vt_lineage_step *step)
 	return 0;
 }
 
-static void descendants(struct vt_store *s, const char *what, int subject, int json, int require,
-	struct vt_err *err)
+static void descendants(struct vt_store *store, const char *what, int subject, int json,
+	int require, struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
 	size_t n = 0;
-	int rc = subject ? vt_lineage_open_subject(&t, s, what, err)
-			 : vt_lineage_open(&t, s, what, VT_LINEAGE_ANY, err);
+	int rc = subject ? vt_lineage_open_subject(&t, store, what, err)
+			 : vt_lineage_open(&t, store, what, VT_LINEAGE_ANY, err);
 
 	if (!rc)
-		rc = vt_claims_refuse(s, t, VT_LINEAGE_DESCENDANTS, require, err);
+		rc = vt_claims_refuse(store, t, VT_LINEAGE_DESCENDANTS, require, err);
 	if (!rc)
 		rc = vt_lineage_descendants(t, count_step, &n, err);
 	if (!rc)

@@ -10,21 +10,22 @@
 #include "pipelines/tool/command.h"
 
 /* Two commits, or two things that stages made; a directory or a digest is never a commit. */
-static void diff(struct vt_store *s, const char *a, const char *b, int json, struct vt_err *err)
+static void diff(struct vt_store *store, const char *a, const char *b, int json, struct vt_err *err)
 {
-	bool commit_a = s && vt_diff_names_commit(s, a), commit_b = s && vt_diff_names_commit(s, b);
+	bool commit_a = store && vt_diff_names_commit(store, a),
+	     commit_b = store && vt_diff_names_commit(store, b);
 	const char *other = commit_a ? b : a;
 
 	if (commit_a && commit_b)
-		vt_diff_commits(s, a, b, json != 0, err);
+		vt_diff_commits(store, a, b, json != 0, err);
 	else if (commit_a != commit_b && !vt_fs_exists(other) &&
 		other[strspn(other, "0123456789abcdef")])
 		vt_err_set(err, VT_ENOINPUT,
 			"%s: neither a repo of %s nor a path nor a digest; `voxtrail log` lists "
 			"the repos",
-			other, vt_store_dir(s));
+			other, vt_store_dir(store));
 	else
-		vt_diff_artifacts(s, a, b, json != 0, err);
+		vt_diff_artifacts(store, a, b, json != 0, err);
 }
 
 int vt_cmd_diff(int argc, char **argv)

@@ -23,12 +23,12 @@ struct sums {
 	unsigned long long bytes;
 };
 
-static struct sums sum(const struct vt_erasure *e)
+static struct sums sum(const struct vt_erasure *erasure)
 {
 	struct sums n = { 0 };
 
-	for (size_t i = 0; i < e->n_blobs; i++) {
-		const struct vt_erased_blob *b = &e->blob[i];
+	for (size_t i = 0; i < erasure->n_blobs; i++) {
+		const struct vt_erased_blob *b = &erasure->blob[i];
 
 		n.shared += b->shared;
 		n.gone += b->gone;
@@ -40,126 +40,128 @@ static struct sums sum(const struct vt_erasure *e)
 	return n;
 }
 
-static const char *state_of(const struct vt_erased_blob *b)
+static const char *state_of(const struct vt_erased_blob *blob)
 {
-	if (b->gone)
+	if (blob->gone)
 		return "gone";
-	if (b->shared)
+	if (blob->shared)
 		return "kept";
-	return b->derived ? "derived" : "raw";
+	return blob->derived ? "derived" : "raw";
 }
 
-static const char *note_on(const struct vt_erased_blob *b)
+static const char *note_on(const struct vt_erased_blob *blob)
 {
-	if (b->shared)
+	if (blob->shared)
 		return "  (others have the same bytes)";
-	if (b->claimed)
+	if (blob->claimed)
 		return "  (a claim says that others have the same bytes)";
-	return b->linked ? "  (has other names on the disk)" : "";
+	return blob->linked ? "  (has other names on the disk)" : "";
 }
 
-static void print_text(const struct vt_erasure *e, bool done)
+static void print_text(const struct vt_erasure *erasure, bool done)
 {
-	struct sums n = sum(e);
+	struct sums n = sum(erasure);
 	char hex[VT_HEX];
 
-	for (size_t i = 0; i < e->n_blobs; i++) {
-		const struct vt_erased_blob *b = &e->blob[i];
+	for (size_t i = 0; i < erasure->n_blobs; i++) {
+		const struct vt_erased_blob *b = &erasure->blob[i];
 
 		vt_digest_hex(hex, &b->digest);
 		vt_say("%-8s %s %12llu  %s%s\n", state_of(b), hex, (unsigned long long)b->size,
 			b->path, note_on(b));
 	}
-	for (size_t i = 0; i < e->mixed.n; i++)
-		vt_say("mixed    %s  made of others too: stays\n", e->mixed.v[i]);
+	for (size_t i = 0; i < erasure->mixed.n; i++)
+		vt_say("mixed    %s  made of others too: stays\n", erasure->mixed.v[i]);
 	vt_say("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the "
 	       "same bytes; %zu "
 	       "gone before; %zu executions are mixed\n",
-		e->subject, n.raw, n.derived, n.bytes,
-		done ? "erased" : "would be erased with --yes", n.shared, n.gone, e->mixed.n);
+		erasure->subject, n.raw, n.derived, n.bytes,
+		done ? "erased" : "would be erased with --yes", n.shared, n.gone, erasure->mixed.n);
 	if (n.linked)
 		vt_say("%zu of them %s other names on the disk (hard links of directories that "
 		       "were taken in or "
 		       "checked out): remove those too\n",
 			n.linked, done ? "had" : "have");
-	for (size_t i = 0; i < e->left.n; i++)
-		vt_say("left     %s\n", e->left.v[i]);
-	for (size_t i = 0; i < e->outside.n; i++)
-		vt_say("outside  %s\n", e->outside.v[i]);
-	if (e->mixed.n)
+	for (size_t i = 0; i < erasure->left.n; i++)
+		vt_say("left     %s\n", erasure->left.v[i]);
+	for (size_t i = 0; i < erasure->outside.n; i++)
+		vt_say("outside  %s\n", erasure->outside.v[i]);
+	if (erasure->mixed.n)
 		vt_say("decide about the mixed ones: voxtrail consent decide RECORD %s "
 		       "retrain|accept|retire --reason "
 		       "TEXT\n",
-			e->subject);
+			erasure->subject);
 }
 
-static void print_json(const struct vt_erasure *e, bool done)
+static void print_json(const struct vt_erasure *erasure, bool done)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *list = vt_json_new(VT_JSON_ARRAY);
 	char hex[VT_HEX];
 
-	for (size_t i = 0; i < e->n_blobs; i++) {
+	for (size_t i = 0; i < erasure->n_blobs; i++) {
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
-		vt_digest_hex(hex, &e->blob[i].digest);
+		vt_digest_hex(hex, &erasure->blob[i].digest);
 		vt_json_put_text(o, "sha256", hex);
-		vt_json_put_text(o, "path", e->blob[i].path);
-		vt_json_put_int(o, "size", (int64_t)e->blob[i].size);
-		vt_json_put_bool(o, "derived", e->blob[i].derived);
-		vt_json_put_bool(o, "kept", e->blob[i].shared);
-		vt_json_put_bool(o, "gone_before", e->blob[i].gone);
-		vt_json_put_bool(o, "other_names", e->blob[i].linked);
+		vt_json_put_text(o, "path", erasure->blob[i].path);
+		vt_json_put_int(o, "size", (int64_t)erasure->blob[i].size);
+		vt_json_put_bool(o, "derived", erasure->blob[i].derived);
+		vt_json_put_bool(o, "kept", erasure->blob[i].shared);
+		vt_json_put_bool(o, "gone_before", erasure->blob[i].gone);
+		vt_json_put_bool(o, "other_names", erasure->blob[i].linked);
 		vt_json_push(list, o);
 	}
-	vt_json_put_text(j, "subject", e->subject);
+	vt_json_put_text(j, "subject", erasure->subject);
 	vt_json_put_bool(j, "erased", done);
 	vt_json_put(j, "files", list);
-	vt_json_put(j, "mixed", vt_lineage_names(&e->mixed));
-	vt_json_put(j, "left", vt_lineage_names(&e->left));
-	vt_json_put(j, "outside", vt_lineage_names(&e->outside));
-	vt_json_put(j, "unreadable", vt_lineage_names(&e->unreadable));
+	vt_json_put(j, "mixed", vt_lineage_names(&erasure->mixed));
+	vt_json_put(j, "left", vt_lineage_names(&erasure->left));
+	vt_json_put(j, "outside", vt_lineage_names(&erasure->outside));
+	vt_json_put(j, "unreadable", vt_lineage_names(&erasure->unreadable));
 	vt_command_print(j);
 }
 
 /* What was asked for is what goes: other files than those that were signed need asking again. */
-static bool may_erase(struct vt_store *s, const struct vt_erasure *e, struct wishes *w,
-	struct vt_err *err)
+static bool may_erase(struct vt_store *store, const struct vt_erasure *erasure,
+	struct wishes *wishes, struct vt_err *err)
 {
-	struct vt_json *decision = vt_decision("erase", "subject", e->subject, w->reason);
+	struct vt_json *decision =
+		vt_decision("erase", "subject", erasure->subject, wishes->reason);
 	struct vt_strs content = VT_STRS_INIT;
 	struct vt_buf all = VT_BUF_INIT;
 	struct vt_digest d;
 	char hex[VT_HEX];
 
-	vt_erasure_content(e, &content);
+	vt_erasure_content(erasure, &content);
 	for (size_t i = 0; i < content.n; i++)
 		vt_buf_printf(&all, "%s\n", content.v[i]);
 	d = vt_digest_bytes(all.data ? all.data : "", all.len);
 	vt_digest_hex(hex, &d);
 	vt_json_put_int(decision, "files", (int64_t)content.n);
 	vt_json_put_text(decision, "files_sha256", hex);
-	vt_json_put_bool(decision, "claims_too", w->claims_too != 0);
+	vt_json_put_bool(decision, "claims_too", wishes->claims_too != 0);
 	vt_buf_release(&all);
 	vt_strs_release(&content);
-	return vt_decide(s, "erase", decision, &w->approval, err);
+	return vt_decide(store, "erase", decision, &wishes->approval, err);
 }
 
-static void erase(struct vt_store *s, const char *subject, struct wishes *w, struct vt_err *err)
+static void erase(struct vt_store *store, const char *subject, struct wishes *wishes,
+	struct vt_err *err)
 {
 	struct vt_erasure e;
-	int rc = vt_erase_plan(&e, s, subject, err);
+	int rc = vt_erase_plan(&e, store, subject, err);
 
 	if (rc)
 		return;
-	if (w->yes && !may_erase(s, &e, w, err)) {
+	if (wishes->yes && !may_erase(store, &e, wishes, err)) {
 		vt_erasure_release(&e);
 		return;
 	}
-	if (w->yes)
-		rc = vt_erase_do(&e, s, w->reason, w->claims_too != 0, err);
+	if (wishes->yes)
+		rc = vt_erase_do(&e, store, wishes->reason, wishes->claims_too != 0, err);
 	if (!rc || rc == VT_EINTEGRITY)
-		w->json ? print_json(&e, w->yes != 0) : print_text(&e, w->yes != 0);
-	if (!w->yes && !rc && e.unreadable.n)
+		wishes->json ? print_json(&e, wishes->yes != 0) : print_text(&e, wishes->yes != 0);
+	if (!wishes->yes && !rc && e.unreadable.n)
 		vt_err_set(err, VT_EINTEGRITY, "%zu commits cannot be read: %s", e.unreadable.n,
 			e.unreadable.v[0]);
 	vt_erasure_release(&e);
@@ -178,32 +180,33 @@ static void print_proposal(void *ctx, const char *digest_hex)
 	vt_json_free(j);
 }
 
-static void list_proposals(struct vt_store *s, struct vt_err *err)
+static void list_proposals(struct vt_store *store, struct vt_err *err)
 {
 	size_t n = 0;
 
-	if (!vt_erased_each_proposal(s, print_proposal, s, &n, err))
+	if (!vt_erased_each_proposal(store, print_proposal, store, &n, err))
 		vt_say("%zu files were erased elsewhere and wait for a decision here: erase "
 		       "--accept or "
 		       "--lift DIGEST --reason TEXT\n",
 			n);
 }
 
-static void decide(struct vt_store *s, struct wishes *w, struct vt_err *err)
+static void decide(struct vt_store *store, struct wishes *wishes, struct vt_err *err)
 {
-	const char *kind = w->accept ? "erase" : "lift", *which = w->accept ? w->accept : w->lift;
+	const char *kind = wishes->accept ? "erase" : "lift",
+		   *which = wishes->accept ? wishes->accept : wishes->lift;
 	struct vt_digest d;
 
 	if (!vt_digest_parse(&d, which))
 		vt_err_set(err, VT_EUSAGE, "%s: the 64 digits of a file's SHA-256 are wanted",
 			which);
-	else if (!vt_decide(s, kind, vt_decision(kind, "file", which, w->reason), &w->approval,
-			 err))
+	else if (!vt_decide(store, kind, vt_decision(kind, "file", which, wishes->reason),
+			 &wishes->approval, err))
 		return;
-	else if (w->accept)
-		vt_erased_accept(s, &d, w->reason, err);
+	else if (wishes->accept)
+		vt_erased_accept(store, &d, wishes->reason, err);
 	else
-		vt_erased_lift(s, &d, w->reason, err);
+		vt_erased_lift(store, &d, wishes->reason, err);
 }
 
 int vt_cmd_erase(int argc, char **argv)

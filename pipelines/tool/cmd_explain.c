@@ -16,37 +16,38 @@ static const struct vt_tree_file *find(const struct vt_snapshot *seen, const cha
 	return p && !p->dir ? &seen->tree->file[p->first] : NULL;
 }
 
-static int say(struct vt_store *s, const char *what, const struct vt_snapshot *seen,
-	const struct vt_tree_file *f, const struct vt_result *r, struct vt_err *err)
+static int say(struct vt_store *store, const char *what, const struct vt_snapshot *seen,
+	const struct vt_tree_file *file, const struct vt_result *result, struct vt_err *err)
 {
 	struct vt_tree *lineage = NULL;
 	char hex[VT_HEX], key[VT_HEX];
 
-	if (r->has_lineage && vt_store_get_tree(s, &lineage, &r->lineage, err))
+	if (result->has_lineage && vt_store_get_tree(store, &lineage, &result->lineage, err))
 		return err->code;
-	vt_digest_hex(hex, &f->digest);
-	vt_digest_hex(key, &r->key);
-	vt_say("file      /%s\ncontent   %s, %llu bytes%s\ncommit    %s of %s\n", f->path, hex,
-		(unsigned long long)f->size, f->executable ? ", executable" : "", seen->commit.id,
-		what);
-	vt_say("datum     %s\nkey       %s\nended     exit %d after %d tr%s, %lld ms\n", r->datum,
-		key, r->exit_code, r->tries, r->tries == 1 ? "y" : "ies", (long long)r->wall_ms);
+	vt_digest_hex(hex, &file->digest);
+	vt_digest_hex(key, &result->key);
+	vt_say("file      /%s\ncontent   %s, %llu bytes%s\ncommit    %s of %s\n", file->path, hex,
+		(unsigned long long)file->size, file->executable ? ", executable" : "",
+		seen->commit.id, what);
+	vt_say("datum     %s\nkey       %s\nended     exit %d after %d tr%s, %lld ms\n",
+		result->datum, key, result->exit_code, result->tries,
+		result->tries == 1 ? "y" : "ies", (long long)result->wall_ms);
 	vt_say("records   %zu\n", lineage ? lineage->n_files : 0);
 	for (size_t i = 0; lineage && i < lineage->n_files; i++)
 		vt_say("          /%s\n", lineage->file[i].path);
 	vt_tree_free(lineage);
-	vt_explain_result(s, r);
+	vt_explain_result(store, result);
 	return 0;
 }
 
-static void explain(struct vt_store *s, const char *what, const char *path, struct vt_err *err)
+static void explain(struct vt_store *store, const char *what, const char *path, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_snapshot *seen = NULL;
 	struct vt_result r;
 	char *absolute = vt_asprintf("%s%s", path[0] == '/' ? "" : "/", path);
 
-	if (!vt_repo_resolve(s, &c, what, err) && !vt_snapshot_of(&seen, s, c.id, err)) {
+	if (!vt_repo_resolve(store, &c, what, err) && !vt_snapshot_of(&seen, store, c.id, err)) {
 		const struct vt_tree_file *f = find(seen, absolute);
 
 		if (!f)
@@ -55,12 +56,12 @@ static void explain(struct vt_store *s, const char *what, const char *path, stru
 		else if (!*c.provenance)
 			vt_err_set(err, VT_ENOINPUT,
 				"%s of %s was committed by hand, no datum made it", absolute, what);
-		else if (!vt_snapshot_origin(seen, s, f->path, &r))
+		else if (!vt_snapshot_origin(seen, store, f->path, &r))
 			vt_err_set(err, VT_ENOINPUT,
 				"%s of %s: its datum's result is not in this store any more",
 				absolute, what);
 		else
-			say(s, what, seen, f, &r, err);
+			say(store, what, seen, f, &r, err);
 	}
 	vt_snapshot_close(seen);
 	vt_commit_release(&c);

@@ -49,43 +49,44 @@ static bool may_sweep(void *ctx, const struct vt_gc_result *would, struct vt_err
 
 /* A sweep that a second person decides on is asked for under the locks of the sweep itself; to
  * write the request removes nothing. */
-static int prepare(struct wish *w, struct vt_err *err)
+static int prepare(struct wish *wish, struct vt_err *err)
 {
 	struct vt_policy policy;
 
-	w->opts.found = found;
-	w->opts.ctx = w;
-	if (!w->opts.sweep || vt_policy_read(&policy, w->store, err))
+	wish->opts.found = found;
+	wish->opts.ctx = wish;
+	if (!wish->opts.sweep || vt_policy_read(&policy, wish->store, err))
 		return err->code;
-	w->asking = vt_policy_has(&policy, "approved", "sweep") || w->approval.ask ||
-		w->approval.approve.n;
+	wish->asking = vt_policy_has(&policy, "approved", "sweep") || wish->approval.ask ||
+		wish->approval.approve.n;
 	vt_policy_release(&policy);
-	if (w->asking)
-		w->opts.may = may_sweep;
-	w->opts.sweep = !w->approval.ask;
+	if (wish->asking)
+		wish->opts.may = may_sweep;
+	wish->opts.sweep = !wish->approval.ask;
 	return 0;
 }
 
-static void report(const struct vt_gc_opts *opts, const struct vt_gc_result *r)
+static void report(const struct vt_gc_opts *opts, const struct vt_gc_result *result)
 {
 	vt_say("%s: %zu commits, %zu trees, %zu blobs, %zu leftovers, %llu bytes\n",
-		opts->sweep ? "removed" : "would go with --sweep", r->commits, r->trees, r->blobs,
-		r->leftovers, (unsigned long long)r->bytes);
+		opts->sweep ? "removed" : "would go with --sweep", result->commits, result->trees,
+		result->blobs, result->leftovers, (unsigned long long)result->bytes);
 	if (opts->result_days)
 		vt_say("%s: %zu results of runs older than %ld days that no head, tag or pin "
 		       "lists\n",
-			opts->sweep ? "removed" : "would go with --sweep", r->results,
+			opts->sweep ? "removed" : "would go with --sweep", result->results,
 			opts->result_days);
-	vt_say("kept: %zu commits, %zu trees, %zu blobs\n", r->kept_commits, r->kept_trees,
-		r->kept_blobs);
+	vt_say("kept: %zu commits, %zu trees, %zu blobs\n", result->kept_commits,
+		result->kept_trees, result->kept_blobs);
 }
 
-static void gc(struct wish *w, struct vt_err *err)
+static void gc(struct wish *wish, struct vt_err *err)
 {
 	struct vt_gc_result r;
 
-	if (!prepare(w, err) && !vt_store_gc(w->store, &w->opts, &r, err) && !w->approval.asked)
-		report(&w->opts, &r);
+	if (!prepare(wish, err) && !vt_store_gc(wish->store, &wish->opts, &r, err) &&
+		!wish->approval.asked)
+		report(&wish->opts, &r);
 }
 
 int vt_cmd_gc(int argc, char **argv)

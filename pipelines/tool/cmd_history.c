@@ -56,7 +56,8 @@ static int take(void *ctx, const struct vt_json *line, const char *digest)
 	return 0;
 }
 
-static void write_anchor(struct vt_store *s, const char *path, const char *key, struct vt_err *err)
+static void write_anchor(struct vt_store *store, const char *path, const char *key,
+	struct vt_err *err)
 {
 	struct vt_key *k = NULL;
 
@@ -65,27 +66,27 @@ static void write_anchor(struct vt_store *s, const char *path, const char *key, 
 	else if (!vt_key_read(&k, key, err) && !vt_key_is_private(k))
 		vt_err_set(err, VT_EUSAGE, "%s: a public key; signing takes the private one", key);
 	else if (!err->code)
-		vt_anchor_write(s, path, k, err);
+		vt_anchor_write(store, path, k, err);
 	vt_key_free(k);
 }
 
-static void history(struct vt_store *s, struct reading *r, struct vt_err *err)
+static void history(struct vt_store *store, struct reading *reading, struct vt_err *err)
 {
-	if (vt_history_read(s, take, r, err))
+	if (vt_history_read(store, take, reading, err))
 		return;
-	if (r->head_only && r->n)
-		puts(r->head);
-	else if (r->quiet)
-		vt_say("%lld events, head %s\n", r->n, r->n ? r->head : "none");
-	if (r->wanted && r->found && !r->json && !r->head_only)
+	if (reading->head_only && reading->n)
+		puts(reading->head);
+	else if (reading->quiet)
+		vt_say("%lld events, head %s\n", reading->n, reading->n ? reading->head : "none");
+	if (reading->wanted && reading->found && !reading->json && !reading->head_only)
 		vt_say("the history holds %.16s, its line %lld of %lld: nothing up to it was "
 		       "changed\n",
-			r->wanted, r->at, r->n);
-	if (r->wanted && !r->found)
+			reading->wanted, reading->at, reading->n);
+	if (reading->wanted && !reading->found)
 		vt_err_set(err, VT_EINTEGRITY,
 			"no line has the digest %s: events up to that head were changed or "
 			"taken out",
-			r->wanted);
+			reading->wanted);
 }
 
 int vt_cmd_history(int argc, char **argv)

@@ -11,15 +11,15 @@
 #include "pipelines/tool/command.h"
 
 /* Attestations beside the records count before the records are looked at. */
-static int believe(struct vt_store *s, const char *dir, const struct vt_policy *p,
+static int believe(struct vt_store *store, const char *dir, const struct vt_policy *policy,
 	struct vt_err *err)
 {
 	struct vt_believed_list found = { .v = NULL };
 	size_t unknown = 0;
-	int rc = vt_believe_beside(&found, &unknown, dir, p, err);
+	int rc = vt_believe_beside(&found, &unknown, dir, policy, err);
 
 	if (!rc)
-		rc = vt_believe_note(s, &found, err);
+		rc = vt_believe_note(store, &found, err);
 	if (!rc && unknown)
 		vt_say_err("voxtrail import: note: %zu attestations in %s are by no key of the "
 			   "policy\n",
@@ -28,14 +28,15 @@ static int believe(struct vt_store *s, const char *dir, const struct vt_policy *
 	return rc;
 }
 
-static void import_one(struct vt_store *s, const char *dir, const struct vt_policy *p,
+static void import_one(struct vt_store *store, const char *dir, const struct vt_policy *policy,
 	const struct vt_import_opts *opts, struct vt_err *err)
 {
 	struct vt_import got;
 
 	if (!vt_fs_is_dir(dir))
 		vt_err_set(err, VT_ENOINPUT, "%s: not a directory", dir);
-	else if (!believe(s, dir, p, err) && !vt_store_import_dir(s, dir, opts, &got, err)) {
+	else if (!believe(store, dir, policy, err) &&
+		!vt_store_import_dir(store, dir, opts, &got, err)) {
 		vt_say("%s: %zu files, %zu records, %zu ancestors", dir, got.tree->n_files,
 			got.n_own, got.n_ancestors);
 		if (got.unvouched.n)
@@ -46,16 +47,16 @@ static void import_one(struct vt_store *s, const char *dir, const struct vt_poli
 	}
 }
 
-static void import(struct vt_store *s, const struct vt_strs *dirs, struct vt_import_opts *opts,
+static void import(struct vt_store *store, const struct vt_strs *dirs, struct vt_import_opts *opts,
 	struct vt_err *err)
 {
 	struct vt_policy p;
 
-	if (vt_policy_read(&p, s, err))
+	if (vt_policy_read(&p, store, err))
 		return;
 	opts->believed = opts->believed || vt_policy_has(&p, "believed", "import");
 	for (size_t i = 0; !err->code && i < dirs->n; i++)
-		import_one(s, dirs->v[i], &p, opts, err);
+		import_one(store, dirs->v[i], &p, opts, err);
 	if (err->code == VT_EINTEGRITY || err->code == VT_ECLAIM)
 		vt_err_prefix(err, "nothing was taken in");
 	vt_policy_release(&p);

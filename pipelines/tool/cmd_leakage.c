@@ -11,50 +11,51 @@
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
 
-static void print_text(const struct vt_leak *l, const struct vt_side *train,
+static void print_text(const struct vt_leak *leak, const struct vt_side *train,
 	const struct vt_side *test)
 {
-	for (size_t i = 0; i < l->subjects.n; i++)
-		vt_say("shared subject  %s\n", l->subjects.v[i]);
-	for (size_t i = 0; i < l->n_patients; i++)
+	for (size_t i = 0; i < leak->subjects.n; i++)
+		vt_say("shared subject  %s\n", leak->subjects.v[i]);
+	for (size_t i = 0; i < leak->n_patients; i++)
 		vt_say("shared patient  %s: %s (training), %s (evaluation)\n",
-			l->patient[i].patient, l->patient[i].training, l->patient[i].evaluation);
-	for (size_t i = 0; i < l->n_volumes; i++)
+			leak->patient[i].patient, leak->patient[i].training,
+			leak->patient[i].evaluation);
+	for (size_t i = 0; i < leak->n_volumes; i++)
 		vt_say("shared volume   %s  %s (training) is %s (evaluation)\n",
-			l->volume[i].training->sha256, l->volume[i].training->path,
-			l->volume[i].evaluation->path);
+			leak->volume[i].training->sha256, leak->volume[i].training->path,
+			leak->volume[i].evaluation->path);
 	vt_say("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and "
 	       "%zu volumes are "
 	       "shared\n",
-		train->subjects.n, train->n, test->subjects.n, test->n, l->subjects.n,
-		l->n_volumes);
+		train->subjects.n, train->n, test->subjects.n, test->n, leak->subjects.n,
+		leak->n_volumes);
 }
 
-static struct vt_json *volumes(const struct vt_leak *l)
+static struct vt_json *volumes(const struct vt_leak *leak)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < l->n_volumes; i++) {
+	for (size_t i = 0; i < leak->n_volumes; i++) {
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(o, "sha256", l->volume[i].training->sha256);
-		vt_json_put_text(o, "training", l->volume[i].training->path);
-		vt_json_put_text(o, "evaluation", l->volume[i].evaluation->path);
+		vt_json_put_text(o, "sha256", leak->volume[i].training->sha256);
+		vt_json_put_text(o, "training", leak->volume[i].training->path);
+		vt_json_put_text(o, "evaluation", leak->volume[i].evaluation->path);
 		vt_json_push(list, o);
 	}
 	return list;
 }
 
-static struct vt_json *patients(const struct vt_leak *l)
+static struct vt_json *patients(const struct vt_leak *leak)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-	for (size_t i = 0; i < l->n_patients; i++) {
+	for (size_t i = 0; i < leak->n_patients; i++) {
 		struct vt_json *o = vt_json_new(VT_JSON_OBJECT);
 
-		vt_json_put_text(o, "patient", l->patient[i].patient);
-		vt_json_put_text(o, "training", l->patient[i].training);
-		vt_json_put_text(o, "evaluation", l->patient[i].evaluation);
+		vt_json_put_text(o, "patient", leak->patient[i].patient);
+		vt_json_put_text(o, "training", leak->patient[i].training);
+		vt_json_put_text(o, "evaluation", leak->patient[i].evaluation);
 		vt_json_push(list, o);
 	}
 	return list;
@@ -78,15 +79,15 @@ static bool shown(struct vt_strs *hex, const char *path)
 	return !err.code;
 }
 
-static void print_json(const struct vt_leak *l, const struct vt_side *train,
+static void print_json(const struct vt_leak *leak, const struct vt_side *train,
 	const struct vt_side *test)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_bool(j, "leak", l->subjects.n || l->n_volumes || l->n_patients);
-	vt_json_put(j, "shared_subjects", vt_lineage_names(&l->subjects));
-	vt_json_put(j, "shared_patients", patients(l));
-	vt_json_put(j, "shared_volumes", volumes(l));
+	vt_json_put_bool(j, "leak", leak->subjects.n || leak->n_volumes || leak->n_patients);
+	vt_json_put(j, "shared_subjects", vt_lineage_names(&leak->subjects));
+	vt_json_put(j, "shared_patients", patients(leak));
+	vt_json_put(j, "shared_volumes", volumes(leak));
 	vt_json_put(j, "training", vt_lineage_names(&train->subjects));
 	vt_json_put(j, "evaluation", vt_lineage_names(&test->subjects));
 	vt_command_print(j);
@@ -113,14 +114,14 @@ static void answer(const struct vt_side *train, const struct vt_side *test, int 
 }
 
 /* claims: what is known to rest on records that nobody vouches for. */
-static int load(struct vt_ancestry **out, struct vt_store *s, const char *what, int require,
+static int load(struct vt_ancestry **out, struct vt_store *store, const char *what, int require,
 	struct vt_err *claims, struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
+	int rc = vt_lineage_open(&t, store, what, VT_LINEAGE_MADE, err);
 
 	if (!rc)
-		rc = vt_claims_refuse(s, t, VT_LINEAGE_ANCESTORS, require, err);
+		rc = vt_claims_refuse(store, t, VT_LINEAGE_ANCESTORS, require, err);
 	if (!rc)
 		vt_claims_say(t, VT_LINEAGE_ANCESTORS, claims);
 	if (!rc)
@@ -156,18 +157,18 @@ static void directory(struct vt_side *test, const struct vt_side *train, const c
 }
 
 /* An answer from half the ancestry would be worth nothing: it is refused. */
-static void leakage(struct vt_store *s, const char *trained, const char *evaluated,
+static void leakage(struct vt_store *store, const char *trained, const char *evaluated,
 	const char *manifest, int choosing, int json, int require, struct vt_err *err)
 {
 	struct vt_side train = VT_SIDE_INIT, test = VT_SIDE_INIT;
 	struct vt_ancestry *a = NULL, *b = NULL;
 	struct vt_err none = VT_ERR_INIT, claims = VT_ERR_INIT;
 
-	if (!load(&a, s, trained, require, &claims, err)) {
+	if (!load(&a, store, trained, require, &claims, err)) {
 		vt_side_trained(&train, a, choosing != 0);
 		if (!evaluated)
 			vt_side_evaluated(&test, a);
-		else if (!load(&b, s, evaluated, require, &claims, &none))
+		else if (!load(&b, store, evaluated, require, &claims, &none))
 			vt_side_evaluated(&test, b);
 		else if (none.code == VT_ENOINPUT && vt_fs_is_dir(evaluated))
 			directory(&test, &train, evaluated, manifest, err);

@@ -11,7 +11,7 @@
 
 /* A file of documents that name Argo; VT_EDATA with a message if it is no YAML at all.  *is
  * tells whether it was one. */
-static int lint_argo(const char *path, struct vt_findings *f, bool *is, struct vt_err *err)
+static int lint_argo(const char *path, struct vt_findings *findings, bool *is, struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_json *all = NULL;
@@ -22,7 +22,7 @@ static int lint_argo(const char *path, struct vt_findings *f, bool *is, struct v
 			char *pointer = all->n > 1 ? vt_asprintf("/%zu", i) : vt_xstrdup("");
 			if (vt_argo_document_is(all->item[i])) {
 				*is = true;
-				vt_argo_lint(all->item[i], pointer, f);
+				vt_argo_lint(all->item[i], pointer, findings);
 			}
 			free(pointer);
 		}

@@ -90,7 +90,7 @@ static int show_commit(void *ctx, const struct vt_commit *c, struct vt_err *err)
 	return 0;
 }
 
-static void show_log(struct vt_store *s, const char *what, long long count, int json,
+static void show_log(struct vt_store *store, const char *what, long long count, int json,
 	struct vt_err *err)
 {
 	char *repo = vt_xstrndup(what, strcspn(what, "@~"));
@@ -98,14 +98,14 @@ static void show_log(struct vt_store *s, const char *what, long long count, int 
 	struct vt_commit c = { .id = "" };
 	struct vt_strs tips = VT_STRS_INIT;
 	struct showing show = { &refs, NULL, count };
-	int rc = vt_repo_resolve(s, &c, what, err);
+	int rc = vt_repo_resolve(store, &c, what, err);
 
 	if (!rc)
-		rc = vt_refs_list(&refs, s, repo, err);
+		rc = vt_refs_list(&refs, store, repo, err);
 	if (!rc) {
 		show.list = json ? vt_json_new(VT_JSON_ARRAY) : NULL;
 		vt_strs_add(&tips, c.id);
-		rc = vt_repo_walk(s, &tips, show_commit, &show, err);
+		rc = vt_repo_walk(store, &tips, show_commit, &show, err);
 	}
 	if (show.list && (!rc || rc == ENOUGH))
 		vt_command_print(show.list);
@@ -117,12 +117,12 @@ static void show_log(struct vt_store *s, const char *what, long long count, int 
 	free(repo);
 }
 
-static void list_repos(struct vt_store *s, int json, struct vt_err *err)
+static void list_repos(struct vt_store *store, int json, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_json *list = json ? vt_json_new(VT_JSON_ARRAY) : NULL;
 
-	vt_refs_list(&refs, s, NULL, err);
+	vt_refs_list(&refs, store, NULL, err);
 	for (size_t i = 0; i < refs.n; i++) {
 		if (list) {
 			struct vt_json *j = vt_json_new(VT_JSON_OBJECT);

@@ -16,14 +16,14 @@ struct listing {
 	size_t n;
 };
 
-static void put(struct listing *l, const char *path, size_t n, uint64_t size, const char *digest,
-	size_t n_files)
+static void put(struct listing *listing, const char *path, size_t n, uint64_t size,
+	const char *digest, size_t n_files)
 {
 	struct vt_json *j;
 	char *text;
 
-	l->n++;
-	if (!l->json) {
+	listing->n++;
+	if (!listing->json) {
 		vt_say("%12llu  %.*s%s\n", (unsigned long long)size, (int)n, path,
 			digest ? "" : "/");
 		return;
@@ -38,59 +38,59 @@ static void put(struct listing *l, const char *path, size_t n, uint64_t size, co
 		vt_json_put_text(j, "sha256", digest);
 	else
 		vt_json_put_int(j, "files", (int64_t)n_files);
-	vt_json_push(l->list, j);
+	vt_json_push(listing->list, j);
 }
 
-static void put_file(struct listing *l, const struct vt_tree_file *f)
+static void put_file(struct listing *listing, const struct vt_tree_file *file)
 {
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, &f->digest);
-	put(l, f->path, strlen(f->path), f->size, hex, 1);
+	vt_digest_hex(hex, &file->digest);
+	put(listing, file->path, strlen(file->path), file->size, hex, 1);
 }
 
 /* Files are sorted by path, so that a directory's are one run. */
-static void list(struct listing *l)
+static void list(struct listing *listing)
 {
-	size_t stem = strlen(l->at);
+	size_t stem = strlen(listing->at);
 
-	for (size_t i = 0; i < l->t->n_files; i++) {
-		const struct vt_tree_file *f = &l->t->file[i];
+	for (size_t i = 0; i < listing->t->n_files; i++) {
+		const struct vt_tree_file *f = &listing->t->file[i];
 		const char *below;
 		size_t n, k = i;
 		uint64_t size = 0;
 
-		if (strncmp(f->path, l->at, stem) ||
+		if (strncmp(f->path, listing->at, stem) ||
 			(stem && f->path[stem] && f->path[stem] != '/'))
 			continue;
 		below = f->path + stem + (stem && f->path[stem] == '/');
 		n = strcspn(below, "/");
-		if (l->recursive || !below[n]) {
-			put_file(l, f);
+		if (listing->recursive || !below[n]) {
+			put_file(listing, f);
 			continue;
 		}
 		n += (size_t)(below - f->path);
-		for (; k < l->t->n_files && !strncmp(l->t->file[k].path, f->path, n) &&
-			l->t->file[k].path[n] == '/';
+		for (; k < listing->t->n_files && !strncmp(listing->t->file[k].path, f->path, n) &&
+			listing->t->file[k].path[n] == '/';
 			k++)
-			size += l->t->file[k].size;
-		put(l, f->path, n, size, NULL, k - i);
+			size += listing->t->file[k].size;
+		put(listing, f->path, n, size, NULL, k - i);
 		i = k - 1;
 	}
 }
 
-static int load(struct vt_store *s, struct vt_commit *c, struct vt_tree **t, const char *what,
-	struct vt_err *err)
+static int load(struct vt_store *store, struct vt_commit *c, struct vt_tree **tree,
+	const char *what, struct vt_err *err)
 {
 	struct vt_digest id;
-	int rc = vt_repo_resolve(s, c, what, err);
+	int rc = vt_repo_resolve(store, c, what, err);
 
 	if (!rc && !vt_digest_parse(&id, c->tree))
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", what);
-	return rc ? rc : vt_store_get_tree(s, t, &id, err);
+	return rc ? rc : vt_store_get_tree(store, tree, &id, err);
 }
 
-static void show(struct vt_store *s, const char *what, bool recursive, bool json,
+static void show(struct vt_store *store, const char *what, bool recursive, bool json,
 	struct vt_err *err)
 {
 	size_t n = strcspn(what, ":");
@@ -98,7 +98,7 @@ static void show(struct vt_store *s, const char *what, bool recursive, bool json
 	struct listing l = { .at = at, .recursive = recursive, .json = json };
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *t = NULL;
-	int rc = load(s, &c, &t, repo, err);
+	int rc = load(store, &c, &t, repo, err);
 
 	while (*at && at[strlen(at) - 1] == '/')
 		at[strlen(at) - 1] = '\0';

@@ -74,15 +74,15 @@ static void check_values(struct checked *c, const struct vt_channel *ch, const c
 	vt_volume_release(&v);
 }
 
-static void check_channel(struct checked *c, struct vt_json *channels, const struct vt_manifest *m,
-	const char *dir, const char *subject, int channel)
+static void check_channel(struct checked *c, struct vt_json *channels,
+	const struct vt_manifest *manifest, const char *dir, const char *subject, int channel)
 {
-	const struct vt_channel *ch = &m->channel[channel];
+	const struct vt_channel *ch = &manifest->channel[channel];
 	struct vt_volume v = VT_VOLUME_INIT;
 	struct vt_err why = VT_ERR_INIT;
 	char *path = NULL, text[96];
 
-	if (vt_manifest_channel(&path, m, dir, subject, channel, &why) ||
+	if (vt_manifest_channel(&path, manifest, dir, subject, channel, &why) ||
 		vt_volume_read(&v, path,
 			VT_VOLUME_HEADER | (ch->frame < 0 ? VT_VOLUME_3D : VT_VOLUME_FRAMES),
 			&why)) {
@@ -96,8 +96,8 @@ static void check_channel(struct checked *c, struct vt_json *channels, const str
 		if (!c->placed)
 			c->grid = v.geometry;
 		else if (!vt_geometry_can_turn(&c->grid, &v.geometry, 0.05) &&
-			vt_geometry_same(&c->grid, m->channel[0].role, &v.geometry, ch->role, 0.05,
-				&why))
+			vt_geometry_same(&c->grid, manifest->channel[0].role, &v.geometry, ch->role,
+				0.05, &why))
 			fault(c, ch->role, &why);
 		c->placed = true;
 		check_values(c, ch, path);
@@ -106,7 +106,7 @@ static void check_channel(struct checked *c, struct vt_json *channels, const str
 	free(path);
 }
 
-static void check_label(struct checked *c, const struct vt_manifest *m, const char *dir,
+static void check_label(struct checked *c, const struct vt_manifest *manifest, const char *dir,
 	const char *subject)
 {
 	struct vt_json *values = vt_json_new(VT_JSON_ARRAY);
@@ -115,8 +115,8 @@ static void check_label(struct checked *c, const struct vt_manifest *m, const ch
 	bool seen[VT_MAX_LABELS] = { false };
 	char *path = NULL;
 
-	if (vt_manifest_label(&path, m, dir, subject, &why) ||
-		(c->placed && vt_label_file_read(&labels, m, path, &c->grid, 0.05, &why)))
+	if (vt_manifest_label(&path, manifest, dir, subject, &why) ||
+		(c->placed && vt_label_file_read(&labels, manifest, path, &c->grid, 0.05, &why)))
 		fault(c, "label", &why);
 	for (size_t i = 0; labels && i < vt_geometry_count(&c->grid); i++)
 		seen[labels[i]] = true;
@@ -124,7 +124,7 @@ static void check_label(struct checked *c, const struct vt_manifest *m, const ch
 		if (!seen[v])
 			continue;
 		vt_json_push(values, vt_json_new_int(v));
-		if (!m->label[v]) {
+		if (!manifest->label[v]) {
 			vt_err_set(&why, VT_EDATA, "value %d is not in /label/values", v);
 			fault(c, "label", &why);
 		}
@@ -134,31 +134,31 @@ static void check_label(struct checked *c, const struct vt_manifest *m, const ch
 	free(path);
 }
 
-static struct vt_json *check_subject(bool *bad, const struct vt_manifest *m, const char *dir,
+static struct vt_json *check_subject(bool *bad, const struct vt_manifest *manifest, const char *dir,
 	const char *labels, const char *subject)
 {
 	struct checked c = { .row = vt_json_new(VT_JSON_OBJECT) };
 	struct vt_json *channels = vt_json_new(VT_JSON_OBJECT);
 	struct vt_split split = { false, 0 };
 	struct vt_err why = VT_ERR_INIT;
-	char *patient = vt_manifest_patient(m, subject), *mask = NULL;
+	char *patient = vt_manifest_patient(manifest, subject), *mask = NULL;
 
 	vt_json_put_text(c.row, "subject", subject);
 	vt_json_put_text(c.row, "patient", patient);
 	vt_json_put(c.row, "faults", vt_json_new(VT_JSON_ARRAY));
-	if (vt_manifest_split(&split, m, subject, &why))
+	if (vt_manifest_split(&split, manifest, subject, &why))
 		fault(&c, "split", &why);
 	vt_json_put_bool(c.row, "test", split.test);
 	vt_json_put_int(c.row, "fold", split.fold);
-	for (int k = 0; k < m->n_channels; k++)
-		check_channel(&c, channels, m, dir, subject, k);
+	for (int k = 0; k < manifest->n_channels; k++)
+		check_channel(&c, channels, manifest, dir, subject, k);
 	vt_json_put(c.row, "channels", channels);
 	why = (struct vt_err)VT_ERR_INIT;
-	if (vt_manifest_mask(&mask, m, dir, subject, &why))
+	if (vt_manifest_mask(&mask, manifest, dir, subject, &why))
 		fault(&c, "mask", &why);
 	vt_json_put_bool(c.row, "mask", mask != NULL);
-	if (m->label_files.n)
-		check_label(&c, m, labels, subject);
+	if (manifest->label_files.n)
+		check_label(&c, manifest, labels, subject);
 	*bad = c.bad;
 	free(patient);
 	free(mask);

@@ -6,18 +6,18 @@
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
 
-static void mirror(struct vt_store *s, struct vt_err *err)
+static void mirror(struct vt_store *store, struct vt_err *err)
 {
 	struct vt_refs refs = { NULL, 0, 0 };
 	const char *last = "";
 
-	vt_refs_list(&refs, s, NULL, err);
+	vt_refs_list(&refs, store, NULL, err);
 	for (size_t i = 0; !err->code && i < refs.n; i++) {
 		if (!strcmp(refs.v[i].repo, last))
 			continue;
 		last = refs.v[i].repo;
-		if (!vt_git_mirror(s, last, err))
-			vt_say("%s/git/%s.git\n", vt_store_dir(s), last);
+		if (!vt_git_mirror(store, last, err))
+			vt_say("%s/git/%s.git\n", vt_store_dir(store), last);
 	}
 	vt_refs_release(&refs);
 }

@@ -10,7 +10,7 @@
 #include "pipelines/tool/command.h"
 
 /* An id as it is, or the commit that REPO[@REF] means. */
-static int id_of(char out[VT_HEX], struct vt_store *s, const char *what, struct vt_err *err)
+static int id_of(char out[VT_HEX], struct vt_store *store, const char *what, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_digest d;
@@ -20,18 +20,18 @@ static int id_of(char out[VT_HEX], struct vt_store *s, const char *what, struct 
 		memcpy(out, what, VT_HEX);
 		return 0;
 	}
-	rc = vt_repo_resolve(s, &c, what, err);
+	rc = vt_repo_resolve(store, &c, what, err);
 	if (!rc)
 		memcpy(out, c.id, VT_HEX);
 	vt_commit_release(&c);
 	return rc;
 }
 
-static void list(struct vt_store *s, struct vt_err *err)
+static void list(struct vt_store *store, struct vt_err *err)
 {
 	struct vt_pins pins;
 
-	if (vt_pin_list(&pins, s, err))
+	if (vt_pin_list(&pins, store, err))
 		return;
 	for (size_t i = 0; i < pins.n; i++) {
 		const struct vt_pin *p = &pins.v[i];
@@ -48,35 +48,37 @@ struct wish {
 	struct vt_approval approval;
 };
 
-static void change(struct vt_store *s, const char *what, struct wish *w, struct vt_err *err)
+static void change(struct vt_store *store, const char *what, struct wish *wish, struct vt_err *err)
 {
 	char id[VT_HEX];
 
-	if (id_of(id, s, what, err))
+	if (id_of(id, store, what, err))
 		return;
-	if (w->remove && w->force &&
-		!vt_decide(s, "unpin", vt_decision("unpin", "id", id, NULL), &w->approval, err))
+	if (wish->remove && wish->force &&
+		!vt_decide(store, "unpin", vt_decision("unpin", "id", id, NULL), &wish->approval,
+			err))
 		return;
-	if (w->remove) {
-		if (!vt_pin_remove(s, id, w->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER,
-			    err))
+	if (wish->remove) {
+		if (!vt_pin_remove(store, id,
+			    wish->force ? VT_PIN_BEFORE_ITS_DATE : VT_PIN_WHEN_OVER, err))
 			vt_say("%s is no longer pinned\n", id);
-	} else if (!vt_pin_add(s, id, w->reason, w->until, err)) {
-		vt_say("%s is pinned %s%s\n", id, *w->until ? "until " : "for good", w->until);
+	} else if (!vt_pin_add(store, id, wish->reason, wish->until, err)) {
+		vt_say("%s is pinned %s%s\n", id, *wish->until ? "until " : "for good",
+			wish->until);
 	}
 }
 
-static void change_or_list(struct vt_store *s, const struct vt_strs *what, struct wish *w,
+static void change_or_list(struct vt_store *store, const struct vt_strs *what, struct wish *wish,
 	struct vt_err *err)
 {
-	bool decides = what->n && w->remove && w->force;
+	bool decides = what->n && wish->remove && wish->force;
 
-	if (!decides && vt_decide_nothing(&w->approval, "--remove --force", err))
+	if (!decides && vt_decide_nothing(&wish->approval, "--remove --force", err))
 		return;
 	if (what->n)
-		change(s, what->v[0], w, err);
+		change(store, what->v[0], wish, err);
 	else
-		list(s, err);
+		list(store, err);
 }
 
 int vt_cmd_pin(int argc, char **argv)

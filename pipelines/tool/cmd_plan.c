@@ -14,22 +14,22 @@
 #include "pipelines/runner/job.h"
 #include "pipelines/runner/scan.h"
 
-static void row_json(struct vt_buf *b, const struct vt_job *j, const struct vt_task *t)
+static void row_json(struct vt_buf *buf, const struct vt_job *j, const struct vt_task *task)
 {
-	char *label = vt_datum_label(t->datum), hash[VT_HEX];
-	vt_digest_hex(hash, &t->key);
-	vt_buf_str(b, b->len > 1 ? ",\n " : "");
-	vt_buf_str(b, "{\"pipeline\":");
-	vt_json_quote(b, j->pipeline->name);
-	vt_buf_str(b, ",\"key\":");
-	vt_json_quote(b, label);
-	vt_buf_printf(b, ",\"id\":\"%s\",\"hash\":\"%s\",\"state\":\"%s\"}", t->datum->id, hash,
-		t->state == VT_DATUM_SKIPPED ? "skipped" : "pending");
+	char *label = vt_datum_label(task->datum), hash[VT_HEX];
+	vt_digest_hex(hash, &task->key);
+	vt_buf_str(buf, buf->len > 1 ? ",\n " : "");
+	vt_buf_str(buf, "{\"pipeline\":");
+	vt_json_quote(buf, j->pipeline->name);
+	vt_buf_str(buf, ",\"key\":");
+	vt_json_quote(buf, label);
+	vt_buf_printf(buf, ",\"id\":\"%s\",\"hash\":\"%s\",\"state\":\"%s\"}", task->datum->id,
+		hash, task->state == VT_DATUM_SKIPPED ? "skipped" : "pending");
 	free(label);
 }
 
 /* The directories above the path whose names only the path tells, for the records beside them. */
-static void above(struct vt_buf *b, const struct vt_input *in, const char *path)
+static void above(struct vt_buf *buf, const struct vt_input *in, const char *path)
 {
 	size_t n = 0;
 
@@ -41,30 +41,30 @@ static void above(struct vt_buf *b, const struct vt_input *in, const char *path)
 		if (vt_glob_level(in->glob, k) <= vt_glob_literal(in->glob))
 			continue;
 		dir = vt_xstrndup(path, n);
-		vt_buf_printf(b, ",\"%s-above-%zu\":", in->name, k);
-		vt_json_quote(b, dir);
+		vt_buf_printf(buf, ",\"%s-above-%zu\":", in->name, k);
+		vt_json_quote(buf, dir);
 		free(dir);
 	}
 }
 
 /* What an Argo fan-out takes as its items: the datum's id and, by input, the path below the
  * repo. */
-static void row_item(struct vt_buf *b, const struct vt_datum *d)
+static void row_item(struct vt_buf *buf, const struct vt_datum *datum)
 {
-	vt_buf_printf(b, "%s{\"datum\":\"%s\"", b->len > 1 ? "," : "", d->id);
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_datum_file *f = &d->file[i];
+	vt_buf_printf(buf, "%s{\"datum\":\"%s\"", buf->len > 1 ? "," : "", datum->id);
+	for (size_t i = 0; i < datum->n; i++) {
+		const struct vt_datum_file *f = &datum->file[i];
 		const char *path = f->entry ? f->entry->path + 1 : "";
 		char *plain =
 			vt_xstrndup(path, strlen(path) - (*path && path[strlen(path) - 1] == '/'));
-		vt_buf_char(b, ',');
-		vt_json_quote(b, f->in->name);
-		vt_buf_char(b, ':');
-		vt_json_quote(b, plain);
-		above(b, f->in, plain);
+		vt_buf_char(buf, ',');
+		vt_json_quote(buf, f->in->name);
+		vt_buf_char(buf, ':');
+		vt_json_quote(buf, plain);
+		above(buf, f->in, plain);
 		free(plain);
 	}
-	vt_buf_char(b, '}');
+	vt_buf_char(buf, '}');
 }
 
 struct scanning {
@@ -112,15 +112,16 @@ static int write_keys(const struct vt_scan *s, const char *path, struct vt_err *
 /* Argo keeps the last so many bytes of a task's output, which were no list. */
 enum { ITEMS_LIMIT = 256 << 10 };
 
-static int print_items(const struct vt_datums *d, const struct scanning *how, struct vt_err *err)
+static int print_items(const struct vt_datums *datums, const struct scanning *how,
+	struct vt_err *err)
 {
-	const size_t k = (size_t)how->slice, n = (size_t)how->slices, from = d->n * k / n,
-		     to = d->n * (k + 1) / n;
+	const size_t k = (size_t)how->slice, n = (size_t)how->slices, from = datums->n * k / n,
+		     to = datums->n * (k + 1) / n;
 	struct vt_buf b = VT_BUF_INIT;
 
 	vt_buf_char(&b, '[');
 	for (size_t i = from; i < to; i++)
-		row_item(&b, &d->v[i]);
+		row_item(&b, &datums->v[i]);
 	vt_buf_str(&b, "]\n");
 	if (b.len > ITEMS_LIMIT)
 		vt_err_set(err, VT_EDATA,
@@ -157,17 +158,17 @@ static int scan(const struct vt_spec *spec, const struct scanning *how, struct v
 
 enum form { TEXT = 1, JSON };
 
-static void rows(struct vt_buf *b, const struct vt_job *j, bool all, enum form form)
+static void rows(struct vt_buf *buf, const struct vt_job *j, bool all, enum form form)
 {
 	for (size_t i = 0; i < j->n; i++) {
 		if (j->task[i].state == VT_DATUM_SKIPPED && !all)
 			continue;
 		if (form == JSON)
-			row_json(b, j, &j->task[i]);
+			row_json(buf, j, &j->task[i]);
 		if (form != TEXT)
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
-		vt_buf_say(b, "  %.16s  %-8s %s\n", j->task[i].datum->id,
+		vt_buf_say(buf, "  %.16s  %-8s %s\n", j->task[i].datum->id,
 			j->task[i].state == VT_DATUM_SKIPPED ? "skipped" : "pending", label);
 		free(label);
 	}
@@ -189,14 +190,14 @@ static void stale_leaf(void *ctx, const struct vt_input *leaf)
 	}
 }
 
-static int plan(struct vt_run *r, const char *only, bool all, enum form form, struct vt_err *err)
+static int plan(struct vt_run *run, const char *only, bool all, enum form form, struct vt_err *err)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	vt_buf_str(&b, form != TEXT ? "[" : "");
-	for (size_t i = 0; i < vt_run_jobs(r) && !err->code; i++) {
-		struct vt_job *j = vt_run_job(r, i);
-		struct stale s = { r, j, false };
-		if (vt_run_prepare(r, j, err))
+	for (size_t i = 0; i < vt_run_jobs(run) && !err->code; i++) {
+		struct vt_job *j = vt_run_job(run, i);
+		struct stale s = { run, j, false };
+		if (vt_run_prepare(run, j, err))
 			break;
 		vt_input_leaves(j->pipeline->input, stale_leaf, &s);
 		j->changed = s.found;

@@ -63,7 +63,8 @@ static void say(const char *stage, const char *id, const struct vt_rerun *r)
 
 /* The history has every verdict; a claim whose work gave the very same record here is one no
  * more. */
-static int note(struct vt_store *s, const char *id, const struct vt_rerun *r, struct vt_err *err)
+static int note(struct vt_store *store, const char *id, const struct vt_rerun *r,
+	struct vt_err *err)
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 	struct vt_strs one = VT_STRS_INIT;
@@ -72,50 +73,50 @@ static int note(struct vt_store *s, const char *id, const struct vt_rerun *r, st
 	vt_json_put_text(detail, "record", id);
 	vt_json_put_text(detail, "verdict", verdicts[r->verdict]);
 	vt_json_put_text(detail, "binary", r->binary);
-	rc = vt_history_append(s, "rerun", detail, err);
+	rc = vt_history_append(store, "rerun", detail, err);
 	vt_strs_add(&one, id);
 	if (!rc && r->verdict == VT_SAME && !r->other_binary && !strcmp(r->record, id))
-		rc = vt_trust_note(s, VT_TRUST_MADE, &one, NULL, err);
+		rc = vt_trust_note(store, VT_TRUST_MADE, &one, NULL, err);
 	vt_strs_release(&one);
 	return rc;
 }
 
 /* A record may stand beside a directory alone, and with it go its inputs. */
-static int demand_record(struct vt_store *s, const char *id, struct vt_err *err)
+static int demand_record(struct vt_store *store, const char *id, struct vt_err *err)
 {
 	struct vt_strs found = VT_STRS_INIT;
 
-	if (!vt_store_records(s, id, &found, err) && !found.n)
+	if (!vt_store_records(store, id, &found, err) && !found.n)
 		vt_err_set(err, VT_ENOINPUT,
 			"its record is not in the store %s, only beside the files; `voxtrail "
 			"import DIR` of it and of its inputs takes them in",
-			vt_store_dir(s));
+			vt_store_dir(store));
 	vt_strs_release(&found);
 	return err->code;
 }
 
-static int rerun_one(struct vt_store *s, const char *id, const char *stage,
+static int rerun_one(struct vt_store *store, const char *id, const char *stage,
 	const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
 {
 	struct vt_rerun_opts mine = *opts;
 	struct vt_rerun r;
 	struct vt_json *j;
-	char *work = vt_store_tmp_path(s);
+	char *work = vt_store_tmp_path(store);
 	int rc;
 
 	mine.work = opts->keep ? opts->work : work;
-	rc = demand_record(s, id, err);
+	rc = demand_record(store, id, err);
 	if (!rc && !opts->keep)
-		rc = vt_store_claim(s, work, err);
+		rc = vt_store_claim(store, work, err);
 	if (!rc)
-		rc = vt_rerun(&r, s, id, &mine, err);
+		rc = vt_rerun(&r, store, id, &mine, err);
 	free(work);
 	if (rc)
 		return vt_err_prefix(err, "%s %.16s", stage, id);
 	j = evidence(id, &r);
-	rc = vt_repro_put(s, j, err);
+	rc = vt_repro_put(store, j, err);
 	if (!rc)
-		rc = note(s, id, &r, err);
+		rc = note(store, id, &r, err);
 	c->n[r.verdict]++;
 	if (c->list)
 		vt_json_push(c->list, j);
@@ -127,11 +128,11 @@ static int rerun_one(struct vt_store *s, const char *id, const char *stage,
 	return rc;
 }
 
-static int rerun_chain(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts,
-	struct counts *c, struct vt_err *err)
+static int rerun_chain(struct vt_store *store, struct vt_lineage *lineage,
+	const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
 {
 	struct vt_ancestry *a = NULL;
-	int rc = vt_ancestry_load(&a, t, err);
+	int rc = vt_ancestry_load(&a, lineage, err);
 
 	if (!rc && a->missing.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
@@ -141,42 +142,43 @@ static int rerun_chain(struct vt_store *s, struct vt_lineage *t, const struct vt
 	/* from the raw files on, for the reader: each takes its inputs from the store, so any
 	 * order would do */
 	for (size_t i = a ? a->n : 0; !rc && i-- > 0;)
-		rc = rerun_one(s, a->v[i].id,
+		rc = rerun_one(store, a->v[i].id,
 			vt_json_text(vt_json_get(a->v[i].record, "stage"), ""), opts, c, err);
 	vt_ancestry_free(a);
 	return rc;
 }
 
-static int rerun_roots(struct vt_store *s, struct vt_lineage *t, const struct vt_rerun_opts *opts,
-	struct counts *c, struct vt_err *err)
+static int rerun_roots(struct vt_store *store, struct vt_lineage *lineage,
+	const struct vt_rerun_opts *opts, struct counts *c, struct vt_err *err)
 {
-	const struct vt_strs *roots = vt_lineage_roots(t);
+	const struct vt_strs *roots = vt_lineage_roots(lineage);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < roots->n; i++) {
 		struct vt_json *j = NULL;
 
-		rc = vt_lineage_record(t, &j, roots->v[i], err);
+		rc = vt_lineage_record(lineage, &j, roots->v[i], err);
 		if (!rc)
-			rc = rerun_one(s, roots->v[i], vt_json_text(vt_json_get(j, "stage"), ""),
-				opts, c, err);
+			rc = rerun_one(store, roots->v[i],
+				vt_json_text(vt_json_get(j, "stage"), ""), opts, c, err);
 		vt_json_free(j);
 	}
 	return rc;
 }
 
-static void rerun(struct vt_store *s, const char *what, const struct vt_rerun_opts *opts, int chain,
-	int json, struct vt_err *err)
+static void rerun(struct vt_store *store, const char *what, const struct vt_rerun_opts *opts,
+	int chain, int json, struct vt_err *err)
 {
 	struct counts c = { { 0 }, json ? vt_json_new(VT_JSON_ARRAY) : NULL };
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
+	int rc = vt_lineage_open(&t, store, what, VT_LINEAGE_MADE, err);
 
 	if (!rc && opts->keep && (chain || vt_lineage_roots(t)->n != 1))
 		rc = vt_err_set(err, VT_EUSAGE, "--keep is for one execution; %s has several",
 			what);
 	if (!rc)
-		rc = chain ? rerun_chain(s, t, opts, &c, err) : rerun_roots(s, t, opts, &c, err);
+		rc = chain ? rerun_chain(store, t, opts, &c, err)
+			   : rerun_roots(store, t, opts, &c, err);
 	if (json)
 		vt_command_print(c.list);
 	else if (c.n[VT_SAME] + c.n[VT_DIFFERENT] + c.n[VT_RUN_FAILED] > 1)

@@ -24,21 +24,21 @@ static long long count_devices(void)
 	return n;
 }
 
-static void report_task(const struct vt_job *j, const struct vt_task *t, const char *store)
+static void report_task(const struct vt_job *j, const struct vt_task *task, const char *store)
 {
-	char *label = vt_datum_label(t->datum);
+	char *label = vt_datum_label(task->datum);
 
 	vt_say_err("%s: %s of %s ended with %d%s%s; see `voxtrail logs --store %s %s %.16s`\n",
-		t->state == VT_DATUM_FAILED ? "failed" : "quarantined", label, j->pipeline->name,
-		t->exit_code, t->why ? ": " : "", t->why ? t->why : "", store, j->pipeline->name,
-		t->datum->id);
+		task->state == VT_DATUM_FAILED ? "failed" : "quarantined", label, j->pipeline->name,
+		task->exit_code, task->why ? ": " : "", task->why ? task->why : "", store,
+		j->pipeline->name, task->datum->id);
 	free(label);
 }
 
-static void report_failures(struct vt_run *r, const char *store)
+static void report_failures(struct vt_run *run, const char *store)
 {
-	for (size_t i = 0; i < vt_run_jobs(r); i++) {
-		const struct vt_job *j = vt_run_job(r, i);
+	for (size_t i = 0; i < vt_run_jobs(run); i++) {
+		const struct vt_job *j = vt_run_job(run, i);
 
 		for (size_t t = 0; t < j->n; t++)
 			if (j->task[t].state == VT_DATUM_FAILED ||
@@ -52,11 +52,11 @@ static void report_failures(struct vt_run *r, const char *store)
 	}
 }
 
-static void run_argo(const char *file, const struct vt_run_opts *o, const char *view,
+static void run_argo(const char *file, const struct vt_run_opts *opts, const char *view,
 	const char *checkout, struct vt_err *err)
 {
-	struct vt_argo_opts a = { o->store, o->repos, o->jobs, VT_VIEW_PREFIX, checkout };
-	if (!vt_view_choose(&a.view, view, o->jobs, err))
+	struct vt_argo_opts a = { opts->store, opts->repos, opts->jobs, VT_VIEW_PREFIX, checkout };
+	if (!vt_view_choose(&a.view, view, opts->jobs, err))
 		vt_argo_run(file, &a, err);
 }
 
@@ -75,40 +75,40 @@ struct watching {
 };
 
 /* w: NULL, or told of the run as soon as it is open.  Returns the signal that stopped it, or 0. */
-static int run_once(const struct vt_spec *spec, const struct vt_run_opts *o, const char *checkout,
-	struct watching *w, struct vt_err *err)
+static int run_once(const struct vt_spec *spec, const struct vt_run_opts *opts,
+	const char *checkout, struct watching *watching, struct vt_err *err)
 {
 	struct vt_run *run = NULL;
 	int stopped = 0;
 
-	if (!vt_run_open(&run, spec, o, err) &&
+	if (!vt_run_open(&run, spec, opts, err) &&
 		!(checkout && vt_run_checkout_check(run, checkout, err))) {
-		if (w) {
-			vt_watch_seen(&w->seen, run);
-			w->opened = true;
+		if (watching) {
+			vt_watch_seen(&watching->seen, run);
+			watching->opened = true;
 		}
 		int rc = vt_run_execute(run, err);
 
 		stopped = vt_run_signal(run);
-		report_failures(run, o->store);
+		report_failures(run, opts->store);
 		err->code = rc;
 		if (!rc && checkout)
 			vt_run_checkout(run, checkout, err);
 		if (!err->code && !stopped)
-			vt_run_progress_results(run, o->store, checkout);
+			vt_run_progress_results(run, opts->store, checkout);
 	}
 	vt_run_close(run);
 	return stopped;
 }
 
-static void run_spec(const char *file, const struct vt_run_opts *o, const char *checkout,
+static void run_spec(const char *file, const struct vt_run_opts *opts, const char *checkout,
 	struct vt_err *err)
 {
 	struct vt_spec *spec = NULL;
 	int stopped = 0;
 
 	if (!vt_command_spec(&spec, file, err))
-		stopped = run_once(spec, o, checkout, NULL, err);
+		stopped = run_once(spec, opts, checkout, NULL, err);
 	vt_spec_free(spec);
 	if (stopped)
 		end_by_signal(stopped);
@@ -149,25 +149,25 @@ static void read_again(struct vt_spec **spec, const char *file, struct vt_err *e
 }
 
 /* One run, and the wait for what starts the next; the signal that ends the watch, or 0. */
-static int watch_once(const struct vt_spec *spec, struct vt_run_opts *o, const char *checkout,
+static int watch_once(const struct vt_spec *spec, struct vt_run_opts *opts, const char *checkout,
 	double every, struct vt_err *err)
 {
 	struct watching w = { VT_BUF_INIT, false };
 	int stopped = 0, waiting = 0;
 	bool busy;
 
-	if (!vt_watch_heads(&w.seen, spec, o->store, err))
-		stopped = run_once(spec, o, checkout, &w, err);
+	if (!vt_watch_heads(&w.seen, spec, opts->store, err))
+		stopped = run_once(spec, opts, checkout, &w, err);
 	busy = err->code == VT_EDEVICE && !w.opened;
 	if (w.opened)
-		o->repos = NULL;
-	if (!stopped && (w.opened || !is_for_good(err, o->repos != NULL))) {
+		opts->repos = NULL;
+	if (!stopped && (w.opened || !is_for_good(err, opts->repos != NULL))) {
 		if (!busy)
 			report_run(err);
 		*err = (struct vt_err)VT_ERR_INIT;
 		vt_log(VT_LOG_INFO, "watch", "spec=\"%s\" store=\"%s\" note=\"%s\"", spec->path,
-			o->store, busy ? "another run is using the store" : "waits for commits");
-		vt_watch_wait(&waiting, busy ? NULL : &w.seen, spec, o, every, err);
+			opts->store, busy ? "another run is using the store" : "waits for commits");
+		vt_watch_wait(&waiting, busy ? NULL : &w.seen, spec, opts, every, err);
 	}
 	vt_buf_release(&w.seen);
 	if (stopped)
@@ -179,17 +179,17 @@ static int watch_once(const struct vt_spec *spec, struct vt_run_opts *o, const c
 
 /* A run, then another whenever an input has moved, until a signal.  What --repo names is committed
  * by the first run that can start; another run in the store is waited for. */
-static void watch(const char *file, struct vt_run_opts *o, const char *checkout, double every,
+static void watch(const char *file, struct vt_run_opts *opts, const char *checkout, double every,
 	struct vt_err *err)
 {
 	struct vt_spec *spec = NULL;
 	int lock = -1;
 
-	vt_watch_open(&lock, o->store, err);
+	vt_watch_open(&lock, opts->store, err);
 	do {
 		if (!err->code)
 			read_again(&spec, file, err);
-	} while (!err->code && !watch_once(spec, o, checkout, every, err));
+	} while (!err->code && !watch_once(spec, opts, checkout, every, err));
 	vt_spec_free(spec);
 	if (lock >= 0)
 		close(lock);

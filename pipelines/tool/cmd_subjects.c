@@ -28,12 +28,12 @@ static int add_training(void *ctx, const struct vt_lineage_step *step)
 }
 
 /* What the words behind the names mean, for people. */
-static void print_sum(const struct vt_audit *a)
+static void print_sum(const struct vt_audit *audit)
 {
 	size_t train = 0, validation = 0, test = 0;
 
-	for (size_t i = 0; i < a->subjects.n; i++) {
-		const char *role = vt_audit_role(a, a->subjects.v[i]);
+	for (size_t i = 0; i < audit->subjects.n; i++) {
+		const char *role = vt_audit_role(audit, audit->subjects.v[i]);
 
 		train += !strcmp(role, "train");
 		validation += !strcmp(role, "validation");
@@ -42,52 +42,53 @@ static void print_sum(const struct vt_audit *a)
 	if (train + validation + test)
 		vt_say_err("%zu trained on, %zu to choose the weights (validation), %zu set aside "
 			   "and not trained on (test), %zu in no training's lists\n",
-			train, validation, test, a->subjects.n - train - validation - test);
+			train, validation, test, audit->subjects.n - train - validation - test);
 }
 
-static void print_text(const struct vt_audit *a)
+static void print_text(const struct vt_audit *audit)
 {
-	for (size_t i = 0; i < a->subjects.n; i++) {
-		const char *role = vt_audit_role(a, a->subjects.v[i]);
+	for (size_t i = 0; i < audit->subjects.n; i++) {
+		const char *role = vt_audit_role(audit, audit->subjects.v[i]);
 
-		vt_say("%s%s%s%s\n", a->subjects.v[i], *role ? "  " : "", role,
-			vt_consent_withdrawn(&a->consent, a->subjects.v[i]) ? "  withdrawn" : "");
+		vt_say("%s%s%s%s\n", audit->subjects.v[i], *role ? "  " : "", role,
+			vt_consent_withdrawn(&audit->consent, audit->subjects.v[i]) ? "  withdrawn"
+										    : "");
 	}
-	print_sum(a);
+	print_sum(audit);
 }
 
-static void print_json(const struct vt_audit *a, const struct vt_strs *missing)
+static void print_json(const struct vt_audit *audit, const struct vt_strs *missing)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_text(j, "what", a->what);
-	vt_json_put(j, "subjects", vt_audit_subjects_json(a));
+	vt_json_put_text(j, "what", audit->what);
+	vt_json_put(j, "subjects", vt_audit_subjects_json(audit));
 	vt_json_put(j, "missing", vt_lineage_names(missing));
 	vt_command_print(j);
 }
 
-static void answer(const struct vt_audit *a, const struct vt_strs *missing, const char *subject,
+static void answer(const struct vt_audit *audit, const struct vt_strs *missing, const char *subject,
 	int json, struct vt_err *err)
 {
 	if (json)
-		print_json(a, missing);
+		print_json(audit, missing);
 	else if (!subject)
-		print_text(a);
-	if (subject && !vt_strs_hold(&a->subjects, subject))
+		print_text(audit);
+	if (subject && !vt_strs_hold(&audit->subjects, subject))
 		err->code = VT_EFAIL;
 	else if (subject && !json)
-		vt_say("%s  %s\n", subject, vt_audit_role(a, subject));
+		vt_say("%s  %s\n", subject, vt_audit_role(audit, subject));
 	if (!subject || err->code)
 		vt_record_index_incomplete(missing, err);
 }
 
 /* "Is not among them" must not rest on a claim. */
-static void unknown_if_claimed(struct vt_lineage *t, const char *subject, struct vt_err *err)
+static void unknown_if_claimed(struct vt_lineage *lineage, const char *subject, struct vt_err *err)
 {
 	struct vt_strs claims = VT_STRS_INIT;
 	struct vt_err none = VT_ERR_INIT;
 
-	if (!vt_lineage_claims(t, VT_LINEAGE_ANCESTORS, &claims, &none) && claims.n)
+	if (!vt_lineage_claims(lineage, VT_LINEAGE_ANCESTORS, &claims, &none) && claims.n)
 		vt_err_set(err, VT_ECLAIM,
 			"%s is not among them as far as %zu records say that nobody vouches for, "
 			"e.g. %.16s",
@@ -95,19 +96,19 @@ static void unknown_if_claimed(struct vt_lineage *t, const char *subject, struct
 	vt_strs_release(&claims);
 }
 
-static void subjects(struct vt_store *s, const char *what, const char *subject, int json,
+static void subjects(struct vt_store *store, const char *what, const char *subject, int json,
 	int require, struct vt_err *err)
 {
 	struct roles r = { .audit = { .what = what }, .err = err };
 	struct vt_strs missing = VT_STRS_INIT;
-	char *path = s ? vt_consent_path(s) : NULL;
+	char *path = store ? vt_consent_path(store) : NULL;
 	int rc = path ? vt_consent_read(&r.audit.consent, path, err) : 0;
 
 	free(path);
 	if (!rc)
-		rc = vt_lineage_open(&r.t, s, what, VT_LINEAGE_MADE, err);
+		rc = vt_lineage_open(&r.t, store, what, VT_LINEAGE_MADE, err);
 	if (!rc)
-		rc = vt_claims_refuse(s, r.t, VT_LINEAGE_ANCESTORS, require, err);
+		rc = vt_claims_refuse(store, r.t, VT_LINEAGE_ANCESTORS, require, err);
 	if (!rc)
 		rc = vt_lineage_subjects(r.t, &r.audit.subjects, err);
 	if (!rc)

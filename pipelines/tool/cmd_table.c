@@ -22,15 +22,15 @@ struct view {
 	char id[VT_HEX];
 };
 
-static int stand_in(const char *dir, const struct vt_tree_file *f, struct vt_err *err)
+static int stand_in(const char *dir, const struct vt_tree_file *file, struct vt_err *err)
 {
-	char *path = vt_path_join(dir, f->path), *above = vt_xstrdup(path);
+	char *path = vt_path_join(dir, file->path), *above = vt_xstrdup(path);
 	int fd = -1;
 
 	*strrchr(above, '/') = '\0';
 	if (!vt_fs_mkdirs(above, err)) {
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd < 0 || ftruncate(fd, (off_t)f->size))
+		if (fd < 0 || ftruncate(fd, (off_t)file->size))
 			vt_err_errno(err, VT_ECANTCREAT, "%s", path);
 	}
 	if (fd >= 0)
@@ -40,51 +40,52 @@ static int stand_in(const char *dir, const struct vt_tree_file *f, struct vt_err
 	return err->code;
 }
 
-static int fill_view(struct view *v, struct vt_store *s, const struct vt_tree *t,
+static int fill_view(struct view *view, struct vt_store *store, const struct vt_tree *tree,
 	struct vt_err *err)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	if (!vt_store_is_read_only(s)) {
-		v->dir = vt_store_tmp_path(s);
-		return vt_store_checkout(s, t, v->dir, VT_CHECKOUT_LINK, err);
+	if (!vt_store_is_read_only(store)) {
+		view->dir = vt_store_tmp_path(store);
+		return vt_store_checkout(store, tree, view->dir, VT_CHECKOUT_LINK, err);
 	}
-	v->dir = vt_asprintf("%s/voxtrail-table-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(v->dir)) {
-		vt_err_errno(err, VT_ECANTCREAT, "%s", v->dir);
-		free(v->dir);
-		v->dir = NULL;
+	view->dir = vt_asprintf("%s/voxtrail-table-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(view->dir)) {
+		vt_err_errno(err, VT_ECANTCREAT, "%s", view->dir);
+		free(view->dir);
+		view->dir = NULL;
 	}
-	for (size_t i = 0; !err->code && i < t->n_files; i++)
-		stand_in(v->dir, &t->file[i], err);
+	for (size_t i = 0; !err->code && i < tree->n_files; i++)
+		stand_in(view->dir, &tree->file[i], err);
 	return err->code;
 }
 
-static int open_view(struct view *v, struct vt_store *s, const char *what, struct vt_err *err)
+static int open_view(struct view *view, struct vt_store *store, const char *what,
+	struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
 	struct vt_tree *t = NULL;
 	struct vt_digest id;
-	int rc = vt_repo_resolve(s, &c, what, err);
+	int rc = vt_repo_resolve(store, &c, what, err);
 
 	if (!rc && !vt_digest_parse(&id, c.tree))
 		rc = vt_err_set(err, VT_EINTEGRITY, "%s names no tree", what);
 	if (!rc)
-		rc = vt_store_get_tree(s, &t, &id, err);
+		rc = vt_store_get_tree(store, &t, &id, err);
 	if (!rc) {
-		memcpy(v->id, c.id, sizeof(v->id));
-		rc = fill_view(v, s, t, err);
+		memcpy(view->id, c.id, sizeof(view->id));
+		rc = fill_view(view, store, t, err);
 	}
 	vt_tree_free(t);
 	vt_commit_release(&c);
 	return rc;
 }
 
-static int close_view(struct view *v, struct vt_err *err)
+static int close_view(struct view *view, struct vt_err *err)
 {
-	int rc = v->dir ? vt_fs_remove_tree(v->dir, err) : 0;
+	int rc = view->dir ? vt_fs_remove_tree(view->dir, err) : 0;
 
-	free(v->dir);
+	free(view->dir);
 	return rc;
 }
 
@@ -127,48 +128,48 @@ static void put_path(struct vt_json *row, const char *key, char *path)
 	free(path);
 }
 
-static void add_row(struct table *t, const char *subject)
+static void add_row(struct table *table, const char *subject)
 {
 	struct vt_json *row = vt_json_new(VT_JSON_OBJECT);
 	struct vt_split split;
 	struct vt_err unplaced = VT_ERR_INIT;
 	struct vt_buf problem = VT_BUF_INIT;
-	const char *scans = t->scans->dir, *labels = t->labels->dir;
+	const char *scans = table->scans->dir, *labels = table->labels->dir;
 	char *path = NULL;
 	int rc;
 
-	if (vt_manifest_split(&split, t->m, subject, &unplaced))
+	if (vt_manifest_split(&split, table->m, subject, &unplaced))
 		vt_buf_str(&problem, unplaced.text);
 	vt_json_put_text(row, "subject", subject);
-	for (int c = 0; c < t->m->n_channels; c++) {
+	for (int c = 0; c < table->m->n_channels; c++) {
 		struct vt_err why = VT_ERR_INIT;
 
 		path = NULL;
-		rc = vt_manifest_channel(&path, t->m, scans, subject, c, &why);
-		put_path(row, t->m->channel[c].role, relative(rc, path, scans, &why, &problem));
+		rc = vt_manifest_channel(&path, table->m, scans, subject, c, &why);
+		put_path(row, table->m->channel[c].role, relative(rc, path, scans, &why, &problem));
 	}
-	if (t->m->mask_files.n) {
+	if (table->m->mask_files.n) {
 		struct vt_err why = VT_ERR_INIT;
 
 		path = NULL;
-		rc = vt_manifest_mask(&path, t->m, scans, subject, &why);
+		rc = vt_manifest_mask(&path, table->m, scans, subject, &why);
 		put_path(row, "brain_mask", relative(rc, path, scans, &why, &problem));
 	}
-	if (t->m->label_files.n) {
+	if (table->m->label_files.n) {
 		struct vt_err why = VT_ERR_INIT;
 
 		path = NULL;
-		rc = vt_manifest_label(&path, t->m, labels, subject, &why);
+		rc = vt_manifest_label(&path, table->m, labels, subject, &why);
 		put_path(row, "label", relative(rc, path, labels, &why, &problem));
 	}
-	t->test += split.test;
+	table->test += split.test;
 	vt_json_put_text(row, "split", split.test ? "test" : "train");
 	if (split.test)
 		vt_json_put(row, "fold", vt_json_new(VT_JSON_NULL));
 	else
 		vt_json_put_int(row, "fold", split.fold);
 	vt_json_put_text(row, "problem", problem.len ? problem.data : "");
-	vt_json_push(t->rows, row);
+	vt_json_push(table->rows, row);
 	vt_buf_release(&problem);
 }
 
@@ -199,19 +200,19 @@ static void print_csv(const struct vt_json *rows)
 	vt_buf_release(&text);
 }
 
-static void print_json(const struct table *t)
+static void print_json(const struct table *table)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_text(j, "manifest", t->m->name);
-	vt_json_put_text(j, "scans", t->scans->id);
-	vt_json_put_text(j, "labels", t->labels->id);
-	vt_json_put(j, "subjects", vt_json_copy(t->rows));
+	vt_json_put_text(j, "manifest", table->m->name);
+	vt_json_put_text(j, "scans", table->scans->id);
+	vt_json_put_text(j, "labels", table->labels->id);
+	vt_json_put(j, "subjects", vt_json_copy(table->rows));
 	vt_command_print(j);
 }
 
-static void show(struct vt_store *s, const struct vt_strs *what, const char *manifest, bool json,
-	struct vt_err *err)
+static void show(struct vt_store *store, const struct vt_strs *what, const char *manifest,
+	bool json, struct vt_err *err)
 {
 	struct view v[2] = { { .dir = NULL }, { .dir = NULL } };
 	struct vt_manifest *m = NULL;
@@ -221,7 +222,7 @@ static void show(struct vt_store *s, const struct vt_strs *what, const char *man
 	int rc = vt_manifest_read(&m, manifest, err);
 
 	for (size_t k = 0; !rc && k < what->n; k++)
-		rc = open_view(&v[k], s, what->v[k], err);
+		rc = open_view(&v[k], store, what->v[k], err);
 	if (!rc && (rc = vt_manifest_subjects(&ids, m, v[0].dir, err)))
 		*err = (struct vt_err){ rc, "" };
 	if (rc && !*err->text)

@@ -19,27 +19,27 @@ struct ticking {
 
 /* The tree of the head with one empty file more, named by the time; with overwrite it is the only
  * one. */
-static int ticked_tree(const struct ticking *t, const struct vt_tree *old, bool overwrite,
+static int ticked_tree(const struct ticking *ticking, const struct vt_tree *old, bool overwrite,
 	struct vt_tree **out)
 {
 	struct vt_tree_file *file = vt_xcalloc((old ? old->n_files : 0) + 1, sizeof(*file));
 	size_t n = 0;
-	char *name = vt_xstrdup(t->time);
+	char *name = vt_xstrdup(ticking->time);
 
 	for (size_t i = 0; old && !overwrite && i < old->n_files; i++)
 		if (strcmp(old->file[i].path, name))
 			file[n++] = old->file[i];
 	file[n].path = name;
-	if (!vt_store_put_blob(t->store, "", 0, &file[n].digest, t->err) &&
-		!vt_tree_from_files(out, file, n + 1, t->err))
-		vt_store_put_tree(t->store, *out, t->err);
+	if (!vt_store_put_blob(ticking->store, "", 0, &file[n].digest, ticking->err) &&
+		!vt_tree_from_files(out, file, n + 1, ticking->err))
+		vt_store_put_tree(ticking->store, *out, ticking->err);
 	free(name);
 	free(file);
-	return t->err->code;
+	return ticking->err->code;
 }
 
 /* VT_EFAIL if another process moved the branch meanwhile. */
-static int tick_once(const struct ticking *t, const struct vt_input *leaf)
+static int tick_once(const struct ticking *ticking, const struct vt_input *leaf)
 {
 	struct vt_commit head = { .id = "" }, c = { .id = "" };
 	struct vt_commit_note note = { .message = "tick" };
@@ -48,19 +48,19 @@ static int tick_once(const struct ticking *t, const struct vt_input *leaf)
 	struct vt_digest id;
 	char *what = vt_asprintf("%s@heads/%s", leaf->repo, leaf->branch);
 
-	if (!vt_repo_resolve(t->store, &head, what, &none) && vt_digest_parse(&id, head.tree))
-		vt_store_get_tree(t->store, &old, &id, t->err);
+	if (!vt_repo_resolve(ticking->store, &head, what, &none) && vt_digest_parse(&id, head.tree))
+		vt_store_get_tree(ticking->store, &old, &id, ticking->err);
 	note.onto = head.id;
-	if (!t->err->code && !ticked_tree(t, old, leaf->overwrite, &new) &&
-		!vt_repo_commit(t->store, &c, NULL, leaf->repo, leaf->branch, &new->id, &note,
-			t->err))
-		vt_say("%s: %s\n", leaf->repo, t->time);
+	if (!ticking->err->code && !ticked_tree(ticking, old, leaf->overwrite, &new) &&
+		!vt_repo_commit(ticking->store, &c, NULL, leaf->repo, leaf->branch, &new->id, &note,
+			ticking->err))
+		vt_say("%s: %s\n", leaf->repo, ticking->time);
 	vt_commit_release(&head);
 	vt_commit_release(&c);
 	vt_tree_free(old);
 	vt_tree_free(new);
 	free(what);
-	return t->err->code;
+	return ticking->err->code;
 }
 
 static void tick_leaf(void *ctx, const struct vt_input *leaf)

@@ -20,12 +20,12 @@ struct wishes {
 	struct vt_approval approval;
 };
 
-static void list(struct vt_store *s, int json, struct vt_err *err)
+static void list(struct vt_store *store, int json, struct vt_err *err)
 {
 	struct vt_strs all = VT_STRS_INIT, claims = VT_STRS_INIT;
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	if (!vt_store_records(s, "", &all, err) && !vt_trust_claims(s, &claims, err)) {
+	if (!vt_store_records(store, "", &all, err) && !vt_trust_claims(store, &claims, err)) {
 		for (size_t i = 0; !json && i < claims.n; i++)
 			vt_say("claim  %s\n", claims.v[i]);
 		if (!json)
@@ -41,61 +41,61 @@ static void list(struct vt_store *s, int json, struct vt_err *err)
 }
 
 /* The whole ids of what was named by first digits; every record there is for --all. */
-static int find(struct vt_store *s, const struct vt_strs *named, size_t from, bool all,
+static int find(struct vt_store *store, const struct vt_strs *named, size_t from, bool all,
 	struct vt_strs *ids, struct vt_err *err)
 {
 	if (all)
-		return vt_trust_claims(s, ids, err);
+		return vt_trust_claims(store, ids, err);
 	for (size_t i = from; i < named->n; i++) {
 		char id[VT_HEX];
 
 		if (strlen(named->v[i]) < 8 || named->v[i][strspn(named->v[i], "0123456789abcdef")])
 			return vt_err_set(err, VT_EUSAGE,
 				"%s: a record is named by 8 or more digits of its id", named->v[i]);
-		if (vt_command_record(id, s, named->v[i], err))
+		if (vt_command_record(id, store, named->v[i], err))
 			return err->code;
 		vt_strs_add(ids, id);
 	}
 	return 0;
 }
 
-static bool may_vouch(struct vt_store *s, const struct vt_strs *ids, struct wishes *w,
+static bool may_vouch(struct vt_store *store, const struct vt_strs *ids, struct wishes *wishes,
 	struct vt_err *err)
 {
-	struct vt_json *decision = vt_decision("trust", NULL, NULL, w->reason);
+	struct vt_json *decision = vt_decision("trust", NULL, NULL, wishes->reason);
 
 	vt_decision_list(decision, "records", ids);
-	return vt_decide(s, "trust", decision, &w->approval, err);
+	return vt_decide(store, "trust", decision, &wishes->approval, err);
 }
 
-static void decide(struct vt_store *s, enum vt_trust_how how, const struct vt_strs *args,
-	struct wishes *w, struct vt_err *err)
+static void decide(struct vt_store *store, enum vt_trust_how how, const struct vt_strs *args,
+	struct wishes *wishes, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 
-	if (!w->reason || !*w->reason)
+	if (!wishes->reason || !*wishes->reason)
 		vt_err_set(err, VT_EUSAGE, "--reason is missing: on what grounds");
-	else if (args->n < 2 && !(w->all && how == VT_TRUST_VOUCHED))
+	else if (args->n < 2 && !(wishes->all && how == VT_TRUST_VOUCHED))
 		vt_err_set(err, VT_EUSAGE, "say which records");
-	else if (!find(s, args, 1, w->all != 0, &ids, err) &&
-		(how != VT_TRUST_VOUCHED || may_vouch(s, &ids, w, err)) &&
-		!vt_trust_note(s, how, &ids, w->reason, err))
+	else if (!find(store, args, 1, wishes->all != 0, &ids, err) &&
+		(how != VT_TRUST_VOUCHED || may_vouch(store, &ids, wishes, err)) &&
+		!vt_trust_note(store, how, &ids, wishes->reason, err))
 		vt_say("%zu records %s\n", ids.n,
 			how == VT_TRUST_VOUCHED ? "vouched for" : "rejected");
 	vt_strs_release(&ids);
 }
 
-static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *err)
+static void take(struct vt_store *store, const struct vt_strs *args, struct vt_err *err)
 {
 	struct vt_believed_list found = { .v = NULL };
 	struct vt_policy p;
 	size_t unknown = 0, n;
-	int rc = vt_policy_read(&p, s, err);
+	int rc = vt_policy_read(&p, store, err);
 
 	if (rc)
 		return;
 	if (args->n < 2) {
-		if (!vt_attestations_weigh_all(s, &p, &n, err))
+		if (!vt_attestations_weigh_all(store, &p, &n, err))
 			vt_say("the attestations kept of %zu records were held against the "
 			       "policy\n",
 				n);
@@ -105,7 +105,7 @@ static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *
 	for (size_t i = 1; !rc && i < args->n; i++)
 		rc = vt_believe_read(&found, &unknown, args->v[i], &p, err);
 	if (!rc)
-		rc = vt_believe_note(s, &found, err);
+		rc = vt_believe_note(store, &found, err);
 	if (!rc)
 		vt_say("%zu attestations by keys of the policy, %zu by others\n", found.n, unknown);
 	if (!rc && unknown)
@@ -119,12 +119,12 @@ static void take(struct vt_store *s, const struct vt_strs *args, struct vt_err *
 
 /* --- keys and demands ---------------------------------------------------- */
 
-static void keys(struct vt_store *s, bool approvers, struct vt_err *err)
+static void keys(struct vt_store *store, bool approvers, struct vt_err *err)
 {
 	struct vt_policy p;
 	size_t n;
 
-	if (vt_policy_read(&p, s, err))
+	if (vt_policy_read(&p, store, err))
 		return;
 	n = approvers ? vt_policy_n_approvers(&p) : vt_policy_n_keys(&p);
 	for (size_t i = 0; i < n; i++) {
@@ -140,14 +140,14 @@ static void keys(struct vt_store *s, bool approvers, struct vt_err *err)
 }
 
 /* What it signed before counts from now on, too. */
-static void weigh(struct vt_store *s, struct vt_err *err)
+static void weigh(struct vt_store *store, struct vt_err *err)
 {
 	struct vt_policy p;
 	size_t n;
 
-	if (vt_policy_read(&p, s, err))
+	if (vt_policy_read(&p, store, err))
 		return;
-	vt_attestations_weigh_all(s, &p, &n, err);
+	vt_attestations_weigh_all(store, &p, &n, err);
 	vt_policy_release(&p);
 }
 
@@ -164,27 +164,27 @@ static int parse_day(int64_t *out, const char *day, struct vt_err *err)
 }
 
 /* Of a key whose word counts from now on, and of a demand that is given up. */
-static bool may_change(struct vt_store *s, const char *kind, const char *verb, const char *what,
-	struct wishes *w, struct vt_err *err)
+static bool may_change(struct vt_store *store, const char *kind, const char *verb, const char *what,
+	struct wishes *wishes, struct vt_err *err)
 {
-	struct vt_json *decision = vt_decision(kind ? kind : "policy", verb, what, w->reason);
+	struct vt_json *decision = vt_decision(kind ? kind : "policy", verb, what, wishes->reason);
 
-	if (w->user)
-		vt_json_put_text(decision, "user", w->user);
-	if (w->until)
-		vt_json_put_text(decision, "until", w->until);
-	return vt_decide(s, kind, decision, &w->approval, err);
+	if (wishes->user)
+		vt_json_put_text(decision, "user", wishes->user);
+	if (wishes->until)
+		vt_json_put_text(decision, "until", wishes->until);
+	return vt_decide(store, kind, decision, &wishes->approval, err);
 }
 
 /* Fewer can stop what others decide from then on, so a site may want two for this, too; they sign
  * the whole id, and whose it is. */
-static void revoke_approver(struct vt_store *s, const char *id, struct wishes *w,
+static void revoke_approver(struct vt_store *store, const char *id, struct wishes *wishes,
 	struct vt_err *err)
 {
 	struct vt_policy p;
 	const char *whole = id, *user = NULL;
 
-	if (vt_policy_read(&p, s, err))
+	if (vt_policy_read(&p, store, err))
 		return;
 	for (size_t i = 0; i < vt_policy_n_approvers(&p) && !user; i++) {
 		struct vt_policy_key k = vt_policy_approver(&p, i);
@@ -194,14 +194,15 @@ static void revoke_approver(struct vt_store *s, const char *id, struct wishes *w
 			user = k.user;
 		}
 	}
-	w->user = user;
-	if (!user || may_change(s, "revoke", "revoke-approver", whole, w, err))
-		vt_policy_revoke_approver(s, whole, w->reason, err);
-	w->user = NULL;
+	wishes->user = user;
+	if (!user || may_change(store, "revoke", "revoke-approver", whole, wishes, err))
+		vt_policy_revoke_approver(store, whole, wishes->reason, err);
+	wishes->user = NULL;
 	vt_policy_release(&p);
 }
 
-static void add_key(struct vt_store *s, const char *path, struct wishes *w, struct vt_err *err)
+static void add_key(struct vt_store *store, const char *path, struct wishes *wishes,
+	struct vt_err *err)
 {
 	struct vt_buf pem = VT_BUF_INIT;
 	struct vt_key *k = NULL;
@@ -209,30 +210,30 @@ static void add_key(struct vt_store *s, const char *path, struct wishes *w, stru
 	const char *slash = strrchr(path, '/');
 	struct vt_policy_key entry = { .id = id,
 		.name = slash ? slash + 1 : path,
-		.user = w->user ? w->user : "" };
+		.user = wishes->user ? wishes->user : "" };
 
-	if (w->name)
-		entry.name = w->name;
+	if (wishes->name)
+		entry.name = wishes->name;
 	/* the public half, whichever was given */
-	if (!parse_day(&entry.until, w->until, err) && !vt_key_read(&k, path, err) &&
+	if (!parse_day(&entry.until, wishes->until, err) && !vt_key_read(&k, path, err) &&
 		!vt_key_public_pem(k, &pem, err) && !vt_key_id(id, k, err)) {
 		entry.pem = pem.data;
-		if (may_change(s, w->user ? VT_APPROVAL_ALWAYS : "trust",
-			    w->user ? "add-approver" : "add-key", id, w, err) &&
-			!vt_policy_add_key(s, &entry, err)) {
+		if (may_change(store, wishes->user ? VT_APPROVAL_ALWAYS : "trust",
+			    wishes->user ? "add-approver" : "add-key", id, wishes, err) &&
+			!vt_policy_add_key(store, &entry, err)) {
 			vt_say("key %s counts from now on\n", id);
-			weigh(s, err);
+			weigh(store, err);
 		}
 	}
 	vt_key_free(k);
 	vt_buf_release(&pem);
 }
 
-static void show_policy(struct vt_store *s, struct vt_err *err)
+static void show_policy(struct vt_store *store, struct vt_err *err)
 {
 	struct vt_policy p;
 
-	if (vt_policy_read(&p, s, err))
+	if (vt_policy_read(&p, store, err))
 		return;
 	for (size_t i = 0; i < VT_POLICY_FILES; i++) {
 		struct vt_buf text = VT_BUF_INIT;
@@ -246,32 +247,32 @@ static void show_policy(struct vt_store *s, struct vt_err *err)
 	vt_policy_release(&p);
 }
 
-static void waive(struct vt_store *s, const char *list, const char *word, struct wishes *w,
+static void waive(struct vt_store *store, const char *list, const char *word, struct wishes *wishes,
 	struct vt_err *err)
 {
 	char *both = vt_asprintf("%s %s", list, word);
 
-	if (may_change(s, VT_APPROVAL_ALWAYS, "waive", both, w, err))
-		vt_policy_waive(s, list, word, err);
+	if (may_change(store, VT_APPROVAL_ALWAYS, "waive", both, wishes, err))
+		vt_policy_waive(store, list, word, err);
 	free(both);
 }
 
 /* What another person asked for, signed; the store is not needed for it. */
-static void approve(const char *request, const struct wishes *w, struct vt_err *err)
+static void approve(const char *request, const struct wishes *wishes, struct vt_err *err)
 {
 	struct vt_buf out = VT_BUF_INIT, shown = VT_BUF_INIT;
 	struct vt_json *decision = NULL;
 	struct vt_key *k = NULL;
 
-	if (!w->key || !w->out)
+	if (!wishes->key || !wishes->out)
 		vt_err_set(err, VT_EUSAGE, "give --key FILE, yours, and --out FILE");
-	else if (!vt_key_read(&k, w->key, err) && !vt_key_is_private(k))
+	else if (!vt_key_read(&k, wishes->key, err) && !vt_key_is_private(k))
 		vt_err_set(err, VT_EUSAGE, "%s: a public key; signing takes the private one",
-			w->key);
-	else if (!err->code && !vt_fs_is_absent(w->out))
-		vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", w->out);
+			wishes->key);
+	else if (!err->code && !vt_fs_is_absent(wishes->out))
+		vt_err_set(err, VT_ECANTCREAT, "%s: there is something already", wishes->out);
 	else if (!err->code && !vt_approval_sign(&out, &decision, request, k, err) &&
-		!vt_fs_write(w->out, out.data, out.len, 0644, err)) {
+		!vt_fs_write(wishes->out, out.data, out.len, 0644, err)) {
 		char *state = NULL;
 
 		vt_json_pretty(&shown, decision);
@@ -298,40 +299,41 @@ static bool decides(const char *verb)
 	return is;
 }
 
-static void act(struct vt_store *s, const struct vt_strs *a, struct wishes *w, struct vt_err *err)
+static void act(struct vt_store *store, const struct vt_strs *strs, struct wishes *wishes,
+	struct vt_err *err)
 {
-	const char *verb = a->v[0];
+	const char *verb = strs->v[0];
 
 	if (!decides(verb) &&
-		vt_decide_nothing(&w->approval,
+		vt_decide_nothing(&wishes->approval,
 			"vouch, add-key, add-approver, revoke-approver and waive", err))
 		return;
-	if (!strcmp(verb, "list") && a->n == 1)
-		list(s, w->json, err);
+	if (!strcmp(verb, "list") && strs->n == 1)
+		list(store, wishes->json, err);
 	else if (!strcmp(verb, "vouch"))
-		decide(s, VT_TRUST_VOUCHED, a, w, err);
+		decide(store, VT_TRUST_VOUCHED, strs, wishes, err);
 	else if (!strcmp(verb, "reject"))
-		decide(s, VT_TRUST_REJECTED, a, w, err);
+		decide(store, VT_TRUST_REJECTED, strs, wishes, err);
 	else if (!strcmp(verb, "take"))
-		take(s, a, err);
-	else if (!strcmp(verb, "keys") && a->n == 1)
-		keys(s, false, err);
-	else if (!strcmp(verb, "approvers") && a->n == 1)
-		keys(s, true, err);
-	else if (!strcmp(verb, w->user ? "add-approver" : "add-key") && a->n == 2)
-		add_key(s, a->v[1], w, err);
-	else if (!strcmp(verb, "revoke-approver") && a->n == 2 && w->reason)
-		revoke_approver(s, a->v[1], w, err);
-	else if (!strcmp(verb, "approve") && a->n == 2)
-		approve(a->v[1], w, err);
-	else if (!strcmp(verb, "waive") && a->n == 3 && w->reason)
-		waive(s, a->v[1], a->v[2], w, err);
-	else if (!strcmp(verb, "revoke-key") && a->n == 2 && w->reason)
-		vt_policy_revoke_key(s, a->v[1], w->reason, err);
-	else if (!strcmp(verb, "policy") && a->n == 1)
-		show_policy(s, err);
-	else if (!strcmp(verb, "demand") && a->n == 3)
-		vt_policy_demand(s, a->v[1], a->v[2], err);
+		take(store, strs, err);
+	else if (!strcmp(verb, "keys") && strs->n == 1)
+		keys(store, false, err);
+	else if (!strcmp(verb, "approvers") && strs->n == 1)
+		keys(store, true, err);
+	else if (!strcmp(verb, wishes->user ? "add-approver" : "add-key") && strs->n == 2)
+		add_key(store, strs->v[1], wishes, err);
+	else if (!strcmp(verb, "revoke-approver") && strs->n == 2 && wishes->reason)
+		revoke_approver(store, strs->v[1], wishes, err);
+	else if (!strcmp(verb, "approve") && strs->n == 2)
+		approve(strs->v[1], wishes, err);
+	else if (!strcmp(verb, "waive") && strs->n == 3 && wishes->reason)
+		waive(store, strs->v[1], strs->v[2], wishes, err);
+	else if (!strcmp(verb, "revoke-key") && strs->n == 2 && wishes->reason)
+		vt_policy_revoke_key(store, strs->v[1], wishes->reason, err);
+	else if (!strcmp(verb, "policy") && strs->n == 1)
+		show_policy(store, err);
+	else if (!strcmp(verb, "demand") && strs->n == 3)
+		vt_policy_demand(store, strs->v[1], strs->v[2], err);
 	else
 		vt_err_set(err, VT_EUSAGE,
 			"usage: voxtrail trust list | vouch RECORD... | reject RECORD... | take "

@@ -35,7 +35,8 @@ static void ignore(void *ctx, const char *digest_hex)
 }
 
 /* The anchor first: what was rewritten as a whole is sound in itself. */
-static int check_anchor(struct vt_store *s, const char *anchor, const char *key, struct vt_err *err)
+static int check_anchor(struct vt_store *store, const char *anchor, const char *key,
+	struct vt_err *err)
 {
 	struct vt_key *k = NULL;
 	int rc;
@@ -46,7 +47,7 @@ static int check_anchor(struct vt_store *s, const char *anchor, const char *key,
 		? vt_key_read(&k, key, err)
 		: vt_err_set(err, VT_EUSAGE, "--anchor goes with --key FILE, the public key of it");
 	if (!rc)
-		rc = vt_anchor_check(s, anchor, k, err);
+		rc = vt_anchor_check(store, anchor, k, err);
 	if (!rc)
 		vt_say("the history holds the head that %s names: nothing up to it was changed\n",
 			anchor);
@@ -54,15 +55,15 @@ static int check_anchor(struct vt_store *s, const char *anchor, const char *key,
 	return rc;
 }
 
-static void verify(struct vt_store *s, struct vt_err *err)
+static void verify(struct vt_store *store, struct vt_err *err)
 {
 	size_t n = 0, erased = 0, proposed = 0, writable = 0;
-	int rc = vt_store_verify(s, found, opened, &writable, &n, err);
+	int rc = vt_store_verify(store, found, opened, &writable, &n, err);
 
 	if (writable > LISTED)
 		vt_say("writable: %zu objects in all\n", writable);
-	if (rc || vt_erased_check(s, ignore, NULL, &erased, err) ||
-		vt_erased_each_proposal(s, ignore, NULL, &proposed, err))
+	if (rc || vt_erased_check(store, ignore, NULL, &erased, err) ||
+		vt_erased_each_proposal(store, ignore, NULL, &proposed, err))
 		return;
 	vt_say("%zu blobs, trees and records are what their names say\n", n);
 	if (erased)

@@ -12,15 +12,18 @@ static const char *default_store(void)
 	return store && *store ? store : ".voxtrail";
 }
 
-void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_finding_level least)
+void vt_findings_print(const struct vt_findings *findings, const char *path,
+	enum vt_finding_level least)
 {
-	for (size_t i = 0; i < f->n; i++)
-		if (f->v[i].level <= least)
-			vt_say_err("%s: %s: %s%s\n", path, *f->v[i].pointer ? f->v[i].pointer : "/",
-				f->v[i].level == VT_FINDING_WARNING ? "warning: " : "",
-				f->v[i].text);
-	if (f->errors + f->warnings > f->n)
-		vt_say_err("%s: %zu more findings\n", path, f->errors + f->warnings - f->n);
+	for (size_t i = 0; i < findings->n; i++)
+		if (findings->v[i].level <= least)
+			vt_say_err("%s: %s: %s%s\n", path,
+				*findings->v[i].pointer ? findings->v[i].pointer : "/",
+				findings->v[i].level == VT_FINDING_WARNING ? "warning: " : "",
+				findings->v[i].text);
+	if (findings->errors + findings->warnings > findings->n)
+		vt_say_err("%s: %zu more findings\n", path,
+			findings->errors + findings->warnings - findings->n);
 }
 
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err)
@@ -56,15 +59,15 @@ static struct vt_opt *all_options(struct vt_call *c, int *help)
 }
 
 /* A line of the text is a paragraph, or what stands before two spaces and what that is. */
-static void print_about(struct vt_buf *b, const char *text)
+static void print_about(struct vt_buf *buf, const char *text)
 {
 	while (*text) {
 		size_t n = strcspn(text, "\n"), column = 0;
 		char *line = vt_xstrndup(text, n), *gap = strstr(line, "  ");
 		if (gap)
 			column = (size_t)(gap - line) + strspn(gap, " ");
-		vt_buf_add(b, line, column);
-		vt_buf_wrap(b, line + column, column);
+		vt_buf_add(buf, line, column);
+		vt_buf_wrap(buf, line + column, column);
 		free(line);
 		text += n + (text[n] == '\n');
 	}

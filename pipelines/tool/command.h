@@ -54,6 +54,7 @@ void vt_command_print(struct vt_json *value);
 
 /* Reads and lints; errors are printed one a line (`file: pointer: what`) and give VT_EDATA. */
 int vt_command_spec(struct vt_spec **out, const char *path, struct vt_err *err);
-void vt_findings_print(const struct vt_findings *f, const char *path, enum vt_finding_level least);
+void vt_findings_print(const struct vt_findings *findings, const char *path,
+	enum vt_finding_level least);
 
 #endif

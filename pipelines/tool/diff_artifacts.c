@@ -27,37 +27,38 @@ static const char *text(const struct vt_json *j, const char *key)
 	return vt_json_text(vt_json_get(j, key), "");
 }
 
-static int load(struct side *d, struct vt_store *s, const char *what, struct vt_err *err)
+static int load(struct side *side, struct vt_store *store, const char *what, struct vt_err *err)
 {
 	struct vt_lineage *t = NULL;
-	int rc = vt_lineage_open(&t, s, what, VT_LINEAGE_MADE, err);
+	int rc = vt_lineage_open(&t, store, what, VT_LINEAGE_MADE, err);
 
-	d->what = what;
+	side->what = what;
 	if (!rc)
-		rc = vt_ancestry_load(&d->a, t, err);
+		rc = vt_ancestry_load(&side->a, t, err);
 	vt_lineage_close(t);
 	if (rc)
 		return rc;
-	d->audit = (struct vt_audit){ .what = what, .a = d->a };
-	vt_audit_collect(&d->audit);
-	for (size_t i = 0; i < d->a->n; i++)
-		for (size_t k = 0; k < d->a->v[i].n_raw; k++) {
-			char *line = vt_asprintf("%s/%s\t%s", d->a->v[i].raw[k].port,
-				d->a->v[i].raw[k].path, d->a->v[i].raw[k].sha256);
+	side->audit = (struct vt_audit){ .what = what, .a = side->a };
+	vt_audit_collect(&side->audit);
+	for (size_t i = 0; i < side->a->n; i++)
+		for (size_t k = 0; k < side->a->v[i].n_raw; k++) {
+			char *line = vt_asprintf("%s/%s\t%s", side->a->v[i].raw[k].port,
+				side->a->v[i].raw[k].path, side->a->v[i].raw[k].sha256);
 
-			vt_strs_add(&d->raw, line);
+			vt_strs_add(&side->raw, line);
 			free(line);
 		}
-	vt_strs_unique(&d->raw);
-	return vt_record_tree(&d->tree, vt_json_pointer(d->a->v[0].record, "/outputs/0"), err);
+	vt_strs_unique(&side->raw);
+	return vt_record_tree(&side->tree, vt_json_pointer(side->a->v[0].record, "/outputs/0"),
+		err);
 }
 
-static void release(struct side *d)
+static void release(struct side *side)
 {
-	vt_audit_release(&d->audit);
-	vt_ancestry_free(d->a);
-	vt_strs_release(&d->raw);
-	vt_tree_free(d->tree);
+	vt_audit_release(&side->audit);
+	vt_ancestry_free(side->a);
+	vt_strs_release(&side->raw);
+	vt_tree_free(side->tree);
 }
 
 /* --- findings: {"section", "what", "before", "after"} -------------------- */
@@ -82,21 +83,21 @@ static void find_if(struct vt_json *list, const char *section, const char *what,
 }
 
 /* Two sorted lists, each entry once. */
-static void compare_names(struct vt_json *list, const char *section, const struct vt_strs *a,
+static void compare_names(struct vt_json *list, const char *section, const struct vt_strs *strs,
 	const struct vt_strs *b)
 {
-	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
+	for (size_t i = 0, k = 0; i < strs->n || k < b->n;) {
 		int c;
 
-		if (i == a->n)
+		if (i == strs->n)
 			c = 1;
 		else if (k == b->n)
 			c = -1;
 		else
-			c = strcmp(a->v[i], b->v[k]);
+			c = strcmp(strs->v[i], b->v[k]);
 
 		if (c)
-			find(list, section, c < 0 ? a->v[i] : b->v[k], c < 0 ? "there" : "",
+			find(list, section, c < 0 ? strs->v[i] : b->v[k], c < 0 ? "there" : "",
 				c < 0 ? "" : "there");
 		i += c <= 0;
 		k += c >= 0;
@@ -109,14 +110,14 @@ static size_t path_length(const char *line)
 }
 
 /* Entries "path\tdigest": the same path on both sides is one file that changed. */
-static void compare_raw(struct vt_json *list, const struct vt_strs *a, const struct vt_strs *b)
+static void compare_raw(struct vt_json *list, const struct vt_strs *strs, const struct vt_strs *b)
 {
-	for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
-		const char *x = i < a->n ? a->v[i] : "", *y = k < b->n ? b->v[k] : "";
+	for (size_t i = 0, k = 0; i < strs->n || k < b->n;) {
+		const char *x = i < strs->n ? strs->v[i] : "", *y = k < b->n ? b->v[k] : "";
 		char *px = vt_xstrndup(x, path_length(x)), *py = vt_xstrndup(y, path_length(y));
 		int c;
 
-		if (i == a->n)
+		if (i == strs->n)
 			c = 1;
 		else if (k == b->n)
 			c = -1;
@@ -135,26 +136,28 @@ static void compare_raw(struct vt_json *list, const struct vt_strs *a, const str
 	}
 }
 
-static void compare_roles(struct vt_json *list, const struct vt_audit *a, const struct vt_audit *b)
+static void compare_roles(struct vt_json *list, const struct vt_audit *audit,
+	const struct vt_audit *b)
 {
-	for (size_t i = 0; i < a->subjects.n; i++)
-		if (vt_strs_hold(&b->subjects, a->subjects.v[i]))
-			find_if(list, "role", a->subjects.v[i], vt_audit_role(a, a->subjects.v[i]),
-				vt_audit_role(b, a->subjects.v[i]));
+	for (size_t i = 0; i < audit->subjects.n; i++)
+		if (vt_strs_hold(&b->subjects, audit->subjects.v[i]))
+			find_if(list, "role", audit->subjects.v[i],
+				vt_audit_role(audit, audit->subjects.v[i]),
+				vt_audit_role(b, audit->subjects.v[i]));
 }
 
-static void compare_params(struct vt_json *list, const char *stage, const struct vt_json *a,
+static void compare_params(struct vt_json *list, const char *stage, const struct vt_json *json,
 	const struct vt_json *b)
 {
-	for (size_t i = 0; a && i < a->n; i++) {
-		char *what = vt_asprintf("%s --%s", stage, a->key[i]);
+	for (size_t i = 0; json && i < json->n; i++) {
+		char *what = vt_asprintf("%s --%s", stage, json->key[i]);
 
-		find_if(list, "params", what, vt_json_text(a->item[i], ""),
-			vt_json_text(vt_json_get(b, a->key[i]), "(not there)"));
+		find_if(list, "params", what, vt_json_text(json->item[i], ""),
+			vt_json_text(vt_json_get(b, json->key[i]), "(not there)"));
 		free(what);
 	}
 	for (size_t i = 0; b && i < b->n; i++)
-		if (!vt_json_get(a, b->key[i])) {
+		if (!vt_json_get(json, b->key[i])) {
 			char *what = vt_asprintf("%s --%s", stage, b->key[i]);
 
 			find(list, "params", what, "(not there)", vt_json_text(b->item[i], ""));
@@ -172,10 +175,11 @@ static char *device_of(const struct vt_json *record)
 	return vt_buf_detach(&b);
 }
 
-static void compare_records(struct vt_json *list, const struct vt_json *a, const struct vt_json *b)
+static void compare_records(struct vt_json *list, const struct vt_json *json,
+	const struct vt_json *b)
 {
-	const char *stage = text(a, "stage");
-	const struct vt_json *x = vt_json_get(a, "code"), *y = vt_json_get(b, "code");
+	const char *stage = text(json, "stage");
+	const struct vt_json *x = vt_json_get(json, "code"), *y = vt_json_get(b, "code");
 	char *before = vt_asprintf("%s%s", text(x, "commit"),
 		vt_json_true(vt_json_get(x, "dirty"), false) ? " "
 							       "(modified)"
@@ -186,12 +190,12 @@ static void compare_records(struct vt_json *list, const struct vt_json *a, const
 							     : "");
 
 	find_if(list, "code", stage, before, after);
-	find_if(list, "binary", stage, text(a, "binary"), text(b, "binary"));
-	find_if(list, "interface", stage, text(a, "version"), text(b, "version"));
-	compare_params(list, stage, vt_json_get(a, "params"), vt_json_get(b, "params"));
+	find_if(list, "binary", stage, text(json, "binary"), text(b, "binary"));
+	find_if(list, "interface", stage, text(json, "version"), text(b, "version"));
+	compare_params(list, stage, vt_json_get(json, "params"), vt_json_get(b, "params"));
 	free(before);
 	free(after);
-	before = device_of(a);
+	before = device_of(json);
 	after = device_of(b);
 	find_if(list, "environment", stage, before, after);
 	free(before);
@@ -200,26 +204,27 @@ static void compare_records(struct vt_json *list, const struct vt_json *a, const
 
 /* The first execution of each stage, breadth first: the one next to the artifact.  Others of the
  * stage differ in their subjects. */
-static const struct vt_json *first_of(const struct vt_ancestry *a, const char *stage)
+static const struct vt_json *first_of(const struct vt_ancestry *ancestry, const char *stage)
 {
-	for (size_t i = 0; i < a->n; i++)
-		if (!strcmp(text(a->v[i].record, "stage"), stage))
-			return a->v[i].record;
+	for (size_t i = 0; i < ancestry->n; i++)
+		if (!strcmp(text(ancestry->v[i].record, "stage"), stage))
+			return ancestry->v[i].record;
 	return NULL;
 }
 
-static void compare_stages(struct vt_json *list, const struct vt_ancestry *a,
+static void compare_stages(struct vt_json *list, const struct vt_ancestry *ancestry,
 	const struct vt_ancestry *b)
 {
 	struct vt_strs stages = VT_STRS_INIT;
 
-	for (size_t i = 0; i < a->n; i++)
-		vt_strs_add(&stages, text(a->v[i].record, "stage"));
+	for (size_t i = 0; i < ancestry->n; i++)
+		vt_strs_add(&stages, text(ancestry->v[i].record, "stage"));
 	for (size_t i = 0; i < b->n; i++)
 		vt_strs_add(&stages, text(b->v[i].record, "stage"));
 	vt_strs_unique(&stages);
 	for (size_t i = 0; i < stages.n; i++) {
-		const struct vt_json *x = first_of(a, stages.v[i]), *y = first_of(b, stages.v[i]);
+		const struct vt_json *x = first_of(ancestry, stages.v[i]),
+				     *y = first_of(b, stages.v[i]);
 
 		if (x && y)
 			compare_records(list, x, y);
@@ -231,14 +236,15 @@ static void compare_stages(struct vt_json *list, const struct vt_ancestry *a,
 
 /* Where the bytes of a file of a side are: in the directory that was named, or in the store.
  * NULL: nowhere. */
-static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_tree_file *f)
+static char *bytes_of(struct vt_store *store, const struct side *side,
+	const struct vt_tree_file *file)
 {
 	char *path;
 
-	if (vt_fs_is_dir(d->what))
-		path = vt_path_join(d->what, f->path);
-	else if (s)
-		path = vt_store_object_path(s, &f->digest);
+	if (vt_fs_is_dir(side->what))
+		path = vt_path_join(side->what, file->path);
+	else if (store)
+		path = vt_store_object_path(store, &file->digest);
 	else
 		path = NULL;
 
@@ -249,7 +255,7 @@ static char *bytes_of(struct vt_store *s, const struct side *d, const struct vt_
 	return path;
 }
 
-static void compare_file(struct vt_json *list, struct vt_store *s, const struct side *a,
+static void compare_file(struct vt_json *list, struct vt_store *store, const struct side *side,
 	const struct side *b, const struct vt_tree_change *c)
 {
 	char was[VT_HEX] = "", is[VT_HEX] = "", *x = NULL, *y = NULL;
@@ -264,7 +270,7 @@ static void compare_file(struct vt_json *list, struct vt_store *s, const struct 
 	find(list, "files", path, was, is);
 	if (c->change == VT_CHANGED && strlen(path) > 12 &&
 		!strcmp(path + strlen(path) - 12, ".safetensors") &&
-		(x = bytes_of(s, a, c->before)) && (y = bytes_of(s, b, c->after)) &&
+		(x = bytes_of(store, side, c->before)) && (y = bytes_of(store, b, c->after)) &&
 		!vt_tensor_diff(&tensors, x, y, &none) && tensors.len)
 		find(list, "tensors", path, "", tensors.data);
 	vt_buf_release(&tensors);
@@ -272,14 +278,14 @@ static void compare_file(struct vt_json *list, struct vt_store *s, const struct 
 	free(y);
 }
 
-static void compare_files(struct vt_json *list, struct vt_store *s, const struct side *a,
+static void compare_files(struct vt_json *list, struct vt_store *store, const struct side *side,
 	const struct side *b)
 {
 	struct vt_tree_diff d;
 
-	vt_tree_diff(&d, a->tree, b->tree);
+	vt_tree_diff(&d, side->tree, b->tree);
 	for (size_t i = 0; i < d.n; i++)
-		compare_file(list, s, a, b, &d.v[i]);
+		compare_file(list, store, side, b, &d.v[i]);
 	vt_tree_diff_release(&d);
 }
 

@@ -21,20 +21,20 @@ bool vt_diff_names_commit(struct vt_store *store, const char *what)
 	return yes;
 }
 
-static int load(struct vt_store *s, struct side *a, const char *what, struct vt_err *err)
+static int load(struct vt_store *store, struct side *side, const char *what, struct vt_err *err)
 {
 	struct vt_digest d;
-	int rc = vt_repo_resolve(s, &a->commit, what, err);
+	int rc = vt_repo_resolve(store, &side->commit, what, err);
 
-	a->what = what;
-	if (!rc && vt_digest_parse(&d, a->commit.tree))
-		rc = vt_store_get_tree(s, &a->tree, &d, err);
+	side->what = what;
+	if (!rc && vt_digest_parse(&d, side->commit.tree))
+		rc = vt_store_get_tree(store, &side->tree, &d, err);
 	return rc;
 }
 
-static unsigned long long bytes(const struct vt_tree_file *f)
+static unsigned long long bytes(const struct vt_tree_file *file)
 {
-	return (unsigned long long)f->size;
+	return (unsigned long long)file->size;
 }
 
 static const char *mode_change(const struct vt_tree_change *c)
@@ -44,12 +44,12 @@ static const char *mode_change(const struct vt_tree_change *c)
 	return c->after->executable ? ", now executable" : ", no longer executable";
 }
 
-static void print_text(const struct vt_tree_diff *d)
+static void print_text(const struct vt_tree_diff *diff)
 {
 	size_t count[5] = { 0 };
 
-	for (size_t i = 0; i < d->n; i++) {
-		const struct vt_tree_change *c = &d->v[i];
+	for (size_t i = 0; i < diff->n; i++) {
+		const struct vt_tree_change *c = &diff->v[i];
 
 		count[c->change]++;
 		if (c->change == VT_ADDED)
@@ -64,33 +64,34 @@ static void print_text(const struct vt_tree_diff *d)
 				c->after->path, bytes(c->before), mode_change(c));
 	}
 	vt_say("%zu added, %zu removed, %zu changed, %zu renamed, %zu the same\n", count[VT_ADDED],
-		count[VT_REMOVED], count[VT_CHANGED], count[VT_RENAMED], d->n_same);
+		count[VT_REMOVED], count[VT_CHANGED], count[VT_RENAMED], diff->n_same);
 }
 
-static struct vt_json *file_json(const struct vt_tree_file *f)
+static struct vt_json *file_json(const struct vt_tree_file *file)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 	char hex[VT_HEX];
 
-	vt_digest_hex(hex, &f->digest);
-	vt_json_put_text(j, "path", f->path);
-	vt_json_put_int(j, "size", (int64_t)f->size);
+	vt_digest_hex(hex, &file->digest);
+	vt_json_put_text(j, "path", file->path);
+	vt_json_put_int(j, "size", (int64_t)file->size);
 	vt_json_put_text(j, "sha256", hex);
-	vt_json_put_bool(j, "executable", f->executable);
+	vt_json_put_bool(j, "executable", file->executable);
 	return j;
 }
 
-static struct vt_json *side_json(const struct side *a)
+static struct vt_json *side_json(const struct side *side)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put_text(j, "ref", a->what);
-	vt_json_put_text(j, "commit", a->commit.id);
-	vt_json_put_text(j, "tree", a->commit.tree);
+	vt_json_put_text(j, "ref", side->what);
+	vt_json_put_text(j, "commit", side->commit.id);
+	vt_json_put_text(j, "tree", side->commit.tree);
 	return j;
 }
 
-static void print_json(const struct vt_tree_diff *d, const struct side *a, const struct side *b)
+static void print_json(const struct vt_tree_diff *diff, const struct side *side,
+	const struct side *b)
 {
 	static const struct {
 		enum vt_change change;
@@ -99,13 +100,13 @@ static void print_json(const struct vt_tree_diff *d, const struct side *a, const
 		{ VT_RENAMED, "renamed" } };
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 
-	vt_json_put(j, "before", side_json(a));
+	vt_json_put(j, "before", side_json(side));
 	vt_json_put(j, "after", side_json(b));
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 		struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 
-		for (size_t i = 0; i < d->n; i++) {
-			const struct vt_tree_change *c = &d->v[i];
+		for (size_t i = 0; i < diff->n; i++) {
+			const struct vt_tree_change *c = &diff->v[i];
 			struct vt_json *both;
 
 			if (c->change != kinds[k].change)
@@ -117,7 +118,7 @@ static void print_json(const struct vt_tree_diff *d, const struct side *a, const
 		}
 		vt_json_put(j, kinds[k].name, list);
 	}
-	vt_json_put_int(j, "same", (int64_t)d->n_same);
+	vt_json_put_int(j, "same", (int64_t)diff->n_same);
 	vt_command_print(j);
 }
 

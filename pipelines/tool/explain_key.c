@@ -64,24 +64,24 @@ static void key_release(struct key *k)
 	vt_json_free(k->inputs);
 }
 
-static struct key key_of_result(struct vt_store *s, const struct vt_result *r)
+static struct key key_of_result(struct vt_store *store, const struct vt_result *result)
 {
-	struct key k = { NULL, vt_result_inputs(s, &r->key) };
+	struct key k = { NULL, vt_result_inputs(store, &result->key) };
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 
-	if (r->has_transform && !vt_store_get_blob(s, &text, &r->transform, &none))
+	if (result->has_transform && !vt_store_get_blob(store, &text, &result->transform, &none))
 		vt_json_parse(&k.transform, text.data, text.len, "transform", &none);
 	vt_buf_release(&text);
 	return k;
 }
 
-static int key_of_task(struct key *k, const struct vt_job *j, const struct vt_task *t,
+static int key_of_task(struct key *k, const struct vt_job *j, const struct vt_task *task,
 	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 
-	*k = (struct key){ NULL, vt_datum_inputs(t->datum) };
+	*k = (struct key){ NULL, vt_datum_inputs(task->datum) };
 	if (!vt_transform_text(&text, j->pipeline, &j->used, err))
 		vt_json_parse(&k->transform, text.data, text.len, "transform", err);
 	vt_buf_release(&text);
@@ -138,13 +138,13 @@ void vt_explain_result(struct vt_store *store, const struct vt_result *result)
 
 /* --- two keys -------------------------------------------------------------- */
 
-static bool same(const struct vt_json *a, const struct vt_json *b)
+static bool same(const struct vt_json *json, const struct vt_json *b)
 {
 	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
 	bool equal;
 
-	if (a)
-		vt_json_sorted(&x, a);
+	if (json)
+		vt_json_sorted(&x, json);
 	if (b)
 		vt_json_sorted(&y, b);
 	equal = x.len == y.len && (!x.len || !memcmp(x.data, y.data, x.len));
@@ -242,18 +242,18 @@ struct past {
 	size_t n, cap;
 };
 
-static int keep(void *ctx, const struct vt_result *r, struct vt_err *err)
+static int keep(void *ctx, const struct vt_result *result, struct vt_err *err)
 {
 	struct past *p = ctx;
 
 	(void)err;
-	if (strcmp(r->pipeline, p->pipeline))
+	if (strcmp(result->pipeline, p->pipeline))
 		return 0;
 	if (p->n == p->cap) {
 		p->cap = p->cap ? 2 * p->cap : 256;
 		p->v = vt_xrealloc(p->v, p->cap * sizeof(*p->v));
 	}
-	p->v[p->n++] = *r;
+	p->v[p->n++] = *result;
 	return 0;
 }
 
@@ -265,26 +265,26 @@ static int by_datum(const void *a, const void *b)
 	return c ? c : (x->written < y->written) - (x->written > y->written);
 }
 
-static const struct vt_result *newest(const struct past *p, const char *datum)
+static const struct vt_result *newest(const struct past *past, const char *datum)
 {
-	size_t lo = 0, hi = p->n;
+	size_t lo = 0, hi = past->n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (strcmp(p->v[mid].datum, datum) < 0)
+		if (strcmp(past->v[mid].datum, datum) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < p->n && !strcmp(p->v[lo].datum, datum) ? &p->v[lo] : NULL;
+	return lo < past->n && !strcmp(past->v[lo].datum, datum) ? &past->v[lo] : NULL;
 }
 
-static int compare(struct vt_buf *why, struct vt_store *s, const struct vt_job *j,
-	const struct vt_task *t, const struct vt_result *last, struct vt_err *err)
+static int compare(struct vt_buf *why, struct vt_store *store, const struct vt_job *j,
+	const struct vt_task *task, const struct vt_result *last, struct vt_err *err)
 {
-	struct key was = key_of_result(s, last), is;
-	int rc = key_of_task(&is, j, t, err);
+	struct key was = key_of_result(store, last), is;
+	int rc = key_of_task(&is, j, task, err);
 
 	if (!rc && was.transform && is.transform)
 		compare_transform(why, was.transform, is.transform);
@@ -292,7 +292,7 @@ static int compare(struct vt_buf *why, struct vt_store *s, const struct vt_job *
 		because(why, "changed: the program's part, whose former text is not here", "");
 	if (!rc && was.inputs && is.inputs)
 		compare_inputs(why, was.inputs, is.inputs);
-	else if (!rc && !vt_digest_equal(&last->data, &t->data))
+	else if (!rc && !vt_digest_equal(&last->data, &task->data))
 		because(why, "other inputs", "");
 	if (!rc && !why->len)
 		because(why, "the result is of a version that noted other parts", "");
@@ -314,41 +314,41 @@ static const char *not_used(const struct vt_result *at)
 	       "record of it was rejected";
 }
 
-static int reason(struct vt_buf *why, struct vt_store *s, const struct vt_job *j,
-	const struct vt_task *t, const struct past *p, struct vt_err *err)
+static int reason(struct vt_buf *why, struct vt_store *store, const struct vt_job *j,
+	const struct vt_task *task, const struct past *past, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
-	const struct vt_result *last = newest(p, t->datum->id);
+	const struct vt_result *last = newest(past, task->datum->id);
 	struct vt_result at;
 
-	if (t->state == VT_DATUM_SKIPPED)
+	if (task->state == VT_DATUM_SKIPPED)
 		vt_buf_str(why, "done: nothing in its key changed");
 	else if (j->pipeline->every_job)
 		vt_buf_str(why, "runs in every job (reprocessSpec every_job)");
-	else if (!vt_result_get(s, &at, &t->key, &none))
+	else if (!vt_result_get(store, &at, &task->key, &none))
 		vt_buf_str(why, not_used(&at));
 	else if (!last)
 		vt_buf_str(why, "no result: it was never computed here under this name");
 	else
-		return compare(why, s, j, t, last, err);
+		return compare(why, store, j, task, last, err);
 	return 0;
 }
 
-static int explain_task(struct vt_store *s, const struct vt_job *j, const struct vt_task *t,
-	const struct past *p, bool whole, struct vt_err *err)
+static int explain_task(struct vt_store *store, const struct vt_job *j, const struct vt_task *task,
+	const struct past *past, bool whole, struct vt_err *err)
 {
 	struct vt_buf why = VT_BUF_INIT;
-	char *label = vt_datum_label(t->datum), hex[VT_HEX];
+	char *label = vt_datum_label(task->datum), hex[VT_HEX];
 	struct key k = { NULL, NULL };
 
-	vt_digest_hex(hex, &t->key);
-	if (!reason(&why, s, j, t, p, err) && whole && !key_of_task(&k, j, t, err)) {
-		vt_say("datum     %s  %s\nkey       %s\nmade of\n", t->datum->id, label, hex);
+	vt_digest_hex(hex, &task->key);
+	if (!reason(&why, store, j, task, past, err) && whole && !key_of_task(&k, j, task, err)) {
+		vt_say("datum     %s  %s\nkey       %s\nmade of\n", task->datum->id, label, hex);
 		say_key(&k);
-		vt_say("state     %s: %s\n", t->state == VT_DATUM_SKIPPED ? "skipped" : "would run",
-			why.data);
+		vt_say("state     %s: %s\n",
+			task->state == VT_DATUM_SKIPPED ? "skipped" : "would run", why.data);
 	} else if (!err->code) {
-		vt_say("%.16s  %s: %s\n", t->datum->id, label, why.data);
+		vt_say("%.16s  %s: %s\n", task->datum->id, label, why.data);
 	}
 	key_release(&k);
 	free(label);

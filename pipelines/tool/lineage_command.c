@@ -49,11 +49,11 @@ void vt_record_index_incomplete(const struct vt_strs *missing, struct vt_err *er
 			missing->n, missing->v[0]);
 }
 
-static int claims(struct vt_lineage *t, enum vt_lineage_side side, struct vt_err *err)
+static int claims(struct vt_lineage *lineage, enum vt_lineage_side side, struct vt_err *err)
 {
 	struct vt_strs ids = VT_STRS_INIT;
 
-	if (!vt_lineage_claims(t, side, &ids, err) && ids.n)
+	if (!vt_lineage_claims(lineage, side, &ids, err) && ids.n)
 		vt_err_set(err, VT_ECLAIM,
 			"the answer rests on %zu record%s that nobody here made or vouches for, "
 			"e.g. "

@@ -15,19 +15,19 @@ struct request {
 	struct vt_approval approval;
 };
 
-static void print_refs(struct vt_store *s, const struct request *q, const struct vt_refs *refs,
-	struct vt_err *err)
+static void print_refs(struct vt_store *store, const struct request *request,
+	const struct vt_refs *refs, struct vt_err *err)
 {
 	struct vt_json *list = vt_json_new(VT_JSON_ARRAY);
 	struct vt_buf text = VT_BUF_INIT;
-	size_t n = strlen(q->kind);
+	size_t n = strlen(request->kind);
 
 	for (size_t i = 0; !err->code && i < refs->n; i++) {
 		struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
 		struct vt_commit c = { .id = "" };
 
-		if (!strncmp(refs->v[i].name, q->kind, n) && refs->v[i].name[n] == '/' &&
-			!vt_commit_read(s, &c, refs->v[i].commit, err)) {
+		if (!strncmp(refs->v[i].name, request->kind, n) && refs->v[i].name[n] == '/' &&
+			!vt_commit_read(store, &c, refs->v[i].commit, err)) {
 			vt_json_put_text(j, "name", refs->v[i].name + n + 1);
 			vt_json_put_text(j, "commit", c.id);
 			vt_json_put_text(j, "tree", c.tree);
@@ -41,7 +41,7 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 		vt_json_free(j);
 		vt_commit_release(&c);
 	}
-	if (q->json) {
+	if (request->json) {
 		vt_buf_clear(&text);
 		vt_json_pretty(&text, list);
 		vt_buf_char(&text, '\n');
@@ -53,7 +53,7 @@ static void print_refs(struct vt_store *s, const struct request *q, const struct
 }
 
 /* Would the commit still be reached from some ref of the repo if this one went? */
-static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char *name,
+static int check_kept(struct vt_store *store, const struct vt_refs *refs, const char *name,
 	const char *commit, struct vt_err *err)
 {
 	bool kept = false;
@@ -61,7 +61,7 @@ static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char
 
 	for (size_t i = 0; !rc && !kept && i < refs->n; i++)
 		if (strcmp(refs->v[i].name, name))
-			rc = vt_repo_descends(s, refs->v[i].commit, commit, &kept, err);
+			rc = vt_repo_descends(store, refs->v[i].commit, commit, &kept, err);
 	if (!rc && !kept)
 		rc = vt_err_set(err, VT_EFAIL,
 			"%s: no other branch or tag reaches commit %.16s; --force gives it up",
@@ -70,75 +70,79 @@ static int check_kept(struct vt_store *s, const struct vt_refs *refs, const char
 }
 
 /* What --force gives up: from where a branch or tag goes, and to where, "" for nowhere. */
-static bool may_drop(struct vt_store *s, struct request *q, const char *name, const char *from,
-	const char *to, struct vt_err *err)
+static bool may_drop(struct vt_store *store, struct request *request, const char *name,
+	const char *from, const char *to, struct vt_err *err)
 {
-	char *ref = vt_asprintf("%s %s", q->repo, name);
+	char *ref = vt_asprintf("%s %s", request->repo, name);
 	struct vt_json *decision = vt_decision("drop", "ref", ref, NULL);
 
 	vt_json_put_text(decision, "from", from);
 	vt_json_put_text(decision, "to", to);
 	free(ref);
-	return vt_decide(s, "drop", decision, &q->approval, err);
+	return vt_decide(store, "drop", decision, &request->approval, err);
 }
 
 /* at: NULL for a branch or tag that is new. */
-static bool may_change(struct vt_store *s, struct request *q, const char *name, const char *at,
-	const char *to, struct vt_err *err)
+static bool may_change(struct vt_store *store, struct request *request, const char *name,
+	const char *at, const char *to, struct vt_err *err)
 {
-	return at && q->force
-		? may_drop(s, q, name, at, to, err)
-		: !vt_decide_nothing(&q->approval, "--force on one that is there", err);
+	return at && request->force
+		? may_drop(store, request, name, at, to, err)
+		: !vt_decide_nothing(&request->approval, "--force on one that is there", err);
 }
 
-static void change(struct vt_store *s, struct request *q, const struct vt_refs *refs,
+static void change(struct vt_store *store, struct request *request, const struct vt_refs *refs,
 	struct vt_err *err)
 {
-	char *name = vt_asprintf("%s/%s", q->kind, q->name);
+	char *name = vt_asprintf("%s/%s", request->kind, request->name);
 	const char *at = vt_refs_find(refs, name);
-	size_t n_repo = strlen(q->repo);
-	bool whole = q->to &&
-		(strchr(q->to, '@') || (!strncmp(q->to, q->repo, n_repo) && q->to[n_repo] == '~'));
-	char *what = whole ? vt_xstrdup(q->to)
-			   : vt_asprintf("%s@%s", q->repo, q->to ? q->to : "heads/master");
+	size_t n_repo = strlen(request->repo);
+	bool whole = request->to &&
+		(strchr(request->to, '@') ||
+			(!strncmp(request->to, request->repo, n_repo) &&
+				request->to[n_repo] == '~'));
+	char *what = whole
+		? vt_xstrdup(request->to)
+		: vt_asprintf("%s@%s", request->repo, request->to ? request->to : "heads/master");
 	struct vt_commit c = { .id = "" };
 	int rc = 0;
 
-	if (q->remove && !at)
-		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s \"%s\"", q->repo, q->word, q->name);
-	else if (!q->remove && at && !q->force)
+	if (request->remove && !at)
+		rc = vt_err_set(err, VT_ENOINPUT, "%s has no %s \"%s\"", request->repo,
+			request->word, request->name);
+	else if (!request->remove && at && !request->force)
 		rc = vt_err_set(err, VT_EUSAGE,
-			"%s has the %s \"%s\" already, at %.16s; --force moves it", q->repo,
-			q->word, q->name, at);
-	else if (q->remove && !q->force)
-		rc = check_kept(s, refs, name, at, err);
-	else if (!q->remove)
-		rc = vt_repo_resolve(s, &c, what, err);
-	if (!rc && may_change(s, q, name, at, c.id, err) &&
-		!vt_ref_move(s, q->repo, name, at ? at : "", c.id, err))
-		vt_say("%s@%s %s %.16s\n", q->repo, q->name, q->remove ? "removed, was" : "is",
-			q->remove ? at : c.id);
+			"%s has the %s \"%s\" already, at %.16s; --force moves it", request->repo,
+			request->word, request->name, at);
+	else if (request->remove && !request->force)
+		rc = check_kept(store, refs, name, at, err);
+	else if (!request->remove)
+		rc = vt_repo_resolve(store, &c, what, err);
+	if (!rc && may_change(store, request, name, at, c.id, err) &&
+		!vt_ref_move(store, request->repo, name, at ? at : "", c.id, err))
+		vt_say("%s@%s %s %.16s\n", request->repo, request->name,
+			request->remove ? "removed, was" : "is", request->remove ? at : c.id);
 	vt_commit_release(&c);
 	free(what);
 	free(name);
 }
 
-static void answer(struct request *q, const char *store, struct vt_err *err)
+static void answer(struct request *request, const char *store, struct vt_err *err)
 {
 	struct vt_store *s = NULL;
 	struct vt_refs refs = { NULL, 0, 0 };
 
-	if (vt_store_open(&s, store, q->name ? VT_STORE_OPEN : VT_STORE_READ, err) ||
-		vt_refs_list(&refs, s, q->repo, err))
+	if (vt_store_open(&s, store, request->name ? VT_STORE_OPEN : VT_STORE_READ, err) ||
+		vt_refs_list(&refs, s, request->repo, err))
 		;
 	else if (!refs.n)
 		vt_err_set(err, VT_ENOINPUT,
-			"%s: there is no such repo in %s; `voxtrail log` lists them", q->repo,
+			"%s: there is no such repo in %s; `voxtrail log` lists them", request->repo,
 			store);
-	else if (q->name)
-		change(s, q, &refs, err);
-	else if (!vt_decide_nothing(&q->approval, "--force on one that is there", err))
-		print_refs(s, q, &refs, err);
+	else if (request->name)
+		change(s, request, &refs, err);
+	else if (!vt_decide_nothing(&request->approval, "--force on one that is there", err))
+		print_refs(s, request, &refs, err);
 	vt_refs_release(&refs);
 	vt_store_close(s);
 }

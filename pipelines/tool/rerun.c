@@ -33,42 +33,43 @@ static const char *text(const struct vt_json *j, const char *key)
 
 /* --- the same binary ----------------------------------------------------- */
 
-static int find_program(struct rerun *r, struct vt_err *err)
+static int find_program(struct rerun *rerun, struct vt_err *err)
 {
-	const char *recorded = text(r->record, "binary");
+	const char *recorded = text(rerun->record, "binary");
 	struct vt_digest d;
 	uint64_t size;
 
-	if (!strcmp(text(r->record, "version"), "command"))
+	if (!strcmp(text(rerun->record, "version"), "command"))
 		return vt_err_set(err, VT_ENOINPUT,
 			"%s: made by a pipeline's own command, which runs again from its spec: "
 			"`voxtrail datum verify SPEC %s`",
-			r->stage, r->stage);
+			rerun->stage, rerun->stage);
 	/* a record may come from anywhere: it chooses among the stages of this build, and no other
 	 * program, wherever that lies */
-	if (!vt_build_has_stage(r->stage))
+	if (!vt_build_has_stage(rerun->stage))
 		return vt_err_set(err, VT_EDATA,
 			"the record names \"%.64s\", which is no stage of this build: it is not "
 			"run",
-			r->stage);
-	r->program =
-		r->opts->bin ? vt_path_join(r->opts->bin, r->stage) : vt_program_beside(r->stage);
-	if (!r->program || !vt_fs_exists(r->program))
+			rerun->stage);
+	rerun->program = rerun->opts->bin ? vt_path_join(rerun->opts->bin, rerun->stage)
+					  : vt_program_beside(rerun->stage);
+	if (!rerun->program || !vt_fs_exists(rerun->program))
 		return vt_err_set(err, VT_ENOINPUT,
-			"%s: the program of this stage is not %s%s; give --bin DIR", r->stage,
-			r->opts->bin ? "in " : "beside this one", r->opts->bin ? r->opts->bin : "");
-	if (vt_digest_file(&d, &size, r->program, err))
+			"%s: the program of this stage is not %s%s; give --bin DIR", rerun->stage,
+			rerun->opts->bin ? "in " : "beside this one",
+			rerun->opts->bin ? rerun->opts->bin : "");
+	if (vt_digest_file(&d, &size, rerun->program, err))
 		return err->code;
-	vt_digest_hex(r->out->binary, &d);
-	r->out->other_binary = strcmp(r->out->binary, recorded) != 0;
-	if (r->out->other_binary && !r->opts->any_binary)
+	vt_digest_hex(rerun->out->binary, &d);
+	rerun->out->other_binary = strcmp(rerun->out->binary, recorded) != 0;
+	if (rerun->out->other_binary && !rerun->opts->any_binary)
 		return vt_err_set(err, VT_ECONFIG,
 			"%s has the digest %s, but the record was made by %s (code %s%s); "
 			"give --bin DIR with that program, or "
 			"--any-binary to see whether this one does the same",
-			r->program, r->out->binary, recorded,
-			text(vt_json_get(r->record, "code"), "commit"),
-			vt_json_true(vt_json_pointer(r->record, "/code/dirty"), false)
+			rerun->program, rerun->out->binary, recorded,
+			text(vt_json_get(rerun->record, "code"), "commit"),
+			vt_json_true(vt_json_pointer(rerun->record, "/code/dirty"), false)
 				? ", modified"
 				: "");
 	return 0;
@@ -87,12 +88,12 @@ static bool lists(const struct vt_json *table, const char *list, const char *nam
 }
 
 /* Ports become directories and flags, params become flags: each must be one of the stage's own. */
-static int check_table(struct rerun *r, struct vt_err *err)
+static int check_table(struct rerun *rerun, struct vt_err *err)
 {
-	const struct vt_json *inputs = vt_json_get(r->record, "inputs"),
-			     *params = vt_json_get(r->record, "params");
-	char *beside = vt_program_beside(r->stage);
-	struct vt_json *table = vt_stage_describe(r->program);
+	const struct vt_json *inputs = vt_json_get(rerun->record, "inputs"),
+			     *params = vt_json_get(rerun->record, "params");
+	char *beside = vt_program_beside(rerun->stage);
+	struct vt_json *table = vt_stage_describe(rerun->program);
 	int rc;
 
 	/* an old or broken program of --bin that does not say: what ours takes */
@@ -101,47 +102,47 @@ static int check_table(struct rerun *r, struct vt_err *err)
 	free(beside);
 	rc = table ? 0
 		   : vt_err_set(err, VT_ECONFIG, "%s: does not say what it takes (--describe)",
-			     r->program);
+			     rerun->program);
 
 	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
 		if (!lists(table, "inputs", text(inputs->item[i], "port")))
 			rc = vt_err_set(err, VT_EDATA,
 				"the record has the input \"%.64s\", which %s "
 				"does not have: it is not run",
-				text(inputs->item[i], "port"), r->stage);
+				text(inputs->item[i], "port"), rerun->stage);
 	for (size_t i = 0; !rc && params && i < params->n; i++)
 		if (!lists(table, "params", params->key[i]) ||
 			params->item[i]->type != VT_JSON_STRING)
 			rc = vt_err_set(err, VT_EDATA,
 				"the record has the param \"%.64s\", which %s "
 				"does not have: it is not run",
-				params->key[i], r->stage);
+				params->key[i], rerun->stage);
 	vt_json_free(table);
 	return rc;
 }
 
 /* What the stage may see of our environment. */
-static void sandbox(struct rerun *r, struct vt_process *p)
+static void sandbox(struct rerun *rerun, struct vt_process *process)
 {
 	static const char *const kept[] = { "VOXTRAIL_THREADS", "VOXTRAIL_ISA", "VOXTRAIL_PLUGIN",
 		"VOXTRAIL_CONSENT", "VOXTRAIL_EMULATED_CARDS", "CUDA_VISIBLE_DEVICES",
 		"LD_LIBRARY_PATH" };
-	char *home = vt_asprintf("HOME=%s", r->opts->work),
-	     *tmp = vt_asprintf("TMPDIR=%s", r->opts->work);
+	char *home = vt_asprintf("HOME=%s", rerun->opts->work),
+	     *tmp = vt_asprintf("TMPDIR=%s", rerun->opts->work);
 
-	vt_strs_add(&p->env, "PATH=/usr/bin:/bin");
-	vt_strs_add(&p->env, "LC_ALL=C");
-	vt_strs_add(&p->env, home);
-	vt_strs_add(&p->env, tmp);
+	vt_strs_add(&process->env, "PATH=/usr/bin:/bin");
+	vt_strs_add(&process->env, "LC_ALL=C");
+	vt_strs_add(&process->env, home);
+	vt_strs_add(&process->env, tmp);
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
 		const char *value = getenv(kept[i]);
 		char *line = value ? vt_asprintf("%s=%s", kept[i], value) : NULL;
 
 		if (line)
-			vt_strs_add(&p->env, line);
+			vt_strs_add(&process->env, line);
 		free(line);
 	}
-	p->no_network = true;
+	process->no_network = true;
 	free(home);
 	free(tmp);
 }
@@ -149,7 +150,7 @@ static void sandbox(struct rerun *r, struct vt_process *p)
 /* --- inputs -------------------------------------------------------------- */
 
 /* The records that stood beside the input, so that the new record can be the same. */
-static int place_parents(struct rerun *r, const struct vt_json *parents, const char *dir,
+static int place_parents(struct rerun *rerun, const struct vt_json *parents, const char *dir,
 	struct vt_err *err)
 {
 	int rc = 0;
@@ -160,7 +161,7 @@ static int place_parents(struct rerun *r, const struct vt_json *parents, const c
 		struct vt_buf bytes = VT_BUF_INIT;
 		struct vt_json *j = NULL;
 
-		if (!vt_store_get_record(r->s, &j, id, &none) &&
+		if (!vt_store_get_record(rerun->s, &j, id, &none) &&
 			!vt_json_canonical(&bytes, j, &none)) {
 			const char *result = text(j, "result");
 			char *base = vt_asprintf("%s/.lineage/%s%s", dir, *result ? "" : "failed-",
@@ -179,18 +180,18 @@ static int place_parents(struct rerun *r, const struct vt_json *parents, const c
 	return rc;
 }
 
-static int place_input(struct rerun *r, const struct vt_json *port, struct vt_strs *argv,
+static int place_input(struct rerun *rerun, const struct vt_json *port, struct vt_strs *argv,
 	struct vt_err *err)
 {
-	char *dir = vt_asprintf("%s/in/%s", r->opts->work, text(port, "port")),
+	char *dir = vt_asprintf("%s/in/%s", rerun->opts->work, text(port, "port")),
 	     *flag = vt_asprintf("--%s", text(port, "port"));
 	struct vt_tree *t = NULL;
 	int rc = vt_record_tree(&t, port, err);
 
 	if (!rc)
-		rc = vt_store_checkout(r->s, t, dir, VT_CHECKOUT_LINK, err);
+		rc = vt_store_checkout(rerun->s, t, dir, VT_CHECKOUT_LINK, err);
 	if (!rc)
-		rc = place_parents(r, vt_json_get(port, "parents"), dir, err);
+		rc = place_parents(rerun, vt_json_get(port, "parents"), dir, err);
 	vt_strs_add(argv, flag);
 	vt_strs_add(argv, dir);
 	vt_tree_free(t);
@@ -199,15 +200,15 @@ static int place_input(struct rerun *r, const struct vt_json *port, struct vt_st
 	return rc ? vt_err_prefix(err, "input %s", text(port, "port")) : 0;
 }
 
-static int arguments(struct rerun *r, struct vt_strs *argv, struct vt_err *err)
+static int arguments(struct rerun *rerun, struct vt_strs *argv, struct vt_err *err)
 {
-	const struct vt_json *inputs = vt_json_get(r->record, "inputs"),
-			     *params = vt_json_get(r->record, "params");
+	const struct vt_json *inputs = vt_json_get(rerun->record, "inputs"),
+			     *params = vt_json_get(rerun->record, "params");
 	int rc = 0;
 
-	vt_strs_add(argv, r->program);
+	vt_strs_add(argv, rerun->program);
 	for (size_t i = 0; !rc && inputs && i < inputs->n; i++)
-		rc = place_input(r, inputs->item[i], argv, err);
+		rc = place_input(rerun, inputs->item[i], argv, err);
 	for (size_t i = 0; params && i < params->n; i++) {
 		char *flag =
 			vt_asprintf("--%s=%s", params->key[i], vt_json_text(params->item[i], ""));
@@ -216,7 +217,7 @@ static int arguments(struct rerun *r, struct vt_strs *argv, struct vt_err *err)
 		free(flag);
 	}
 	vt_strs_add(argv, "--out");
-	vt_strs_add(argv, r->result);
+	vt_strs_add(argv, rerun->result);
 	return rc;
 }
 
@@ -241,39 +242,39 @@ static void last_line(struct vt_buf *out, const char *path)
 
 /* Exit 65 is the end of a run that put subjects into quarantine, or saw none, if the first one
  * did. */
-static bool ended_well(const struct rerun *r, int status)
+static bool ended_well(const struct rerun *rerun, int status)
 {
 	return WIFEXITED(status) &&
 		(WEXITSTATUS(status) == 0 ||
 			(WEXITSTATUS(status) == VT_EDATA &&
-				(vt_json_pointer(r->record, "/notes/quarantined") ||
-					vt_json_pointer(r->record, "/notes/passed_over"))));
+				(vt_json_pointer(rerun->record, "/notes/quarantined") ||
+					vt_json_pointer(rerun->record, "/notes/passed_over"))));
 }
 
-static int execute(struct rerun *r, bool *well, struct vt_err *err)
+static int execute(struct rerun *rerun, bool *well, struct vt_err *err)
 {
-	char *log = vt_path_join(r->opts->work, "log");
-	struct vt_process p = { .path = r->program, .cwd = r->opts->work, .log = log };
-	int status = 0, rc = arguments(r, &p.argv, err);
+	char *log = vt_path_join(rerun->opts->work, "log");
+	struct vt_process p = { .path = rerun->program, .cwd = rerun->opts->work, .log = log };
+	int status = 0, rc = arguments(rerun, &p.argv, err);
 	pid_t pid = 0;
 
-	sandbox(r, &p);
+	sandbox(rerun, &p);
 	if (!rc && !(pid = vt_process_start(&p, err)))
 		rc = err->code;
 	if (!rc) {
 		status = vt_process_wait(pid, err);
 		rc = err->code;
 	}
-	*well = !rc && ended_well(r, status);
+	*well = !rc && ended_well(rerun, status);
 	if (!rc && !*well) {
-		r->out->verdict = VT_RUN_FAILED;
+		rerun->out->verdict = VT_RUN_FAILED;
 		if (WIFEXITED(status))
-			vt_buf_printf(&r->out->difference, "it ended with status %d",
+			vt_buf_printf(&rerun->out->difference, "it ended with status %d",
 				WEXITSTATUS(status));
 		else
-			vt_buf_printf(&r->out->difference, "it was stopped by signal %d",
+			vt_buf_printf(&rerun->out->difference, "it was stopped by signal %d",
 				WTERMSIG(status));
-		last_line(&r->out->difference, log);
+		last_line(&rerun->out->difference, log);
 	}
 	vt_process_release(&p);
 	free(log);
@@ -304,11 +305,11 @@ static void first_byte(struct vt_buf *out, const char *a, const char *b)
 	vt_fs_unmap(&y);
 }
 
-static void describe_change(struct rerun *r, const struct vt_tree_change *c)
+static void describe_change(struct rerun *rerun, const struct vt_tree_change *c)
 {
-	struct vt_buf *out = &r->out->difference;
-	char *was = vt_store_object_path(r->s, &c->before->digest),
-	     *is = vt_path_join(r->result, c->after->path), was_hex[VT_HEX], is_hex[VT_HEX];
+	struct vt_buf *out = &rerun->out->difference;
+	char *was = vt_store_object_path(rerun->s, &c->before->digest),
+	     *is = vt_path_join(rerun->result, c->after->path), was_hex[VT_HEX], is_hex[VT_HEX];
 	struct vt_buf tensors = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 
@@ -330,21 +331,21 @@ static void describe_change(struct rerun *r, const struct vt_tree_change *c)
 }
 
 /* Files of tensors say most, so they are named before others that differ. */
-static const struct vt_tree_change *telling(const struct vt_tree_diff *d)
+static const struct vt_tree_change *telling(const struct vt_tree_diff *diff)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (d->v[i].change == VT_CHANGED && is_safetensors(d->v[i].after->path))
-			return &d->v[i];
-	return &d->v[0];
+	for (size_t i = 0; i < diff->n; i++)
+		if (diff->v[i].change == VT_CHANGED && is_safetensors(diff->v[i].after->path))
+			return &diff->v[i];
+	return &diff->v[0];
 }
 
-static void describe(struct rerun *r, const struct vt_tree_diff *d)
+static void describe(struct rerun *rerun, const struct vt_tree_diff *diff)
 {
-	const struct vt_tree_change *first = &d->v[0], *best = telling(d);
-	struct vt_buf *out = &r->out->difference;
+	const struct vt_tree_change *first = &diff->v[0], *best = telling(diff);
+	struct vt_buf *out = &rerun->out->difference;
 
 	if (first->change == VT_CHANGED)
-		describe_change(r, first);
+		describe_change(rerun, first);
 	else if (first->change == VT_RENAMED)
 		vt_buf_printf(out, "%s is now %s", first->before->path, first->after->path);
 	else
@@ -352,46 +353,46 @@ static void describe(struct rerun *r, const struct vt_tree_diff *d)
 			first->after ? "new" : "missing");
 	if (best != first) {
 		vt_buf_str(out, "\n");
-		describe_change(r, best);
+		describe_change(rerun, best);
 	}
-	vt_buf_printf(out, "\n%zu files differ, %zu are equal", d->n, d->n_same);
+	vt_buf_printf(out, "\n%zu files differ, %zu are equal", diff->n, diff->n_same);
 }
 
-static void take_new_record(struct rerun *r)
+static void take_new_record(struct rerun *rerun)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_record_dir c;
 
-	if (vt_record_dir_read_top(&c, r->result, &none))
+	if (vt_record_dir_read_top(&c, rerun->result, &none))
 		return;
 	for (size_t i = 0; i < c.n; i++)
 		if (c.v[i].own && !strcmp(text(c.v[i].record, "status"), "ok")) {
 			const struct vt_json *device =
 				vt_json_pointer(c.v[i].record, "/notes/device");
 
-			memcpy(r->out->record, c.v[i].id, VT_HEX);
-			r->out->device =
-				device && !r->out->device ? vt_json_copy(device) : r->out->device;
+			memcpy(rerun->out->record, c.v[i].id, VT_HEX);
+			rerun->out->device = device && !rerun->out->device ? vt_json_copy(device)
+									   : rerun->out->device;
 		}
 	vt_record_dir_release(&c);
 }
 
-static int compare(struct rerun *r, struct vt_err *err)
+static int compare(struct rerun *rerun, struct vt_err *err)
 {
 	struct vt_tree *was = NULL, *is = NULL;
 	struct vt_tree_diff d;
-	int rc = vt_record_tree(&was, vt_json_pointer(r->record, "/outputs/0"), err);
+	int rc = vt_record_tree(&was, vt_json_pointer(rerun->record, "/outputs/0"), err);
 
 	if (!rc)
-		rc = vt_tree_hash_dir(&is, r->result, err);
+		rc = vt_tree_hash_dir(&is, rerun->result, err);
 	if (!rc) {
-		vt_digest_hex(r->out->tree, &is->id);
-		r->out->verdict = vt_digest_equal(&was->id, &is->id) ? VT_SAME : VT_DIFFERENT;
+		vt_digest_hex(rerun->out->tree, &is->id);
+		rerun->out->verdict = vt_digest_equal(&was->id, &is->id) ? VT_SAME : VT_DIFFERENT;
 		vt_tree_diff(&d, was, is);
 		if (d.n)
-			describe(r, &d);
+			describe(rerun, &d);
 		vt_tree_diff_release(&d);
-		take_new_record(r);
+		take_new_record(rerun);
 	}
 	vt_tree_free(was);
 	vt_tree_free(is);

@@ -34,48 +34,48 @@ static int bad(const char *path, const char *why, struct vt_err *err)
 	return vt_err_set(err, VT_EDATA, "%s: not a safetensors file: %s", path, why);
 }
 
-static int add(struct file *f, const char *path, const char *name, const struct vt_json *t,
+static int add(struct file *file, const char *path, const char *name, const struct vt_json *json,
 	const unsigned char *data, size_t size, struct vt_err *err)
 {
-	int64_t from = vt_json_integer(vt_json_pointer(t, "/data_offsets/0"), -1),
-		to = vt_json_integer(vt_json_pointer(t, "/data_offsets/1"), -1);
+	int64_t from = vt_json_integer(vt_json_pointer(json, "/data_offsets/0"), -1),
+		to = vt_json_integer(vt_json_pointer(json, "/data_offsets/1"), -1);
 
 	if (from < 0 || to < from || (uint64_t)to > size)
 		return bad(path, "a tensor lies outside of it", err);
-	f->v[f->n++] = (struct tensor){ name, vt_json_text(vt_json_get(t, "dtype"), ""),
-		vt_json_get(t, "shape"), data + from, (size_t)(to - from) };
+	file->v[file->n++] = (struct tensor){ name, vt_json_text(vt_json_get(json, "dtype"), ""),
+		vt_json_get(json, "shape"), data + from, (size_t)(to - from) };
 	return 0;
 }
 
-static int open_file(struct file *f, const char *path, struct vt_err *err)
+static int open_file(struct file *file, const char *path, struct vt_err *err)
 {
 	uint64_t n = 0;
-	int rc = vt_fs_map(&f->map, path, err);
+	int rc = vt_fs_map(&file->map, path, err);
 
 	if (rc)
 		return rc;
-	for (int i = 0; f->map.size >= 8 && i < 8; i++)
-		n |= (uint64_t)f->map.data[i] << (8 * i);
-	if (f->map.size < 8 || n > f->map.size - 8 || n > 100u << 20)
+	for (int i = 0; file->map.size >= 8 && i < 8; i++)
+		n |= (uint64_t)file->map.data[i] << (8 * i);
+	if (file->map.size < 8 || n > file->map.size - 8 || n > 100u << 20)
 		return bad(path, "its header does not fit", err);
-	rc = vt_json_parse(&f->header, (const char *)f->map.data + 8, (size_t)n, path, err);
-	if (rc || f->header->type != VT_JSON_OBJECT)
+	rc = vt_json_parse(&file->header, (const char *)file->map.data + 8, (size_t)n, path, err);
+	if (rc || file->header->type != VT_JSON_OBJECT)
 		return rc ? rc : bad(path, "its header is no object", err);
-	f->v = vt_xcalloc(f->header->n + 1, sizeof(*f->v));
-	for (size_t i = 0; !rc && i < f->header->n; i++)
-		if (strcmp(f->header->key[i], "__metadata__"))
-			rc = add(f, path, f->header->key[i], f->header->item[i],
-				f->map.data + 8 + n, f->map.size - 8 - (size_t)n, err);
-	if (f->n > 1)
-		qsort(f->v, f->n, sizeof(*f->v), by_place);
+	file->v = vt_xcalloc(file->header->n + 1, sizeof(*file->v));
+	for (size_t i = 0; !rc && i < file->header->n; i++)
+		if (strcmp(file->header->key[i], "__metadata__"))
+			rc = add(file, path, file->header->key[i], file->header->item[i],
+				file->map.data + 8 + n, file->map.size - 8 - (size_t)n, err);
+	if (file->n > 1)
+		qsort(file->v, file->n, sizeof(*file->v), by_place);
 	return rc;
 }
 
-static void close_file(struct file *f)
+static void close_file(struct file *file)
 {
-	free(f->v);
-	vt_json_free(f->header);
-	vt_fs_unmap(&f->map);
+	free(file->v);
+	vt_json_free(file->header);
+	vt_fs_unmap(&file->map);
 }
 
 /* --- numbers ------------------------------------------------------------- */
@@ -135,13 +135,13 @@ struct distance {
 	bool infinite;
 };
 
-static struct distance distance_of(const struct tensor *a, const struct tensor *b, enum type t,
+static struct distance distance_of(const struct tensor *tensor, const struct tensor *b, enum type t,
 	size_t n)
 {
 	struct distance d = { 0, 0, 0, false };
 
 	for (size_t i = 0; i < n; i++) {
-		uint32_t x = bits_of(a->bytes, i, t), y = bits_of(b->bytes, i, t);
+		uint32_t x = bits_of(tensor->bytes, i, t), y = bits_of(b->bytes, i, t);
 		double gap = fabs(value_of(x, t) - value_of(y, t));
 		int64_t steps = llabs(rank_of(x, t) - rank_of(y, t));
 
@@ -155,70 +155,70 @@ static struct distance distance_of(const struct tensor *a, const struct tensor *
 	return d;
 }
 
-static bool same_shape(const struct tensor *a, const struct tensor *b)
+static bool same_shape(const struct tensor *tensor, const struct tensor *b)
 {
-	size_t n = a->shape ? a->shape->n : 0;
+	size_t n = tensor->shape ? tensor->shape->n : 0;
 
-	if (strcmp(a->type, b->type) || a->n != b->n || n != (b->shape ? b->shape->n : 0))
+	if (strcmp(tensor->type, b->type) || tensor->n != b->n || n != (b->shape ? b->shape->n : 0))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (vt_json_integer(a->shape->item[i], -1) !=
+		if (vt_json_integer(tensor->shape->item[i], -1) !=
 			vt_json_integer(b->shape->item[i], -1))
 			return false;
 	return true;
 }
 
-static void say(struct vt_buf *out, const struct tensor *a, const struct tensor *b)
+static void say(struct vt_buf *out, const struct tensor *tensor, const struct tensor *b)
 {
-	enum type t = type_of(a->type);
-	size_t n = t == OTHER ? a->n : a->n / (t == F32 ? 4 : 2);
+	enum type t = type_of(tensor->type);
+	size_t n = t == OTHER ? tensor->n : tensor->n / (t == F32 ? 4 : 2);
 	struct distance d;
 
-	if (!same_shape(a, b)) {
-		vt_buf_printf(out, "tensor %s has another type or shape", a->name);
+	if (!same_shape(tensor, b)) {
+		vt_buf_printf(out, "tensor %s has another type or shape", tensor->name);
 		return;
 	}
 	if (t == OTHER) {
-		vt_buf_printf(out, "tensor %s (%s) has other bytes", a->name, a->type);
+		vt_buf_printf(out, "tensor %s (%s) has other bytes", tensor->name, tensor->type);
 		return;
 	}
-	d = distance_of(a, b, t, n);
-	vt_buf_printf(out, "tensor %s (%s): %zu of %zu elements differ, ", a->name, a->type,
-		d.n_different, n);
+	d = distance_of(tensor, b, t, n);
+	vt_buf_printf(out, "tensor %s (%s): %zu of %zu elements differ, ", tensor->name,
+		tensor->type, d.n_different, n);
 	if (d.infinite)
 		vt_buf_str(out, "some of them no finite numbers");
 	else
 		vt_buf_printf(out, "by %lld ulp and %.6g at most", (long long)d.ulp, d.most);
 }
 
-static const struct tensor *find(const struct file *f, const char *name)
+static const struct tensor *find(const struct file *file, const char *name)
 {
-	for (size_t i = 0; i < f->n; i++)
-		if (!strcmp(f->v[i].name, name))
-			return &f->v[i];
+	for (size_t i = 0; i < file->n; i++)
+		if (!strcmp(file->v[i].name, name))
+			return &file->v[i];
 	return NULL;
 }
 
-static void compare(struct vt_buf *out, const struct file *a, const struct file *b)
+static void compare(struct vt_buf *out, const struct file *file, const struct file *b)
 {
 	size_t different = 0;
 
-	for (size_t i = 0; i < a->n; i++) {
-		const struct tensor *other = find(b, a->v[i].name);
+	for (size_t i = 0; i < file->n; i++) {
+		const struct tensor *other = find(b, file->v[i].name);
 
-		if (other && same_shape(&a->v[i], other) &&
-			!memcmp(a->v[i].bytes, other->bytes, other->n))
+		if (other && same_shape(&file->v[i], other) &&
+			!memcmp(file->v[i].bytes, other->bytes, other->n))
 			continue;
 		if (!different++ && other)
-			say(out, &a->v[i], other);
+			say(out, &file->v[i], other);
 		else if (different == 1)
-			vt_buf_printf(out, "tensor %s is missing", a->v[i].name);
+			vt_buf_printf(out, "tensor %s is missing", file->v[i].name);
 	}
 	for (size_t i = 0; i < b->n; i++)
-		if (!find(a, b->v[i].name) && !different++)
+		if (!find(file, b->v[i].name) && !different++)
 			vt_buf_printf(out, "tensor %s is new", b->v[i].name);
 	if (different)
-		vt_buf_printf(out, "; %zu of %zu tensors differ", different, a->n);
+		vt_buf_printf(out, "; %zu of %zu tensors differ", different, file->n);
 }
 
 int vt_tensor_diff(struct vt_buf *out, const char *path_a, const char *path_b, struct vt_err *err)

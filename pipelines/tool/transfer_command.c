@@ -38,11 +38,11 @@ static void report(const struct vt_transfer *t, const char *verb)
 }
 
 /* One store at both ends would wait for its own lock. */
-static int check_distinct(const struct vt_store *s, const char *remote, struct vt_err *err)
+static int check_distinct(const struct vt_store *store, const char *remote, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 	char *real = vt_fs_realpath(remote, &none);
-	int rc = real && !strcmp(real, vt_store_dir(s))
+	int rc = real && !strcmp(real, vt_store_dir(store))
 		? vt_err_set(err, VT_EUSAGE, "%s is this store itself", remote)
 		: 0;
 

@@ -25,9 +25,9 @@ static void round_part(void *ctx, size_t part)
 		r->k->widen(r->to + at, r->from_bits + at, n);
 }
 
-static void all_parts(const struct rounding *r)
+static void all_parts(const struct rounding *rounding)
 {
-	vt_parallel_for((r->n + PART - 1) / PART, round_part, (void *)r);
+	vt_parallel_for((rounding->n + PART - 1) / PART, round_part, (void *)rounding);
 }
 
 void vt_bf16_narrow(const struct vt_kernels *k, uint16_t *to, const float *from, size_t n)

@@ -45,39 +45,40 @@ struct window {
 	float *room;
 };
 
-static bool same_taps(const struct vt_axis *a, int o, int p)
+static bool same_taps(const struct vt_axis *axis, int o, int p)
 {
-	for (int t = 0; t < a->k; t++)
-		if ((a->at[o * a->k + t] < 0) != (a->at[p * a->k + t] < 0))
+	for (int t = 0; t < axis->k; t++)
+		if ((axis->at[o * axis->k + t] < 0) != (axis->at[p * axis->k + t] < 0))
 			return false;
 	return true;
 }
 
 /* The taps of a run of outputs that begins at (oz, oy, ox), for output block b. */
-static int collect_taps(const struct gather *g, const struct window *v, struct vt_tap *tap, int b,
-	int oz, int oy, int ox)
+static int collect_taps(const struct gather *gather, const struct window *window,
+	struct vt_tap *tap, int b, int oz, int oy, int ox)
 {
-	int k = g->c->k, n_taps = 0;
-	struct vt_shape s = g->in.s;
+	int k = gather->c->k, n_taps = 0;
+	struct vt_shape s = gather->in.s;
 	size_t per_tap = (size_t)s.c * VT_LANES;
 
 	for (int tz = 0; tz < k; tz++) {
-		int iz = g->z.at[oz * k + tz], plane = g->copied ? tz : iz;
+		int iz = gather->z.at[oz * k + tz], plane = gather->copied ? tz : iz;
 
 		for (int ty = 0; iz >= 0 && ty < k; ty++) {
-			int iy = g->y.at[oy * k + ty];
+			int iy = gather->y.at[oy * k + ty];
 
 			for (int tx = 0; iy >= 0 && tx < k; tx++) {
-				int ix = g->x.at[ox * k + tx];
+				int ix = gather->x.at[ox * k + tx];
 
 				if (ix < 0)
 					continue;
-				tap[n_taps].x = v->x +
-					(((size_t)plane * (size_t)v->rows + (size_t)(iy - v->top)) *
+				tap[n_taps].x = window->x +
+					(((size_t)plane * (size_t)window->rows +
+						 (size_t)(iy - window->top)) *
 							(size_t)s.w +
 						(size_t)ix) *
 						VT_LANES;
-				tap[n_taps++].w = g->w +
+				tap[n_taps++].w = gather->w +
 					((size_t)b * (size_t)(k * k * k) +
 						(size_t)((tz * k + ty) * k + tx)) *
 						per_tap;
@@ -88,11 +89,11 @@ static int collect_taps(const struct gather *g, const struct window *v, struct v
 }
 
 /* How many of the outputs o, o + phase, ... below end share their taps on this axis. */
-static int run_length(const struct vt_axis *a, int o, int phase, int end)
+static int run_length(const struct vt_axis *axis, int o, int phase, int end)
 {
 	int n = 1;
 
-	while (o + n * phase < end && same_taps(a, o, o + n * phase))
+	while (o + n * phase < end && same_taps(axis, o, o + n * phase))
 		n++;
 	return n;
 }
@@ -105,139 +106,144 @@ struct run {
 
 /* count is cut into equal tiles: one long and one short tile would leave the short one waiting
  * on its own sums. */
-static void gather_run(const struct gather *g, const struct window *v, struct run r)
+static void gather_run(const struct gather *gather, const struct window *window, struct run run)
 {
 	struct vt_tap tap[MAX_TAPS];
-	struct vt_shape s = g->out.s, in = g->in.s;
-	int phase = g->inverse ? g->c->stride : 1, most = r.two ? g->k->pair : g->k->alone,
-	    tiles = (r.count + most - 1) / most;
-	size_t y_step = (size_t)phase * VT_LANES * (r.down ? (size_t)s.w : 1);
-	float *y = v->y + ((size_t)(r.y - v->y_top) * (size_t)s.w + (size_t)r.x) * VT_LANES;
+	struct vt_shape s = gather->out.s, in = gather->in.s;
+	int phase = gather->inverse ? gather->c->stride : 1,
+	    most = run.two ? gather->k->pair : gather->k->alone,
+	    tiles = (run.count + most - 1) / most;
+	size_t y_step = (size_t)phase * VT_LANES * (run.down ? (size_t)s.w : 1);
+	float *y = window->y +
+		((size_t)(run.y - window->y_top) * (size_t)s.w + (size_t)run.x) * VT_LANES;
 	struct vt_tile t = { .tap = tap,
 		.c_in = in.c,
-		.block = v->block,
+		.block = window->block,
 		.y_step = y_step,
-		.accumulate = g->add,
-		.step = (size_t)(g->inverse ? 1 : g->c->stride) * VT_LANES *
-			(r.down ? (size_t)in.w : 1),
-		.w2 = r.two ? (size_t)(g->c->k * g->c->k * g->c->k) * (size_t)in.c * VT_LANES : 0,
-		.start = g->bias ? g->bias + (size_t)r.b * VT_LANES : NULL,
-		.start2 = g->bias ? g->bias + (size_t)(r.b + 1) * VT_LANES : NULL };
+		.accumulate = gather->add,
+		.step = (size_t)(gather->inverse ? 1 : gather->c->stride) * VT_LANES *
+			(run.down ? (size_t)in.w : 1),
+		.w2 = run.two ? (size_t)(gather->c->k * gather->c->k * gather->c->k) *
+				(size_t)in.c * VT_LANES
+			      : 0,
+		.start = gather->bias ? gather->bias + (size_t)run.b * VT_LANES : NULL,
+		.start2 = gather->bias ? gather->bias + (size_t)(run.b + 1) * VT_LANES : NULL };
 
-	t.n_taps = collect_taps(g, v, tap, r.b, r.z, r.y, r.x);
+	t.n_taps = collect_taps(gather, window, tap, run.b, run.z, run.y, run.x);
 	for (int i = 0; i < tiles; i++) {
-		int from = r.count * i / tiles;
+		int from = run.count * i / tiles;
 
-		t.count = r.count * (i + 1) / tiles - from;
+		t.count = run.count * (i + 1) / tiles - from;
 		t.offset = (size_t)from * t.step;
 		t.y = y + (size_t)from * y_step;
-		t.y2 = t.y + v->y_block;
-		g->k->tile(&t);
+		t.y2 = t.y + window->y_block;
+		gather->k->tile(&t);
 	}
 }
 
 /* The columns at r.x of rows [from, end): too few side by side, so tiles run down. */
-static void gather_columns(const struct gather *g, const struct window *v, struct run r, int from,
-	int end, int columns, int phase)
+static void gather_columns(const struct gather *gather, const struct window *window, struct run run,
+	int from, int end, int columns, int phase)
 {
-	r.down = true;
-	for (int j = 0; j < columns; j++, r.x += phase)
+	run.down = true;
+	for (int j = 0; j < columns; j++, run.x += phase)
 		for (int p = 0; p < phase && from + p < end; p++)
-			for (r.y = from + p; r.y < end; r.y += r.count * phase) {
-				r.count = run_length(&g->y, r.y, phase, end);
-				gather_run(g, v, r);
+			for (run.y = from + p; run.y < end; run.y += run.count * phase) {
+				run.count = run_length(&gather->y, run.y, phase, end);
+				gather_run(gather, window, run);
 			}
 }
 
 /* The pair of blocks r.b on rows [from, end). */
-static void gather_pair(const struct gather *g, const struct window *v, struct run r, int from,
-	int end)
+static void gather_pair(const struct gather *gather, const struct window *window, struct run run,
+	int from, int end)
 {
-	struct vt_shape s = g->out.s;
-	int phase = g->inverse ? g->c->stride : 1;
+	struct vt_shape s = gather->out.s;
+	int phase = gather->inverse ? gather->c->stride : 1;
 
 	for (int p = 0; p < phase && p < s.w; p++)
-		for (r.x = p; r.x < s.w;) {
-			int count = run_length(&g->x, r.x, phase, s.w);
+		for (run.x = p; run.x < s.w;) {
+			int count = run_length(&gather->x, run.x, phase, s.w);
 
-			r.two = r.b + 1 < vt_blocks(s.c);
-			r.down = false;
+			run.two = run.b + 1 < vt_blocks(s.c);
+			run.down = false;
 			if (count <= FEW)
-				gather_columns(g, v, r, from, end, count, phase);
-			for (r.y = from; count > FEW && r.y < end; r.y++) {
-				r.count = count;
-				gather_run(g, v, r);
+				gather_columns(gather, window, run, from, end, count, phase);
+			for (run.y = from; count > FEW && run.y < end; run.y++) {
+				run.count = count;
+				gather_run(gather, window, run);
 			}
-			r.x += count * phase;
+			run.x += count * phase;
 		}
 }
 
 /* Room for the inputs of ROWS_PER_TASK rows of outputs, and for these. */
-static size_t rows_read(const struct gather *g)
+static size_t rows_read(const struct gather *gather)
 {
-	const struct vt_conv *c = g->c;
+	const struct vt_conv *c = gather->c;
 	size_t reach = (size_t)((c->k - 1) * c->dilation) + 1,
-	       rows = g->inverse ? (ROWS_PER_TASK + reach) / (size_t)c->stride + 1
-				 : (size_t)((ROWS_PER_TASK - 1) * c->stride) + reach;
+	       rows = gather->inverse ? (ROWS_PER_TASK + reach) / (size_t)c->stride + 1
+				      : (size_t)((ROWS_PER_TASK - 1) * c->stride) + reach;
 
-	return rows < (size_t)g->in.s.h ? rows : (size_t)g->in.s.h;
+	return rows < (size_t)gather->in.s.h ? rows : (size_t)gather->in.s.h;
 }
 
-static size_t window_floats(const struct gather *g)
+static size_t window_floats(const struct gather *gather)
 {
-	size_t in = (size_t)vt_blocks(g->in.s.c) * (size_t)g->c->k * rows_read(g) *
-		(size_t)g->in.s.w,
-	       out = 2 * ROWS_PER_TASK * (size_t)g->out.s.w;
+	size_t in = (size_t)vt_blocks(gather->in.s.c) * (size_t)gather->c->k * rows_read(gather) *
+		(size_t)gather->in.s.w,
+	       out = 2 * ROWS_PER_TASK * (size_t)gather->out.s.w;
 
-	return ((g->copied ? in : 0) + (g->out.h ? out : 0)) * VT_LANES;
+	return ((gather->copied ? in : 0) + (gather->out.h ? out : 0)) * VT_LANES;
 }
 
 /* Rows top, top + 1, ... of the planes that outputs of plane z read, to the window. */
-static void copy_window(const struct gather *g, const struct window *v, int n, int z)
+static void copy_window(const struct gather *gather, const struct window *window, int n, int z)
 {
-	struct vt_shape s = g->in.s;
-	size_t floats = (size_t)v->rows * (size_t)s.w * VT_LANES;
-	float *to = v->room;
+	struct vt_shape s = gather->in.s;
+	size_t floats = (size_t)window->rows * (size_t)s.w * VT_LANES;
+	float *to = window->room;
 
 	for (int b = 0; b < vt_blocks(s.c); b++)
-		for (int t = 0; t < g->c->k; t++, to += floats) {
-			int iz = g->z.at[z * g->c->k + t];
+		for (int t = 0; t < gather->c->k; t++, to += floats) {
+			int iz = gather->z.at[z * gather->c->k + t];
 			size_t at = (((size_t)(n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)iz) *
 						    (size_t)s.h +
-					    (size_t)v->top) *
+					    (size_t)window->top) *
 				(size_t)s.w * VT_LANES;
 
-			if (iz >= 0 && g->in.h)
-				g->k->widen(to, g->in.h + at, floats);
+			if (iz >= 0 && gather->in.h)
+				gather->k->widen(to, gather->in.h + at, floats);
 			else if (iz >= 0)
-				g->k->to_bf16(to, g->in.p + at, floats);
+				gather->k->to_bf16(to, gather->in.p + at, floats);
 		}
 }
 
 /* Where rows [from, end) of plane z of item n find their inputs. */
-static void set_inputs(const struct gather *g, struct window *v, int n, int z, int from, int end)
+static void set_inputs(const struct gather *gather, struct window *window, int n, int z, int from,
+	int end)
 {
-	struct vt_shape s = g->in.s;
-	int k = g->c->k, last = -1;
+	struct vt_shape s = gather->in.s;
+	int k = gather->c->k, last = -1;
 
-	if (!g->copied) {
-		v->block = vt_voxels(s) * VT_LANES;
-		v->x = g->in.p + (size_t)n * (size_t)vt_blocks(s.c) * v->block;
-		v->rows = s.h;
+	if (!gather->copied) {
+		window->block = vt_voxels(s) * VT_LANES;
+		window->x = gather->in.p + (size_t)n * (size_t)vt_blocks(s.c) * window->block;
+		window->rows = s.h;
 		return;
 	}
-	v->top = s.h;
+	window->top = s.h;
 	for (int i = from * k; i < end * k; i++) {
-		int y = g->y.at[i];
+		int y = gather->y.at[i];
 
-		v->top = y >= 0 && y < v->top ? y : v->top;
+		window->top = y >= 0 && y < window->top ? y : window->top;
 		last = y > last ? y : last;
 	}
-	v->rows = last < v->top ? 0 : last + 1 - v->top;
-	assert((size_t)v->rows <= rows_read(g));
-	v->x = v->room;
-	v->block = (size_t)(k * v->rows) * (size_t)s.w * VT_LANES;
-	copy_window(g, v, n, z);
+	window->rows = last < window->top ? 0 : last + 1 - window->top;
+	assert((size_t)window->rows <= rows_read(gather));
+	window->x = window->room;
+	window->block = (size_t)(k * window->rows) * (size_t)s.w * VT_LANES;
+	copy_window(gather, window, n, z);
 }
 
 /* One task: ROWS_PER_TASK rows of one plane of one item, all output blocks. */
@@ -305,12 +311,12 @@ static void pack_block(void *ctx, size_t block)
 }
 
 /* scratch[o / 8][tap][i][o % 8] = w[o * so + i * si + tap]; lanes behind n_out are 0. */
-static void pack_weights(const struct vt_conv_run *r, int n_out, int n_in, int taps, size_t so,
+static void pack_weights(const struct vt_conv_run *run, int n_out, int n_in, int taps, size_t so,
 	size_t si)
 {
 	vt_parallel_for((size_t)vt_blocks(n_out), pack_block,
-		&(struct packing){ r->bf16 ? r->k : NULL, r->scratch, r->w, n_out, n_in, taps, so,
-			si });
+		&(struct packing){ run->bf16 ? run->k : NULL, run->scratch, run->w, n_out, n_in,
+			taps, so, si });
 }
 
 static size_t packed_floats(int n_out, int n_in, int taps)
@@ -329,38 +335,38 @@ struct order {
 };
 
 /* The same sums with fewer multiplications, where that pays. */
-static bool winograd(const struct vt_conv_run *r, const struct gather *g, float *room)
+static bool winograd(const struct vt_conv_run *run, const struct gather *gather, float *room)
 {
-	const struct vt_conv *c = r->c;
-	struct vt_winograd w = { .r = r,
-		.in = g->in,
-		.out = g->out,
-		.packed = g->w,
-		.bias = g->bias,
+	const struct vt_conv *c = run->c;
+	struct vt_winograd w = { .r = run,
+		.in = gather->in,
+		.out = gather->out,
+		.packed = gather->w,
+		.bias = gather->bias,
 		.room = room,
 		.dilation = c->dilation,
-		.pad = g->inverse ? (c->k - 1) * c->dilation - c->pad : c->pad,
-		.flipped = g->inverse,
-		.add = g->add };
+		.pad = gather->inverse ? (c->k - 1) * c->dilation - c->pad : c->pad,
+		.flipped = gather->inverse,
+		.add = gather->add };
 
-	if (!vt_winograd_takes(c, g->in.s.c, g->out.s, w.form))
+	if (!vt_winograd_takes(c, gather->in.s.c, gather->out.s, w.form))
 		return false;
 	vt_winograd_conv(&w);
 	return true;
 }
 
-static void set_axes(struct gather *g)
+static void set_axes(struct gather *gather)
 {
-	g->z = vt_axis_of(g->c, g->out.s.d, g->in.s.d, g->inverse);
-	g->y = vt_axis_of(g->c, g->out.s.h, g->in.s.h, g->inverse);
-	g->x = vt_axis_of(g->c, g->out.s.w, g->in.s.w, g->inverse);
+	gather->z = vt_axis_of(gather->c, gather->out.s.d, gather->in.s.d, gather->inverse);
+	gather->y = vt_axis_of(gather->c, gather->out.s.h, gather->in.s.h, gather->inverse);
+	gather->x = vt_axis_of(gather->c, gather->out.s.w, gather->in.s.w, gather->inverse);
 }
 
-static void release_axes(struct gather *g)
+static void release_axes(struct gather *gather)
 {
-	free(g->z.at);
-	free(g->y.at);
-	free(g->x.at);
+	free(gather->z.at);
+	free(gather->y.at);
+	free(gather->x.at);
 }
 
 /* Whether run_panel does it. */
@@ -371,81 +377,82 @@ static bool by_panel(const struct vt_conv *c, int c_in, struct vt_shape out, boo
 	return vt_panel_takes(c, c_in, out, inverse) && !vt_winograd_takes(c, c_in, out, form);
 }
 
-static void run_panel(const struct vt_conv_run *r, struct gather *g, struct order w,
+static void run_panel(const struct vt_conv_run *run, struct gather *gather, struct order order,
 	const float *bias)
 {
-	int taps = taps_of(r->c), n_in = g->in.s.c, n_out = g->out.s.c;
+	int taps = taps_of(run->c), n_in = gather->in.s.c, n_out = gather->out.s.c;
 	size_t packed = vt_panel_weight_floats(n_out, n_in, taps),
 	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
-	float *b = r->scratch + packed;
+	float *b = run->scratch + packed;
 
-	g->c = r->c;
-	vt_panel_pack(r, n_out, n_in, taps, w.so, w.si);
+	gather->c = run->c;
+	vt_panel_pack(run, n_out, n_in, taps, order.so, order.si);
 	memset(b, 0, lanes * sizeof(float));
 	if (bias)
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
-	set_axes(g);
-	vt_panel_conv(&(struct vt_panel_conv){ .r = r,
-		.in = g->in,
-		.out = g->out,
-		.weights = r->scratch,
+	set_axes(gather);
+	vt_panel_conv(&(struct vt_panel_conv){ .r = run,
+		.in = gather->in,
+		.out = gather->out,
+		.weights = run->scratch,
 		.bias = bias ? b : NULL,
-		.z = &g->z,
-		.y = &g->y,
-		.x = &g->x,
-		.add = g->add,
-		.per_group = (g->inverse && r->c->stride > 1) || packed > MANY_WEIGHTS
+		.z = &gather->z,
+		.y = &gather->y,
+		.x = &gather->x,
+		.add = gather->add,
+		.per_group = (gather->inverse && run->c->stride > 1) || packed > MANY_WEIGHTS
 			? SPARSE_OUTPUTS
 			: OUTPUTS });
-	release_axes(g);
+	release_axes(gather);
 }
 
 /* Packs the weights, then gathers.  scratch: weights, bias, points of weights. */
-static void run_gather(const struct vt_conv_run *r, struct gather *g, struct order w,
+static void run_gather(const struct vt_conv_run *run, struct gather *gather, struct order order,
 	const float *bias)
 {
-	const struct vt_conv *c = r->c;
-	int n_in = g->in.s.c, n_out = g->out.s.c, taps = taps_of(c);
+	const struct vt_conv *c = run->c;
+	int n_in = gather->in.s.c, n_out = gather->out.s.c, taps = taps_of(c);
 	size_t packed = packed_floats(n_out, n_in, taps),
 	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
-	float *b = r->scratch + packed;
+	float *b = run->scratch + packed;
 
-	if (by_panel(c, n_in, g->out.s, g->inverse)) {
-		run_panel(r, g, w, bias);
+	if (by_panel(c, n_in, gather->out.s, gather->inverse)) {
+		run_panel(run, gather, order, bias);
 		return;
 	}
-	g->r = r;
-	g->k = r->k;
-	g->c = c;
-	g->w = r->scratch;
-	pack_weights(r, n_out, n_in, taps, w.so, w.si);
+	gather->r = run;
+	gather->k = run->k;
+	gather->c = c;
+	gather->w = run->scratch;
+	pack_weights(run, n_out, n_in, taps, order.so, order.si);
 	if (bias) {
 		memset(b, 0, lanes * sizeof(float));
 		memcpy(b, bias, (size_t)n_out * sizeof(float));
-		g->bias = b;
+		gather->bias = b;
 	}
-	if (winograd(r, g, b + lanes))
+	if (winograd(run, gather, b + lanes))
 		return;
-	if (!g->inverse && vt_few_takes(c, n_in)) {
-		vt_few_conv(r, g->in, g->out, g->w, g->bias);
+	if (!gather->inverse && vt_few_takes(c, n_in)) {
+		vt_few_conv(run, gather->in, gather->out, gather->w, gather->bias);
 		return;
 	}
-	set_axes(g);
-	g->copied = g->in.h || r->bf16;
-	g->row_groups = (g->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
-	vt_parallel_for((size_t)g->out.s.n * (size_t)g->out.s.d * (size_t)g->row_groups,
-		gather_rows, g);
-	release_axes(g);
+	set_axes(gather);
+	gather->copied = gather->in.h || run->bf16;
+	gather->row_groups = (gather->out.s.h + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
+	vt_parallel_for((size_t)gather->out.s.n * (size_t)gather->out.s.d *
+			(size_t)gather->row_groups,
+		gather_rows, gather);
+	release_axes(gather);
 }
 
-void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y)
+void vt_cpu_conv_forward(const struct vt_conv_run *run, struct vt_view x, struct vt_view y)
 {
-	size_t t = (size_t)taps_of(r->c);
-	struct order w = r->c->transposed ? (struct order){ t, (size_t)y.s.c * t }
-					  : (struct order){ (size_t)x.s.c * t, t };
+	size_t t = (size_t)taps_of(run->c);
+	struct order w = run->c->transposed ? (struct order){ t, (size_t)y.s.c * t }
+					    : (struct order){ (size_t)x.s.c * t, t };
 
-	run_gather(r, &(struct gather){ .in = x, .out = y, .inverse = r->c->transposed }, w,
-		r->bias);
+	run_gather(run, &(struct gather){ .in = x, .out = y, .inverse = run->c->transposed }, w,
+		run->bias);
 }
 
 /* --- the rest of the backward pass --------------------------------------- */
@@ -474,26 +481,26 @@ static void bias_gradient(const struct vt_kernels *k, struct vt_view dy, float *
 	vt_parallel_for((size_t)vt_blocks(dy.s.c), bias_block, &(struct bias_grad){ k, dy, db });
 }
 
-void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx,
+void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struct vt_view dx,
 	bool add, struct vt_view dy, float *dw, float *db)
 {
-	struct vt_conv_run plain = *r;
-	const struct vt_conv *c = r->c;
+	struct vt_conv_run plain = *run;
+	const struct vt_conv *c = run->c;
 	int form[3];
 	size_t t = (size_t)taps_of(c);
 	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t }
 				       : (struct order){ t, (size_t)dx.s.c * t };
 
 	if (c->transposed)
-		vt_weight_gradient(r->k, c, dy, x, dw, r->scratch);
+		vt_weight_gradient(run->k, c, dy, x, dw, run->scratch);
 	else if (vt_winograd_takes(c, x.s.c, dy.s, form))
-		vt_winograd_gradient(r->k, c, form, x, dy, dw, r->scratch);
+		vt_winograd_gradient(run->k, c, form, x, dy, dw, run->scratch);
 	else if (vt_few_takes(c, x.s.c))
-		vt_few_gradient(r->k, c, x, dy, dw, r->scratch);
+		vt_few_gradient(run->k, c, x, dy, dw, run->scratch);
 	else
-		vt_weight_gradient(r->k, c, x, dy, dw, r->scratch);
+		vt_weight_gradient(run->k, c, x, dy, dw, run->scratch);
 	if (db)
-		bias_gradient(r->k, dy, db);
+		bias_gradient(run->k, dy, db);
 	plain.fused = NULL;
 	if (vt_there(dx))
 		run_gather(&plain,

@@ -24,20 +24,20 @@ struct rows_layout {
 
 /* A plane that were a multiple of 4096 bytes would put all planes' rows on the same cache sets:
  * 80 floats of distance. */
-static struct rows_layout layout_of(struct vt_shape s)
+static struct rows_layout layout_of(struct vt_shape shape)
 {
-	size_t width = ((size_t)s.w + VT_ROW - 1) / VT_ROW * VT_ROW;
+	size_t width = ((size_t)shape.w + VT_ROW - 1) / VT_ROW * VT_ROW;
 	struct rows_layout l = { .width = width, .row = width + VT_HALO };
 
-	l.line = l.row * (size_t)s.c;
-	l.plane = l.line * (size_t)s.h + 80;
-	l.item = l.plane * (size_t)s.d;
+	l.line = l.row * (size_t)shape.c;
+	l.plane = l.line * (size_t)shape.h + 80;
+	l.item = l.plane * (size_t)shape.d;
 	return l;
 }
 
-size_t vt_rows_floats(struct vt_shape s)
+size_t vt_rows_floats(struct vt_shape shape)
 {
-	return layout_of(s).item * (size_t)s.n + 2 * VT_HALO + VT_ROW;
+	return layout_of(shape).item * (size_t)shape.n + 2 * VT_HALO + VT_ROW;
 }
 
 bool vt_rows_take(const struct vt_conv *c)
@@ -48,16 +48,16 @@ bool vt_rows_take(const struct vt_conv *c)
 
 /* Zeros behind the row at `at`, and before it: whichever row is written last, its neighbors' zeros
  * stay zeros. */
-static void clear_edges(struct vt_view v, size_t at, const struct rows_layout *l)
+static void clear_edges(struct vt_view view, size_t at, const struct rows_layout *layout)
 {
-	size_t behind = l->row - (size_t)v.s.w;
+	size_t behind = layout->row - (size_t)view.s.w;
 
-	if (v.h) {
-		memset(v.h + at - VT_HALO, 0, VT_HALO * sizeof(*v.h));
-		memset(v.h + at + v.s.w, 0, behind * sizeof(*v.h));
+	if (view.h) {
+		memset(view.h + at - VT_HALO, 0, VT_HALO * sizeof(*view.h));
+		memset(view.h + at + view.s.w, 0, behind * sizeof(*view.h));
 	} else {
-		memset(v.p + at - VT_HALO, 0, VT_HALO * sizeof(*v.p));
-		memset(v.p + at + v.s.w, 0, behind * sizeof(*v.p));
+		memset(view.p + at - VT_HALO, 0, VT_HALO * sizeof(*view.p));
+		memset(view.p + at + view.s.w, 0, behind * sizeof(*view.p));
 	}
 }
 
@@ -69,14 +69,15 @@ struct move {
 };
 
 /* Where the row of channel c, line y, plane z of item n begins. */
-static size_t row_at(const struct rows_layout *l, size_t n, size_t z, size_t y, size_t c)
+static size_t row_at(const struct rows_layout *layout, size_t n, size_t z, size_t y, size_t c)
 {
-	return VT_HALO + n * l->item + z * l->plane + y * l->line + c * l->row;
+	return VT_HALO + n * layout->item + z * layout->plane + y * layout->line + c * layout->row;
 }
 
-static size_t plain_row(struct vt_shape s, size_t n, size_t z, size_t y, size_t c)
+static size_t plain_row(struct vt_shape shape, size_t n, size_t z, size_t y, size_t c)
 {
-	return (n * (size_t)s.c + c) * vt_voxels(s) + (z * (size_t)s.h + y) * (size_t)s.w;
+	return (n * (size_t)shape.c + c) * vt_voxels(shape) +
+		(z * (size_t)shape.h + y) * (size_t)shape.w;
 }
 
 static void pack_plane(void *ctx, size_t task)
@@ -180,20 +181,20 @@ struct lines {
 };
 
 /* Where line iy of plane iz begins, first channel; the line is under taps tz and ty. */
-static const float *line_at(const struct rows_conv *r, const struct lines *l, int n, int iz, int iy,
-	int tz, int slot)
+static const float *line_at(const struct rows_conv *conv, const struct lines *lines, int n, int iz,
+	int iy, int tz, int slot)
 {
-	if (!l->x)
-		return r->x.p + row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy, 0);
-	return l->x + (size_t)(tz * r->c->k + slot) * l->line + VT_HALO;
+	if (!lines->x)
+		return conv->x.p + row_at(&conv->lx, (size_t)n, (size_t)iz, (size_t)iy, 0);
+	return lines->x + (size_t)(tz * conv->c->k + slot) * lines->line + VT_HALO;
 }
 
 /* Taps inside the volume for outputs of line y, plane z, whose weights begin at w, `per_tap`
  * apart. */
-static int taps_at(const struct rows_conv *r, const struct lines *l, struct vt_tap *tap, int n,
-	int z, int y, const float *w, size_t per_tap)
+static int taps_at(const struct rows_conv *conv, const struct lines *lines, struct vt_tap *tap,
+	int n, int z, int y, const float *w, size_t per_tap)
 {
-	int k = r->c->k, d = r->c->dilation, pad = r->c->pad, count = 0;
+	int k = conv->c->k, d = conv->c->dilation, pad = conv->c->pad, count = 0;
 	int first = y / d - k / 2 + k; /* of the lines read, more than 0 */
 
 	for (int tz = 0; tz < k; tz++)
@@ -201,9 +202,9 @@ static int taps_at(const struct rows_conv *r, const struct lines *l, struct vt_t
 			int iz = z + tz * d - pad, iy = y + ty * d - pad;
 			const float *row;
 
-			if (iz < 0 || iz >= r->x.s.d || iy < 0 || iy >= r->x.s.h)
+			if (iz < 0 || iz >= conv->x.s.d || iy < 0 || iy >= conv->x.s.h)
 				continue;
-			row = line_at(r, l, n, iz, iy, tz, (first + ty) % k);
+			row = line_at(conv, lines, n, iz, iy, tz, (first + ty) % k);
 			for (int tx = 0; tx < k; tx++, count++) {
 				tap[count].x = row + tx * d - pad;
 				tap[count].w = w + (size_t)((tz * k + ty) * k + tx) * per_tap;
@@ -213,79 +214,81 @@ static int taps_at(const struct rows_conv *r, const struct lines *l, struct vt_t
 }
 
 /* Lines a dilation further, which are widened next, and where this line's outputs go. */
-static void prefetch(const struct rows_conv *r, const struct lines *l, int n, int z, int y)
+static void prefetch(const struct rows_conv *conv, const struct lines *lines, int n, int z, int y)
 {
-	enum { LINE = 64 / sizeof(*r->x.h) };
-	int d = r->c->dilation, pad = r->c->pad, iy = y + d + pad;
+	enum { LINE = 64 / sizeof(*conv->x.h) };
+	int d = conv->c->dilation, pad = conv->c->pad, iy = y + d + pad;
 
-	for (int iz = z - pad; l->x && iy < r->x.s.h && iz <= z + pad; iz += d) {
-		size_t at = row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy, 0);
+	for (int iz = z - pad; lines->x && iy < conv->x.s.h && iz <= z + pad; iz += d) {
+		size_t at = row_at(&conv->lx, (size_t)n, (size_t)iz, (size_t)iy, 0);
 
-		for (size_t i = 0; iz >= 0 && iz < r->x.s.d && i < l->line; i += LINE)
-			__builtin_prefetch(r->x.h + at + i);
+		for (size_t i = 0; iz >= 0 && iz < conv->x.s.d && i < lines->line; i += LINE)
+			__builtin_prefetch(conv->x.h + at + i);
 	}
-	for (size_t i = 0; r->y.h && i < r->ly.line; i += LINE)
-		__builtin_prefetch(r->y.h + row_at(&r->ly, (size_t)n, (size_t)z, (size_t)y, 0) + i,
+	for (size_t i = 0; conv->y.h && i < conv->ly.line; i += LINE)
+		__builtin_prefetch(conv->y.h +
+				row_at(&conv->ly, (size_t)n, (size_t)z, (size_t)y, 0) + i,
 			1);
 }
 
 /* Widens the lines that outputs of line y, plane z read and that are not there yet; lines a
  * dilation apart follow each other. */
-static void widen_lines(const struct rows_conv *r, struct lines *l, int n, int z, int y)
+static void widen_lines(const struct rows_conv *conv, struct lines *lines, int n, int z, int y)
 {
-	int k = r->c->k, d = r->c->dilation, half = k / 2, first = y / d - half,
+	int k = conv->c->k, d = conv->c->dilation, half = k / 2, first = y / d - half,
 	    end = y / d + half + 1;
 
-	if (y / d == 0 || l->next < first)
-		l->next = first;
-	for (; l->next < end; l->next++) {
-		int iy = l->next * d + y % d;
+	if (y / d == 0 || lines->next < first)
+		lines->next = first;
+	for (; lines->next < end; lines->next++) {
+		int iy = lines->next * d + y % d;
 
-		for (int t = 0; iy >= 0 && iy < r->x.s.h && t < k; t++) {
+		for (int t = 0; iy >= 0 && iy < conv->x.s.h && t < k; t++) {
 			int iz = z + (t - half) * d;
 
-			if (iz >= 0 && iz < r->x.s.d)
-				r->k->widen(l->x + (size_t)(t * k + l->next % k) * l->line,
-					r->x.h +
-						row_at(&r->lx, (size_t)n, (size_t)iz, (size_t)iy,
+			if (iz >= 0 && iz < conv->x.s.d)
+				conv->k->widen(lines->x +
+						(size_t)(t * k + lines->next % k) * lines->line,
+					conv->x.h +
+						row_at(&conv->lx, (size_t)n, (size_t)iz, (size_t)iy,
 							0) -
 						VT_HALO,
-					l->line);
+					lines->line);
 		}
 	}
 }
 
-static void line_of_outputs(const struct rows_conv *r, struct lines *l, int n, int z, int y)
+static void line_of_outputs(const struct rows_conv *conv, struct lines *lines, int n, int z, int y)
 {
 	struct vt_tap tap[MAX_TAPS];
-	int n_in = r->x.s.c, n_out = r->y.s.c;
-	size_t at = row_at(&r->ly, (size_t)n, (size_t)z, (size_t)y, 0);
-	float *made = vt_making(r->y, at, l->y);
+	int n_in = conv->x.s.c, n_out = conv->y.s.c;
+	size_t at = row_at(&conv->ly, (size_t)n, (size_t)z, (size_t)y, 0);
+	float *made = vt_making(conv->y, at, lines->y);
 	struct vt_rows t = { .tap = tap,
 		.c_in = n_in,
-		.x_row = r->lx.row,
-		.y_row = r->ly.row,
-		.width = r->ly.width };
+		.x_row = conv->lx.row,
+		.y_row = conv->ly.row,
+		.width = conv->ly.width };
 
-	if (r->x.h)
-		widen_lines(r, l, n, z, y);
-	prefetch(r, l, n, z, y);
-	for (int g = 0; g < r->groups; g++) {
-		int from = first_of(n_out, r->groups, g);
+	if (conv->x.h)
+		widen_lines(conv, lines, n, z, y);
+	prefetch(conv, lines, n, z, y);
+	for (int g = 0; g < conv->groups; g++) {
+		int from = first_of(n_out, conv->groups, g);
 
-		t.c_out = first_of(n_out, r->groups, g + 1) - from;
-		t.n_taps = taps_at(r, l, tap, n, z, y,
-			r->w + (size_t)from * (size_t)r->n_taps * (size_t)n_in,
+		t.c_out = first_of(n_out, conv->groups, g + 1) - from;
+		t.n_taps = taps_at(conv, lines, tap, n, z, y,
+			conv->w + (size_t)from * (size_t)conv->n_taps * (size_t)n_in,
 			(size_t)n_in * (size_t)t.c_out);
-		t.y = made + (size_t)from * r->ly.row;
-		t.start = r->bias ? r->bias + from : NULL;
-		r->k->rows(&t);
+		t.y = made + (size_t)from * conv->ly.row;
+		t.start = conv->bias ? conv->bias + from : NULL;
+		conv->k->rows(&t);
 	}
-	for (int c = 0; c < n_out; c++, at += r->ly.row, made += r->ly.row) {
-		if (r->fused && r->fused->n)
-			vt_fused_row(r->k, r->fused, c, made, at, r->ly.width);
-		vt_made(r->k, r->y, at, r->ly.width, made);
-		clear_edges(r->y, at, &r->ly);
+	for (int c = 0; c < n_out; c++, at += conv->ly.row, made += conv->ly.row) {
+		if (conv->fused && conv->fused->n)
+			vt_fused_row(conv->k, conv->fused, c, made, at, conv->ly.width);
+		vt_made(conv->k, conv->y, at, conv->ly.width, made);
+		clear_edges(conv->y, at, &conv->ly);
 	}
 }
 

@@ -45,10 +45,10 @@ static struct planes planes_of(const struct vt_kernels *k, const struct vt_conv 
 		.wide = in.h ? vt_xmalloc((size_t)in.s.w * VT_LANES * sizeof(float)) : NULL };
 }
 
-static void release_planes(struct planes *p)
+static void release_planes(struct planes *planes)
 {
-	free(p->copy);
-	free(p->wide);
+	free(planes->copy);
+	free(planes->wide);
 }
 
 static inline __attribute__((always_inline)) void narrow(float *to, const float *from, int voxels,
@@ -59,52 +59,53 @@ static inline __attribute__((always_inline)) void narrow(float *to, const float 
 			to[v * channels + i] = from[v * VT_LANES + i];
 }
 
-static void copy_row(const struct planes *p, float *to, const float *from)
+static void copy_row(const struct planes *planes, float *to, const float *from)
 {
-	int c = p->in.s.c, pad = p->c->pad, width = (int)p->row / c,
-	    end = pad + p->in.s.w < width ? pad + p->in.s.w : width;
+	int c = planes->in.s.c, pad = planes->c->pad, width = (int)planes->row / c,
+	    end = pad + planes->in.s.w < width ? pad + planes->in.s.w : width;
 
-	memset(to, 0, p->row * sizeof(float));
+	memset(to, 0, planes->row * sizeof(float));
 	switch (c) {
 	case 1: narrow(to + pad, from, end - pad, 1); break;
 	case 2: narrow(to + 2 * pad, from, end - pad, 2); break;
 	case 3: narrow(to + 3 * pad, from, end - pad, 3); break;
 	default: narrow(to + 4 * pad, from, end - pad, 4); break;
 	}
-	if (p->bf16 && !p->in.h)
-		p->k->to_bf16(to, to, p->row);
+	if (planes->bf16 && !planes->in.h)
+		planes->k->to_bf16(to, to, planes->row);
 }
 
-static void start_item(struct planes *p, int n)
+static void start_item(struct planes *planes, int n)
 {
-	p->n = n;
-	p->next = 0;
+	planes->n = n;
+	planes->next = 0;
 }
 
 /* The planes that outputs of plane z read. */
-static void copy_planes(struct planes *p, int z)
+static void copy_planes(struct planes *planes, int z)
 {
-	struct vt_shape s = p->in.s;
-	int first = z * p->c->stride - p->c->pad, end = first + p->c->k;
+	struct vt_shape s = planes->in.s;
+	int first = z * planes->c->stride - planes->c->pad, end = first + planes->c->k;
 	size_t row = (size_t)s.w * VT_LANES;
 
-	p->next = p->next < first ? first : p->next;
-	for (; p->next < end && p->next < s.d; p->next++)
+	planes->next = planes->next < first ? first : planes->next;
+	for (; planes->next < end && planes->next < s.d; planes->next++)
 		for (int y = 0; y < s.h; y++)
-			copy_row(p,
-				p->copy + (size_t)(p->next % p->c->k) * p->plane +
-					(size_t)y * p->row,
-				vt_read(p->k, p->in,
-					(((size_t)p->n * (size_t)s.d + (size_t)p->next) *
+			copy_row(planes,
+				planes->copy +
+					(size_t)(planes->next % planes->c->k) * planes->plane +
+					(size_t)y * planes->row,
+				vt_read(planes->k, planes->in,
+					(((size_t)planes->n * (size_t)s.d + (size_t)planes->next) *
 							(size_t)s.h +
 						(size_t)y) *
 						row,
-					row, p->wide));
+					row, planes->wide));
 }
 
-static const float *row_at(const struct planes *p, int z, int y)
+static const float *row_at(const struct planes *planes, int z, int y)
 {
-	return p->copy + (size_t)(z % p->c->k) * p->plane + (size_t)y * p->row;
+	return planes->copy + (size_t)(z % planes->c->k) * planes->plane + (size_t)y * planes->row;
 }
 
 /* --- outputs ------------------------------------------------------------- */
@@ -117,37 +118,38 @@ struct conv_job {
 };
 
 /* The taps of the rows of the kernel that lie inside for outputs of (z, y). */
-static int taps_of_row(const struct planes *p, struct vt_tap *tap, const float *w, int z, int y)
+static int taps_of_row(const struct planes *planes, struct vt_tap *tap, const float *w, int z,
+	int y)
 {
-	int k = p->c->k, n = 0;
-	size_t row = (size_t)(k * p->in.s.c) * VT_LANES;
+	int k = planes->c->k, n = 0;
+	size_t row = (size_t)(k * planes->in.s.c) * VT_LANES;
 
-	z = z * p->c->stride - p->c->pad;
-	y = y * p->c->stride - p->c->pad;
+	z = z * planes->c->stride - planes->c->pad;
+	y = y * planes->c->stride - planes->c->pad;
 	for (int t = 0; t < k * k; t++) {
 		int iz = z + t / k, iy = y + t % k;
 
-		if (iz >= 0 && iy >= 0 && iz < p->in.s.d && iy < p->in.s.h)
-			tap[n++] = (struct vt_tap){ row_at(p, iz, iy), w + (size_t)t * row };
+		if (iz >= 0 && iy >= 0 && iz < planes->in.s.d && iy < planes->in.s.h)
+			tap[n++] = (struct vt_tap){ row_at(planes, iz, iy), w + (size_t)t * row };
 	}
 	return n;
 }
 
 /* Row (z, y) of blocks b and, if there is one, b + 1, to `to`, the second `block` behind. */
-static void row_of_outputs(const struct conv_job *j, const struct planes *p, int b, int z, int y,
-	float *to, size_t block)
+static void row_of_outputs(const struct conv_job *j, const struct planes *planes, int b, int z,
+	int y, float *to, size_t block)
 {
 	struct vt_tap tap[MAX_K * MAX_K];
 	struct vt_shape s = j->out.s;
-	int k = p->c->k, channels = k * p->in.s.c;
+	int k = planes->c->k, channels = k * planes->in.s.c;
 	bool two = b + 1 < vt_blocks(s.c);
 	size_t taps = (size_t)(k * k * channels) * VT_LANES;
 	int most = two ? j->r->k->pair : j->r->k->alone, tiles = (s.w + most - 1) / most;
 	struct vt_tile t = { .tap = tap,
-		.n_taps = taps_of_row(p, tap, j->packed + (size_t)b * taps, z, y),
+		.n_taps = taps_of_row(planes, tap, j->packed + (size_t)b * taps, z, y),
 		.c_in = channels,
 		.block = VT_LANES,
-		.step = (size_t)(p->c->stride * p->in.s.c),
+		.step = (size_t)(planes->c->stride * planes->in.s.c),
 		.y_step = VT_LANES,
 		.w2 = two ? taps : 0,
 		.start = j->bias ? j->bias + (size_t)b * VT_LANES : NULL,
@@ -165,7 +167,7 @@ static void row_of_outputs(const struct conv_job *j, const struct planes *p, int
 }
 
 /* made: room for the rows of two blocks where outputs are stored as bf16. */
-static void rows_of_outputs(const struct conv_job *j, const struct planes *p, int z, int from,
+static void rows_of_outputs(const struct conv_job *j, const struct planes *planes, int z, int from,
 	int end, float *made)
 {
 	struct vt_shape s = j->out.s;
@@ -173,12 +175,12 @@ static void rows_of_outputs(const struct conv_job *j, const struct planes *p, in
 	       block = vt_voxels(s) * VT_LANES;
 
 	for (int b = 0; b < vt_blocks(s.c); b += 2) {
-		size_t at = (size_t)(p->n * vt_blocks(s.c) + b) * block +
+		size_t at = (size_t)(planes->n * vt_blocks(s.c) + b) * block +
 			((size_t)z * (size_t)s.h + (size_t)from) * row;
 		float *to = vt_making(j->out, at, made);
 
 		for (int y = from; y < end; y++)
-			row_of_outputs(j, p, b, z, y, to + (size_t)(y - from) * row,
+			row_of_outputs(j, planes, b, z, y, to + (size_t)(y - from) * row,
 				j->out.h ? rows : block);
 		for (int i = 0; i < 2 && b + i < vt_blocks(s.c); i++, at += block) {
 			to = vt_making(j->out, at, made + (size_t)i * rows);
@@ -212,10 +214,10 @@ static void conv_task(void *ctx, size_t task)
 	free(made);
 }
 
-void vt_few_conv(const struct vt_conv_run *r, struct vt_view in, struct vt_view out,
+void vt_few_conv(const struct vt_conv_run *run, struct vt_view in, struct vt_view out,
 	const float *packed, const float *bias)
 {
-	struct conv_job j = { r, in, out, packed, bias,
+	struct conv_job j = { run, in, out, packed, bias,
 		(out.s.d + PLANES_PER_TASK - 1) / PLANES_PER_TASK };
 
 	vt_parallel_for((size_t)out.s.n * (size_t)j.slabs, conv_task, &j);
@@ -243,7 +245,7 @@ size_t vt_few_gradient_floats(const struct vt_conv *c, int c_in, struct vt_shape
 }
 
 /* What rows [from, end) of plane z add to the sums of blocks b and, if there is one, b + 1. */
-static void add_rows(const struct gradient_job *j, const struct planes *p, float *part, int b,
+static void add_rows(const struct gradient_job *j, const struct planes *planes, float *part, int b,
 	int z, int from, int end, float *room)
 {
 	struct vt_shape s = j->dy.s;
@@ -251,7 +253,7 @@ static void add_rows(const struct gradient_job *j, const struct planes *p, float
 	size_t block = vt_voxels(s) * VT_LANES, taps = floats_of_block(j->c, j->x.s.c);
 	bool two = b + 1 < vt_blocks(s.c);
 	size_t row = (size_t)s.w * VT_LANES, n = (size_t)(end - from) * row,
-	       at = (size_t)(p->n * vt_blocks(s.c) + b) * block +
+	       at = (size_t)(planes->n * vt_blocks(s.c) + b) * block +
 		((size_t)z * (size_t)s.h + (size_t)from) * row;
 	const float *dy = vt_read(j->k, j->dy, at, n, room), *dy2 = dy;
 
@@ -261,7 +263,7 @@ static void add_rows(const struct gradient_job *j, const struct planes *p, float
 		int iz = z * stride - j->c->pad + t / k, top = from, to = end;
 		struct vt_row r = { .step = (size_t)(stride * j->x.s.c),
 			.dy_step = VT_LANES,
-			.row_step = (size_t)stride * p->row,
+			.row_step = (size_t)stride * planes->row,
 			.dy_row_step = row,
 			.count = s.w };
 
@@ -276,7 +278,7 @@ static void add_rows(const struct gradient_job *j, const struct planes *p, float
 		r.dy2 = dy2 + (size_t)(top - from) * row;
 		for (int i = 0; i < channels; i += VT_LANES) {
 			r.n = channels - i < VT_LANES ? channels - i : VT_LANES;
-			r.x = row_at(p, iz, top * stride - j->c->pad + t % k) + i;
+			r.x = row_at(planes, iz, top * stride - j->c->pad + t % k) + i;
 			r.g = part + (size_t)b * taps + (size_t)(t * channels + i) * VT_LANES;
 			r.g2 = two ? r.g + taps : NULL;
 			j->k->row(&r);

@@ -15,7 +15,7 @@
 bool vt_few_takes(const struct vt_conv *c, int c_in);
 
 /* packed: weights [out block][tap][c_in][8]; bias: padded to blocks of eight, or NULL. */
-void vt_few_conv(const struct vt_conv_run *r, struct vt_view in, struct vt_view out,
+void vt_few_conv(const struct vt_conv_run *run, struct vt_view in, struct vt_view out,
 	const float *packed, const float *bias);
 
 /* dw[o][i][tap]; the sums of weight_gradient.h. */

@@ -29,24 +29,24 @@ struct vt_fused {
 	const struct vt_int8_sink *sink;
 };
 
-void vt_fused_release(struct vt_fused *f);
+void vt_fused_release(struct vt_fused *fused);
 
 /* Batch norm on its running statistics; an activation; an added tensor. */
-void vt_fuse_norm(struct vt_fused *f, const struct vt_norm *norm, int channels,
-	const struct vt_norm_weights *w);
-void vt_fuse_act(struct vt_fused *f, const struct vt_node *n, const float *slopes);
-void vt_fuse_add(struct vt_fused *f, struct vt_view other);
+void vt_fuse_norm(struct vt_fused *fused, const struct vt_norm *norm, int channels,
+	const struct vt_norm_weights *weights);
+void vt_fuse_act(struct vt_fused *fused, const struct vt_node *n, const float *slopes);
+void vt_fuse_add(struct vt_fused *fused, struct vt_view other);
 
 /* On `voxels` voxels of channel block b; `at`: where y lies in its tensor, in values. */
-void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *f, int b, float *y,
+void vt_fused_blocked(const struct vt_kernels *k, const struct vt_fused *fused, int b, float *y,
 	size_t at, size_t voxels);
 /* On a row of one channel, `floats` (a multiple of 8) long. */
-void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *f, int channel, float *y,
+void vt_fused_row(const struct vt_kernels *k, const struct vt_fused *fused, int channel, float *y,
 	size_t at, size_t floats);
 
 /* 1 / sqrt(variance + eps), and y = fma(a, x, b) of channel c. */
 double vt_norm_rstd(const struct vt_norm *n, double variance);
-void vt_norm_coefficients(const struct vt_norm_weights *w, int c, double mean, double rstd,
+void vt_norm_coefficients(const struct vt_norm_weights *weights, int c, double mean, double rstd,
 	float *a, float *b);
 
 #endif

@@ -17,9 +17,9 @@ struct gate_work {
 	bool add_a, add_b;
 };
 
-static float *block_of(struct vt_view v, size_t task)
+static float *block_of(struct vt_view view, size_t task)
 {
-	return v.p + task * vt_voxels(v.s) * VT_LANES;
+	return view.p + task * vt_voxels(view.s) * VT_LANES;
 }
 
 /* Element (item n, channel c, voxel v). */
@@ -37,15 +37,15 @@ static void set(float *to, float v, bool add)
 	*to = add ? *to + v : v;
 }
 
-static void each_block(struct gate_work *w, struct vt_shape s, void (*fn)(void *, size_t))
+static void each_block(struct gate_work *work, struct vt_shape shape, void (*fn)(void *, size_t))
 {
-	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c), fn, w);
+	vt_parallel_for((size_t)shape.n * (size_t)vt_blocks(shape.c), fn, work);
 }
 
 /* A task is one plane (item, z). */
-static void each_plane(struct gate_work *w, struct vt_shape s, void (*fn)(void *, size_t))
+static void each_plane(struct gate_work *work, struct vt_shape shape, void (*fn)(void *, size_t))
 {
-	vt_parallel_for((size_t)s.n * (size_t)s.d, fn, w);
+	vt_parallel_for((size_t)shape.n * (size_t)shape.d, fn, work);
 }
 
 struct plane {
@@ -53,22 +53,22 @@ struct plane {
 	size_t from, end; /* voxels */
 };
 
-static struct plane plane_of(struct vt_shape s, size_t task)
+static struct plane plane_of(struct vt_shape shape, size_t task)
 {
-	size_t area = (size_t)s.h * (size_t)s.w, z = task % (size_t)s.d;
+	size_t area = (size_t)shape.h * (size_t)shape.w, z = task % (size_t)shape.d;
 
-	return (struct plane){ (int)(task / (size_t)s.d), z * area, (z + 1) * area };
+	return (struct plane){ (int)(task / (size_t)shape.d), z * area, (z + 1) * area };
 }
 
 /* --- product ------------------------------------------------------------- */
 
 /* How an element of b is found for an element of a: b has a's shape, or one value a channel, or
  * one channel. */
-static float *partner(struct vt_view b, struct vt_view a, int n, int c, size_t v)
+static float *partner(struct vt_view view, struct vt_view a, int n, int c, size_t v)
 {
-	if (b.s.c == 1 && a.s.c > 1)
+	if (view.s.c == 1 && a.s.c > 1)
 		c = 0;
-	return at(b, n, c, vt_voxels(b.s) == 1 ? 0 : v);
+	return at(view, n, c, vt_voxels(view.s) == 1 ? 0 : v);
 }
 
 static void mul_task(void *ctx, size_t task)
@@ -85,9 +85,9 @@ static void mul_task(void *ctx, size_t task)
 			*at(w->y, p.n, c, v) = 0.0f;
 }
 
-void vt_cpu_mul(struct vt_view a, struct vt_view b, struct vt_view y)
+void vt_cpu_mul(struct vt_view view, struct vt_view b, struct vt_view y)
 {
-	each_plane(&(struct gate_work){ .a = a, .b = b, .y = y }, a.s, mul_task);
+	each_plane(&(struct gate_work){ .a = view, .b = b, .y = y }, view.s, mul_task);
 }
 
 static void mul_da_task(void *ctx, size_t task)
@@ -132,20 +132,25 @@ static void mul_db_voxel_task(void *ctx, size_t task)
 		}
 }
 
-void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da,
-	bool add_a, struct vt_view db, bool add_b)
+void vt_cpu_mul_backward(struct vt_view view, struct vt_view b, struct vt_view dy,
+	struct vt_view da, bool add_a, struct vt_view db, bool add_b)
 {
-	struct gate_work
-		w = { .a = a, .b = b, .y = dy, .da = da, .db = db, .add_a = add_a, .add_b = add_b };
+	struct gate_work w = { .a = view,
+		.b = b,
+		.y = dy,
+		.da = da,
+		.db = db,
+		.add_a = add_a,
+		.add_b = add_b };
 
 	if (da.p)
-		each_plane(&w, a.s, mul_da_task);
+		each_plane(&w, view.s, mul_da_task);
 	if (!db.p)
 		return;
-	if (vt_voxels(b.s) == 1 && vt_voxels(a.s) > 1)
+	if (vt_voxels(b.s) == 1 && vt_voxels(view.s) > 1)
 		vt_parallel_for((size_t)b.s.n * (size_t)b.s.c, mul_db_channel_task, &w);
 	else
-		each_plane(&w, a.s, mul_db_voxel_task);
+		each_plane(&w, view.s, mul_db_voxel_task);
 }
 
 /* --- pools over all voxels, and over channels ---------------------------- */
@@ -380,13 +385,14 @@ void vt_cpu_nearest_backward(const struct vt_node *n, struct vt_view dy, struct 
 
 /* y[c, z, y, x] = x[c + at.c, z + at.d, y + at.h, x + at.w]; backward adds the other way.  One
  * item at a time. */
-static void move_window(struct vt_shape o, struct vt_view y, struct vt_view x, int n, bool back)
+static void move_window(struct vt_shape shape, struct vt_view y, struct vt_view x, int n, bool back)
 {
 	for (int c = 0; c < y.s.c; c++)
 		for (int z = 0; z < y.s.d; z++)
 			for (int r = 0; r < y.s.h; r++)
 				for (int v = 0; v < y.s.w; v++) {
-					int xc = c + o.c, xz = z + o.d, xr = r + o.h, xv = v + o.w;
+					int xc = c + shape.c, xz = z + shape.d, xr = r + shape.h,
+					    xv = v + shape.w;
 					size_t from,
 						to = ((size_t)z * (size_t)y.s.h + (size_t)r) *
 							(size_t)y.s.w +

@@ -123,13 +123,13 @@ void vt_int8_weights_make(struct vt_int8_weights *to, const struct vt_conv *c, i
 		&(struct packing){ to, w, weight_scale, c_in, c->out_c });
 }
 
-void vt_int8_weights_release(struct vt_int8_weights *w)
+void vt_int8_weights_release(struct vt_int8_weights *weights)
 {
-	free(w->w);
-	free(w->start);
-	free(w->scale);
-	free(w->bias);
-	*w = (struct vt_int8_weights){ .w = NULL };
+	free(weights->w);
+	free(weights->start);
+	free(weights->scale);
+	free(weights->bias);
+	*weights = (struct vt_int8_weights){ .w = NULL };
 }
 
 /* --- the quantized input ------------------------------------------------- */
@@ -231,9 +231,9 @@ static void quantize_plane(void *ctx, size_t plane)
 		}
 }
 
-void vt_int8_quantize(const struct vt_int8_run *r, struct vt_view x, struct vt_shape y)
+void vt_int8_quantize(const struct vt_int8_run *run, struct vt_view x, struct vt_shape y)
 {
-	struct quantizing q = { { r, x.s, y }, x };
+	struct quantizing q = { { run, x.s, y }, x };
 
 	vt_int8_pad(&q.to);
 	vt_parallel_for((size_t)x.s.n * (size_t)x.s.d, quantize_plane, &q);
@@ -258,25 +258,26 @@ struct walk {
 };
 
 /* The next group of at most `each` positions of a row. */
-static void next_group(const struct job *j, struct walk *w, struct vt_int8_tile *t, int g, int each)
+static void next_group(const struct job *j, struct walk *walk, struct vt_int8_tile *tile, int g,
+	int each)
 {
 	struct vt_shape s = j->y.s;
-	size_t stride = (size_t)j->r->c->stride, z = w->row / (size_t)s.h, y = w->row % (size_t)s.h,
-	       left = (size_t)s.w - w->x;
+	size_t stride = (size_t)j->r->c->stride, z = walk->row / (size_t)s.h,
+	       y = walk->row % (size_t)s.h, left = (size_t)s.w - walk->x;
 
-	t->x[g] = j->r->room + w->n * j->p.bytes +
-		((z * stride * j->p.h + y * stride) * j->p.w + w->x * stride) * j->p.channels;
-	t->y[g] = w->to + (w->row * (size_t)s.w + w->x - w->first) * VT_LANES;
-	t->count[g] = left < (size_t)each ? (int)left : each;
-	w->x += (size_t)t->count[g];
-	if (w->x == (size_t)s.w) {
-		w->x = 0;
-		w->row++;
+	tile->x[g] = j->r->room + walk->n * j->p.bytes +
+		((z * stride * j->p.h + y * stride) * j->p.w + walk->x * stride) * j->p.channels;
+	tile->y[g] = walk->to + (walk->row * (size_t)s.w + walk->x - walk->first) * VT_LANES;
+	tile->count[g] = left < (size_t)each ? (int)left : each;
+	walk->x += (size_t)tile->count[g];
+	if (walk->x == (size_t)s.w) {
+		walk->x = 0;
+		walk->row++;
 	}
 }
 
 /* Vectors v and, if there are two, v + 1 at the task's positions. */
-static void vectors_task(const struct job *j, struct walk w, size_t v, int vectors)
+static void vectors_task(const struct job *j, struct walk walk, size_t v, int vectors)
 {
 	const struct vt_int8_weights *k = j->r->w;
 	size_t each_vector = k->taps * k->steps * 4 * VT_INT8_VECTOR, lane = v * VT_INT8_VECTOR;
@@ -290,15 +291,15 @@ static void vectors_task(const struct job *j, struct walk w, size_t v, int vecto
 		.start = k->start + lane,
 		.scale = k->scale + lane,
 		.bias = k->bias + lane,
-		.y_block = w.block,
+		.y_block = walk.block,
 		.y_step = VT_LANES,
 		.blocks = vt_blocks(j->y.s.c) - (int)(2 * v) };
 
-	while (w.row < w.end) {
+	while (walk.row < walk.end) {
 		for (int g = 0; g < VT_INT8_GROUPS; g++) {
-			if (w.row < w.end) {
-				next_group(j, &w, &t, g, vectors == 1 ? 4 : 2);
-				t.y[g] += 2 * v * w.block;
+			if (walk.row < walk.end) {
+				next_group(j, &walk, &t, g, vectors == 1 ? 4 : 2);
+				t.y[g] += 2 * v * walk.block;
 				continue;
 			}
 			t.x[g] = t.x[g - 1];
@@ -310,16 +311,17 @@ static void vectors_task(const struct job *j, struct walk w, size_t v, int vecto
 }
 
 /* What follows on block b of the task's results. */
-static void finish_block(const struct job *j, const struct walk *w, size_t b, size_t count)
+static void finish_block(const struct job *j, const struct walk *walk, size_t b, size_t count)
 {
 	struct vt_shape s = j->y.s;
 	const struct vt_fused *f = j->r->fused;
-	float *y = w->to + b * w->block;
+	float *y = walk->to + b * walk->block;
 
 	vt_fused_blocked(j->r->k, f, (int)b, y,
-		((w->n * (size_t)vt_blocks(s.c) + b) * vt_voxels(s) + w->first) * VT_LANES, count);
+		((walk->n * (size_t)vt_blocks(s.c) + b) * vt_voxels(s) + walk->first) * VT_LANES,
+		count);
 	if (f->sink)
-		vt_int8_put(f->sink, w->n, (int)b, w->first, y, count);
+		vt_int8_put(f->sink, walk->n, (int)b, walk->first, y, count);
 }
 
 static void multiply_task(void *ctx, size_t task)
@@ -346,27 +348,28 @@ static void multiply_task(void *ctx, size_t task)
 		free(w.to);
 }
 
-static void set_taps(size_t *tap, const struct vt_conv *c, const struct padded *p)
+static void set_taps(size_t *tap, const struct vt_conv *c, const struct padded *padded)
 {
 	size_t k = (size_t)c->k, d = (size_t)c->dilation;
 
 	for (size_t z = 0; z < k; z++)
 		for (size_t y = 0; y < k; y++)
 			for (size_t x = 0; x < k; x++)
-				*tap++ = ((z * d * p->h + y * d) * p->w + x * d) * p->channels;
+				*tap++ = ((z * d * padded->h + y * d) * padded->w + x * d) *
+					padded->channels;
 }
 
-void vt_int8_multiply(const struct vt_int8_run *r, struct vt_shape x, struct vt_view y)
+void vt_int8_multiply(const struct vt_int8_run *run, struct vt_shape x, struct vt_view y)
 {
-	struct job j = { .r = r,
-		.p = padded_of(r->c, x, y.s),
+	struct job j = { .r = run,
+		.p = padded_of(run->c, x, y.s),
 		.y = y,
-		.tap = vt_xcalloc(r->w->taps, sizeof(*j.tap)),
+		.tap = vt_xcalloc(run->w->taps, sizeof(*j.tap)),
 		.rows = (size_t)y.s.d * (size_t)y.s.h };
 
 	j.groups = (j.rows * (size_t)y.s.w + POSITIONS - 1) / POSITIONS;
 	j.groups = j.groups < j.rows ? j.groups : j.rows;
-	set_taps(j.tap, r->c, &j.p);
+	set_taps(j.tap, run->c, &j.p);
 	vt_parallel_for((size_t)y.s.n * j.groups, multiply_task, &j);
 	free(j.tap);
 }

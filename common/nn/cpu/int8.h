@@ -99,7 +99,7 @@ size_t vt_int8_weight_bytes(const struct vt_conv *c, int c_in);
 /* w, bias: as vt_conv_run has them, weight_scale: [out_c]. */
 void vt_int8_weights_make(struct vt_int8_weights *to, const struct vt_conv *c, int c_in,
 	const float *w, const float *bias, float scale, int zero, const float *weight_scale);
-void vt_int8_weights_release(struct vt_int8_weights *w);
+void vt_int8_weights_release(struct vt_int8_weights *weights);
 
 /* Bytes of an input quantized for a convolution. */
 size_t vt_int8_input_bytes(const struct vt_conv *c, struct vt_shape x, struct vt_shape y);
@@ -123,8 +123,8 @@ void vt_int8_pad(const struct vt_int8_sink *to);
 void vt_int8_put(const struct vt_int8_sink *to, size_t n, int b, size_t voxel, const float *from,
 	size_t count);
 
-void vt_int8_quantize(const struct vt_int8_run *r, struct vt_view x, struct vt_shape y);
+void vt_int8_quantize(const struct vt_int8_run *run, struct vt_view x, struct vt_shape y);
 /* Of the input in r->room.  With r->fused->sink y has no array. */
-void vt_int8_multiply(const struct vt_int8_run *r, struct vt_shape x, struct vt_view y);
+void vt_int8_multiply(const struct vt_int8_run *run, struct vt_shape x, struct vt_view y);
 
 #endif

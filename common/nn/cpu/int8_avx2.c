@@ -22,18 +22,18 @@ INLINE void widen(__m256i *even, __m256i *odd, const int8_t *w)
 }
 
 /* acc[position][half] of one vector at four positions. */
-INLINE void multiply(const struct vt_int8_tile *t, const uint8_t *const *x, const int8_t *w,
+INLINE void multiply(const struct vt_int8_tile *int8_tile, const uint8_t *const *x, const int8_t *w,
 	__m256i acc[FOUR][2])
 {
 	const __m256i low = _mm256_set1_epi16(0xff);
 
-	for (int k = 0; k < t->taps; k++) {
+	for (int k = 0; k < int8_tile->taps; k++) {
 		const uint8_t *at[FOUR];
 
 #pragma GCC unroll 4
 		for (int j = 0; j < FOUR; j++)
-			at[j] = x[j] + t->tap[k];
-		for (int s = 0; s < t->steps; s++, w += 4 * VT_INT8_VECTOR) {
+			at[j] = x[j] + int8_tile->tap[k];
+		for (int s = 0; s < int8_tile->steps; s++, w += 4 * VT_INT8_VECTOR) {
 			__m256i we[2], wo[2];
 
 			widen(&we[0], &wo[0], w);
@@ -58,43 +58,45 @@ INLINE void multiply(const struct vt_int8_tile *t, const uint8_t *const *x, cons
 }
 
 /* Vector v at the positions x of which the first `count` are stored. */
-static void four_of(const struct vt_int8_tile *t, int v, const uint8_t *const *x, float *const *y,
-	int count)
+static void four_of(const struct vt_int8_tile *int8_tile, int v, const uint8_t *const *x,
+	float *const *y, int count)
 {
 	__m256i acc[FOUR][2];
 
 	for (int j = 0; j < FOUR; j++)
 		for (int h = 0; h < 2; h++)
-			acc[j][h] = _mm256_loadu_si256(
-				(const void *)(t->start + v * VT_INT8_VECTOR + h * VT_LANES));
-	multiply(t, x, t->w + (size_t)v * t->w_vector, acc);
+			acc[j][h] = _mm256_loadu_si256((const void *)(int8_tile->start +
+				v * VT_INT8_VECTOR + h * VT_LANES));
+	multiply(int8_tile, x, int8_tile->w + (size_t)v * int8_tile->w_vector, acc);
 	for (int j = 0; j < FOUR; j++)
 		for (int h = 0; h < 2; h++)
-			if (j < count && 2 * v + h < t->blocks)
-				_mm256_storeu_ps(y[j] + (size_t)(2 * v + h) * t->y_block,
+			if (j < count && 2 * v + h < int8_tile->blocks)
+				_mm256_storeu_ps(y[j] + (size_t)(2 * v + h) * int8_tile->y_block,
 					_mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[j][h]),
-						_mm256_loadu_ps(t->scale + (2 * v + h) * VT_LANES),
-						_mm256_loadu_ps(t->bias + (2 * v + h) * VT_LANES)));
+						_mm256_loadu_ps(
+							int8_tile->scale + (2 * v + h) * VT_LANES),
+						_mm256_loadu_ps(
+							int8_tile->bias + (2 * v + h) * VT_LANES)));
 }
 
-static void tile(const struct vt_int8_tile *t)
+static void tile(const struct vt_int8_tile *int8_tile)
 {
 	const uint8_t *x[4 * VT_INT8_GROUPS + FOUR];
 	float *y[4 * VT_INT8_GROUPS + FOUR];
 	int n = 0;
 
 	for (int g = 0; g < VT_INT8_GROUPS; g++)
-		for (int j = 0; j < t->count[g]; j++, n++) {
-			x[n] = t->x[g] + (size_t)j * t->step;
-			y[n] = t->y[g] + (size_t)j * t->y_step;
+		for (int j = 0; j < int8_tile->count[g]; j++, n++) {
+			x[n] = int8_tile->x[g] + (size_t)j * int8_tile->step;
+			y[n] = int8_tile->y[g] + (size_t)j * int8_tile->y_step;
 		}
 	for (int j = n; n && j < n + FOUR - 1; j++) {
 		x[j] = x[n - 1];
 		y[j] = y[n - 1];
 	}
 	for (int j = 0; j < n; j += FOUR)
-		for (int v = 0; v < t->vectors; v++)
-			four_of(t, v, x + j, y + j, n - j);
+		for (int v = 0; v < int8_tile->vectors; v++)
+			four_of(int8_tile, v, x + j, y + j, n - j);
 }
 
 static void quantize(uint8_t *to, size_t to_step, const float *from, size_t voxels, float inverse,

@@ -30,27 +30,27 @@ INLINE void store(float *y, __m512 v, size_t block, int blocks)
 		_mm256_storeu_ps(y + block, _mm512_extractf32x8_ps(v, 1));
 }
 
-INLINE void finish(const struct vt_int8_tile *t, const __m512i *acc, const int vectors,
+INLINE void finish(const struct vt_int8_tile *int8_tile, const __m512i *acc, const int vectors,
 	const int each)
 {
 #pragma GCC unroll 2
 	for (int v = 0; v < vectors; v++) {
-		__m512 scale = _mm512_loadu_ps(t->scale + v * VT_INT8_VECTOR),
-		       bias = _mm512_loadu_ps(t->bias + v * VT_INT8_VECTOR);
+		__m512 scale = _mm512_loadu_ps(int8_tile->scale + v * VT_INT8_VECTOR),
+		       bias = _mm512_loadu_ps(int8_tile->bias + v * VT_INT8_VECTOR);
 
 #pragma GCC unroll 6
 		for (int g = 0; g < VT_INT8_GROUPS; g++)
 #pragma GCC unroll 4
 			for (int j = 0; j < each; j++)
-				if (j < t->count[g])
-					store(t->y[g] + (size_t)j * t->y_step +
-							(size_t)(2 * v) * t->y_block,
+				if (j < int8_tile->count[g])
+					store(int8_tile->y[g] + (size_t)j * int8_tile->y_step +
+							(size_t)(2 * v) * int8_tile->y_block,
 						_mm512_fmadd_ps(_mm512_cvtepi32_ps(
 									acc[(g * each + j) *
 											vectors +
 										v]),
 							scale, bias),
-						t->y_block, t->blocks - 2 * v);
+						int8_tile->y_block, int8_tile->blocks - 2 * v);
 	}
 }
 
@@ -75,44 +75,44 @@ INLINE void step(__m512i *acc, const uint8_t *const *x, size_t step, const int8_
 		}
 }
 
-INLINE void tile_of(const struct vt_int8_tile *t, const int vectors, const int each)
+INLINE void tile_of(const struct vt_int8_tile *int8_tile, const int vectors, const int each)
 {
 	__m512i acc[SUMS];
-	const int8_t *w = t->w;
-	size_t by = t->step;
+	const int8_t *w = int8_tile->w;
+	size_t by = int8_tile->step;
 
 #pragma GCC unroll 24
 	for (int i = 0; i < SUMS; i++)
-		acc[i] = _mm512_loadu_si512(t->start + i % vectors * VT_INT8_VECTOR);
-	for (int k = 0; k < t->taps; k++) {
+		acc[i] = _mm512_loadu_si512(int8_tile->start + i % vectors * VT_INT8_VECTOR);
+	for (int k = 0; k < int8_tile->taps; k++) {
 		const uint8_t *x[VT_INT8_GROUPS];
 
 #pragma GCC unroll 6
 		for (int g = 0; g < VT_INT8_GROUPS; g++)
-			x[g] = t->x[g] + t->tap[k];
-		for (int s = 0; s < t->steps; s++, w += 4 * VT_INT8_VECTOR) {
-			step(acc, x, by, w, t->w_vector, vectors, each);
+			x[g] = int8_tile->x[g] + int8_tile->tap[k];
+		for (int s = 0; s < int8_tile->steps; s++, w += 4 * VT_INT8_VECTOR) {
+			step(acc, x, by, w, int8_tile->w_vector, vectors, each);
 #pragma GCC unroll 6
 			for (int g = 0; g < VT_INT8_GROUPS; g++)
 				x[g] += 4;
 		}
 	}
-	finish(t, acc, vectors, each);
+	finish(int8_tile, acc, vectors, each);
 }
 
-static void tile_one(const struct vt_int8_tile *t)
+static void tile_one(const struct vt_int8_tile *int8_tile)
 {
-	tile_of(t, 1, 4);
+	tile_of(int8_tile, 1, 4);
 }
 
-static void tile_two(const struct vt_int8_tile *t)
+static void tile_two(const struct vt_int8_tile *int8_tile)
 {
-	tile_of(t, 2, 2);
+	tile_of(int8_tile, 2, 2);
 }
 
-static void tile(const struct vt_int8_tile *t)
+static void tile(const struct vt_int8_tile *int8_tile)
 {
-	(t->vectors == 2 ? tile_two : tile_one)(t);
+	(int8_tile->vectors == 2 ? tile_two : tile_one)(int8_tile);
 }
 
 static void quantize(uint8_t *to, size_t to_step, const float *from, size_t voxels, float inverse,

@@ -18,17 +18,17 @@
 #include "common/nn/cpu/kernel_conv_source.h"
 #endif
 
-INLINE v8 take(struct vt_values v, size_t at)
+INLINE v8 take(struct vt_values values, size_t at)
 {
-	return v.h ? v8_widen(v.h + at) : v8_load(v.p + at);
+	return values.h ? v8_widen(values.h + at) : v8_load(values.p + at);
 }
 
-INLINE void put(struct vt_values v, size_t at, v8 a)
+INLINE void put(struct vt_values values, size_t at, v8 a)
 {
-	if (v.h)
-		v8_narrow(v.h + at, a);
+	if (values.h)
+		v8_narrow(values.h + at, a);
 	else
-		v8_store(v.p + at, a);
+		v8_store(values.p + at, a);
 }
 
 static void moments(struct vt_values x, size_t m, double sum[8], double square[8])
@@ -90,10 +90,10 @@ static void norm_dx(struct vt_values dx, struct vt_values dy, struct vt_values y
 	}
 }
 
-static void add(struct vt_values y, struct vt_values a, struct vt_values b, size_t n)
+static void add(struct vt_values y, struct vt_values values, struct vt_values b, size_t n)
 {
 	for (size_t i = 0; i < n; i += 8)
-		put(y, i, v8_add(take(a, i), take(b, i)));
+		put(y, i, v8_add(take(values, i), take(b, i)));
 }
 
 static void lerp(float *y, const float *p, const float *q, float w0, float w1, size_t n)

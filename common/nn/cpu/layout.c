@@ -21,51 +21,52 @@ struct part {
 	size_t from, end, voxels;
 };
 
-static struct part part_of(const struct moving *m, size_t task)
+static struct part part_of(const struct moving *moving, size_t task)
 {
-	size_t voxels = vt_voxels(m->blocks.s), slabs = (size_t)vt_slabs(voxels),
-	       blocks = (size_t)vt_blocks(m->blocks.s.c), i = task % slabs;
+	size_t voxels = vt_voxels(moving->blocks.s), slabs = (size_t)vt_slabs(voxels),
+	       blocks = (size_t)vt_blocks(moving->blocks.s.c), i = task % slabs;
 
 	return (struct part){ (int)(task / slabs / blocks), (int)(task / slabs % blocks),
 		voxels * i / slabs, voxels * (i + 1) / slabs, voxels };
 }
 
-static void each_part(struct moving *m, void (*fn)(void *, size_t))
+static void each_part(struct moving *moving, void (*fn)(void *, size_t))
 {
-	struct vt_shape s = m->blocks.s;
+	struct vt_shape s = moving->blocks.s;
 
 	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c) * (size_t)vt_slabs(vt_voxels(s)), fn,
-		m);
+		moving);
 }
 
 /* Where channel c of item `item` begins. */
-static size_t lane_of(struct vt_view v, int item, int c)
+static size_t lane_of(struct vt_view view, int item, int c)
 {
-	return (size_t)item * (size_t)vt_blocks(v.s.c) * vt_voxels(v.s) * VT_LANES +
-		(size_t)(c / VT_LANES) * vt_voxels(v.s) * VT_LANES + (size_t)(c % VT_LANES);
+	return (size_t)item * (size_t)vt_blocks(view.s.c) * vt_voxels(view.s) * VT_LANES +
+		(size_t)(c / VT_LANES) * vt_voxels(view.s) * VT_LANES + (size_t)(c % VT_LANES);
 }
 
-static float value_at(struct vt_view v, size_t at)
+static float value_at(struct vt_view view, size_t at)
 {
-	return v.h ? vt_bf16_float(v.h[at]) : v.p[at];
+	return view.h ? vt_bf16_float(view.h[at]) : view.p[at];
 }
 
-static void put(struct vt_view v, size_t at, float value)
+static void put(struct vt_view view, size_t at, float value)
 {
-	if (v.h)
-		v.h[at] = vt_bf16_half(value);
+	if (view.h)
+		view.h[at] = vt_bf16_half(value);
 	else
-		v.p[at] = value;
+		view.p[at] = value;
 }
 
 /* A lane of d from a lane of s; s without an array: zeros. */
-static void fill_lane(struct vt_view d, size_t to, struct vt_view s, size_t from,
-	const struct part *p, bool add)
+static void fill_lane(struct vt_view view, size_t to, struct vt_view s, size_t from,
+	const struct part *part, bool add)
 {
-	for (size_t v = p->from; v < p->end; v++) {
+	for (size_t v = part->from; v < part->end; v++) {
 		float value = vt_there(s) ? value_at(s, from + v * VT_LANES) : 0.0f;
 
-		put(d, to + v * VT_LANES, add ? value_at(d, to + v * VT_LANES) + value : value);
+		put(view, to + v * VT_LANES,
+			add ? value_at(view, to + v * VT_LANES) + value : value);
 	}
 }
 
@@ -112,15 +113,16 @@ void vt_cpu_unpack(float *to, struct vt_view from)
 }
 
 /* Where channel c of the joined tensor comes from; no array behind its last. */
-static struct vt_view source_of(const struct moving *m, int item, int c, size_t *at)
+static struct vt_view source_of(const struct moving *moving, int item, int c, size_t *at)
 {
-	int of_a = m->a.s.c - m->first;
+	int of_a = moving->a.s.c - moving->first;
 
 	*at = 0;
-	if (c >= m->blocks.s.c)
+	if (c >= moving->blocks.s.c)
 		return (struct vt_view){ .p = NULL };
-	*at = c < of_a ? lane_of(m->a, item, m->first + c) : lane_of(m->b, item, c - of_a);
-	return c < of_a ? m->a : m->b;
+	*at = c < of_a ? lane_of(moving->a, item, moving->first + c)
+		       : lane_of(moving->b, item, c - of_a);
+	return c < of_a ? moving->a : moving->b;
 }
 
 static void join_task(void *ctx, size_t task)
@@ -150,9 +152,9 @@ static void join_task(void *ctx, size_t task)
 	}
 }
 
-void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y)
+void vt_cpu_concat(struct vt_view view, struct vt_view b, struct vt_view y)
 {
-	each_part(&(struct moving){ .blocks = y, .a = a, .b = b }, join_task);
+	each_part(&(struct moving){ .blocks = y, .a = view, .b = b }, join_task);
 }
 
 void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add)

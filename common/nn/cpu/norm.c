@@ -30,9 +30,9 @@ struct slab {
 	size_t block, at, voxels;
 };
 
-static struct slab slab_of(const struct norm_work *w, size_t task)
+static struct slab slab_of(const struct norm_work *work, size_t task)
 {
-	size_t n = vt_voxels(w->x.s), slabs = (size_t)w->slabs, i = task % slabs,
+	size_t n = vt_voxels(work->x.s), slabs = (size_t)work->slabs, i = task % slabs,
 	       from = n * i / slabs;
 
 	return (struct slab){ task / slabs, (task / slabs * n + from) * VT_LANES,
@@ -40,9 +40,9 @@ static struct slab slab_of(const struct norm_work *w, size_t task)
 }
 
 /* What the norm masks by; none if it does not. */
-static struct vt_values mask_at(const struct norm_work *w, size_t at)
+static struct vt_values mask_at(const struct norm_work *work, size_t at)
 {
-	return w->norm->relu ? vt_values_at(w->y, at) : vt_plain(NULL);
+	return work->norm->relu ? vt_values_at(work->y, at) : vt_plain(NULL);
 }
 
 static void moments_task(void *ctx, size_t task)
@@ -53,32 +53,33 @@ static void moments_task(void *ctx, size_t task)
 	w->k->moments(vt_values_at(w->x, p.at), p.voxels, w->part1 + 8 * task, w->part2 + 8 * task);
 }
 
-static void affine_at(const struct norm_work *w, struct slab p, struct vt_values y, size_t at,
+static void affine_at(const struct norm_work *work, struct slab slab, struct vt_values y, size_t at,
 	size_t voxels)
 {
-	w->k->affine(y, vt_values_at(w->x, at), voxels, w->a + 8 * p.block, w->b + 8 * p.block,
-		w->norm->relu);
+	work->k->affine(y, vt_values_at(work->x, at), voxels, work->a + 8 * slab.block,
+		work->b + 8 * slab.block, work->norm->relu);
 }
 
 /* The same in pieces, with what follows. */
-static void affine_and_more(const struct norm_work *w, struct slab p)
+static void affine_and_more(const struct norm_work *work, struct slab slab)
 {
-	size_t blocks = (size_t)vt_blocks(w->x.s.c);
-	bool sink = w->fused->sink;
+	size_t blocks = (size_t)vt_blocks(work->x.s.c);
+	bool sink = work->fused->sink;
 	float room[VT_PIECE];
 
-	for (size_t from = 0, n; from < p.voxels; from += n) {
-		size_t at = p.at + from * VT_LANES;
-		float *y = sink ? room : vt_making(w->y, at, room);
+	for (size_t from = 0, n; from < slab.voxels; from += n) {
+		size_t at = slab.at + from * VT_LANES;
+		float *y = sink ? room : vt_making(work->y, at, room);
 
-		n = p.voxels - from < PIECE ? p.voxels - from : PIECE;
-		affine_at(w, p, vt_plain(y), at, n);
-		vt_fused_blocked(w->k, w->fused, (int)(p.block % blocks), y, at, n);
+		n = slab.voxels - from < PIECE ? slab.voxels - from : PIECE;
+		affine_at(work, slab, vt_plain(y), at, n);
+		vt_fused_blocked(work->k, work->fused, (int)(slab.block % blocks), y, at, n);
 		if (sink)
-			vt_int8_put(w->fused->sink, p.block / blocks, (int)(p.block % blocks),
-				at / VT_LANES - p.block * vt_voxels(w->x.s), y, n);
+			vt_int8_put(work->fused->sink, slab.block / blocks,
+				(int)(slab.block % blocks),
+				at / VT_LANES - slab.block * vt_voxels(work->x.s), y, n);
 		else
-			vt_made(w->k, w->y, at, n * VT_LANES, y);
+			vt_made(work->k, work->y, at, n * VT_LANES, y);
 	}
 }
 
@@ -112,32 +113,32 @@ static void dx_task(void *ctx, size_t task)
 		w->c + 8 * p.block, w->add);
 }
 
-static size_t n_blocks(const struct norm_work *w)
+static size_t n_blocks(const struct norm_work *work)
 {
-	return (size_t)w->x.s.n * (size_t)vt_blocks(w->x.s.c);
+	return (size_t)work->x.s.n * (size_t)vt_blocks(work->x.s.c);
 }
 
-static void each_slab(struct norm_work *w, void (*fn)(void *, size_t))
+static void each_slab(struct norm_work *work, void (*fn)(void *, size_t))
 {
-	vt_parallel_for(n_blocks(w) * (size_t)w->slabs, fn, w);
+	vt_parallel_for(n_blocks(work) * (size_t)work->slabs, fn, work);
 }
 
 /* Two sums over every (item, channel): slabs in index order. */
-static void sum_slabs(struct norm_work *w, void (*fn)(void *, size_t))
+static void sum_slabs(struct norm_work *work, void (*fn)(void *, size_t))
 {
-	size_t slabs = (size_t)w->slabs, n = n_blocks(w) * slabs * VT_LANES;
+	size_t slabs = (size_t)work->slabs, n = n_blocks(work) * slabs * VT_LANES;
 
-	w->part1 = vt_xcalloc(n, sizeof(double));
-	w->part2 = vt_xcalloc(n, sizeof(double));
-	each_slab(w, fn);
+	work->part1 = vt_xcalloc(n, sizeof(double));
+	work->part2 = vt_xcalloc(n, sizeof(double));
+	each_slab(work, fn);
 	for (size_t i = 0; i < n; i++) {
 		size_t to = i / (slabs * VT_LANES) * VT_LANES + i % VT_LANES;
 
-		w->s1[to] += w->part1[i];
-		w->s2[to] += w->part2[i];
+		work->s1[to] += work->part1[i];
+		work->s2[to] += work->part2[i];
 	}
-	free(w->part1);
-	free(w->part2);
+	free(work->part1);
+	free(work->part2);
 }
 
 static struct norm_work begin(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x)
@@ -155,13 +156,13 @@ static struct norm_work begin(const struct vt_kernels *k, const struct vt_norm *
 		.c = vt_xcalloc(lanes, sizeof(float)) };
 }
 
-static void end(struct norm_work *w)
+static void end(struct norm_work *work)
 {
-	free(w->s1);
-	free(w->s2);
-	free(w->a);
-	free(w->b);
-	free(w->c);
+	free(work->s1);
+	free(work->s2);
+	free(work->a);
+	free(work->b);
+	free(work->c);
 }
 
 /* A set of (item, channel) slots that share their statistics: first channel, channels, first
@@ -170,92 +171,95 @@ struct group {
 	int c0, nc, n0, nn;
 };
 
-static int n_groups(const struct vt_norm *n, struct vt_shape s)
+static int n_groups(const struct vt_norm *n, struct vt_shape shape)
 {
-	return n->kind == VT_NORM_BATCH ? s.c : s.n * n->groups;
+	return n->kind == VT_NORM_BATCH ? shape.c : shape.n * n->groups;
 }
 
-static struct group group_at(const struct vt_norm *n, struct vt_shape s, int i)
+static struct group group_at(const struct vt_norm *n, struct vt_shape shape, int i)
 {
-	int per = s.c / n->groups;
+	int per = shape.c / n->groups;
 
 	if (n->kind == VT_NORM_BATCH)
-		return (struct group){ i, 1, 0, s.n };
+		return (struct group){ i, 1, 0, shape.n };
 	return (struct group){ i % n->groups * per, per, i / n->groups, 1 };
 }
 
-static size_t slot(struct vt_shape s, int n, int c)
+static size_t slot(struct vt_shape shape, int n, int c)
 {
-	return (size_t)n * (size_t)vt_blocks(s.c) * VT_LANES + (size_t)c;
+	return (size_t)n * (size_t)vt_blocks(shape.c) * VT_LANES + (size_t)c;
 }
 
-static double group_sum(const double *v, struct vt_shape s, struct group g)
+static double group_sum(const double *v, struct vt_shape shape, struct group group)
 {
 	double sum = 0;
 
-	for (int n = g.n0; n < g.n0 + g.nn; n++)
-		for (int c = g.c0; c < g.c0 + g.nc; c++)
-			sum += v[slot(s, n, c)];
+	for (int n = group.n0; n < group.n0 + group.nn; n++)
+		for (int c = group.c0; c < group.c0 + group.nc; c++)
+			sum += v[slot(shape, n, c)];
 	return sum;
 }
 
 /* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
-static void statistics(const struct norm_work *w, const struct vt_norm_weights *p, double *mean,
-	double *rstd, bool training)
+static void statistics(const struct norm_work *work, const struct vt_norm_weights *weights,
+	double *mean, double *rstd, bool training)
 {
-	struct vt_shape s = w->x.s;
+	struct vt_shape s = work->x.s;
 
-	for (int i = 0; i < n_groups(w->norm, s); i++) {
-		struct group g = group_at(w->norm, s, i);
+	for (int i = 0; i < n_groups(work->norm, s); i++) {
+		struct group g = group_at(work->norm, s, i);
 		double count = (double)g.nc * g.nn * (double)vt_voxels(s), m, v;
 
-		if (w->norm->kind == VT_NORM_BATCH && !training) {
-			m = (double)p->running_mean[i];
-			v = (double)p->running_var[i];
+		if (work->norm->kind == VT_NORM_BATCH && !training) {
+			m = (double)weights->running_mean[i];
+			v = (double)weights->running_var[i];
 		} else {
-			m = group_sum(w->s1, s, g) / count;
-			v = group_sum(w->s2, s, g) / count - m * m;
+			m = group_sum(work->s1, s, g) / count;
+			v = group_sum(work->s2, s, g) / count - m * m;
 			v = v > 0 ? v : 0;
 		}
-		if (w->norm->kind == VT_NORM_BATCH && training) {
-			p->running_mean[i] =
-				(float)((1 - momentum) * (double)p->running_mean[i] + momentum * m);
-			p->running_var[i] = (float)((1 - momentum) * (double)p->running_var[i] +
-				momentum * v * (count > 1 ? count / (count - 1) : 1));
+		if (work->norm->kind == VT_NORM_BATCH && training) {
+			weights->running_mean[i] =
+				(float)((1 - momentum) * (double)weights->running_mean[i] +
+					momentum * m);
+			weights->running_var[i] =
+				(float)((1 - momentum) * (double)weights->running_var[i] +
+					momentum * v * (count > 1 ? count / (count - 1) : 1));
 		}
 		for (int n = g.n0; n < g.n0 + g.nn; n++)
 			for (int c = g.c0; c < g.c0 + g.nc; c++) {
 				mean[n * s.c + c] = m;
-				rstd[n * s.c + c] = vt_norm_rstd(w->norm, v);
+				rstd[n * s.c + c] = vt_norm_rstd(work->norm, v);
 			}
 	}
 }
 
 /* y = fma(a, x, b) with the statistics given. */
-static void apply(struct norm_work *w, const struct vt_norm_weights *p, const double *mean,
+static void apply(struct norm_work *work, const struct vt_norm_weights *weights, const double *mean,
 	const double *rstd)
 {
-	struct vt_shape s = w->x.s;
+	struct vt_shape s = work->x.s;
 
 	for (int n = 0; n < s.n; n++)
 		for (int c = 0; c < s.c; c++)
-			vt_norm_coefficients(p, c, mean[n * s.c + c], rstd[n * s.c + c],
-				&w->a[slot(s, n, c)], &w->b[slot(s, n, c)]);
-	each_slab(w, affine_task);
+			vt_norm_coefficients(weights, c, mean[n * s.c + c], rstd[n * s.c + c],
+				&work->a[slot(s, n, c)], &work->b[slot(s, n, c)]);
+	each_slab(work, affine_task);
 }
 
 void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *p, const double *mean, const double *rstd)
+	struct vt_view y, const struct vt_norm_weights *weights, const double *mean,
+	const double *rstd)
 {
 	struct norm_work w = begin(k, norm, x);
 
 	w.y = y;
-	apply(&w, p, mean, rstd);
+	apply(&w, weights, mean, rstd);
 	end(&w);
 }
 
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *p, double *mean, double *rstd,
+	struct vt_view y, const struct vt_norm_weights *weights, double *mean, double *rstd,
 	bool training, const struct vt_fused *fused)
 {
 	struct norm_work w = begin(k, norm, x);
@@ -264,64 +268,66 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 	w.fused = fused;
 	if (training || norm->kind != VT_NORM_BATCH)
 		sum_slabs(&w, moments_task);
-	statistics(&w, p, mean, rstd, training);
-	apply(&w, p, mean, rstd);
+	statistics(&w, weights, mean, rstd, training);
+	apply(&w, weights, mean, rstd);
 	end(&w);
 }
 
 /* With xh = (x - m) r, N values in the group and gradient d of y:
  * dgamma = sum d xh, dbeta = sum d, dx = r (g d - mean(g d) - xh mean(g d xh)) = a d + b x + c. */
-static void backward_coefficients(struct norm_work *w, const struct vt_norm_weights *p,
+static void backward_coefficients(struct norm_work *work, const struct vt_norm_weights *weights,
 	const double *mean, const double *rstd)
 {
-	struct vt_shape s = w->x.s;
+	struct vt_shape s = work->x.s;
 
-	for (int i = 0; i < n_groups(w->norm, s); i++) {
-		struct group q = group_at(w->norm, s, i);
+	for (int i = 0; i < n_groups(work->norm, s); i++) {
+		struct group q = group_at(work->norm, s, i);
 		double count = (double)q.nc * q.nn * (double)vt_voxels(s), gd = 0, gdx = 0;
 		double m = mean[q.n0 * s.c + q.c0], r = rstd[q.n0 * s.c + q.c0];
 
 		for (int n = q.n0; n < q.n0 + q.nn; n++)
 			for (int c = q.c0; c < q.c0 + q.nc; c++) {
-				double g = p->gamma ? (double)p->gamma[c] : 1.0;
+				double g = weights->gamma ? (double)weights->gamma[c] : 1.0;
 
-				gd += g * w->s1[slot(s, n, c)];
-				gdx += g * r * (w->s2[slot(s, n, c)] - m * w->s1[slot(s, n, c)]);
+				gd += g * work->s1[slot(s, n, c)];
+				gdx += g * r *
+					(work->s2[slot(s, n, c)] - m * work->s1[slot(s, n, c)]);
 			}
 		for (int n = q.n0; n < q.n0 + q.nn; n++)
 			for (int c = q.c0; c < q.c0 + q.nc; c++) {
-				double g = p->gamma ? (double)p->gamma[c] : 1.0;
+				double g = weights->gamma ? (double)weights->gamma[c] : 1.0;
 
-				w->a[slot(s, n, c)] = (float)(g * r);
-				w->b[slot(s, n, c)] = (float)(-r * r * gdx / count);
-				w->c[slot(s, n, c)] =
+				work->a[slot(s, n, c)] = (float)(g * r);
+				work->b[slot(s, n, c)] = (float)(-r * r * gdx / count);
+				work->c[slot(s, n, c)] =
 					(float)(-r * gd / count + m * r * r * gdx / count);
 			}
 	}
 }
 
-static void affine_gradients(const struct norm_work *w, const struct vt_norm_weights *p,
+static void affine_gradients(const struct norm_work *work, const struct vt_norm_weights *weights,
 	const double *mean, const double *rstd)
 {
-	struct vt_shape s = w->x.s;
+	struct vt_shape s = work->x.s;
 
 	for (int c = 0; c < s.c; c++) {
 		double dg = 0, db = 0;
 
 		for (int n = 0; n < s.n; n++) {
-			double s1 = w->s1[slot(s, n, c)];
+			double s1 = work->s1[slot(s, n, c)];
 
 			db += s1;
-			dg += rstd[n * s.c + c] * (w->s2[slot(s, n, c)] - mean[n * s.c + c] * s1);
+			dg += rstd[n * s.c + c] *
+				(work->s2[slot(s, n, c)] - mean[n * s.c + c] * s1);
 		}
-		p->d_gamma[c] = (float)dg;
-		p->d_beta[c] = (float)db;
+		weights->d_gamma[c] = (float)dg;
+		weights->d_beta[c] = (float)db;
 	}
 }
 
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
 	struct vt_view y, struct vt_view dy, struct vt_view dx, bool add,
-	const struct vt_norm_weights *p, const double *mean, const double *rstd)
+	const struct vt_norm_weights *weights, const double *mean, const double *rstd)
 {
 	struct norm_work w = begin(k, norm, x);
 
@@ -330,10 +336,10 @@ void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm
 	w.dx = dx;
 	w.add = add;
 	sum_slabs(&w, sums_task);
-	if (p->gamma)
-		affine_gradients(&w, p, mean, rstd);
+	if (weights->gamma)
+		affine_gradients(&w, weights, mean, rstd);
 	if (vt_there(dx)) {
-		backward_coefficients(&w, p, mean, rstd);
+		backward_coefficients(&w, weights, mean, rstd);
 		each_slab(&w, dx_task);
 	}
 	end(&w);

@@ -18,15 +18,15 @@ struct vt_view {
 	uint16_t *h;
 };
 
-static inline bool vt_there(struct vt_view v)
+static inline bool vt_there(struct vt_view view)
 {
-	return v.p || v.h;
+	return view.p || view.h;
 }
 
 /* The values of v from `at` on; those of an array. */
-static inline struct vt_values vt_values_at(struct vt_view v, size_t at)
+static inline struct vt_values vt_values_at(struct vt_view view, size_t at)
 {
-	return (struct vt_values){ v.p ? v.p + at : NULL, v.h ? v.h + at : NULL };
+	return (struct vt_values){ view.p ? view.p + at : NULL, view.h ? view.h + at : NULL };
 }
 static inline struct vt_values vt_plain(float *p)
 {
@@ -34,25 +34,25 @@ static inline struct vt_values vt_plain(float *p)
 }
 
 /* n values of v from `at` on: where they lie, or widened into room. */
-static inline const float *vt_read(const struct vt_kernels *k, struct vt_view v, size_t at,
+static inline const float *vt_read(const struct vt_kernels *k, struct vt_view view, size_t at,
 	size_t n, float *room)
 {
-	if (!v.h)
-		return v.p + at;
-	k->widen(room, v.h + at, n);
+	if (!view.h)
+		return view.p + at;
+	k->widen(room, view.h + at, n);
 	return room;
 }
 
 /* Where to make values of v from `at` on, and that they are made. */
-static inline float *vt_making(struct vt_view v, size_t at, float *room)
+static inline float *vt_making(struct vt_view view, size_t at, float *room)
 {
-	return v.h ? room : v.p + at;
+	return view.h ? room : view.p + at;
 }
-static inline void vt_made(const struct vt_kernels *k, struct vt_view v, size_t at, size_t n,
+static inline void vt_made(const struct vt_kernels *k, struct vt_view view, size_t at, size_t n,
 	const float *room)
 {
-	if (v.h)
-		k->narrow(v.h + at, room, n);
+	if (view.h)
+		k->narrow(view.h + at, room, n);
 }
 
 /* Values that are widened, worked on and rounded at a time, in the first-level cache: a piece of
@@ -63,17 +63,17 @@ static inline size_t vt_piece(size_t left)
 	return left < VT_PIECE ? left : VT_PIECE;
 }
 
-static inline size_t vt_voxels(struct vt_shape s)
+static inline size_t vt_voxels(struct vt_shape shape)
 {
-	return (size_t)s.d * (size_t)s.h * (size_t)s.w;
+	return (size_t)shape.d * (size_t)shape.h * (size_t)shape.w;
 }
 static inline int vt_blocks(int c)
 {
 	return (c + VT_LANES - 1) / VT_LANES;
 }
-static inline size_t vt_floats(struct vt_shape s)
+static inline size_t vt_floats(struct vt_shape shape)
 {
-	return (size_t)s.n * (size_t)vt_blocks(s.c) * vt_voxels(s) * VT_LANES;
+	return (size_t)shape.n * (size_t)vt_blocks(shape.c) * vt_voxels(shape) * VT_LANES;
 }
 
 /* How many parts a channel block of so many voxels is cut into: 4096 voxels or more each, at
@@ -102,10 +102,10 @@ struct vt_conv_run {
 /* Scratch, in floats: packed weights and, for the backward pass, partial weight gradients. */
 size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt_shape y,
 	bool training);
-void vt_cpu_conv_forward(const struct vt_conv_run *r, struct vt_view x, struct vt_view y);
+void vt_cpu_conv_forward(const struct vt_conv_run *run, struct vt_view x, struct vt_view y);
 /* dx may have p == NULL (no gradient wanted). dw: [dims of w], db: [out_c] or NULL; both are
  * set, not added to. */
-void vt_cpu_conv_backward(const struct vt_conv_run *r, struct vt_view x, struct vt_view dx,
+void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struct vt_view dx,
 	bool add, struct vt_view dy, float *dw, float *db);
 
 /* fused: what is done to y afterwards. mean, rstd: [n, c] doubles kept for the backward pass.
@@ -117,23 +117,25 @@ struct vt_norm_weights {
 	float *d_gamma, *d_beta;
 };
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *w, double *mean, double *rstd,
+	struct vt_view y, const struct vt_norm_weights *weights, double *mean, double *rstd,
 	bool training, const struct vt_fused *fused);
 /* The same y again, from the statistics the forward pass kept. */
 void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *w, const double *mean, const double *rstd);
+	struct vt_view y, const struct vt_norm_weights *weights, const double *mean,
+	const double *rstd);
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
 	struct vt_view y, struct vt_view dy, struct vt_view dx, bool add,
-	const struct vt_norm_weights *w, const double *mean, const double *rstd);
+	const struct vt_norm_weights *weights, const double *mean, const double *rstd);
 
 void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
 	struct vt_view y, const float *slopes);
 void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
 	struct vt_view dy, struct vt_view dx, bool add, const float *slopes, float *d_slopes);
-void vt_cpu_add(const struct vt_kernels *k, struct vt_view a, struct vt_view b, struct vt_view y);
+void vt_cpu_add(const struct vt_kernels *k, struct vt_view view, struct vt_view b,
+	struct vt_view y);
 /* dx (+)= dy */
 void vt_cpu_pass(const struct vt_kernels *k, struct vt_view dy, struct vt_view dx, bool add);
-void vt_cpu_concat(struct vt_view a, struct vt_view b, struct vt_view y);
+void vt_cpu_concat(struct vt_view view, struct vt_view b, struct vt_view y);
 /* channels first.. of dy */
 void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add);
 void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
@@ -153,9 +155,9 @@ void vt_cpu_noise(const struct vt_node *n, int id, uint64_t seed, uint64_t step,
 
 /* a b, b of a's shape, or [n, c, 1, 1, 1], or [n, 1, z, y, x].  Views without p in the backward
  * pass are not wanted. */
-void vt_cpu_mul(struct vt_view a, struct vt_view b, struct vt_view y);
-void vt_cpu_mul_backward(struct vt_view a, struct vt_view b, struct vt_view dy, struct vt_view da,
-	bool add_a, struct vt_view db, bool add_b);
+void vt_cpu_mul(struct vt_view view, struct vt_view b, struct vt_view y);
+void vt_cpu_mul_backward(struct vt_view view, struct vt_view b, struct vt_view dy,
+	struct vt_view da, bool add_a, struct vt_view db, bool add_b);
 void vt_cpu_global_pool(const struct vt_node *n, struct vt_view x, struct vt_view y);
 void vt_cpu_global_pool_backward(const struct vt_node *n, struct vt_view x, struct vt_view dy,
 	struct vt_view dx, bool add);

@@ -80,34 +80,37 @@ static void pack_pair(void *ctx, size_t pair)
 		p->r->k->to_bf16(to, to, floats);
 }
 
-void vt_panel_pack(const struct vt_conv_run *r, int c_out, int c_in, int taps, size_t so, size_t si)
+void vt_panel_pack(const struct vt_conv_run *run, int c_out, int c_in, int taps, size_t so,
+	size_t si)
 {
 	vt_parallel_for((size_t)pairs_of(c_out), pack_pair,
-		&(struct packing){ r, c_out, c_in, taps, so, si });
+		&(struct packing){ run, c_out, c_in, taps, so, si });
 }
 
-static size_t block_of(const struct vt_view *v, int n, int b, int voxel)
+static size_t block_of(const struct vt_view *view, int n, int b, int voxel)
 {
-	return ((size_t)(n * vt_blocks(v->s.c) + b) * vt_voxels(v->s) + (size_t)voxel) * VT_LANES;
+	return ((size_t)(n * vt_blocks(view->s.c) + b) * vt_voxels(view->s) + (size_t)voxel) *
+		VT_LANES;
 }
 
-static float *sums_of(const struct task *t, int pair, int output)
+static float *sums_of(const struct task *task, int pair, int output)
 {
-	return t->sum +
-		((size_t)(pair - t->pair) * (size_t)(t->end - t->from) + (size_t)output) * WIDE;
+	return task->sum +
+		((size_t)(pair - task->pair) * (size_t)(task->end - task->from) + (size_t)output) *
+		WIDE;
 }
 
-static void begin_sums(const struct job *j, const struct task *t, int b)
+static void begin_sums(const struct job *j, const struct task *task, int b)
 {
 	const struct vt_panel_conv *p = j->p;
-	size_t outputs = (size_t)(t->end - t->from);
-	float *sum = sums_of(t, b / 2, 0) + b % 2 * VT_LANES;
+	size_t outputs = (size_t)(task->end - task->from);
+	float *sum = sums_of(task, b / 2, 0) + b % 2 * VT_LANES;
 	bool channels = b < vt_blocks(p->out.s.c);
 	const float *y = NULL, *start = channels && p->bias ? p->bias + (size_t)b * VT_LANES : NULL;
 
 	if (channels && p->add)
-		y = vt_read(p->r->k, p->out, block_of(&p->out, t->n, b, t->from),
-			outputs * VT_LANES, t->made);
+		y = vt_read(p->r->k, p->out, block_of(&p->out, task->n, b, task->from),
+			outputs * VT_LANES, task->made);
 	for (size_t i = 0; i < outputs; i++, sum += WIDE)
 		if (y || start)
 			memcpy(sum, y ? y + i * VT_LANES : start, VT_LANES * sizeof(float));
@@ -115,12 +118,13 @@ static void begin_sums(const struct job *j, const struct task *t, int b)
 			memset(sum, 0, VT_LANES * sizeof(float));
 }
 
-static void end_sums(const struct job *j, const struct task *t, int b)
+static void end_sums(const struct job *j, const struct task *task, int b)
 {
 	const struct vt_panel_conv *p = j->p;
-	size_t at = block_of(&p->out, t->n, b, t->from), outputs = (size_t)(t->end - t->from);
-	float *y = vt_making(p->out, at, t->made);
-	const float *sum = sums_of(t, b / 2, 0) + b % 2 * VT_LANES;
+	size_t at = block_of(&p->out, task->n, b, task->from),
+	       outputs = (size_t)(task->end - task->from);
+	float *y = vt_making(p->out, at, task->made);
+	const float *sum = sums_of(task, b / 2, 0) + b % 2 * VT_LANES;
 
 	for (size_t i = 0; i < outputs; i++)
 		memcpy(y + i * VT_LANES, sum + i * WIDE, VT_LANES * sizeof(float));
@@ -130,66 +134,68 @@ static void end_sums(const struct job *j, const struct task *t, int b)
 }
 
 /* The outputs that tap (tz, ty, tx) reaches. */
-static void reach(const struct vt_panel_conv *p, struct task *t, int tz, int ty, int tx)
+static void reach(const struct vt_panel_conv *conv, struct task *task, int tz, int ty, int tx)
 {
-	struct vt_shape s = p->out.s, in = p->in.s;
-	int k = p->z->k;
+	struct vt_shape s = conv->out.s, in = conv->in.s;
+	int k = conv->z->k;
 
-	t->reached = 0;
-	for (int at = t->from, count; at < t->end; at += count) {
-		int x = at % s.w, y = at / s.w % s.h, z = at / s.w / s.h, iz = p->z->at[z * k + tz],
-		    iy = p->y->at[y * k + ty];
+	task->reached = 0;
+	for (int at = task->from, count; at < task->end; at += count) {
+		int x = at % s.w, y = at / s.w % s.h, z = at / s.w / s.h,
+		    iz = conv->z->at[z * k + tz], iy = conv->y->at[y * k + ty];
 		size_t row =
 			((size_t)(iz < 0 ? 0 : iz) * (size_t)in.h + (size_t)(iy < 0 ? 0 : iy)) *
 			(size_t)in.w;
 
-		count = s.w - x < t->end - at ? s.w - x : t->end - at;
+		count = s.w - x < task->end - at ? s.w - x : task->end - at;
 		for (int i = 0; iz >= 0 && iy >= 0 && i < count; i++) {
-			int ix = p->x->at[(x + i) * k + tx];
+			int ix = conv->x->at[(x + i) * k + tx];
 
-			t->at[t->reached] = at + i - t->from;
-			t->input[t->reached] = (row + (size_t)(ix < 0 ? 0 : ix)) * VT_LANES;
-			t->reached += ix >= 0;
+			task->at[task->reached] = at + i - task->from;
+			task->input[task->reached] = (row + (size_t)(ix < 0 ? 0 : ix)) * VT_LANES;
+			task->reached += ix >= 0;
 		}
 	}
 }
 
 /* Neighbors lie behind each other: they are copied, widened or rounded together. */
-static void copy_inputs(const struct vt_panel_conv *p, const struct task *t, float *to, size_t from)
+static void copy_inputs(const struct vt_panel_conv *conv, const struct task *task, float *to,
+	size_t from)
 {
-	for (int i = 0, n; i < t->reached; i += n) {
-		size_t at = from + t->input[i], floats;
+	for (int i = 0, n; i < task->reached; i += n) {
+		size_t at = from + task->input[i], floats;
 
-		for (n = 1;
-			i + n < t->reached && t->input[i + n] == t->input[i + n - 1] + VT_LANES;)
+		for (n = 1; i + n < task->reached &&
+			task->input[i + n] == task->input[i + n - 1] + VT_LANES;)
 			n++;
 		floats = (size_t)n * VT_LANES;
-		if (p->in.h)
-			p->r->k->widen(to, p->in.h + at, floats);
-		else if (p->r->bf16)
-			p->r->k->to_bf16(to, p->in.p + at, floats);
+		if (conv->in.h)
+			conv->r->k->widen(to, conv->in.h + at, floats);
+		else if (conv->r->bf16)
+			conv->r->k->to_bf16(to, conv->in.p + at, floats);
 		else
-			memcpy(to, p->in.p + at, floats * sizeof(float));
+			memcpy(to, conv->in.p + at, floats * sizeof(float));
 		to += floats;
 	}
 }
 
 /* Inputs of channel blocks first and on: where they are if they lie side by side, else copied. */
-static const float *inputs_of(const struct vt_panel_conv *p, const struct task *t, int first,
+static const float *inputs_of(const struct vt_panel_conv *conv, const struct task *task, int first,
 	int blocks, size_t *block)
 {
-	if (p->z->k == 1 && p->r->c->stride == 1 && !p->in.h && !p->r->bf16) {
-		*block = vt_voxels(p->in.s) * VT_LANES;
-		return p->in.p + block_of(&p->in, t->n, first, 0) + t->input[0];
+	if (conv->z->k == 1 && conv->r->c->stride == 1 && !conv->in.h && !conv->r->bf16) {
+		*block = vt_voxels(conv->in.s) * VT_LANES;
+		return conv->in.p + block_of(&conv->in, task->n, first, 0) + task->input[0];
 	}
-	*block = (size_t)t->reached * VT_LANES;
+	*block = (size_t)task->reached * VT_LANES;
 	for (int b = 0; b < blocks; b++)
-		copy_inputs(p, t, t->x + (size_t)b * *block, block_of(&p->in, t->n, first + b, 0));
-	return t->x;
+		copy_inputs(conv, task, task->x + (size_t)b * *block,
+			block_of(&conv->in, task->n, first + b, 0));
+	return task->x;
 }
 
 /* What one tap adds. */
-static void add_tap(const struct job *j, struct task *t, int tap)
+static void add_tap(const struct job *j, struct task *task, int tap)
 {
 	const struct vt_panel_conv *p = j->p;
 	int c_in = p->in.s.c;
@@ -198,9 +204,9 @@ static void add_tap(const struct job *j, struct task *t, int tap)
 	for (int c = 0; c < c_in; c += CHANNELS) {
 		int count = c_in - c < CHANNELS ? c_in - c : CHANNELS;
 
-		const float *x = inputs_of(p, t, c / VT_LANES, vt_blocks(count), &block);
+		const float *x = inputs_of(p, task, c / VT_LANES, vt_blocks(count), &block);
 
-		for (int pair = t->pair; pair < t->end_pair; pair++)
+		for (int pair = task->pair; pair < task->end_pair; pair++)
 			p->r->k->panel(&(struct vt_panel){ .x = x,
 				.block = block,
 				.w = p->weights +
@@ -208,10 +214,10 @@ static void add_tap(const struct job *j, struct task *t, int tap)
 							(size_t)c_in +
 						(size_t)c) *
 						WIDE,
-				.sum = sums_of(t, pair, 0),
-				.at = t->at,
+				.sum = sums_of(task, pair, 0),
+				.at = task->at,
 				.c_in = count,
-				.count = t->reached });
+				.count = task->reached });
 	}
 }
 
@@ -251,16 +257,16 @@ static void group_task(void *ctx, size_t at)
 }
 
 /* Few outputs: the channels are shared out too. */
-void vt_panel_conv(const struct vt_panel_conv *p)
+void vt_panel_conv(const struct vt_panel_conv *conv)
 {
-	int voxels = (int)vt_voxels(p->out.s), tasks;
-	struct job j = { .p = p,
-		.groups = (voxels + p->per_group - 1) / p->per_group,
-		.pairs = pairs_of(p->out.s.c),
-		.taps = p->z->k * p->z->k * p->z->k };
+	int voxels = (int)vt_voxels(conv->out.s), tasks;
+	struct job j = { .p = conv,
+		.groups = (voxels + conv->per_group - 1) / conv->per_group,
+		.pairs = pairs_of(conv->out.s.c),
+		.taps = conv->z->k * conv->z->k * conv->z->k };
 
-	assert(p->per_group > 0 && voxels > 0);
-	tasks = p->out.s.n * j.groups;
+	assert(conv->per_group > 0 && voxels > 0);
+	tasks = conv->out.s.n * j.groups;
 	j.parts = (LEAST_TASKS + tasks - 1) / tasks;
 	j.parts = j.parts > (j.pairs + 3) / 4 ? (j.pairs + 3) / 4 : j.parts;
 	vt_parallel_for((size_t)tasks * (size_t)j.parts, group_task, &j);

@@ -26,8 +26,8 @@ bool vt_panel_takes(const struct vt_conv *c, int c_in, struct vt_shape out, bool
 /* Weights lie at w[o * so + i * si + tap]; they are packed at the start of r's scratch, rounded if
  * r says so. */
 size_t vt_panel_weight_floats(int c_out, int c_in, int taps);
-void vt_panel_pack(const struct vt_conv_run *r, int c_out, int c_in, int taps, size_t so,
+void vt_panel_pack(const struct vt_conv_run *run, int c_out, int c_in, int taps, size_t so,
 	size_t si);
-void vt_panel_conv(const struct vt_panel_conv *p);
+void vt_panel_conv(const struct vt_panel_conv *conv);
 
 #endif

@@ -21,14 +21,14 @@ struct block_work {
 	double *sums;
 };
 
-static float *block_of(struct vt_view v, size_t task)
+static float *block_of(struct vt_view view, size_t task)
 {
-	return v.p ? v.p + task * vt_voxels(v.s) * VT_LANES : NULL;
+	return view.p ? view.p + task * vt_voxels(view.s) * VT_LANES : NULL;
 }
 
-static void each_block(struct block_work *w, struct vt_shape s, void (*fn)(void *, size_t))
+static void each_block(struct block_work *work, struct vt_shape shape, void (*fn)(void *, size_t))
 {
-	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c), fn, w);
+	vt_parallel_for((size_t)shape.n * (size_t)vt_blocks(shape.c), fn, work);
 }
 
 /* Element-wise work: a task is one slab of one block, elements [from, from + n) of it, `at`
@@ -37,9 +37,9 @@ struct slab {
 	size_t block, from, n, at;
 };
 
-static struct slab slab_of(const struct block_work *w, size_t task)
+static struct slab slab_of(const struct block_work *work, size_t task)
 {
-	size_t voxels = vt_voxels(w->a.s), slabs = (size_t)vt_slabs(voxels), i = task % slabs,
+	size_t voxels = vt_voxels(work->a.s), slabs = (size_t)vt_slabs(voxels), i = task % slabs,
 	       from = voxels * i / slabs;
 
 	return (struct slab){ task / slabs, from * VT_LANES,
@@ -48,23 +48,23 @@ static struct slab slab_of(const struct block_work *w, size_t task)
 }
 
 /* A slab in pieces where values are widened or rounded, else whole. */
-static size_t piece_of(const struct block_work *w, struct slab p)
+static size_t piece_of(const struct block_work *work, struct slab slab)
 {
-	return w->a.h || w->b.h || w->y.h ? VT_PIECE : p.n;
+	return work->a.h || work->b.h || work->y.h ? VT_PIECE : slab.n;
 }
 
-static struct slab piece_at(struct slab p, size_t from, size_t piece)
+static struct slab piece_at(struct slab slab, size_t from, size_t piece)
 {
-	return (struct slab){ p.block, p.from + from, p.n - from < piece ? p.n - from : piece,
-		p.at + from };
+	return (struct slab){ slab.block, slab.from + from,
+		slab.n - from < piece ? slab.n - from : piece, slab.at + from };
 }
 
-static void each_slab(struct block_work *w, void (*fn)(void *, size_t))
+static void each_slab(struct block_work *work, void (*fn)(void *, size_t))
 {
-	struct vt_shape s = w->a.s;
+	struct vt_shape s = work->a.s;
 
 	vt_parallel_for((size_t)s.n * (size_t)vt_blocks(s.c) * (size_t)vt_slabs(vt_voxels(s)), fn,
-		w);
+		work);
 }
 
 static void set(float *to, float v, bool add)
@@ -75,19 +75,19 @@ static void set(float *to, float v, bool add)
 /* --- activations --------------------------------------------------------- */
 
 /* Slopes of the eight lanes of a block, and which of them are channels. */
-static void lanes_of(const struct block_work *w, size_t block, float slope[VT_LANES],
+static void lanes_of(const struct block_work *work, size_t block, float slope[VT_LANES],
 	float keep[VT_LANES])
 {
-	int first = (int)(block % (size_t)vt_blocks(w->a.s.c)) * VT_LANES;
+	int first = (int)(block % (size_t)vt_blocks(work->a.s.c)) * VT_LANES;
 
 	for (int l = 0; l < VT_LANES; l++) {
-		keep[l] = first + l < w->a.s.c ? 1.0f : 0.0f;
-		if (!w->slopes)
-			slope[l] = (float)w->node->number;
-		else if (first + l >= w->a.s.c)
+		keep[l] = first + l < work->a.s.c ? 1.0f : 0.0f;
+		if (!work->slopes)
+			slope[l] = (float)work->node->number;
+		else if (first + l >= work->a.s.c)
 			slope[l] = 0.0f;
 		else
-			slope[l] = w->slopes[w->node->flag ? 0 : first + l];
+			slope[l] = work->slopes[work->node->flag ? 0 : first + l];
 	}
 }
 
@@ -166,9 +166,9 @@ static void add_task(void *ctx, size_t task)
 		p.n);
 }
 
-void vt_cpu_add(const struct vt_kernels *k, struct vt_view a, struct vt_view b, struct vt_view y)
+void vt_cpu_add(const struct vt_kernels *k, struct vt_view view, struct vt_view b, struct vt_view y)
 {
-	each_slab(&(struct block_work){ .k = k, .a = a, .b = b, .y = y }, add_task);
+	each_slab(&(struct block_work){ .k = k, .a = view, .b = b, .y = y }, add_task);
 }
 
 static void copy_task(void *ctx, size_t task)
@@ -255,49 +255,51 @@ static struct stretch stretch_of(const struct vt_kernels *k, const struct vt_nod
 		.groups = (y.s.d + PLANES_PER_TASK - 1) / PLANES_PER_TASK };
 }
 
-static void release_stretch(struct stretch *s)
+static void release_stretch(struct stretch *stretch)
 {
 	for (int a = 0; a < 3; a++)
-		free(s->pull[a]);
+		free(stretch->pull[a]);
 }
 
 /* A coarse plane stretched along x, then y.  rows: room for it after x, and a coarse row. */
-static void stretch_plane(const struct stretch *s, size_t coarse, float *rows, float *plane)
+static void stretch_plane(const struct stretch *stretch, size_t coarse, float *rows, float *plane)
 {
-	int h = s->x.s.h;
-	float *room = rows + (size_t)h * s->fine_row;
+	int h = stretch->x.s.h;
+	float *room = rows + (size_t)h * stretch->fine_row;
 
 	for (int r = 0; r < h; r++) {
-		const float *in = vt_read(s->k, s->x,
-			(coarse * (size_t)h + (size_t)r) * s->coarse_row, s->coarse_row, room);
-		float *to = rows + (size_t)r * s->fine_row;
+		const float *in = vt_read(stretch->k, stretch->x,
+			(coarse * (size_t)h + (size_t)r) * stretch->coarse_row, stretch->coarse_row,
+			room);
+		float *to = rows + (size_t)r * stretch->fine_row;
 
-		for (int o = 0; o < s->y.s.w; o++) {
-			struct pull p = s->pull[2][o];
+		for (int o = 0; o < stretch->y.s.w; o++) {
+			struct pull p = stretch->pull[2][o];
 
-			s->k->lerp(to + (size_t)o * VT_LANES, in + p.i0 * VT_LANES,
+			stretch->k->lerp(to + (size_t)o * VT_LANES, in + p.i0 * VT_LANES,
 				in + p.i1 * VT_LANES, p.w0, p.w1, VT_LANES);
 		}
 	}
-	for (int o = 0; o < s->y.s.h; o++) {
-		struct pull p = s->pull[1][o];
+	for (int o = 0; o < stretch->y.s.h; o++) {
+		struct pull p = stretch->pull[1][o];
 
-		s->k->lerp(plane + (size_t)o * s->fine_row, rows + (size_t)p.i0 * s->fine_row,
-			rows + (size_t)p.i1 * s->fine_row, p.w0, p.w1, s->fine_row);
+		stretch->k->lerp(plane + (size_t)o * stretch->fine_row,
+			rows + (size_t)p.i0 * stretch->fine_row,
+			rows + (size_t)p.i1 * stretch->fine_row, p.w0, p.w1, stretch->fine_row);
 	}
 }
 
-static void between_planes(const struct stretch *s, size_t at, struct pull p, const float *a,
-	const float *b)
+static void between_planes(const struct stretch *stretch, size_t at, struct pull pull,
+	const float *a, const float *b)
 {
 	float room[VT_PIECE];
 
-	for (size_t from = 0, n; from < s->fine_plane; from += n) {
-		float *y = vt_making(s->y, at + from, room);
+	for (size_t from = 0, n; from < stretch->fine_plane; from += n) {
+		float *y = vt_making(stretch->y, at + from, room);
 
-		n = s->y.h ? vt_piece(s->fine_plane - from) : s->fine_plane;
-		s->k->lerp(y, a + from, b + from, p.w0, p.w1, n);
-		vt_made(s->k, s->y, at + from, n, y);
+		n = stretch->y.h ? vt_piece(stretch->fine_plane - from) : stretch->fine_plane;
+		stretch->k->lerp(y, a + from, b + from, pull.w0, pull.w1, n);
+		vt_made(stretch->k, stretch->y, at + from, n, y);
 	}
 }
 
@@ -332,62 +334,66 @@ static void stretch_task(void *ctx, size_t task)
 }
 
 /* The fine positions that may pull from coarse position i. */
-static void pulled_from(const struct stretch *s, int i, int n_out, int *from, int *end)
+static void pulled_from(const struct stretch *stretch, int i, int n_out, int *from, int *end)
 {
-	int scale = s->node->scale;
+	int scale = stretch->node->scale;
 
-	*from = s->node->flag || (i - 1) * scale - 1 < 0 ? 0 : (i - 1) * scale - 1;
+	*from = stretch->node->flag || (i - 1) * scale - 1 < 0 ? 0 : (i - 1) * scale - 1;
 	*end = (i + 2) * scale + 1;
-	*end = s->node->flag || *end > n_out ? n_out : *end;
+	*end = stretch->node->flag || *end > n_out ? n_out : *end;
 }
 
 /* to += what position o of the fine side gives to coarse position i. */
-static void give(const struct stretch *s, float *to, const float *from, struct pull p, int i,
-	size_t n)
+static void give(const struct stretch *stretch, float *to, const float *from, struct pull pull,
+	int i, size_t n)
 {
-	if (p.i0 == i && p.w0 != 0.0f)
-		s->k->axpy(to, from, p.w0, n);
-	if (p.i1 == i && p.w1 != 0.0f)
-		s->k->axpy(to, from, p.w1, n);
+	if (pull.i0 == i && pull.w0 != 0.0f)
+		stretch->k->axpy(to, from, pull.w0, n);
+	if (pull.i1 == i && pull.w1 != 0.0f)
+		stretch->k->axpy(to, from, pull.w1, n);
 }
 
 /* The adjoint, gathered: along z, y, then x, a coarse position adds its fine neighbors in
  * ascending order.  sum: [fine plane] of what coarse plane z gets. */
-static void sum_planes(const struct stretch *s, size_t block, int z, float *sum)
+static void sum_planes(const struct stretch *stretch, size_t block, int z, float *sum)
 {
 	int from, end;
 	float room[VT_PIECE];
 
-	memset(sum, 0, s->fine_plane * sizeof(*sum));
-	pulled_from(s, z, s->y.s.d, &from, &end);
+	memset(sum, 0, stretch->fine_plane * sizeof(*sum));
+	pulled_from(stretch, z, stretch->y.s.d, &from, &end);
 	for (int o = from; o < end; o++) {
-		struct pull p = s->pull[0][o];
-		size_t at = (block * (size_t)s->y.s.d + (size_t)o) * s->fine_plane;
+		struct pull p = stretch->pull[0][o];
+		size_t at = (block * (size_t)stretch->y.s.d + (size_t)o) * stretch->fine_plane;
 
-		for (size_t i = 0, n; (p.i0 == z || p.i1 == z) && i < s->fine_plane; i += n) {
-			n = s->y.h ? vt_piece(s->fine_plane - i) : s->fine_plane;
-			give(s, sum + i, vt_read(s->k, s->y, at + i, n, room), p, z, n);
+		for (size_t i = 0, n; (p.i0 == z || p.i1 == z) && i < stretch->fine_plane; i += n) {
+			n = stretch->y.h ? vt_piece(stretch->fine_plane - i) : stretch->fine_plane;
+			give(stretch, sum + i, vt_read(stretch->k, stretch->y, at + i, n, room), p,
+				z, n);
 		}
 	}
 }
 
 /* Row r of a coarse plane, from the sums of fine planes. */
-static void shrink_row(const struct stretch *s, const float *sum, int r, float *row, float *dx)
+static void shrink_row(const struct stretch *stretch, const float *sum, int r, float *row,
+	float *dx)
 {
 	int from, end;
 
-	memset(row, 0, s->fine_row * sizeof(*row));
-	pulled_from(s, r, s->y.s.h, &from, &end);
+	memset(row, 0, stretch->fine_row * sizeof(*row));
+	pulled_from(stretch, r, stretch->y.s.h, &from, &end);
 	for (int o = from; o < end; o++)
-		give(s, row, sum + (size_t)o * s->fine_row, s->pull[1][o], r, s->fine_row);
-	for (int i = 0; i < s->x.s.w; i++) {
+		give(stretch, row, sum + (size_t)o * stretch->fine_row, stretch->pull[1][o], r,
+			stretch->fine_row);
+	for (int i = 0; i < stretch->x.s.w; i++) {
 		float *to = dx + (size_t)i * VT_LANES;
 
-		if (!s->add)
+		if (!stretch->add)
 			memset(to, 0, VT_LANES * sizeof(*to));
-		pulled_from(s, i, s->y.s.w, &from, &end);
+		pulled_from(stretch, i, stretch->y.s.w, &from, &end);
 		for (int o = from; o < end; o++)
-			give(s, to, row + (size_t)o * VT_LANES, s->pull[2][o], i, VT_LANES);
+			give(stretch, to, row + (size_t)o * VT_LANES, stretch->pull[2][o], i,
+				VT_LANES);
 	}
 }
 
@@ -452,29 +458,29 @@ struct maxima {
 	int32_t voxel[VT_LANES];
 };
 
-static void take_greater(struct maxima *m, const float *x, int32_t voxel)
+static void take_greater(struct maxima *maxima, const float *x, int32_t voxel)
 {
 	for (int l = 0; l < VT_LANES; l++) {
-		bool greater = x[l] > m->value[l];
+		bool greater = x[l] > maxima->value[l];
 
-		m->value[l] = greater ? x[l] : m->value[l];
-		m->voxel[l] = greater ? voxel : m->voxel[l];
+		maxima->value[l] = greater ? x[l] : maxima->value[l];
+		maxima->voxel[l] = greater ? voxel : maxima->voxel[l];
 	}
 }
 
-static struct maxima maxima_of(const float *x, struct vt_shape s, struct reach z, struct reach y,
-	struct reach w)
+static struct maxima maxima_of(const float *x, struct vt_shape shape, struct reach z,
+	struct reach y, struct reach reach)
 {
 	struct maxima m;
-	int32_t first = (z.from * s.h + y.from) * s.w + w.from;
+	int32_t first = (z.from * shape.h + y.from) * shape.w + reach.from;
 
 	memcpy(m.value, x + (size_t)first * VT_LANES, sizeof(m.value));
 	for (int l = 0; l < VT_LANES; l++)
 		m.voxel[l] = first;
 	for (int i = z.from; i < z.end; i++)
 		for (int j = y.from; j < y.end; j++)
-			for (int v = w.from; v < w.end; v++) {
-				int32_t voxel = (i * s.h + j) * s.w + v;
+			for (int v = reach.from; v < reach.end; v++) {
+				int32_t voxel = (i * shape.h + j) * shape.w + v;
 
 				take_greater(&m, x + (size_t)voxel * VT_LANES, voxel);
 			}
@@ -519,28 +525,28 @@ void vt_cpu_maxpool_backward(const struct vt_node *n, struct vt_view x, struct v
 
 /* --- dropout ------------------------------------------------------------- */
 
-static void drop_piece(const struct block_work *w, struct slab p, struct vt_rng *r,
+static void drop_piece(const struct block_work *work, struct slab slab, struct vt_rng *rng,
 	const float channel[VT_LANES], float keep)
 {
 	float room[2][VT_PIECE];
-	const float *x = vt_read(w->k, w->a, p.at, p.n, room[0]);
-	float *y = vt_making(w->y, p.at, room[1]);
+	const float *x = vt_read(work->k, work->a, slab.at, slab.n, room[0]);
+	float *y = vt_making(work->y, slab.at, room[1]);
 
-	if (w->add)
-		vt_read(w->k, w->y, p.at, p.n, room[1]);
-	for (size_t i = 0; i < p.n; i++) {
+	if (work->add)
+		vt_read(work->k, work->y, slab.at, slab.n, room[1]);
+	for (size_t i = 0; i < slab.n; i++) {
 		float m;
 
-		if (w->node->flag)
+		if (work->node->flag)
 			m = channel[i % VT_LANES];
-		else if ((double)vt_rng_u32(r) * 0x1p-32 >= w->node->number)
+		else if ((double)vt_rng_u32(rng) * 0x1p-32 >= work->node->number)
 			m = keep;
 		else
 			m = 0.0f;
 
-		set(&y[i], m * x[i], w->add);
+		set(&y[i], m * x[i], work->add);
 	}
-	vt_made(w->k, w->y, p.at, p.n, y);
+	vt_made(work->k, work->y, slab.at, slab.n, y);
 }
 
 static void dropout_task(void *ctx, size_t task)

@@ -41,12 +41,12 @@ struct window {
 };
 
 /* Slabs of at least 4096 positions, at most 16: by shape alone. */
-int vt_gradient_slabs(struct vt_shape s)
+int vt_gradient_slabs(struct vt_shape shape)
 {
-	size_t n = vt_voxels(s) / 4096;
+	size_t n = vt_voxels(shape) / 4096;
 
 	n = n > 16 ? 16 : n;
-	n = n > (size_t)s.d ? (size_t)s.d : n;
+	n = n > (size_t)shape.d ? (size_t)shape.d : n;
 	return n ? (int)n : 1;
 }
 
@@ -56,137 +56,143 @@ static size_t part_floats(int taps)
 }
 
 /* First and one-behind-last position of a row whose tap t lies inside. */
-static void inside(const struct vt_axis *a, int t, int *from, int *to)
+static void inside(const struct vt_axis *axis, int t, int *from, int *to)
 {
 	*from = 0;
-	*to = a->n_out;
-	while (*from < *to && a->at[*from * a->k + t] < 0)
+	*to = axis->n_out;
+	while (*from < *to && axis->at[*from * axis->k + t] < 0)
 		++*from;
-	while (*to > *from && a->at[(*to - 1) * a->k + t] < 0)
+	while (*to > *from && axis->at[(*to - 1) * axis->k + t] < 0)
 		--*to;
 }
 
-static size_t most_rows(const struct weight_grad *g, int rows)
+static size_t most_rows(const struct weight_grad *grad, int rows)
 {
-	size_t most = (size_t)((rows - 1) * g->c->stride + (g->c->k - 1) * g->c->dilation) + 1;
+	size_t most =
+		(size_t)((rows - 1) * grad->c->stride + (grad->c->k - 1) * grad->c->dilation) + 1;
 
-	return most < (size_t)g->big.s.h ? most : (size_t)g->big.s.h;
+	return most < (size_t)grad->big.s.h ? most : (size_t)grad->big.s.h;
 }
 
 /* Room for both sides' copies when so many rows of the small side are summed together. */
-static size_t window_floats(const struct weight_grad *g, int rows)
+static size_t window_floats(const struct weight_grad *grad, int rows)
 {
-	size_t x = (size_t)g->c->k * most_rows(g, rows) * (size_t)g->big.s.w,
-	       dy = (size_t)(rows * g->small.s.w);
+	size_t x = (size_t)grad->c->k * most_rows(grad, rows) * (size_t)grad->big.s.w,
+	       dy = (size_t)(rows * grad->small.s.w);
 
-	return 2 * ((g->big.h ? x : 0) + (g->small.h ? dy : 0)) * VT_LANES;
+	return 2 * ((grad->big.h ? x : 0) + (grad->small.h ? dy : 0)) * VT_LANES;
 }
 
 /* Blocks from bb of the planes that plane oz of the small side is multiplied with. */
-static void copy_big(const struct weight_grad *g, const struct window *v, int n, int bb, int oz)
+static void copy_big(const struct weight_grad *grad, const struct window *window, int n, int bb,
+	int oz)
 {
-	struct vt_shape l = g->big.s;
-	size_t floats = (size_t)v->rows * (size_t)l.w * VT_LANES;
-	float *to = v->room;
+	struct vt_shape l = grad->big.s;
+	size_t floats = (size_t)window->rows * (size_t)l.w * VT_LANES;
+	float *to = window->room;
 
 	for (int b = bb; b < bb + 2 && b < vt_blocks(l.c); b++)
-		for (int t = 0; t < g->c->k; t++, to += floats) {
-			int iz = g->z.at[oz * g->c->k + t];
+		for (int t = 0; t < grad->c->k; t++, to += floats) {
+			int iz = grad->z.at[oz * grad->c->k + t];
 			size_t row = ((size_t)(n * vt_blocks(l.c) + b) * (size_t)l.d + (size_t)iz) *
 					(size_t)l.h +
-				(size_t)v->top;
+				(size_t)window->top;
 
 			if (iz >= 0)
-				g->k->widen(to, g->big.h + row * (size_t)l.w * VT_LANES, floats);
+				grad->k->widen(to, grad->big.h + row * (size_t)l.w * VT_LANES,
+					floats);
 		}
 }
 
-static void set_big(const struct weight_grad *g, struct window *v, int n, int bb, int oz, int y0,
-	int y1)
+static void set_big(const struct weight_grad *grad, struct window *window, int n, int bb, int oz,
+	int y0, int y1)
 {
-	struct vt_shape l = g->big.s;
-	int k = g->c->k, last = -1;
+	struct vt_shape l = grad->big.s;
+	int k = grad->c->k, last = -1;
 
-	if (!g->big.h) {
-		v->x_block = vt_voxels(l) * VT_LANES;
-		v->x = g->big.p + (size_t)(n * vt_blocks(l.c) + bb) * v->x_block;
-		v->rows = l.h;
+	if (!grad->big.h) {
+		window->x_block = vt_voxels(l) * VT_LANES;
+		window->x = grad->big.p + (size_t)(n * vt_blocks(l.c) + bb) * window->x_block;
+		window->rows = l.h;
 		return;
 	}
-	v->top = l.h;
+	window->top = l.h;
 	for (int i = y0 * k; i < y1 * k; i++) {
-		int y = g->y.at[i];
+		int y = grad->y.at[i];
 
-		v->top = y >= 0 && y < v->top ? y : v->top;
+		window->top = y >= 0 && y < window->top ? y : window->top;
 		last = y > last ? y : last;
 	}
-	v->rows = last < v->top ? 0 : last + 1 - v->top;
-	v->x = v->room;
-	v->x_block = (size_t)(k * v->rows) * (size_t)l.w * VT_LANES;
-	copy_big(g, v, n, bb, oz);
+	window->rows = last < window->top ? 0 : last + 1 - window->top;
+	window->x = window->room;
+	window->x_block = (size_t)(k * window->rows) * (size_t)l.w * VT_LANES;
+	copy_big(grad, window, n, bb, oz);
 }
 
-static void set_small(const struct weight_grad *g, struct window *v, int n, int sb, int oz, int y0,
-	int y1, float *room)
+static void set_small(const struct weight_grad *grad, struct window *window, int n, int sb, int oz,
+	int y0, int y1, float *room)
 {
-	struct vt_shape s = g->small.s;
+	struct vt_shape s = grad->small.s;
 	size_t block = vt_voxels(s) * VT_LANES, row = (size_t)s.w * VT_LANES,
 	       at = (size_t)(n * vt_blocks(s.c) + sb) * block +
 		((size_t)oz * (size_t)s.h + (size_t)y0) * row,
 	       floats = (size_t)(y1 - y0) * row;
 
-	v->dy_top = y0;
-	v->dy = vt_read(g->k, g->small, at, floats, room);
-	v->dy_block = g->small.h ? floats : block;
-	if (g->small.h && sb + 1 < vt_blocks(s.c))
-		vt_read(g->k, g->small, at + block, floats, room + floats);
+	window->dy_top = y0;
+	window->dy = vt_read(grad->k, grad->small, at, floats, room);
+	window->dy_block = grad->small.h ? floats : block;
+	if (grad->small.h && sb + 1 < vt_blocks(s.c))
+		vt_read(grad->k, grad->small, at + block, floats, room + floats);
 }
 
 /* Rows [y0, y1) of plane oz.  The rows of one tap are summed in one go, so that its 8 x 8 sums
  * stay in registers. */
-static void grad_of_rows(const struct weight_grad *g, const struct window *v, float *part,
+static void grad_of_rows(const struct weight_grad *grad, const struct window *window, float *part,
 	float *part2, int bb, int oz, int y0, int y1)
 {
-	struct vt_shape s = g->small.s, l = g->big.s;
-	int k = g->c->k;
-	struct vt_row r = { .step = (size_t)g->c->stride * VT_LANES,
+	struct vt_shape s = grad->small.s, l = grad->big.s;
+	int k = grad->c->k;
+	struct vt_row r = { .step = (size_t)grad->c->stride * VT_LANES,
 		.dy_step = VT_LANES,
 		.n = l.c - bb * VT_LANES < 2 * VT_LANES ? l.c - bb * VT_LANES : 2 * VT_LANES,
-		.x_block = v->x_block,
-		.g_block = part_floats(taps_of(g->c)),
-		.row_step = (size_t)g->c->stride * (size_t)l.w * VT_LANES,
+		.x_block = window->x_block,
+		.g_block = part_floats(taps_of(grad->c)),
+		.row_step = (size_t)grad->c->stride * (size_t)l.w * VT_LANES,
 		.dy_row_step = (size_t)s.w * VT_LANES };
 
 	for (int t = 0; t < k * k * k; t++) {
-		int iz = g->z.at[oz * k + t / (k * k)], ty = t / k % k, from = g->x_from[t % k],
-		    to = g->x_to[t % k];
-		int top = y0 > g->y_from[ty] ? y0 : g->y_from[ty],
-		    end = y1 < g->y_to[ty] ? y1 : g->y_to[ty], plane = g->big.h ? t / (k * k) : iz;
+		int iz = grad->z.at[oz * k + t / (k * k)], ty = t / k % k,
+		    from = grad->x_from[t % k], to = grad->x_to[t % k];
+		int top = y0 > grad->y_from[ty] ? y0 : grad->y_from[ty],
+		    end = y1 < grad->y_to[ty] ? y1 : grad->y_to[ty],
+		    plane = grad->big.h ? t / (k * k) : iz;
 
 		if (iz < 0 || top >= end || from >= to)
 			continue;
-		r.x = v->x +
-			(((size_t)plane * (size_t)v->rows +
-				 (size_t)(g->y.at[top * k + ty] - v->top)) *
+		r.x = window->x +
+			(((size_t)plane * (size_t)window->rows +
+				 (size_t)(grad->y.at[top * k + ty] - window->top)) *
 					(size_t)l.w +
-				(size_t)g->x.at[from * k + t % k]) *
+				(size_t)grad->x.at[from * k + t % k]) *
 				VT_LANES;
-		r.dy = v->dy + ((size_t)(top - v->dy_top) * (size_t)s.w + (size_t)from) * VT_LANES;
-		r.dy2 = r.dy + v->dy_block;
+		r.dy = window->dy +
+			((size_t)(top - window->dy_top) * (size_t)s.w + (size_t)from) * VT_LANES;
+		r.dy2 = r.dy + window->dy_block;
 		r.rows = end - top;
 		r.count = to - from;
 		r.g = part + (size_t)t * VT_LANES * VT_LANES;
 		r.g2 = part2 ? part2 + (size_t)t * VT_LANES * VT_LANES : NULL;
-		g->k->row(&r);
+		grad->k->row(&r);
 	}
 }
 
-static float *part_of(const struct weight_grad *g, int slab, int sb, int bb)
+static float *part_of(const struct weight_grad *grad, int slab, int sb, int bb)
 {
-	return g->part +
-		(((size_t)slab * (size_t)vt_blocks(g->small.s.c) + (size_t)sb) * (size_t)g->blocks +
+	return grad->part +
+		(((size_t)slab * (size_t)vt_blocks(grad->small.s.c) + (size_t)sb) *
+				(size_t)grad->blocks +
 			(size_t)bb) *
-		part_floats(taps_of(g->c));
+		part_floats(taps_of(grad->c));
 }
 
 static void grad_task(void *ctx, size_t task)

@@ -77,122 +77,124 @@ struct group {
 	size_t v_point, m_point;
 };
 
-static void read_inputs(const struct job *j, const struct group *g)
+static void read_inputs(const struct job *j, const struct group *group)
 {
 	const struct vt_win_tiles *t = &j->t;
-	size_t beam = (size_t)(g->n_x * t->d) * VT_LANES, block = (size_t)g->tiles * VT_LANES;
+	size_t beam = (size_t)(group->n_x * t->d) * VT_LANES,
+	       block = (size_t)group->tiles * VT_LANES;
 
 	for (int b = 0; b < vt_blocks(j->w->in.s.c); b++)
-		for (int i = 0; i < g->n_y; i++)
+		for (int i = 0; i < group->n_y; i++)
 			vt_win_read(t,
-				(struct vt_win_beam){ g->n, b, g->z, t->y[g->y + i], g->x, g->n_x,
-					g->row },
-				false, j->w->pad, g->v + (size_t)b * block + (size_t)i * beam,
-				g->v_point, j->w->in);
+				(struct vt_win_beam){ group->n, b, group->z, t->y[group->y + i],
+					group->x, group->n_x, group->row },
+				false, j->w->pad, group->v + (size_t)b * block + (size_t)i * beam,
+				group->v_point, j->w->in);
 }
 
 /* One row of outputs; what lies behind its end is dropped. */
-static void write_row(const struct job *j, const struct group *g, float *row, const float *from,
+static void write_row(const struct job *j, const struct group *group, float *row, const float *from,
 	const float *start)
 {
 	int m = j->t.m[2], d = j->t.d, w = j->w->out.s.w, step = m * d, whole = w / step;
-	int n = whole < g->x + g->n_x ? whole - g->x : g->n_x;
+	int n = whole < group->x + group->n_x ? whole - group->x : group->n_x;
 	float edge[4 * VT_WIN_DILATION * VT_LANES], *to[4];
 
 	for (int i = 0; i < m; i++)
-		to[i] = row + (size_t)(g->x * step + i * d) * VT_LANES;
+		to[i] = row + (size_t)(group->x * step + i * d) * VT_LANES;
 	if (n > 0)
-		j->t.k->win_out(j->t.form[2], to, from, g->m_point, d, n, start, j->w->add);
-	if (n < g->n_x) {
+		j->t.k->win_out(j->t.form[2], to, from, group->m_point, d, n, start, j->w->add);
+	if (n < group->n_x) {
 		size_t rest = (size_t)(w - whole * step) * VT_LANES;
 
 		for (int i = 0; i < m; i++)
 			to[i] = edge + (size_t)(i * d) * VT_LANES;
 		row += (size_t)(whole * step) * VT_LANES;
 		memcpy(edge, row, rest * sizeof(float));
-		j->t.k->win_out(j->t.form[2], to, from + (size_t)(n * d) * VT_LANES, g->m_point, d,
-			1, start, j->w->add);
+		j->t.k->win_out(j->t.form[2], to, from + (size_t)(n * d) * VT_LANES, group->m_point,
+			d, 1, start, j->w->add);
 		memcpy(row, edge, rest * sizeof(float));
 	}
 }
 
 /* The group's part of one row of outputs, which begins at `at` in the volume. */
-static void make_row(const struct job *j, const struct group *g, int b, size_t at,
+static void make_row(const struct job *j, const struct group *group, int b, size_t at,
 	const float *folded)
 {
 	const struct vt_winograd *w = j->w;
-	int step = j->t.m[2] * j->t.d, x0 = g->x * step, x1 = (g->x + g->n_x) * step;
+	int step = j->t.m[2] * j->t.d, x0 = group->x * step, x1 = (group->x + group->n_x) * step;
 	size_t from = (size_t)x0 * VT_LANES, n;
-	float *row = w->out.h ? g->made : w->out.p + at;
+	float *row = w->out.h ? group->made : w->out.p + at;
 
 	x1 = x1 < w->out.s.w ? x1 : w->out.s.w;
 	n = (size_t)(x1 - x0) * VT_LANES;
 	if (w->out.h && w->add)
 		j->t.k->widen(row + from, w->out.h + at + from, n);
-	write_row(j, g, row, folded, w->bias ? w->bias + (size_t)b * VT_LANES : NULL);
+	write_row(j, group, row, folded, w->bias ? w->bias + (size_t)b * VT_LANES : NULL);
 	if (w->r->fused)
 		vt_fused_blocked(j->t.k, w->r->fused, b, row + from, at + from, (size_t)(x1 - x0));
 	vt_made(j->t.k, w->out, at + from, n, row + from);
 }
 
-static void write_outputs(const struct job *j, const struct group *g, int b)
+static void write_outputs(const struct job *j, const struct group *group, int b)
 {
 	const struct vt_win_tiles *t = &j->t;
 	struct vt_shape s = j->w->out.s;
 
-	for (int i = 0; i < g->n_y; i++)
+	for (int i = 0; i < group->n_y; i++)
 		for (int zy = 0; zy < t->m[0] * t->m[1]; zy++) {
-			int z = g->z + zy / t->m[1] * t->d,
-			    y = t->y[g->y + i] + zy % t->m[1] * t->d;
+			int z = group->z + zy / t->m[1] * t->d,
+			    y = t->y[group->y + i] + zy % t->m[1] * t->d;
 			size_t plane =
-				(size_t)(g->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
+				(size_t)(group->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
 			size_t row = (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 
 			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c); k++)
-				make_row(j, g, b + k, row + (size_t)k * vt_voxels(s) * VT_LANES,
-					g->folded + (size_t)(zy * t->a[2]) * g->m_point +
-						(size_t)(k * g->tiles + i * g->n_x * t->d) *
+				make_row(j, group, b + k, row + (size_t)k * vt_voxels(s) * VT_LANES,
+					group->folded + (size_t)(zy * t->a[2]) * group->m_point +
+						(size_t)(k * group->tiles + i * group->n_x * t->d) *
 							VT_LANES);
 		}
 }
 
-static void do_group(const struct job *j, const struct group *g)
+static void do_group(const struct job *j, const struct group *group)
 {
 	const struct vt_winograd *w = j->w;
 	const int *form = w->form, *a = j->t.a;
 	size_t c_in = (size_t)w->in.s.c, points = vt_win_points(form),
-	       tiles = (size_t)g->tiles * VT_LANES;
+	       tiles = (size_t)group->tiles * VT_LANES;
 
-	read_inputs(j, g);
+	read_inputs(j, group);
 	for (int b = 0; b < vt_blocks(w->out.s.c); b += 2) {
 		bool two = b + 1 < vt_blocks(w->out.s.c);
 
 		for (int x = 0; x < a[2]; x++) {
 			size_t first = (size_t)(x * a[0] * a[1]);
-			float *v = g->v + first * g->v_point;
+			float *v = group->v + first * group->v_point;
 			struct vt_products p = { .v = v,
-				.m = g->product,
+				.m = group->product,
 				.points = a[0] * a[1],
 				.c_in = w->in.s.c,
-				.tiles = g->tiles,
+				.tiles = group->tiles,
 				.v_block = tiles,
 				.m_block = tiles,
-				.m_point = g->m_point,
+				.m_point = group->m_point,
 				.u = w->room + ((size_t)b * points + first) * c_in * VT_LANES,
 				.u2 = two ? points * c_in * VT_LANES : 0,
-				.v_point = g->v_point,
+				.v_point = group->v_point,
 				.u_point = c_in * VT_LANES };
 
 			if (!b)
 				j->t.k->win_in_planes(false, form[0], form[1], v,
-					(size_t)a[1] * g->v_point, g->v_point,
+					(size_t)a[1] * group->v_point, group->v_point,
 					(size_t)vt_blocks(w->in.s.c) * tiles);
 			j->t.k->products(&p);
-			j->t.k->win_out_planes(form[0], form[1], g->folded + (size_t)x * g->m_point,
-				(size_t)a[2] * g->m_point, g->product, g->m_point,
+			j->t.k->win_out_planes(form[0], form[1],
+				group->folded + (size_t)x * group->m_point,
+				(size_t)a[2] * group->m_point, group->product, group->m_point,
 				(two ? 2 : 1) * tiles);
 		}
-		write_outputs(j, g, b);
+		write_outputs(j, group, b);
 	}
 }
 
@@ -270,13 +272,15 @@ static void set_groups(struct job *j)
 	j->y_groups = (j->t.n_y + j->group_y - 1) / j->group_y;
 }
 
-void vt_winograd_conv(const struct vt_winograd *w)
+void vt_winograd_conv(const struct vt_winograd *winograd)
 {
-	struct job j = { .w = w };
+	struct job j = { .w = winograd };
 
-	vt_win_tiles_init(&j.t, w->r->k, w->form, w->dilation, w->out.s);
+	vt_win_tiles_init(&j.t, winograd->r->k, winograd->form, winograd->dilation,
+		winograd->out.s);
 	set_groups(&j);
-	vt_parallel_for((size_t)vt_blocks(w->out.s.c), weight_block, &j);
-	vt_parallel_for((size_t)w->out.s.n * (size_t)j.t.n_z * (size_t)j.y_groups, group_task, &j);
+	vt_parallel_for((size_t)vt_blocks(winograd->out.s.c), weight_block, &j);
+	vt_parallel_for((size_t)winograd->out.s.n * (size_t)j.t.n_z * (size_t)j.y_groups,
+		group_task, &j);
 	vt_win_tiles_release(&j.t);
 }

@@ -42,7 +42,7 @@ struct vt_winograd {
 	int form[3], dilation, pad;
 	bool flipped, add;
 };
-void vt_winograd_conv(const struct vt_winograd *w);
+void vt_winograd_conv(const struct vt_winograd *winograd);
 
 /* dw[o][i][tap] of a plain convolution from x and dy: the products of points are summed over all
  * tiles in order, then turned to taps. */

@@ -17,25 +17,25 @@ static int *starts_of(int n, int d, int m, int *count)
 	return start;
 }
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int form[3],
+void vt_win_tiles_init(struct vt_win_tiles *tiles, const struct vt_kernels *k, const int form[3],
 	int dilation, struct vt_shape out)
 {
 	int step = vt_win_outputs(form[2]) * dilation;
 
-	*t = (struct vt_win_tiles){ .k = k, .d = dilation, .runs = (out.w + step - 1) / step };
+	*tiles = (struct vt_win_tiles){ .k = k, .d = dilation, .runs = (out.w + step - 1) / step };
 	for (int i = 0; i < 3; i++) {
-		t->form[i] = form[i];
-		t->m[i] = vt_win_outputs(form[i]);
-		t->a[i] = vt_win_points_of(form[i]);
+		tiles->form[i] = form[i];
+		tiles->m[i] = vt_win_outputs(form[i]);
+		tiles->a[i] = vt_win_points_of(form[i]);
 	}
-	t->z = starts_of(out.d, dilation, t->m[0], &t->n_z);
-	t->y = starts_of(out.h, dilation, t->m[1], &t->n_y);
+	tiles->z = starts_of(out.d, dilation, tiles->m[0], &tiles->n_z);
+	tiles->y = starts_of(out.h, dilation, tiles->m[1], &tiles->n_y);
 }
 
-void vt_win_tiles_release(struct vt_win_tiles *t)
+void vt_win_tiles_release(struct vt_win_tiles *tiles)
 {
-	free(t->z);
-	free(t->y);
+	free(tiles->z);
+	free(tiles->y);
 }
 
 static const float zeros[VT_WIN_DILATION * VT_LANES];
@@ -55,35 +55,37 @@ static const float *segment(const float *row, int w, int at, int d, float *edge)
 	return edge;
 }
 
-static void read_row(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad,
+static void read_row(const struct vt_win_tiles *tiles, struct vt_win_beam beam, bool lift, int pad,
 	float *to, size_t point, const float *row, int w)
 {
-	int n_in = lift ? t->m[2] : t->a[2], step = t->m[2] * t->d;
+	int n_in = lift ? tiles->m[2] : tiles->a[2], step = tiles->m[2] * tiles->d;
 	float edge[6][VT_WIN_DILATION * VT_LANES];
 
-	for (int r = b.x, n; r < b.x + b.n_x; r += n, to += (size_t)n * (size_t)t->d * VT_LANES) {
+	for (int r = beam.x, n; r < beam.x + beam.n_x;
+		r += n, to += (size_t)n * (size_t)tiles->d * VT_LANES) {
 		const float *from[6];
 		int at = r * step - pad;
 
-		for (n = 1; at >= 0 && r + n < b.x + b.n_x && at + n * step + n_in * t->d <= w;)
+		for (n = 1; at >= 0 && r + n < beam.x + beam.n_x &&
+			at + n * step + n_in * tiles->d <= w;)
 			n++;
 		for (int j = 0; j < n_in; j++)
-			from[j] = segment(row, w, at + j * t->d, t->d, edge[j]);
-		t->k->win_in(lift, t->form[2], to, point, from, t->d, n);
+			from[j] = segment(row, w, at + j * tiles->d, tiles->d, edge[j]);
+		tiles->k->win_in(lift, tiles->form[2], to, point, from, tiles->d, n);
 	}
 }
 
 /* Where row i of the beam's inputs begins; -1: outside. */
-static ptrdiff_t row_at(const struct vt_win_tiles *t, struct vt_win_beam b, int pad, int i, int n_y,
-	struct vt_shape s)
+static ptrdiff_t row_at(const struct vt_win_tiles *tiles, struct vt_win_beam beam, int pad, int i,
+	int n_y, struct vt_shape shape)
 {
-	int z = b.z - pad + i / n_y * t->d, y = b.y - pad + i % n_y * t->d;
+	int z = beam.z - pad + i / n_y * tiles->d, y = beam.y - pad + i % n_y * tiles->d;
 	size_t plane;
 
-	if (z < 0 || z >= s.d || y < 0 || y >= s.h)
+	if (z < 0 || z >= shape.d || y < 0 || y >= shape.h)
 		return -1;
-	plane = (size_t)(b.n * vt_blocks(s.c) + b.b) * (size_t)s.d + (size_t)z;
-	return (ptrdiff_t)((plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES);
+	plane = (size_t)(beam.n * vt_blocks(shape.c) + beam.b) * (size_t)shape.d + (size_t)z;
+	return (ptrdiff_t)((plane * (size_t)shape.h + (size_t)y) * (size_t)shape.w * VT_LANES);
 }
 
 /* Voxels [first, end) of a row, of which some line the cache already. */
@@ -96,43 +98,45 @@ static void prefetch(struct vt_view in, ptrdiff_t at, int first, int end)
 		__builtin_prefetch(p + v);
 }
 
-static const float *widened(const struct vt_win_tiles *t, struct vt_win_beam b, struct vt_view in,
-	ptrdiff_t at, int first, int end)
+static const float *widened(const struct vt_win_tiles *tiles, struct vt_win_beam beam,
+	struct vt_view in, ptrdiff_t at, int first, int end)
 {
 	size_t from = (size_t)first * VT_LANES, n = (size_t)(end - first) * VT_LANES;
 
-	if (!b.row)
+	if (!beam.row)
 		return in.p + at;
 	if (in.h)
-		t->k->widen(b.row + from, in.h + at + from, n);
+		tiles->k->widen(beam.row + from, in.h + at + from, n);
 	else
-		t->k->to_bf16(b.row + from, in.p + at + from, n);
-	return b.row;
+		tiles->k->to_bf16(beam.row + from, in.p + at + from, n);
+	return beam.row;
 }
 
-void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam b, bool lift, int pad, float *to,
-	size_t point, struct vt_view in)
+void vt_win_read(const struct vt_win_tiles *tiles, struct vt_win_beam beam, bool lift, int pad,
+	float *to, size_t point, struct vt_view in)
 {
-	int n_z = lift ? t->m[0] : t->a[0], n_y = lift ? t->m[1] : t->a[1];
-	size_t along_x = (size_t)(t->a[0] * t->a[1]) * point;
-	int first = b.x * t->m[2] * t->d - pad,
-	    end = first + (b.n_x * t->m[2] + t->a[2] - t->m[2]) * t->d;
+	int n_z = lift ? tiles->m[0] : tiles->a[0], n_y = lift ? tiles->m[1] : tiles->a[1];
+	size_t along_x = (size_t)(tiles->a[0] * tiles->a[1]) * point;
+	int first = beam.x * tiles->m[2] * tiles->d - pad,
+	    end = first + (beam.n_x * tiles->m[2] + tiles->a[2] - tiles->m[2]) * tiles->d;
 
 	first = first < 0 ? 0 : first;
 	end = end < in.s.w ? end : in.s.w;
 	for (int i = 0; i < n_z * n_y; i++) {
-		ptrdiff_t row = row_at(t, b, pad, i, n_y, in.s),
-			  next = i + 1 < n_z * n_y ? row_at(t, b, pad, i + 1, n_y, in.s) : -1;
-		float *at = to + (size_t)(i / n_y * t->a[1] + i % n_y) * point;
+		ptrdiff_t row = row_at(tiles, beam, pad, i, n_y, in.s),
+			  next = i + 1 < n_z * n_y ? row_at(tiles, beam, pad, i + 1, n_y, in.s)
+						   : -1;
+		float *at = to + (size_t)(i / n_y * tiles->a[1] + i % n_y) * point;
 
 		if (next >= 0 && first < end)
 			prefetch(in, next, first, end);
 		if (row >= 0)
-			read_row(t, b, lift, pad, at, along_x,
-				first < end ? widened(t, b, in, row, first, end) : zeros, in.s.w);
+			read_row(tiles, beam, lift, pad, at, along_x,
+				first < end ? widened(tiles, beam, in, row, first, end) : zeros,
+				in.s.w);
 		else
-			for (int k = 0; k < t->a[2]; k++)
+			for (int k = 0; k < tiles->a[2]; k++)
 				memset(at + (size_t)k * along_x, 0,
-					(size_t)(b.n_x * t->d) * VT_LANES * sizeof(float));
+					(size_t)(beam.n_x * tiles->d) * VT_LANES * sizeof(float));
 	}
 }

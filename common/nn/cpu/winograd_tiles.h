@@ -15,9 +15,9 @@ struct vt_win_tiles {
 	int runs;
 };
 
-void vt_win_tiles_init(struct vt_win_tiles *t, const struct vt_kernels *k, const int form[3],
+void vt_win_tiles_init(struct vt_win_tiles *tiles, const struct vt_kernels *k, const int form[3],
 	int dilation, struct vt_shape out);
-void vt_win_tiles_release(struct vt_win_tiles *t);
+void vt_win_tiles_release(struct vt_win_tiles *tiles);
 
 static inline size_t vt_win_points(const int form[3])
 {
@@ -44,7 +44,7 @@ struct vt_win_beam {
  * along x only: row (iz, iy)'s point k at to[((k * a[0] + iz) * a[1] + iy) * point], so that the
  * points of one k, which are worked on together, lie together. lift: in is the outputs' gradient,
  * m rows on each axis.  Outside of `in` is 0. */
-void vt_win_read(const struct vt_win_tiles *t, struct vt_win_beam beam, bool lift, int pad,
+void vt_win_read(const struct vt_win_tiles *tiles, struct vt_win_beam beam, bool lift, int pad,
 	float *to, size_t point, struct vt_view in);
 
 #endif
