@@ -189,8 +189,8 @@ static int check_request(struct deciding *deciding, const struct vt_json *reques
 	if (!rc && !is_timely(request))
 		rc = vt_err_set(err, VT_EDATA,
 			"%s: was asked for more than a week ago, or is dated ahead of this "
-			"machine's clock: ask again",
-			path);
+			"machine's clock: ask again%s",
+			path, getenv("SOURCE_DATE_EPOCH") ? ", without SOURCE_DATE_EPOCH" : "");
 	if (!rc)
 		rc = vt_history_read(deciding->s, look, &p, err);
 	if (!rc && strcmp(text(request, "store"), p.store))

@@ -61,10 +61,11 @@ void vt_buf_sized(struct vt_buf *buf, const char *text);
 void vt_buf_hex(struct vt_buf *buf, const unsigned char *bytes, size_t n); /* lower-case hex */
 char *vt_buf_detach(struct vt_buf *buf); /* caller frees; never NULL */
 
-/* malloc/strdup for small texts with the same rule: never NULL. */
 /* Says one line on stderr and ends the process at once: where going on would give a wrong result
  * and the caller has no way to say so. */
 void vt_end_process(int code, const char *line) __attribute__((noreturn));
+
+/* malloc/strdup for small texts with the same rule: never NULL. */
 void *vt_xmalloc(size_t n);
 void *vt_xcalloc(size_t n, size_t size);
 void *vt_xrealloc(void *block, size_t n);

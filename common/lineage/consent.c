@@ -54,7 +54,7 @@ int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_er
 	int rc = 0;
 
 	*out = (struct vt_consent){ .j = NULL };
-	if (!vt_fs_is_dir(dir))
+	if (vt_fs_is_absent(dir))
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"$VOXTRAIL_CONSENT: %s: there is no such directory; name the file "
 			"consent.json of a store, so that withdrawals are seen",

@@ -31,8 +31,8 @@ struct vt_record_index {
 	sqlite3 *db;
 	char *path;
 	ino_t inode;
-	bool read_only;
-	int busy_seconds; /* how long to wait for another program's lock */
+	bool read_only, spares; /* spares memory */
+	int busy_seconds;       /* how long to wait for another program's lock */
 	struct statement statement[MAX_STATEMENTS];
 	int n_statements;
 };
@@ -287,7 +287,8 @@ static int connect(struct vt_record_index *index, struct vt_err *err)
 		unhex, NULL, NULL);
 	sqlite3_create_function(index->db, "same_text", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
 		same_text, NULL, NULL);
-	rc = vt_index_exec(index, "PRAGMA mmap_size = 1073741824;", err);
+	rc = index->spares ? vt_record_index_spare_memory(index, err)
+			   : vt_index_exec(index, "PRAGMA mmap_size = 1073741824;", err);
 	if (!rc && !index->read_only)
 		rc = vt_index_exec(index, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
 			err);
@@ -299,6 +300,7 @@ static int connect(struct vt_record_index *index, struct vt_err *err)
 
 int vt_record_index_spare_memory(struct vt_record_index *index, struct vt_err *err)
 {
+	index->spares = true;
 	return vt_index_exec(index, "PRAGMA mmap_size = 0; PRAGMA cache_size = -16384;", err);
 }
 

@@ -7,17 +7,27 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/seg/evaluator.h"
 #include "common/seg/train_state.h"
 
-/* Marks the regions of f; the number of all that are marked then. */
+/* Marks what a voxel of these bits (patch_file.h) holds; the number of all that are marked then. */
+static int mark(bool *seen, int marked, uint8_t bits, bool exclusive, int n)
+{
+	int from = exclusive ? bits - 1 : 0, end = exclusive && bits < n ? bits : n;
+
+	for (int r = from; r >= 0 && r < end; r++)
+		if (!seen[r] && (exclusive || bits >> r & 1)) {
+			seen[r] = true;
+			marked++;
+		}
+	return marked;
+}
+
 static int mark_regions(bool *seen, int marked, const struct vt_patch_file *file)
 {
 	for (size_t i = 0; i < file->n_foreground && marked < file->n_regions; i++)
-		for (int r = 0; r < file->n_regions; r++)
-			if (!seen[r] && vt_patch_holds(file, file->foreground[i], r)) {
-				seen[r] = true;
-				marked++;
-			}
+		marked = mark(seen, marked, file->regions[file->foreground[i]], file->exclusive,
+			file->n_regions);
 	return marked;
 }
 
@@ -69,9 +79,11 @@ int vt_train_check_worth(struct vt_trainer *trainer, struct vt_err *err)
 	if (check_regions_of(trainer->region_seen, trainer->d, trainer->train, trainer->n_train,
 		    trainer->manifest, err))
 		return err->code;
-	/* what is told here is not told again when no patch has it */
-	for (int r = 0; r < trainer->manifest->n_regions; r++)
+	/* what is told here is neither waited for nor told again when no patch has it */
+	for (int r = 0; r < trainer->manifest->n_regions; r++) {
 		trainer->region_absent[r] = !trainer->region_seen[r];
+		trainer->n_region_seen += trainer->region_absent[r];
+	}
 	memset(trainer->region_seen, 0, sizeof(trainer->region_seen));
 	for (int k = 1; k < trainer->n_cohorts; k++) {
 		const struct vt_train_cohort *c = &trainer->cohort[k];
@@ -94,8 +106,8 @@ int vt_train_check_moves(const struct vt_trainer *trainer, struct vt_err *err)
 			return 0;
 	return vt_err_set(err, VT_EUSAGE,
 		"--pretrained-rate-factor=0 freezes every weight, for --reinitialize names none of "
-		"them: nothing would be learned; name the part that is to be learned afresh, such "
-		"as the head");
+		"them: nothing but running statistics would change; name the part that is to be "
+		"learned afresh, such as the head");
 }
 
 void vt_train_see_patches(struct vt_trainer *trainer)
@@ -105,18 +117,10 @@ void vt_train_see_patches(struct vt_trainer *trainer)
 
 	if (trainer->class_of || trainer->turn || trainer->n_region_seen == n)
 		return;
-	for (size_t v = 0; v < voxels && trainer->n_region_seen < n; v++) {
-		uint8_t bits = trainer->target[v];
-
-		if (!bits || bits == VT_PATCH_IGNORED)
-			continue;
-		for (int r = 0; r < n; r++)
-			if (!trainer->region_seen[r] &&
-				(trainer->manifest->exclusive ? bits == r + 1 : bits >> r & 1)) {
-				trainer->region_seen[r] = true;
-				trainer->n_region_seen++;
-			}
-	}
+	for (size_t v = 0; v < voxels && trainer->n_region_seen < n; v++)
+		if (trainer->target[v])
+			trainer->n_region_seen = mark(trainer->region_seen, trainer->n_region_seen,
+				trainer->target[v], trainer->manifest->exclusive, n);
 }
 
 void vt_train_warn_unseen(const struct vt_trainer *trainer)
@@ -135,35 +139,44 @@ void vt_train_warn_unseen(const struct vt_trainer *trainer)
 	free(names);
 }
 
-/* Mean Dice on n validation subjects of an answer that marks every voxel of the container. */
-static double dice_of_everything(const struct vt_trainer *trainer, size_t n)
+/* Mean Dice, as validation scores it, of n subjects whose voxels all have these bits. */
+static double dice_of_constant(const struct vt_trainer *trainer, size_t n, int bits)
 {
-	double sum = 0;
+	const int n_regions = trainer->manifest->n_regions;
+	double dice[VT_MAX_REGIONS] = { 0 }, sum = 0;
+	struct vt_err err = VT_ERR_INIT;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct vt_patch_file *f = &trainer->d->file[trainer->validation[i]];
-		double voxels = (double)f->d * f->h * f->w, count[VT_MAX_REGIONS] = { 0 };
+		const struct vt_patch_file *file = &trainer->d->file[trainer->validation[i]];
+		size_t voxels = (size_t)file->d * (size_t)file->h * (size_t)file->w;
+		uint8_t *answer = vt_xmalloc(voxels);
+		int rc;
 
-		for (size_t k = 0; k < f->n_foreground; k++)
-			for (int r = 0; r < f->n_regions; r++)
-				count[r] += vt_patch_holds(f, f->foreground[k], r);
-		for (int r = 0; r < f->n_regions; r++)
-			sum += 2 * count[r] / (count[r] + voxels) / f->n_regions;
+		memset(answer, bits, voxels);
+		rc = vt_score_container(dice, trainer->manifest, file, answer, &err);
+		free(answer);
+		if (rc)
+			return 0;
 	}
-	return sum / (double)n;
+	for (int r = 0; r < n_regions; r++)
+		sum += dice[r] / (double)n / n_regions;
+	return sum;
 }
 
 void vt_train_warn_nothing(const struct vt_trainer *trainer)
 {
 	size_t n = trainer->n_validation;
-	double least;
+	double least, all = 0;
 
 	if (trainer->class_of || !n)
 		return;
 	if (trainer->o->max_validation > 0 && n > (size_t)trainer->o->max_validation)
 		n = (size_t)trainer->o->max_validation;
-	least = trainer->o->loss.softmax ? 0 : dice_of_everything(trainer, n);
-	if (trainer->best_dice > least * 1.05)
+	least = dice_of_constant(trainer, n, 0);
+	if (!trainer->manifest->exclusive)
+		all = dice_of_constant(trainer, n, (1 << trainer->manifest->n_regions) - 1);
+	least = all > least ? all : least;
+	if (trainer->best_dice > least + 0.05 * least * (1 - least))
 		return;
 	vt_log(VT_LOG_WARN, "nothing-learned",
 		"dice=%.4f subjects=%zu note=\"on the validation subjects the kept weights are no "

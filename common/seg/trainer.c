@@ -363,7 +363,8 @@ static int start(struct vt_trainer *trainer, struct vt_err *err)
 
 static int loop(struct vt_trainer *trainer, struct vt_err *err)
 {
-	const uint64_t first_look = trainer->step + trainer->o->validate;
+	const uint64_t first_look =
+		(trainer->step / trainer->o->validate + 1) * trainer->o->validate;
 	int rc = 0;
 
 	while (!rc && trainer->step < trainer->o->last) {

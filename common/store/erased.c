@@ -17,7 +17,7 @@
 static bool has(const struct vt_store *store, const char *kind, const struct vt_digest *digest)
 {
 	char *path = vt_store_path(store, kind, digest);
-	bool there = vt_fs_exists(path);
+	bool there = !vt_fs_is_absent(path);
 
 	free(path);
 	return there;
@@ -197,19 +197,21 @@ int vt_erased_lift(struct vt_store *store, const struct vt_digest *digest, const
 int vt_erased_refuse(const struct vt_store *store, const struct vt_tree *tree, struct vt_err *err)
 {
 	char *base = vt_path_join(store->dir, "tombs");
-	bool any = vt_fs_is_dir(base);
+	bool any = !vt_fs_is_absent(base);
 	int rc = 0;
 
 	free(base);
 	for (size_t i = 0; any && !rc && i < tree->n_files; i++) {
-		struct vt_json *j = vt_erased_read(store, &tree->file[i].digest);
+		struct vt_json *j;
 
-		if (j)
-			rc = vt_err_set(err, VT_EDATA,
-				"%s: these bytes were erased from %s by decision (%s) and may "
-				"not come back; leave the file out",
-				tree->file[i].path, store->dir,
-				vt_json_text(vt_json_get(j, "reason"), ""));
+		if (!vt_erased_has(store, &tree->file[i].digest))
+			continue;
+		j = vt_erased_read(store, &tree->file[i].digest);
+		rc = vt_err_set(err, VT_EDATA,
+			"%s: these bytes were erased from %s by decision (%s) and may not come "
+			"back; leave the file out",
+			tree->file[i].path, store->dir,
+			vt_json_text(vt_json_get(j, "reason"), "its file cannot be read"));
 		vt_json_free(j);
 	}
 	return rc;

@@ -92,7 +92,7 @@ void vt_findings_add(struct vt_findings *findings, enum vt_finding_level level, 
 
 	findings->errors += level == VT_FINDING_ERROR;
 	findings->warnings += level == VT_FINDING_WARNING;
-	if (findings->n == VT_FINDINGS_KEPT)
+	if ((level == VT_FINDING_ERROR ? findings->errors : findings->warnings) > VT_FINDINGS_KEPT)
 		return;
 	va_start(ap, fmt);
 	vt_buf_vprintf(&text, fmt, ap);

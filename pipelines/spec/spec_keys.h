@@ -17,7 +17,7 @@ struct vt_finding {
 	char *pointer, *text;
 };
 
-/* The first are kept, all are counted: a file decides neither memory nor output. */
+/* The first of each level are kept, all are counted: a file decides neither memory nor output. */
 enum { VT_FINDINGS_KEPT = 1000 };
 
 struct vt_findings {

@@ -58,7 +58,7 @@ unsigned la_version(unsigned v) {{ return v; }}
 char *la_objsearch(const char *name, uintptr_t *cookie, unsigned flag)
 {{ (void)cookie, (void)flag; return strstr(name, "{os.path.basename(theirs)}") ? "{swapped}" : (char *)name; }}
 ''')
-stage(os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-fPIC", "-shared", "-o", f"{T}/audit.so", f"{T}/audit.c")
+stage(*os.environ.get("CC", "cc").split(), "-D_GNU_SOURCE", "-fPIC", "-shared", "-o", f"{T}/audit.so", f"{T}/audit.c")
 token = "$ORIGIN/" + os.path.relpath(f"{T}/tokens", os.path.dirname(program))
 for name, env, path, cwd in (("hwcaps", {"LD_LIBRARY_PATH": f"{T}/hw"}, f"{T}/hw/{level}/{os.path.basename(theirs)}", T), ("empty", {"LD_LIBRARY_PATH": "/nowhere:"}, swapped, f"{T}/here"),
                              ("token", {"LD_LIBRARY_PATH": token}, f"{T}/tokens/{os.path.basename(theirs)}", T), ("auditor", {"LD_AUDIT": f"{T}/audit.so"}, f"{T}/audit.so", T)):
@@ -103,7 +103,7 @@ check(plan(LD_LIBRARY_PATH="/nowhere")["ours"] == before["ours"], "a search path
 # the GPU plugin that a stage loaded, whatever came of it: a stand-in that finds no driver, so that --device auto takes the CPU
 os.makedirs(f"{T}/gpu")
 plugin = f"{T}/gpu/libvoxtrail-cuda.so"
-r = stage(os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", f"-I{ROOT}", "-fPIC", "-shared", "-include", "string.h", "-DWRONG_DRIVER", "-Wl,-z,nodelete", "-o", plugin,
+r = stage(*os.environ.get("CC", "cc").split(), "-std=c11", "-D_GNU_SOURCE", f"-I{ROOT}", "-fPIC", "-shared", "-include", "string.h", "-DWRONG_DRIVER", "-Wl,-z,nodelete", "-o", plugin,
           f"{ROOT}/tests/cli/device/_plugin.c")
 stage("crop-patch", "--normed", f"{T}/plain", "--labels", f"{T}/cohort/labels", "--manifest", f"{ROOT}/manifests/embedded.json", "--out", f"{T}/patches")
 

@@ -57,7 +57,7 @@ r = train("all", everything, *on)
 train("all-cpu", everything)
 gap = np.linalg.norm(weights("all") - weights("all-cpu")) / np.linalg.norm(weights("all-cpu"))
 check(r.returncode == 0 and gap < 2e-3, "all kinds in one list: as on the CPU", (gap, r.stderr[-300:]))
-STEPS = 12
+STEPS = 40
 train("long", everything, *on)
 scratch = ["--scratch", T + "/scratch"]
 p = subprocess.Popen(args("killed", everything, *on, *scratch), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENV)

@@ -9,6 +9,8 @@
 #include "common/nn/cpu/winograd_tiles.h"
 
 enum { CACHE_FLOATS = 144 * 1024, LEAST_TILES = 6, MOST_TILES = 48, MOST_WEIGHTS = 4 << 20 };
+/* tasks of a convolution, for many threads */
+enum { LEAST_TASKS = 64 };
 /* channels in and out: fewer do not pay for the 216 points of five taps */
 enum { LEAST_OF_FIVE = 40 };
 
@@ -269,6 +271,9 @@ static void set_groups(struct job *j)
 		j->group_y = 1;
 	else if (j->group_y > j->t.n_y)
 		j->group_y = j->t.n_y;
+	while (j->group_y > 1 &&
+		w->out.s.n * j->t.n_z * ((j->t.n_y + j->group_y - 1) / j->group_y) < LEAST_TASKS)
+		j->group_y--;
 	j->y_groups = (j->t.n_y + j->group_y - 1) / j->group_y;
 }
 

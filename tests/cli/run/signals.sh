@@ -48,6 +48,7 @@ same "killed together, run and supervisor leave what was in other sessions" "$([
 spec '"echo fine >/pfs/out/x"' 1; voxtrail run --log text p.json --repo r=in --store other 2>err
 same "which is nothing to a run of another store" "$?:$([ "$(alone)" -ge 2 ] && echo left):$(grep -c left-over err)" 0:left:0
 voxtrail run --log text p.json --repo r=in --store s 2>err; same "and the next run of this one ends it, and says so" "$?:$(left):$(grep -c left-over err)" 0:0:1
+VOXTRAIL_TRY=$(pwd -P)/s/runner/work/try voxtrail run --log text p.json --repo r=in --store s 2>err; same "a run that has a try's variable does not end itself" $? 0
 spec '"exit 7"' 2; voxtrail run --log text p.json --repo r=in --store s 2>err; same "and a status as a status" "$?:$(grep -c 'exit=7 tries=2' err)" 1:1
 spec '"ln -s /nowhere /pfs/out/l"' 1; voxtrail run --log text p.json --repo r=in --store s 2>err
 same "a reason that no status tells is in the report and in the log" "$?:$(grep -c 'ended with 0: .*/l' err):$(voxtrail logs p --store s | grep -c '/l')" 1:1:1
