@@ -2,11 +2,12 @@
 # compilation in whole networks' passes, losses, updates and windows, and touches only what it may.
 cd "$T" || exit 2
 P=$B/tests/libvoxtrail-ptx.so
-set -- "$B"/obj/gpu/keep/launch.compute_*.ptx
-if [ ! -f "$P" ] || [ ! -f "$1" ]; then
+set -- "$B"/obj/gpu/kernel/keep/launch.compute_*.ptx
+if [ ! -f "$P" ]; then
 	echo "skip - the compiled kernels: they were not built (no nvcc, or CUDA=0)"
 	exit 0
 fi
+[ -f "$1" ] || { echo "not ok - the compiled kernels: nvcc left no $1"; exit 1; }
 for other; do
 	[ "$other" = "$1" ] || { grep -v '^\.target ' "$1" >a; grep -v '^\.target ' "$other" | cmp -s a -; } &&
 		echo "ok - $(basename "$other") is $(basename "$1") but for its target" ||
