@@ -37,3 +37,13 @@ if os.getuid():
     refused(r, 66, ["consent.json"], "one that may not be looked at")
 else:
     print("skip - one that may not be looked at: root may look at everything")
+
+# an erasure whose tombstone is damaged still holds
+r = tool("erase", "sub-001", "--yes", "--reason", "by letter", store=S)
+tombs = [os.path.join(d, f) for d, _, names in os.walk(f"{S}/tombs") for f in names]
+check(r.returncode == 0 and tombs, "a subject is erased", (r.returncode, r.stderr, tombs))
+for tomb in tombs:
+    os.chmod(tomb, 0o600)
+    write(tomb, "{")
+r = tool("commit", "scans", scans, "--copy", store=S)
+refused(r, 65, ["these bytes were erased", "cannot be read"], "what was erased does not come back past a damaged tombstone")
