@@ -469,18 +469,12 @@ static int open_data(struct vt_cohorts *c, struct owned *owned, struct vt_stage_
 	return rc;
 }
 
-/* All that a plan and a run need.  Devices are opened for a run only, before its data are read: a
- * missing GPU is said at once.  o borrows of w and c. */
+/* All that a plan and a run need besides devices, which are chosen.  opts borrows of owned and c. */
 static int prepare(struct vt_train_opts *opts, struct owned *owned, struct vt_cohorts *c,
-	struct vt_stage_run *stage_run, bool runs, struct vt_err *err)
+	struct vt_stage_run *stage_run, struct vt_err *err)
 {
-	const struct vt_train_wishes wishes = wishes_of(stage_run);
-	int rc = vt_train_devices_choose(&owned->devices, &wishes, err);
+	int rc = check_parts(vt_stage_params(stage_run), err);
 
-	if (!rc && runs)
-		rc = vt_train_devices_open(&owned->devices, &wishes, err);
-	if (!rc)
-		rc = check_parts(vt_stage_params(stage_run), err);
 	if (!rc)
 		rc = open_data(c, owned, stage_run, err);
 	if (!rc)
@@ -497,8 +491,11 @@ static int plan(struct vt_stage_run *stage_run, struct vt_buf *text, struct vt_e
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = prepare(&o, &w, &c, stage_run, false, err);
+	const struct vt_train_wishes wishes = wishes_of(stage_run);
+	int rc = vt_train_devices_choose(&w.devices, &wishes, err);
 
+	if (!rc)
+		rc = prepare(&o, &w, &c, stage_run, err);
 	if (!rc)
 		rc = vt_train_plan(text, &c.d[0], &o, err);
 	vt_cohorts_close(&c);
@@ -526,8 +523,14 @@ static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 	struct owned w = { .network = NULL };
 	struct vt_cohorts c = { .n = 0 };
 	struct vt_train_opts o;
-	int rc = prepare(&o, &w, &c, stage_run, true, err);
+	const struct vt_train_wishes wishes = wishes_of(stage_run);
+	int rc = vt_train_devices_choose(&w.devices, &wishes, err);
 
+	/* before data are read: a missing GPU is said at once */
+	if (!rc)
+		rc = vt_train_devices_open(&w.devices, &wishes, err);
+	if (!rc)
+		rc = prepare(&o, &w, &c, stage_run, err);
 	if (!rc) {
 		vt_train_devices_use(&o, &w.devices);
 		total_steps = o.last;
