@@ -49,7 +49,7 @@ void vt_markdown_text(struct vt_buf *out, const char *text)
 	vt_buf_str(&shown, "");
 	vt_buf_shown(&shown, text);
 	for (const char *p = shown.data; *p; p++) {
-		if (strchr("\\`*[]<>|", *p) || (p == shown.data && strchr("#+-=", *p)))
+		if (strchr("\\`*_~&[]<>|", *p) || (p == shown.data && strchr("#+-=", *p)))
 			vt_buf_char(out, '\\');
 		vt_buf_char(out, *p);
 	}

@@ -164,6 +164,9 @@ static void markdown(void)
 	vt_buf_clear(&b);
 	vt_markdown_text(&b, "# no heading");
 	CHECK_STR(b.data, "\\# no heading");
+	vt_buf_clear(&b);
+	vt_markdown_text(&b, "_x_ ~~y~~ &lt;");
+	CHECK_STR(b.data, "\\_x\\_ \\~\\~y\\~\\~ \\&lt;");
 	vt_buf_release(&b);
 }
 
