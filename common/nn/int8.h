@@ -41,8 +41,8 @@ struct vt_int8_scales {
 	int n;
 };
 
-/* [weights of g], to be freed by vt_int8_free.  VT_EDATA names what is missing, too much or out of
- * bounds. */
+/* [weights of graph], to be freed by vt_int8_free.  VT_EDATA names what is missing, too much or out
+ * of bounds. */
 int vt_int8_read(struct vt_int8_scales **out, const struct vt_graph *graph, const struct vt_json *j,
 	struct vt_err *err);
 void vt_int8_free(struct vt_int8_scales *scales,

@@ -206,7 +206,7 @@ static double tversky_term(struct vt_loss_sums sums, const struct vt_loss *loss,
 	return weight * (1 - num / den);
 }
 
-/* s, g: the channels of one item. */
+/* sums, slope: the channels of one item. */
 static double generalized_term(const struct vt_loss_sums *sums, int c, const struct vt_loss *loss,
 	double weight, struct vt_loss_slope *slope)
 {

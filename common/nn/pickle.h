@@ -56,7 +56,7 @@ int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, 
 	struct vt_err *err);
 void vt_pickle_release(struct vt_pickle *pickle);
 
-/* The value at a text key, NULL if d is no dictionary or has none. */
+/* The value at a text key, NULL if pickle_value is no dictionary or has none. */
 const struct vt_pickle_value *vt_pickle_get(const struct vt_pickle_value *pickle_value,
 	const char *key);
 

@@ -374,7 +374,7 @@ static void widen(struct span *span, size_t *offset, size_t size, int from, int 
 	span->to = to > span->to ? to : span->to;
 }
 
-/* s: a value, its place in the backward pass and a gradient of each node; offset == NULL where
+/* span: a value, its place in the backward pass and a gradient of each node; offset == NULL where
  * there is no such array. */
 static void find_spans(struct span *span, struct vt_plan *plan, const struct view *view,
 	const struct vt_session_opts *opts)

@@ -2,7 +2,7 @@
 #include "common/nn/plan.h"
 
 /* The patch, edges in steps of 16, or the batch, whose activations take no more than `share` of
- * those of s. */
+ * those of shape. */
 static void name_what_fits(struct vt_buf *out, struct vt_shape shape, double share)
 {
 	int d = shape.d, h = shape.h, w = shape.w;

@@ -18,7 +18,7 @@ size_t vt_state_width(const char *dtype)
 	return 0;
 }
 
-/* Sets t->n; the last element's offset must lie below extent. */
+/* Sets tensor->n; the last element's offset must lie below extent. */
 static int check_extent(struct vt_state_tensor *tensor, size_t extent)
 {
 	uint64_t n = 1, last = 0;

@@ -49,7 +49,8 @@ struct vt_weights_report {
 int vt_weights_load(struct vt_session *session, const char *path,
 	const struct vt_weights_opts *opts, struct vt_weights_report *report, struct vt_err *err);
 
-/* All weights of s, running statistics included, as canonical safetensors under their own names. */
+/* All weights of session, running statistics included, as canonical safetensors under their own
+ * names. */
 int vt_weights_save(const char *path, struct vt_session *session, const struct vt_json *metadata,
 	struct vt_err *err);
 

@@ -51,7 +51,7 @@ int vt_augment_parse(struct vt_augment **out, const struct vt_json *list, const 
 	struct vt_err *err);
 void vt_augment_free(struct vt_augment *augment);
 
-/* As vt_dataset_draw; of o only patch, foreground, by_region and seed are looked at.  trace: an
+/* As vt_dataset_draw; of opts only patch, foreground, by_region and seed are looked at.  trace: an
  * array that takes an object for each entry that was drawn, with its numbers; may be NULL. */
 void vt_augment_draw(const struct vt_augment *augment, const struct vt_patch_file *file,
 	const struct vt_draw_opts *opts, uint64_t step, uint64_t slot, float *image,

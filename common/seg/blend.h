@@ -16,8 +16,8 @@ struct vt_blend {
 	double weight; /* added so far */
 };
 
-/* probability: [outputs, z, y, x] of f, the mean of `weight` networks. The first call takes the
- * grid from f, further ones must have the same (VT_EDATA). */
+/* probability: [outputs, z, y, x] of file, the mean of `weight` networks. The first call takes the
+ * grid from file, further ones must have the same (VT_EDATA). */
 int vt_blend_add(struct vt_blend *blend, const float *probability, const struct vt_patch_file *file,
 	double weight, struct vt_err *err);
 

@@ -39,9 +39,9 @@ int vt_checkpoint_fold(const struct vt_checkpoint *c);
 /* Whether the subject was trained on. */
 bool vt_checkpoint_learned(const struct vt_checkpoint *c, const char *subject);
 
-/* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device
- * (NULL: the CPU) and loads which = "best" or "last".  *g must outlive *s.  With c->int8 VT_EDATA
- * where the checkpoint has no scales of these weights. */
+/* Builds the network for n patches at a time of a size (NULL: the checkpoint's) on a device (NULL:
+ * the CPU) and loads which = "best" or "last".  *graph must outlive *session.  With c->int8
+ * VT_EDATA where the checkpoint has no scales of these weights. */
 int vt_checkpoint_session(struct vt_graph **graph, struct vt_session **session,
 	const struct vt_checkpoint *c, const char *dir, const char *which, int n, const int *patch,
 	struct vt_device *device, struct vt_err *err);

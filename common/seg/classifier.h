@@ -29,7 +29,7 @@ int vt_classifier_answer(double *probability, const struct vt_classifier *c,
 /* Class that the container's header names, of the manifest's; -1: none. */
 int vt_class_of(const struct vt_patch_file *file, const struct vt_manifest *manifest);
 
-/* [c, z, y, x] of the patch about the middle of f. */
+/* [c, z, y, x] of the patch about the middle of file. */
 void vt_class_window(float *x, const struct vt_patch_file *file, const int patch[3]);
 /* exp(y - max) / sum of these, over n logits. */
 void vt_class_probabilities(double *probability, const float *logits, int n);

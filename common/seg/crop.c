@@ -81,7 +81,7 @@ static int read_mask(struct prepared *prepared, const char *dir, struct vt_err *
 }
 
 /* A label map's voxels, put where the scans' voxels went, and on the scans' own grid; caller
- * frees both.  m: NULL for whole numbers as they are. */
+ * frees both.  manifest: NULL for whole numbers as they are. */
 static int read_labels(unsigned char **out, unsigned char **own, struct vt_label_loss *lost,
 	const struct prepared *prepared, const struct vt_manifest *manifest, const char *label,
 	double tolerance_mm, struct vt_err *err)

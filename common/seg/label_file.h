@@ -17,8 +17,8 @@ enum vt_label_origin {
 	VT_LABELS_WRITTEN /* somebody's answer: a value of /label/values stands for itself */
 };
 
-/* out: v->n bytes, caller's.  v was read with VT_VOLUME_RAW.  m may be NULL: whole numbers from 0
- * to 255 as they are. */
+/* out: volume->n bytes, caller's.  volume was read with VT_VOLUME_RAW.  manifest may be NULL: whole
+ * numbers from 0 to 255 as they are. */
 int vt_label_values(unsigned char *out, const struct vt_manifest *manifest,
 	const struct vt_volume *volume, enum vt_label_origin origin, struct vt_err *err);
 

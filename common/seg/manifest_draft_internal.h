@@ -30,7 +30,7 @@ void vt_draft_judge(const struct vt_draft *draft, struct vt_draft_files *files);
 
 /* The patterns that are taken: of scans the most frequent one, of label maps and masks, among those
  * of half as many subjects as the most frequent one at least, the one whose name is plainest; label
- * maps below d->labels before all others. */
+ * maps below draft->labels before all others. */
 void vt_draft_choose(const struct vt_draft_files *first[VT_FILE_KINDS],
 	const struct vt_draft *draft);
 

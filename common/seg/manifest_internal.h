@@ -13,7 +13,7 @@ struct vt_fields {
 };
 
 void vt_fields_release(struct vt_fields *fields);
-/* Adds the fields that make `pattern` into `text`; false, with f as it was, if none do. */
+/* Adds the fields that make `pattern` into `text`; false, with fields as it was, if none do. */
 bool vt_fields_match(struct vt_fields *fields, const char *pattern, const char *text);
 /* NULL if a field is missing. */
 char *vt_fields_fill(const struct vt_fields *fields, const char *pattern);

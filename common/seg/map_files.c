@@ -142,7 +142,7 @@ static int score_pair(struct vt_subject_score *score, const struct maps *k,
 	return rc;
 }
 
-/* Reads and scores one subject; s->absent says why where there is no prediction. */
+/* Reads and scores one subject; score->absent says why where there is no prediction. */
 static int score_files(struct vt_subject_score *score, const struct maps *k, bool pictured,
 	struct vt_err *err)
 {

@@ -385,8 +385,8 @@ static int add_network(struct vt_prediction *prediction, struct vt_session *sess
 	return rc;
 }
 
-/* p->there stays NULL where the device has no room for the volume: its windows are then joined
- * here, to the same bits. */
+/* prediction->there stays NULL where the device has no room for the volume: its windows are then
+ * joined here, to the same bits. */
 static int predict_there(struct vt_prediction *prediction, struct vt_err *err)
 {
 	const struct vt_patch_file *f = prediction->f;

@@ -39,13 +39,13 @@ extern const char *const vt_window_names[];
 
 struct vt_prediction;
 
-/* Windows that a session on d should take at a time: 1 on the CPU (NULL); on a device as many as
- * make 4 million voxels, at most 4.  A function of the patch alone. */
+/* Windows that a session on device should take at a time: 1 on the CPU (NULL); on a device as many
+ * as make 4 million voxels, at most 4.  A function of the patch alone. */
 int vt_predict_items(const struct vt_device *device, const int patch[3]);
 
 /* session: n inference sessions of one number of outputs, all on one device or none; the items
  * of a session are windows that are computed together.  With several the mean of their
- * probabilities answers. f must outlive the prediction. */
+ * probabilities answers. file must outlive the prediction. */
 int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *session, size_t n,
 	bool softmax, const struct vt_patch_file *file, const struct vt_predict_opts *opts,
 	struct vt_err *err);

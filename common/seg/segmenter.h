@@ -74,7 +74,7 @@ int vt_segment_read(struct vt_segment_opts *opts, const char *threshold, const c
 	const struct vt_checkpoint *c, struct vt_err *err);
 
 /* Queues or computes the windows of n of the segmenter's sessions. With
- * o->windows.whole they are built anew where the container has another size than the one before:
+ * opts->windows.whole they are built anew where the container has another size than the one before:
  * its edges rounded up to the network's stride, with quarter turns y and x to the larger. */
 int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *segmenter,
 	struct vt_session *const *session, size_t n, const struct vt_patch_file *file,
@@ -94,7 +94,7 @@ int vt_segment_bits(uint8_t *bits, const struct vt_segmenter *segmenter,
 void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_checkpoint *c,
 	size_t n, const struct vt_segment_opts *opts);
 
-/* Clears the regions' components below o->least_mm3 in bits on a grid. */
+/* Clears the regions' components below opts->least_mm3 in bits on a grid. */
 int vt_segment_drop_small(uint8_t *bits, const struct vt_manifest *manifest,
 	const struct vt_grid *grid, const struct vt_segment_opts *opts, struct vt_err *err);
 

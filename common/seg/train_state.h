@@ -105,7 +105,7 @@ struct vt_json *vt_train_cohorts_json(const struct vt_trainer *trainer);
 /* train_cohort.c: the share of the rate that weight i moves at. */
 double vt_train_rate_factor(const struct vt_trainer *trainer, int i);
 
-/* train_step.c: buffers; draws, gradient, update, and t->step is one more.  VT_EBUG where
+/* train_step.c: buffers; draws, gradient, update, and trainer->step is one more.  VT_EBUG where
  * something is not finite. */
 void vt_train_step_begin(struct vt_trainer *trainer);
 void vt_train_step_end(struct vt_trainer *trainer);

@@ -122,7 +122,7 @@ static int one_round(struct vt_trainer *trainer, int round, double *loss, struct
 	return 0;
 }
 
-/* A snapshot for the mean of the weights behind step t->step. */
+/* A snapshot for the mean of the weights behind step trainer->step. */
 static void average(struct vt_trainer *trainer)
 {
 	const struct vt_train_opts *o = trainer->o;

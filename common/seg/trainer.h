@@ -96,7 +96,7 @@ int vt_train(const char *out, const char *scratch, const struct vt_dataset *data
 int vt_train_find_parent(char **out, const char *dir, struct vt_err *err);
 
 /* The changes of precision that a training wrote to its directory, to be repeated: *changes, for
- * the caller to free, and o's replay, which is borrowed from it.  VT_ENOINPUT, VT_EDATA. */
+ * the caller to free, and opts's replay, which is borrowed from it.  VT_ENOINPUT, VT_EDATA. */
 int vt_train_read_changes(struct vt_precision_change **changes, struct vt_precision_opts *opts,
 	const char *dir, struct vt_err *err);
 

@@ -398,7 +398,7 @@ static void choose_pair(struct vt_tuned_region *out, const struct vt_tune_grid *
 
 /* --- label maps ------------------------------------------------------------ */
 
-/* Region bits under o. */
+/* Region bits under opts. */
 static int bits_under(uint8_t *bits, const struct search *search, const struct held *held,
 	const struct vt_segment_opts *opts, struct vt_err *err)
 {
@@ -419,7 +419,7 @@ static int bits_under(uint8_t *bits, const struct search *search, const struct h
 	return vt_segment_drop_small(bits, search->m, &grid, opts, err);
 }
 
-/* Mean Dice of the label maps by region under o; *all: over regions too. */
+/* Mean Dice of the label maps by region under opts; *all: over regions too. */
 static int score_maps(double *dice, double *all, const struct search *search,
 	const struct vt_segment_opts *opts, struct vt_err *err)
 {

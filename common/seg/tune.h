@@ -47,7 +47,7 @@ struct vt_tuned {
 int vt_tune_grid(struct vt_tune_grid *out, const char *thresholds, const char *sizes,
 	struct vt_err *err);
 
-/* o->which: validation or folds.  VT_EDATA as vt_evaluate_model. */
+/* opts->which: validation or folds.  VT_EDATA as vt_evaluate_model. */
 int vt_tune(struct vt_tuned *out, const struct vt_segmenter *segmenter,
 	const struct vt_dataset *dataset, const char *root, const struct vt_tune_grid *grid,
 	const struct vt_evaluate_opts *opts, struct vt_err *err);

@@ -4,7 +4,7 @@
 
 #include "common/image/patch_file.h"
 
-/* The window of f that begins at `at`; x: [c, z, y, x], zeros outside.  flips: bits 4, 2 and 1
+/* The window of file that begins at `at`; x: [c, z, y, x], zeros outside.  flips: bits 4, 2 and 1
  * mirror z, y and x. */
 void vt_window_read(float *x, const struct vt_patch_file *file, const int at[3], const int patch[3],
 	int flips);

@@ -45,7 +45,7 @@ int vt_stage_set_params(struct vt_stage_run *run, const char *const *given, stru
  * and would tell where data lies; caller frees. */
 char *vt_stage_portable(const struct vt_stage_run *run, const char *text);
 
-/* code.c: the digest of what computes, r->binary; the plugin that was loaded since, for the
+/* code.c: the digest of what computes, run->binary; the plugin that was loaded since, for the
  * record's notes; every shared library, for what is observed. */
 int vt_stage_identify(struct vt_stage_run *run, struct vt_err *err);
 void vt_stage_note_plugin(struct vt_stage_run *run);

@@ -339,7 +339,7 @@ static int send_all(struct vt_transfer *transfer, struct lack *lack, struct vt_p
 
 /* --- refs ---------------------------------------------------------------- */
 
-/* Does `tip`, a commit of p, descend from `ancestor`? */
+/* Does `tip`, a commit of peer, descend from `ancestor`? */
 static int descends(struct vt_peer *peer, const char *tip, const char *ancestor, bool *yes,
 	struct vt_err *err)
 {

@@ -5,8 +5,8 @@
 
 #include "pipelines/spec/spec.h"
 
-/* Adds to *f: errors for what cannot run here or means something else than it says, warnings for
- * what is risky. */
+/* Adds to *findings: errors for what cannot run here or means something else than it says, warnings
+ * for what is risky. */
 void vt_lint(const struct vt_spec *spec, struct vt_findings *findings);
 
 /* What a stage says of itself (--describe=json); NULL if it does not.  Runs the program. */

@@ -44,7 +44,7 @@ size_t vt_glob_literal(const char *pattern);
  * directory above what it matches; 0 where there are not more than n. */
 size_t vt_glob_level(const char *pattern, size_t n);
 
-/* Both cleaned.  m may be NULL.  The steps grow with a power of the lengths, however many ways
+/* Both cleaned.  match may be NULL.  The steps grow with a power of the lengths, however many ways
  * there are to match. */
 bool vt_glob_match(struct vt_glob_match *match, const char *pattern, const char *path);
 

@@ -144,7 +144,8 @@ static void word_part(struct reader *reader, struct vt_buf *word)
 	}
 }
 
-/* The word at r->p, quotes taken off.  *quoted: a part of it was in quotes, so "" is a word too. */
+/* The word at reader->p, quotes taken off.  *quoted: a part of it was in quotes, so "" is a word
+ * too. */
 static char *read_word(struct reader *reader, bool *quoted)
 {
 	struct vt_buf word = VT_BUF_INIT;

@@ -29,8 +29,8 @@ void vt_findings_add(struct vt_findings *findings, enum vt_finding_level level, 
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void vt_findings_release(struct vt_findings *findings);
 
-/* A camelCase copy of one spec; whatever is wrong with keys and types is added to *f. `pointer`
- * is where it stands. */
+/* A camelCase copy of one spec; whatever is wrong with keys and types is added to *findings.
+ * `pointer` is where it stands. */
 struct vt_json *vt_spec_normalize(const struct vt_json *spec, const char *pointer,
 	struct vt_findings *findings);
 

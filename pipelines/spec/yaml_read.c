@@ -28,7 +28,7 @@ static int fail(struct reader *reader, const char *what)
 		reader->event.start_mark.line + 1, what);
 }
 
-/* Makes the next event r->event. */
+/* Makes the next event reader->event. */
 static int next(struct reader *reader)
 {
 	const yaml_parser_t *p = &reader->parser;

@@ -74,7 +74,8 @@ struct watching {
 	bool opened;        /* as a run found them */
 };
 
-/* w: NULL, or told of the run as soon as it is open.  Returns the signal that stopped it, or 0. */
+/* watching: NULL, or told of the run as soon as it is open.  Returns the signal that stopped it, or
+ * 0. */
 static int run_once(const struct vt_spec *spec, const struct vt_run_opts *opts,
 	const char *checkout, struct watching *watching, struct vt_err *err)
 {

@@ -141,7 +141,7 @@ static void gather_run(const struct gather *gather, const struct window *window,
 	}
 }
 
-/* The columns at r.x of rows [from, end): too few side by side, so tiles run down. */
+/* The columns at run.x of rows [from, end): too few side by side, so tiles run down. */
 static void gather_columns(const struct gather *gather, const struct window *window, struct run run,
 	int from, int end, int columns, int phase)
 {
@@ -154,7 +154,7 @@ static void gather_columns(const struct gather *gather, const struct window *win
 			}
 }
 
-/* The pair of blocks r.b on rows [from, end). */
+/* The pair of blocks run.b on rows [from, end). */
 static void gather_pair(const struct gather *gather, const struct window *window, struct run run,
 	int from, int end)
 {

@@ -16,7 +16,7 @@ size_t vt_rows_floats(struct vt_shape shape); /* values */
 bool vt_rows_take(const struct vt_conv *c);
 void vt_rows_pack(struct vt_view to, const float *from);
 void vt_rows_unpack(float *to, struct vt_view from);
-/* r's scratch is not used.  y must not be x. */
+/* run's scratch is not used.  y must not be x. */
 void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_view y);
 
 #endif

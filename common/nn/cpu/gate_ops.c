@@ -62,8 +62,8 @@ static struct plane plane_of(struct vt_shape shape, size_t task)
 
 /* --- product ------------------------------------------------------------- */
 
-/* How an element of b is found for an element of a: b has a's shape, or one value a channel, or
- * one channel. */
+/* How an element of view is found for an element of a: view has a's shape, or one value a channel,
+ * or one channel. */
 static float *partner(struct vt_view view, struct vt_view a, int n, int c, size_t v)
 {
 	if (view.s.c == 1 && a.s.c > 1)

@@ -124,7 +124,7 @@ void vt_int8_put(const struct vt_int8_sink *to, size_t n, int b, size_t voxel, c
 	size_t count);
 
 void vt_int8_quantize(const struct vt_int8_run *run, struct vt_view x, struct vt_shape y);
-/* Of the input in r->room.  With r->fused->sink y has no array. */
+/* Of the input in run->room.  With run->fused->sink y has no array. */
 void vt_int8_multiply(const struct vt_int8_run *run, struct vt_shape x, struct vt_view y);
 
 #endif

@@ -58,7 +58,7 @@ static void put(struct vt_view view, size_t at, float value)
 		view.p[at] = value;
 }
 
-/* A lane of d from a lane of s; s without an array: zeros. */
+/* A lane of view from a lane of s; s without an array: zeros. */
 static void fill_lane(struct vt_view view, size_t to, struct vt_view s, size_t from,
 	const struct part *part, bool add)
 {

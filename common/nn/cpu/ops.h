@@ -23,7 +23,7 @@ static inline bool vt_there(struct vt_view view)
 	return view.p || view.h;
 }
 
-/* The values of v from `at` on; those of an array. */
+/* The values of view from `at` on; those of an array. */
 static inline struct vt_values vt_values_at(struct vt_view view, size_t at)
 {
 	return (struct vt_values){ view.p ? view.p + at : NULL, view.h ? view.h + at : NULL };
@@ -33,7 +33,7 @@ static inline struct vt_values vt_plain(float *p)
 	return (struct vt_values){ .p = p };
 }
 
-/* n values of v from `at` on: where they lie, or widened into room. */
+/* n values of view from `at` on: where they lie, or widened into room. */
 static inline const float *vt_read(const struct vt_kernels *k, struct vt_view view, size_t at,
 	size_t n, float *room)
 {
@@ -43,7 +43,7 @@ static inline const float *vt_read(const struct vt_kernels *k, struct vt_view vi
 	return room;
 }
 
-/* Where to make values of v from `at` on, and that they are made. */
+/* Where to make values of view from `at` on, and that they are made. */
 static inline float *vt_making(struct vt_view view, size_t at, float *room)
 {
 	return view.h ? room : view.p + at;
