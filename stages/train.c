@@ -469,7 +469,7 @@ static int open_data(struct vt_cohorts *c, struct owned *owned, struct vt_stage_
 	return rc;
 }
 
-/* All that a plan and a run need besides devices, which are chosen.  opts borrows of owned and c. */
+/* All that a plan and a run need besides devices.  opts borrows of owned and c. */
 static int prepare(struct vt_train_opts *opts, struct owned *owned, struct vt_cohorts *c,
 	struct vt_stage_run *stage_run, struct vt_err *err)
 {

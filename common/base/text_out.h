@@ -14,8 +14,8 @@ void vt_html_text(struct vt_buf *out, const char *text);
 /* As vt_buf_printf where the format is markup and every argument of a %s is text. */
 void vt_html_say(struct vt_buf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Within a line of Markdown: no new line, and no markup, element, entity or cell of a table begins or
- * ends in it. */
+/* Within a line of Markdown: no new line, and no markup, element, entity or cell of a table begins
+ * or ends in it. */
 void vt_markdown_text(struct vt_buf *out, const char *text);
 /* As vt_html_say. */
 void vt_markdown_say(struct vt_buf *out, const char *fmt, ...)
