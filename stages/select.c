@@ -305,6 +305,8 @@ static const struct vt_stage stage = {
 		 "make an ensemble (--of models --keep-best 2 --group _ --from "
 		 "checkpoints).\n"
 		 "\n"
+		 "In bash, `select` is a word of the shell: type `env select`.\n"
+		 "\n"
 		 "With --names, the listed subjects are kept; limits cannot be combined "
 		 "with it. --from is the output of a stage with one entry per subject or, "
 		 "with --manifest, a cohort as published. Its layout is kept: the scans, "

@@ -245,6 +245,8 @@ static int change(struct vt_store *store, const struct changing *changing, struc
 	if (rc)
 		return rc;
 	rc = change_locked(store, changing, err);
+	if (!rc)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	return rc;
 }

@@ -371,7 +371,11 @@ static int erase_locked(const struct vt_erasure *erasure, struct vt_store *store
 		if (!erasure->blob[i].shared)
 			rc = vt_erased_put(store, &erasure->blob[i].digest, erasure->blob[i].size,
 				reason, err);
-	return rc ? rc : remove_bytes(erasure, store, err);
+	if (!rc)
+		rc = remove_bytes(erasure, store, err);
+	if (!rc)
+		vt_history_settled(store);
+	return rc;
 }
 
 int vt_erase_do(struct vt_erasure *erasure, struct vt_store *store, const char *reason,

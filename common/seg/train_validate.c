@@ -86,6 +86,18 @@ static double add_to_history(struct vt_trainer *trainer, const double *dice, siz
 	return mean;
 }
 
+static void log_validation(const struct vt_trainer *trainer, size_t n, double mean, double best)
+{
+	unsigned long long step = trainer->step;
+	double loss = trainer->loss_n ? trainer->loss_sum / (double)trainer->loss_n : 0;
+
+	if (n)
+		vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f dice=%.4f best=%.4f", step,
+			loss, mean, best);
+	else
+		vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f subjects=0", step, loss);
+}
+
 int vt_train_validate(struct vt_trainer *trainer, struct vt_err *err)
 {
 	size_t n = trainer->n_validation;
@@ -113,9 +125,6 @@ int vt_train_validate(struct vt_trainer *trainer, struct vt_err *err)
 		vt_buf_char(&trainer->history, ',');
 	}
 	vt_buf_char(&trainer->history, '\n');
-	vt_log(VT_LOG_INFO, "validate", "step=%llu loss=%.4f dice=%.4f best=%.4f",
-		(unsigned long long)trainer->step,
-		trainer->loss_n ? trainer->loss_sum / (double)trainer->loss_n : 0, mean,
-		score > trainer->best ? mean : trainer->best_dice);
+	log_validation(trainer, n, mean, score > trainer->best ? mean : trainer->best_dice);
 	return vt_train_keep_if_best(trainer, n, score, mean, err);
 }

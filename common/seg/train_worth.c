@@ -173,6 +173,15 @@ void vt_train_warn_nothing(const struct vt_trainer *trainer)
 	if (trainer->o->max_validation > 0 && n > (size_t)trainer->o->max_validation)
 		n = (size_t)trainer->o->max_validation;
 	least = dice_of_constant(trainer, n, 0);
+	if (least >= 1) {
+		vt_log(VT_LOG_WARN, "empty-validation",
+			"subjects=%zu note=\"the validation subjects that are scored have no "
+			"voxel of a region, so an answer without any is right for all of them and "
+			"the best weights were chosen by that: give another --fold or a larger "
+			"--max-validation\"",
+			n);
+		return;
+	}
 	if (!trainer->manifest->exclusive)
 		all = dice_of_constant(trainer, n, (1 << trainer->manifest->n_regions) - 1);
 	least = all > least ? all : least;

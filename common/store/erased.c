@@ -139,6 +139,8 @@ int vt_erased_propose(struct vt_store *store, const struct vt_digest *digest, ui
 		rc = append_event(store, "erasure-proposed", digest, reason, from, err);
 		if (!rc)
 			rc = put_one(store, "proposed", digest, size, reason, from, err);
+		if (!rc)
+			vt_history_settled(store);
 	}
 	vt_store_unlock(store);
 	return rc;
@@ -171,6 +173,8 @@ int vt_erased_accept(struct vt_store *store, const struct vt_digest *digest, con
 	if (rc)
 		return rc;
 	rc = accept_locked(store, digest, reason, err);
+	if (!rc)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	return rc;
 }
@@ -190,6 +194,8 @@ int vt_erased_lift(struct vt_store *store, const struct vt_digest *digest, const
 		rc = remove_one(store, "tombs", digest, err);
 	if (!rc)
 		rc = remove_one(store, "proposed", digest, err);
+	if (!rc)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	return rc;
 }
@@ -232,7 +238,8 @@ static int call_one(void *ctx, const char *rel, char type, struct vt_err *err)
 	struct vt_digest d;
 
 	(void)err;
-	if (type == 'd' || !vt_store_hex_of_name(hex, rel) || !vt_digest_parse(&d, hex))
+	(void)type; /* a directory in a tombstone's place is a damaged one */
+	if (!vt_store_hex_of_name(hex, rel) || !vt_digest_parse(&d, hex))
 		return 0;
 	w->n++;
 	if (!w->with_bytes || has(w->s, "objects", &d))

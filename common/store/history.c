@@ -1,5 +1,6 @@
 #include "common/store/history.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -146,6 +147,28 @@ static int compose(struct vt_buf *line, const struct tail *tail, const char *eve
 	return 0;
 }
 
+/* A byte in the lock's file, for as long as a line stands there whose change does not. */
+static int mark_unsettled(const struct vt_store *store, struct vt_err *err)
+{
+	if (pwrite(store->lock_fd, "1", 1, 0) == 1 && !fdatasync(store->lock_fd))
+		return 0;
+	return vt_err_errno(err, VT_EIO, "%s/lock", store->dir);
+}
+
+void vt_history_settled(const struct vt_store *store)
+{
+	assert(store->lock_depth > 0);
+	/* a mark that stays only makes a check more lenient */
+	(void)!ftruncate(store->lock_fd, 0);
+}
+
+bool vt_history_is_settled(const struct vt_store *store)
+{
+	struct stat st;
+
+	return fstatat(store->dir_fd, "lock", &st, 0) || !st.st_size;
+}
+
 int vt_history_append(struct vt_store *store, const char *event, struct vt_json *detail,
 	struct vt_err *err)
 {
@@ -161,6 +184,8 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 			    : read_tail(&t, fd, path, err);
 		if (!rc)
 			rc = compose(&line, &t, event, detail, err);
+		if (!rc)
+			rc = mark_unsettled(store, err);
 		if (!rc)
 			rc = write_line(fd, &t, &line, path, err);
 		if (!rc && made)

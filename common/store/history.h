@@ -20,6 +20,11 @@
 int vt_history_append(struct vt_store *store, const char *event, struct vt_json *detail,
 	struct vt_err *err);
 
+/* The last line's change was made, too: said by who appended it, still under the lock.  Of a line
+ * that nobody said it of (the process was killed, the disk was full) the change may be lost. */
+void vt_history_settled(const struct vt_store *store);
+bool vt_history_is_settled(const struct vt_store *store);
+
 /* Calls line(ctx, parsed, digest) for every line in order; a non-zero return stops and is
  * returned.  VT_EINTEGRITY, with the number of the line, at the first one that is not canonical,
  * out of order, or does not hold its predecessor.  A store without a history has none: no line,

@@ -1,9 +1,9 @@
 /* The history replayed and compared with the store: refs, consent, policy, tombstones and belief.
  *
  * Both sides become lists of facts (key and value) sorted by key: what the history says last of
- * each key, and what the store's files say now. A difference is a finding. The last line may have
- * been written just before its change was made or lost, so for the keys that it touches the value
- * before it is accepted too. */
+ * each key, and what the store's files say now. A difference is a finding. The last line's change
+ * may be lost if its process was killed (vt_history_is_settled); for the keys that such a line
+ * touches the value before it is accepted too. */
 #include "common/store/history_check.h"
 
 #include <stdlib.h>
@@ -107,6 +107,29 @@ static void say_list(struct check *check, const char *kind, const struct vt_json
 			value, check->lines);
 }
 
+/* A key of who decided, and why: what a tombstone says must have been said by some event. */
+static char *wording(const char *digest_hex, const char *by, const char *reason)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	struct vt_digest d;
+	char hex[VT_HEX];
+
+	vt_buf_sized(&b, by);
+	vt_buf_sized(&b, reason);
+	d = vt_digest_bytes(b.data, b.len);
+	vt_buf_release(&b);
+	vt_digest_hex(hex, &d);
+	return vt_asprintf("wording %s %s", digest_hex, hex);
+}
+
+static void say_wording(struct check *check, const struct vt_json *blobs, const char *by,
+	const char *reason)
+{
+	for (size_t i = 0; blobs && blobs->type == VT_JSON_ARRAY && i < blobs->n; i++)
+		add(&check->said, wording(vt_json_text(blobs->item[i], ""), by, reason), "1",
+			check->lines);
+}
+
 static char *subject_key(const char *subject)
 {
 	char *form = vt_unicode_form(subject), *key = vt_asprintf("consent %s", form);
@@ -176,8 +199,10 @@ static int read_line(void *ctx, const struct vt_json *line, const char *digest_h
 	else if (!strcmp(event, "made") || !strcmp(event, "vouched") || !strcmp(event, "signed") ||
 		!strcmp(event, "rejected"))
 		say_trust(c, event, d);
-	if (!strcmp(event, "erase"))
+	if (!strcmp(event, "erase")) {
 		say_list(c, "tombstone", blobs, "1");
+		say_wording(c, blobs, text(line, "by"), text(d, "reason"));
+	}
 	if (!strcmp(event, "erasure-lifted"))
 		say_list(c, "tombstone", blobs, "");
 	if (!strcmp(event, "erase") || !strcmp(event, "erasure-lifted"))
@@ -283,7 +308,15 @@ static int look_at_pins(struct check *check, struct vt_err *err)
 
 static void see_tombstone(void *ctx, const char *digest_hex)
 {
-	add(&((struct check *)ctx)->there, vt_asprintf("tombstone %s", digest_hex), "1", 0);
+	struct check *c = ctx;
+	struct vt_digest digest;
+	struct vt_json *j =
+		vt_digest_parse(&digest, digest_hex) ? vt_erased_read(c->s, &digest) : NULL;
+
+	add(&c->there, vt_asprintf("tombstone %s", digest_hex), j ? "1" : "damaged", 0);
+	if (j)
+		add(&c->there, wording(digest_hex, text(j, "by"), text(j, "reason")), "1", 0);
+	vt_json_free(j);
 }
 
 static void see_proposal(void *ctx, const char *digest_hex)
@@ -328,6 +361,8 @@ static void compare_one(struct check *check, const char *key, const struct fact 
 	const char *was = said ? said->value : "";
 	char *sentence;
 
+	if (!strncmp(key, "wording ", 8) && (said || !check->digests))
+		return;
 	check->n++;
 	if (!strcmp(was, is) || (said && said->before && !strcmp(said->before, is)) ||
 		(!check->digests && !strncmp(key, "tombstone ", 10)))
@@ -337,6 +372,10 @@ static void compare_one(struct check *check, const char *key, const struct fact 
 		? vt_asprintf("lineage.db: %s is %s, which the history does not say; run `voxtrail "
 			      "rebuild`",
 			  key, *is ? "there" : "missing")
+		: !strncmp(key, "wording ", 8)
+		? vt_asprintf("tombstone %.64s: no erasure of the history has its person and "
+	                      "reason",
+			  key + 8)
 		: vt_asprintf("%s: %s%.16s, but the history says %s%.16s", key,
 			  *is ? "is " : "is not there", is, *was ? "" : "nothing of it", was);
 	check->found(check->ctx, sentence);
@@ -375,7 +414,7 @@ int vt_history_check(struct vt_store *store, void (*found)(void *ctx, const char
 	if (!rc)
 		rc = look(&c, err);
 	if (!rc) {
-		settle(&c.said, c.lines);
+		settle(&c.said, vt_history_is_settled(store) ? (size_t)-1 : c.lines);
 		settle(&c.there, (size_t)-1);
 		compare(&c);
 	}

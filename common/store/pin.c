@@ -175,6 +175,8 @@ int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, c
 		rc = append_event(store, "pinned", id_hex, reason, until, err);
 	if (!rc)
 		rc = write_pin(store, id_hex, kind, reason, until, err);
+	if (!rc)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	release(&old);
 	free(path);
@@ -207,6 +209,8 @@ int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_remova
 		rc = append_event(store, "unpinned", id_hex, p.reason, p.until, err);
 	if (!rc && unlink(path))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", path);
+	if (!rc)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	release(&p);
 	free(path);

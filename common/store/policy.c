@@ -339,6 +339,8 @@ static int write_own(struct vt_store *store, const struct vt_policy *policy, str
 	}
 	if (!rc)
 		rc = vt_fs_write(policy->path[OWN], out.data, out.len, 0644, err);
+	if (!rc)
+		vt_history_settled(store);
 	vt_buf_release(&out);
 	vt_json_free(detail);
 	vt_json_free(json);

@@ -301,5 +301,9 @@ int vt_ref_write(struct vt_store *store, const char *repo, const char *name, con
 	rc = *to && !*now ? check_name(store, repo, name, err) : 0;
 	if (!rc)
 		rc = tell(store, repo, name, now, to, err);
-	return rc ? rc : write_ref(store, repo, name, now, to, err);
+	if (!rc)
+		rc = write_ref(store, repo, name, now, to, err);
+	if (!rc)
+		vt_history_settled(store);
+	return rc;
 }

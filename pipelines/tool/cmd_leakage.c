@@ -156,6 +156,15 @@ static void directory(struct vt_side *test, const struct vt_side *train, const c
 	vt_manifest_free(m);
 }
 
+/* What nobody evaluated anything by has no other side. */
+static bool is_evaluation(const struct vt_ancestry *ancestry)
+{
+	for (size_t i = 0; i < ancestry->n_roots; i++)
+		if (vt_json_pointer(ancestry->v[i].record, "/notes/split"))
+			return false;
+	return true;
+}
+
 /* An answer from half the ancestry would be worth nothing: it is refused. */
 static void leakage(struct vt_store *store, const char *trained, const char *evaluated,
 	const char *manifest, int choosing, int json, int require, struct vt_err *err)
@@ -166,7 +175,12 @@ static void leakage(struct vt_store *store, const char *trained, const char *eva
 
 	if (!load(&a, store, trained, require, &claims, err)) {
 		vt_side_trained(&train, a, choosing != 0);
-		if (!evaluated)
+		if (!evaluated && !is_evaluation(a))
+			vt_err_set(err, VT_EUSAGE,
+				"%s is a training: say what it is compared with, an evaluation, "
+				"another output or a directory of scans",
+				trained);
+		else if (!evaluated)
 			vt_side_evaluated(&test, a);
 		else if (!load(&b, store, evaluated, require, &claims, &none))
 			vt_side_evaluated(&test, b);

@@ -47,3 +47,23 @@ for tomb in tombs:
     write(tomb, "{")
 r = tool("commit", "scans", scans, "--copy", store=S)
 refused(r, 65, ["these bytes were erased", "cannot be read"], "what was erased does not come back past a damaged tombstone")
+
+# verify: of the last decision, too, only a killed process leaves none
+V = f"{T}/v"
+tool("commit", "scans", scans, "--copy", store=V)
+tool("consent", "withdraw", "sub-001", "--reason", "by letter", store=V)
+os.unlink(f"{V}/consent.json")
+refused(tool("verify", store=V), 76, ["consent sub-001", "is not there, but the history says"], "verify: consent.json was deleted after the last decision")
+W = f"{T}/w"
+tool("commit", "scans", scans, "--copy", store=W)
+tool("erase", "sub-001", "--yes", "--reason", "by letter", store=W)
+check(tool("verify", store=W).returncode == 0, "verify: an erasure is none")
+one = next(os.path.join(d, f) for d, _, names in os.walk(f"{W}/tombs") for f in names)
+kept = open(one).read()
+os.chmod(one, 0o600)
+for text, words, what in ((kept.replace("by letter", "forged"), ["no erasure of the history has its person and reason"], "another reason"), ("", ["is damaged, but the history says"], "empty")):
+    write(one, text)
+    refused(tool("verify", store=W), 76, ["tombstone"] + words, "verify: a tombstone is " + what)
+os.unlink(one)
+os.mkdir(one)
+refused(tool("verify", store=W), 76, ["tombstone", "is damaged"], "verify: a tombstone is a directory")

@@ -70,6 +70,8 @@ check([run("subjects", tuned.id, "--has", s, store=S).returncode for s in ("sub-
 for what, status, said in ((scores, 0, "0 subjects and 0 volumes"), (cheat, 1, "shared subject  sub-002"), (twin_scores, 1, "sub-001/t1.nii (training) is sub-009/t1.nii (evaluation)")):
     r = run("leakage", what.id, store=S)
     check(r.returncode == status and said in r.stdout, f"leakage: exit {status}, {said}", (r.returncode, r.stdout, r.stderr))
+r = run("leakage", train.id, store=S)
+check(r.returncode == 64 and "is a training: say what it is compared with" in r.stderr, "leakage of a training alone: 64", (r.returncode, r.stdout, r.stderr))
 r = run("leakage", scores.id, "--validation", "--json", store=S)
 check(r.returncode == 1 and json.loads(r.stdout)["shared_subjects"] == ["sub-005"], "--validation counts those that chose the weights", r.stdout)
 for d, files in (("fresh", {"sub-100/t1.nii": b"new"}), ("copied", {"sub-100/scan.nii": raw["sub-003"]["sub-003/t1.nii"]}), ("named", {"sub-003/t1.nii": b"other"})):
