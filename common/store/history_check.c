@@ -374,7 +374,7 @@ static void compare_one(struct check *check, const char *key, const struct fact 
 			  key, *is ? "there" : "missing")
 		: !strncmp(key, "wording ", 8)
 		? vt_asprintf("tombstone %.64s: no erasure of the history has its person and "
-	                      "reason",
+			      "reason",
 			  key + 8)
 		: vt_asprintf("%s: %s%.16s, but the history says %s%.16s", key,
 			  *is ? "is " : "is not there", is, *was ? "" : "nothing of it", was);
