@@ -355,6 +355,21 @@ static int look(struct check *check, struct vt_err *err)
 }
 
 /* --- the difference ------------------------------------------------------ */
+static char *difference(const char *key, const char *was, const char *is)
+{
+	/* only the index: it follows from the history, and rebuild makes it so */
+	if (!strncmp(key, "trust ", 6))
+		return vt_asprintf("lineage.db: %s is %s, which the history does not say; run "
+				   "`voxtrail rebuild`",
+			key, *is ? "there" : "missing");
+	if (!strncmp(key, "wording ", 8))
+		return vt_asprintf("tombstone %.64s: no erasure of the history has its person and "
+				   "reason",
+			key + 8);
+	return vt_asprintf("%s: %s%.16s, but the history says %s%.16s", key,
+		*is ? "is " : "is not there", is, *was ? "" : "nothing of it", was);
+}
+
 static void compare_one(struct check *check, const char *key, const struct fact *said,
 	const char *is)
 {
@@ -367,17 +382,7 @@ static void compare_one(struct check *check, const char *key, const struct fact 
 	if (!strcmp(was, is) || (said && said->before && !strcmp(said->before, is)) ||
 		(!check->digests && !strncmp(key, "tombstone ", 10)))
 		return;
-	/* only the index: it follows from the history, and rebuild makes it so */
-	sentence = !strncmp(key, "trust ", 6)
-		? vt_asprintf("lineage.db: %s is %s, which the history does not say; run `voxtrail "
-			      "rebuild`",
-			  key, *is ? "there" : "missing")
-		: !strncmp(key, "wording ", 8)
-		? vt_asprintf("tombstone %.64s: no erasure of the history has its person and "
-			      "reason",
-			  key + 8)
-		: vt_asprintf("%s: %s%.16s, but the history says %s%.16s", key,
-			  *is ? "is " : "is not there", is, *was ? "" : "nothing of it", was);
+	sentence = difference(key, was, is);
 	check->found(check->ctx, sentence);
 	free(sentence);
 }
