@@ -17,6 +17,7 @@
 #include "common/nn/cpu/weight_gradient.h"
 #include "common/nn/cpu/winograd.h"
 
+/* ROWS_PER_TASK: rows of outputs. FEW: a run of so few outputs is taken down the columns. */
 enum { MAX_K = 7, MAX_TAPS = MAX_K * MAX_K * MAX_K, ROWS_PER_TASK = 8, FEW = 3 };
 /* of a panel's task: full tiles, sums and inputs in the second-level cache; where a tap reaches
  * one output in eight, and where the weights do not stay in the cache from task to task, more */
@@ -26,12 +27,13 @@ struct gather {
 	const struct vt_conv_run *r;
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
+	/* of the sums as computed: of an input gradient dy and dx */
 	struct vt_view in, out;
 	/* packed weights [out blocks][taps][in][8]; bias padded to blocks of 8, or NULL */
 	const float *w, *bias;
 	struct vt_axis z, y, x;
 	bool inverse, add, copied; /* copied: inputs are widened or rounded for a task */
-	int row_groups;
+	int row_groups;            /* groups of ROWS_PER_TASK rows in a plane */
 };
 
 /* What a task reads and writes: the tensors themselves, or its own copies.  Inputs of channel
@@ -45,6 +47,7 @@ struct window {
 	float *room;
 };
 
+/* Whether outputs o and p read inside the volume under the same taps. */
 static bool same_taps(const struct vt_axis *axis, int o, int p)
 {
 	for (int t = 0; t < axis->k; t++)
@@ -100,8 +103,9 @@ static int run_length(const struct vt_axis *axis, int o, int phase, int end)
 
 /* Outputs that share their taps: along a row, or down a column. */
 struct run {
+	/* item, first output block, first output's z, y, x, and how many */
 	int n, b, z, y, x, count;
-	bool two, down;
+	bool two, down; /* two: block b + 1 as well; down: along y */
 };
 
 /* count is cut into equal tiles: one long and one short tile would leave the short one waiting
@@ -158,6 +162,8 @@ static void gather_columns(const struct gather *gather, const struct window *win
 static void gather_pair(const struct gather *gather, const struct window *window, struct run run,
 	int from, int end)
 {
+	/* Inverse form: only outputs `stride` apart are reached by the same taps, so each residue p
+	 * is a row of its own. */
 	struct vt_shape s = gather->out.s;
 	int phase = gather->inverse ? gather->c->stride : 1;
 
@@ -181,6 +187,7 @@ static void gather_pair(const struct gather *gather, const struct window *window
 static size_t rows_read(const struct gather *gather)
 {
 	const struct vt_conv *c = gather->c;
+	/* Inverse: of reach + ROWS_PER_TASK candidates every stride-th is an input. */
 	size_t reach = (size_t)((c->k - 1) * c->dilation) + 1,
 	       rows = gather->inverse ? (ROWS_PER_TASK + reach) / (size_t)c->stride + 1
 				      : (size_t)((ROWS_PER_TASK - 1) * c->stride) + reach;
@@ -212,6 +219,8 @@ static void copy_window(const struct gather *gather, const struct window *window
 					    (size_t)window->top) *
 				(size_t)s.w * VT_LANES;
 
+			/* Outside: left unwritten, for collect_taps takes no tap of such a
+			 * plane. */
 			if (iz >= 0 && gather->in.h)
 				gather->k->widen(to, gather->in.h + at, floats);
 			else if (iz >= 0)
@@ -232,6 +241,7 @@ static void set_inputs(const struct gather *gather, struct window *window, int n
 		window->rows = s.h;
 		return;
 	}
+	/* The span of rows that any tap of these outputs reads; none if every tap lies outside. */
 	window->top = s.h;
 	for (int i = from * k; i < end * k; i++) {
 		int y = gather->y.at[i];
@@ -262,6 +272,8 @@ static void gather_rows(void *ctx, size_t task)
 	struct window v = { .y_top = from,
 		.y_block = g->out.h ? n : block,
 		.room = floats ? vt_xmalloc(floats * sizeof(float)) : NULL };
+	/* The room's end holds the rows of two output blocks, in floats until they are stored as
+	 * bf16. */
 	float *made = v.room + floats - (g->out.h ? 2 * n : 0);
 
 	set_inputs(g, &v, r.n, r.z, from, end);
@@ -345,6 +357,7 @@ static bool winograd(const struct vt_conv_run *run, const struct gather *gather,
 		.bias = gather->bias,
 		.room = room,
 		.dilation = c->dilation,
+		/* The gradient of the input is the convolution of dy with the flipped kernel. */
 		.pad = gather->inverse ? (c->k - 1) * c->dilation - c->pad : c->pad,
 		.flipped = gather->inverse,
 		.add = gather->add };
@@ -448,6 +461,7 @@ static void run_gather(const struct vt_conv_run *run, struct gather *gather, str
 void vt_cpu_conv_forward(const struct vt_conv_run *run, struct vt_view x, struct vt_view y)
 {
 	size_t t = (size_t)taps_of(run->c);
+	/* Weights lie [out][in][tap], those of a transposed convolution [in][out][tap]. */
 	struct order w = run->c->transposed ? (struct order){ t, (size_t)y.s.c * t }
 					    : (struct order){ (size_t)x.s.c * t, t };
 
@@ -488,9 +502,11 @@ void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struc
 	const struct vt_conv *c = run->c;
 	int form[3];
 	size_t t = (size_t)taps_of(c);
+	/* Sums run over dy's channels now: the two strides change places. */
 	struct order w = c->transposed ? (struct order){ (size_t)dy.s.c * t, t }
 				       : (struct order){ t, (size_t)dx.s.c * t };
 
+	/* A transposed convolution is the adjoint of a plain one: x and dy change roles. */
 	if (c->transposed)
 		vt_weight_gradient(run->k, c, dy, x, dw, run->scratch);
 	else if (vt_winograd_takes(c, x.s.c, dy.s, form))
@@ -501,6 +517,7 @@ void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struc
 		vt_weight_gradient(run->k, c, x, dy, dw, run->scratch);
 	if (db)
 		bias_gradient(run->k, dy, db);
+	/* What was fused follows the outputs, not their gradients. */
 	plain.fused = NULL;
 	if (vt_there(dx))
 		run_gather(&plain,
@@ -540,6 +557,7 @@ size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt
 	else
 		weights = c->transposed ? vt_weight_gradient_floats(c, y, x)
 					: vt_weight_gradient_floats(c, x, y);
+	/* The passes follow each other in the same scratch. */
 	forward = forward > back ? forward : back;
 	return forward > weights ? forward : weights;
 }

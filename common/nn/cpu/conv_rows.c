@@ -37,6 +37,8 @@ static struct rows_layout layout_of(struct vt_shape shape)
 
 size_t vt_rows_floats(struct vt_shape shape)
 {
+	/* the zeros before the first row and behind the last, and what a last vector reads
+	 * beyond */
 	return layout_of(shape).item * (size_t)shape.n + 2 * VT_HALO + VT_ROW;
 }
 
@@ -50,6 +52,7 @@ bool vt_rows_take(const struct vt_conv *c)
  * stay zeros. */
 static void clear_edges(struct vt_view view, size_t at, const struct rows_layout *layout)
 {
+	/* The row's own tail, up to a full vector, and the halo. */
 	size_t behind = layout->row - (size_t)view.s.w;
 
 	if (view.h) {
@@ -238,6 +241,8 @@ static void widen_lines(const struct rows_conv *conv, struct lines *lines, int n
 	int k = conv->c->k, d = conv->c->dilation, half = k / 2, first = y / d - half,
 	    end = y / d + half + 1;
 
+	/* A new residue of y modulo the dilation starts anew: its lines are none of the last
+	 * ones. */
 	if (y / d == 0 || lines->next < first)
 		lines->next = first;
 	for (; lines->next < end; lines->next++) {
@@ -316,6 +321,7 @@ static void plane_of_outputs(void *ctx, size_t task)
 	struct lines l = { .line = r->lx.line + VT_HALO };
 	size_t x = r->x.h ? (size_t)(r->c->k * r->c->k) * l.line : 0, y = r->y.h ? r->ly.line : 0;
 
+	/* One allocation, outputs first: l.y frees both. */
 	if (x + y) {
 		l.y = vt_xmalloc((x + y) * sizeof(float));
 		l.x = x ? l.y + y : NULL;

@@ -31,6 +31,7 @@ bool vt_few_takes(const struct vt_conv *c, int c_in)
 static struct planes planes_of(const struct vt_kernels *k, const struct vt_conv *c,
 	struct vt_view in, int out_w, bool bf16)
 {
+	/* row: what the outputs of one row read, padding included, [x][channel] */
 	size_t row = (size_t)((out_w - 1) * c->stride + c->k) * (size_t)in.s.c,
 	       plane = row * (size_t)in.s.h;
 
@@ -61,6 +62,7 @@ static inline __attribute__((always_inline)) void narrow(float *to, const float 
 
 static void copy_row(const struct planes *planes, float *to, const float *from)
 {
+	/* No output reads behind `width`, whatever the volume holds there. */
 	int c = planes->in.s.c, pad = planes->c->pad, width = (int)planes->row / c,
 	    end = pad + planes->in.s.w < width ? pad + planes->in.s.w : width;
 
@@ -85,9 +87,11 @@ static void start_item(struct planes *planes, int n)
 static void copy_planes(struct planes *planes, int z)
 {
 	struct vt_shape s = planes->in.s;
+	/* The ring holds planes [first, end) of this z; those before `next` are there already. */
 	int first = z * planes->c->stride - planes->c->pad, end = first + planes->c->k;
 	size_t row = (size_t)s.w * VT_LANES;
 
+	/* A stride beyond the kernel leaves planes out. */
 	planes->next = planes->next < first ? first : planes->next;
 	for (; planes->next < end && planes->next < s.d; planes->next++)
 		for (int y = 0; y < s.h; y++)
@@ -267,6 +271,7 @@ static void add_rows(const struct gradient_job *j, const struct planes *planes, 
 			.dy_row_step = row,
 			.count = s.w };
 
+		/* Rows whose tap (t / k, t % k) lies outside add nothing. */
 		while (top < to && top * stride - j->c->pad + t % k < 0)
 			top++;
 		while (to > top && (to - 1) * stride - j->c->pad + t % k >= j->x.s.h)
@@ -276,6 +281,7 @@ static void add_rows(const struct gradient_job *j, const struct planes *planes, 
 		r.rows = to - top;
 		r.dy = dy + (size_t)(top - from) * row;
 		r.dy2 = dy2 + (size_t)(top - from) * row;
+		/* The taps of one row of the kernel, all channels: eight of them at a time. */
 		for (int i = 0; i < channels; i += VT_LANES) {
 			r.n = channels - i < VT_LANES ? channels - i : VT_LANES;
 			r.x = row_at(planes, iz, top * stride - j->c->pad + t % k) + i;
@@ -290,6 +296,7 @@ static void gradient_task(void *ctx, size_t slab)
 {
 	const struct gradient_job *j = ctx;
 	struct vt_shape s = j->dy.s;
+	/* Operands of a weight gradient are not rounded to bf16. */
 	struct planes p = planes_of(j->k, j->c, j->x, s.w, false);
 	size_t floats = (size_t)vt_blocks(s.c) * floats_of_block(j->c, j->x.s.c);
 	float *part = j->part + slab * floats;

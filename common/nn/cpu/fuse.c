@@ -26,6 +26,7 @@ static struct vt_fused_step *add_step(struct vt_fused *fused, enum vt_fused_kind
 
 	*s = (struct vt_fused_step){ .kind = kind };
 	if (channels) {
+		/* a and b are the step's own until vt_fused_release(). */
 		s->a = vt_xcalloc(lanes, sizeof(float));
 		s->b = vt_xcalloc(lanes, sizeof(float));
 	}
@@ -59,7 +60,7 @@ void vt_fuse_act(struct vt_fused *fused, const struct vt_node *n, const float *s
 	s->act = n->act;
 	for (int c = 0; c < n->shape.c; c++) {
 		s->a[c] = slopes ? slopes[n->flag ? 0 : c] : (float)n->number;
-		s->b[c] = 1.0f;
+		s->b[c] = 1.0f; /* its lanes are channels, see fuse.h */
 	}
 }
 

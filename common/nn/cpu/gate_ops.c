@@ -11,6 +11,8 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/ops.h"
 
+/* Inputs a and b, result y, gradients da and db.  In a backward pass y holds the gradient of the
+ * result; add_a, add_b: add to what da, db hold. */
 struct gate_work {
 	const struct vt_node *node;
 	struct vt_view a, b, y, da, db;
@@ -80,6 +82,7 @@ static void mul_task(void *ctx, size_t task)
 		for (size_t v = p.from; v < p.end; v++)
 			*at(w->y, p.n, c, v) =
 				*at(w->a, p.n, c, v) * *partner(w->b, w->a, p.n, c, v);
+	/* Lanes after the last channel hold 0 (kernels.h). */
 	for (int c = w->a.s.c; c < vt_blocks(w->a.s.c) * VT_LANES; c++)
 		for (size_t v = p.from; v < p.end; v++)
 			*at(w->y, p.n, c, v) = 0.0f;
@@ -155,6 +158,7 @@ void vt_cpu_mul_backward(struct vt_view view, struct vt_view b, struct vt_view d
 
 /* --- pools over all voxels, and over channels ---------------------------- */
 
+/* The first of equal ones, so that forward and backward agree on it. */
 static size_t largest(struct vt_view x, int n, int c)
 {
 	size_t best = 0;
@@ -191,7 +195,7 @@ static void global_back_task(void *ctx, size_t task)
 {
 	struct gate_work *w = ctx;
 	int n = (int)(task / (size_t)w->a.s.c), c = (int)(task % (size_t)w->a.s.c);
-	float d = *at(w->y, n, c, 0);
+	float d = *at(w->y, n, c, 0); /* y holds dy */
 
 	if (w->node->flag) {
 		*at(w->da, n, c, largest(w->a, n, c)) += d;
@@ -274,6 +278,7 @@ static void softmax_task(void *ctx, size_t task)
 	struct plane p = plane_of(w->a.s, task);
 
 	for (size_t v = p.from; v < p.end; v++) {
+		/* Less the largest: no exponential overflows, and their sum is at least 1. */
 		double top = (double)*at(w->a, p.n, top_channel(w->a, p.n, v), v), sum = 0;
 
 		for (int c = 0; c < w->a.s.c; c++)
@@ -324,7 +329,7 @@ static void pair_task(void *ctx, size_t task)
 	const struct vt_node *n = w->node;
 	struct vt_shape c = w->a.s, f = w->b.s;
 	float *coarse = block_of(w->a, task), *fine = block_of(w->b, task);
-	bool up = w->add_a;
+	bool up = w->add_a; /* the direction, see pairs() */
 	float scale = n->op == VT_OP_AVGPOOL ? (float)(1.0 / (n->k * n->k * n->k)) : 1.0f;
 
 	for (int z = 0; z < c.d; z++)
@@ -428,6 +433,7 @@ void vt_cpu_window_backward(const struct vt_node *n, struct vt_view dy, struct v
 
 void vt_cpu_reshape(struct vt_view x, struct vt_view y, bool add)
 {
+	/* Values keep their order [c][z][y][x] within an item. */
 	size_t vx = vt_voxels(x.s), vy = vt_voxels(y.s), n = (size_t)x.s.c * vx;
 
 	if (!add)

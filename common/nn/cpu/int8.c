@@ -51,6 +51,7 @@ const struct vt_int8_kernels *vt_int8_kernels_for(const struct vt_kernels *k)
 
 bool vt_int8_fits(int c_in, int taps)
 {
+	/* u8 inputs times s8 weights within +-127 */
 	return (int64_t)c_in * taps * 255 * 127 <= INT32_MAX;
 }
 
@@ -71,6 +72,7 @@ static size_t steps_of(int channels)
 
 size_t vt_int8_weight_bytes(const struct vt_conv *c, int c_in)
 {
+	/* int32 starts, float scales and biases follow the weights. */
 	return vectors_of(c->out_c) * VT_INT8_VECTOR *
 		(taps_of(c) * steps_of(c_in) * 4 + sizeof(int32_t) + 2 * sizeof(float));
 }
@@ -86,6 +88,7 @@ static void pack_output(void *ctx, size_t o)
 	const struct packing *p = ctx;
 	const struct vt_int8_weights *t = p->to;
 	size_t vector = o / VT_INT8_VECTOR, lane = o % VT_INT8_VECTOR, taps = t->taps;
+	/* [vector][tap][step of four channels][lane][4] */
 	int8_t *to = t->w + vector * taps * t->steps * 4 * VT_INT8_VECTOR + lane * 4;
 	const float *w = p->w + o * (size_t)p->c_in * taps;
 	uint32_t sum = 0; /* modulo 2^32, as instructions add */
@@ -97,6 +100,7 @@ static void pack_output(void *ctx, size_t o)
 			to[(k * t->steps + i / 4) * 4 * VT_INT8_VECTOR + i % 4] = q;
 			sum += (uint32_t)q;
 		}
+	/* sum (x - zero) q = sum x q - zero sum q: the second part starts the sum. */
 	t->start[o] = (int32_t)(0 - (uint32_t)t->zero * sum);
 }
 
@@ -245,6 +249,7 @@ struct job {
 	const struct vt_int8_run *r;
 	struct padded p;
 	struct vt_view y;
+	/* bytes from a position's first input to its input under each tap */
 	size_t *tap;
 	size_t rows, groups; /* of an item's d h rows, in so many groups */
 };
@@ -299,9 +304,11 @@ static void vectors_task(const struct job *j, struct walk walk, size_t v, int ve
 		for (int g = 0; g < VT_INT8_GROUPS; g++) {
 			if (walk.row < walk.end) {
 				next_group(j, &walk, &t, g, vectors == 1 ? 4 : 2);
+				/* A vector of sixteen outputs is two blocks. */
 				t.y[g] += 2 * v * walk.block;
 				continue;
 			}
+			/* A group that repeats one is read, and nothing of it is stored. */
 			t.x[g] = t.x[g - 1];
 			t.y[g] = t.y[g - 1];
 			t.count[g] = 0;
@@ -335,6 +342,8 @@ static void multiply_task(void *ctx, size_t task)
 		.row = j->rows * group / j->groups,
 		.end = j->rows * (group + 1) / j->groups };
 
+	/* Results that go on quantized are floats only for as long as the task runs: the task's own
+	 * room. */
 	w.first = w.row * width;
 	count = w.end * width - w.first;
 	w.block = (sink ? count : vt_voxels(s)) * VT_LANES;

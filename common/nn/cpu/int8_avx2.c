@@ -17,6 +17,7 @@ INLINE void widen(__m256i *even, __m256i *odd, const int8_t *w)
 {
 	__m256i v = _mm256_loadu_si256((const void *)w);
 
+	/* Sign-extended: even bytes by way of the upper half, odd ones where they are. */
 	*even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
 	*odd = _mm256_srai_epi16(v, 8);
 }
@@ -45,6 +46,7 @@ INLINE void multiply(const struct vt_int8_tile *int8_tile, const uint8_t *const 
 
 				memcpy(&four, at[j] + 4 * s, sizeof(four));
 				v = _mm256_set1_epi32(four);
+				/* Inputs have no sign: zero-extended likewise. */
 				e = _mm256_and_si256(v, low);
 				o = _mm256_srli_epi16(v, 8);
 #pragma GCC unroll 2
@@ -81,6 +83,7 @@ static void four_of(const struct vt_int8_tile *int8_tile, int v, const uint8_t *
 
 static void tile(const struct vt_int8_tile *int8_tile)
 {
+	/* All groups' positions in one list, the last repeated up to a multiple of FOUR. */
 	const uint8_t *x[4 * VT_INT8_GROUPS + FOUR];
 	float *y[4 * VT_INT8_GROUPS + FOUR];
 	int n = 0;
@@ -113,6 +116,7 @@ static void quantize(uint8_t *to, size_t to_step, const float *from, size_t voxe
 
 		x = _mm256_min_ps(_mm256_max_ps(x, low), high);
 		u = _mm256_add_epi32(_mm256_cvtps_epi32(x), z);
+		/* Both packs saturate, but the values are within 0 to 255 already. */
 		w = _mm_packs_epi32(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1));
 		_mm_storel_epi64((void *)to, _mm_packus_epi16(w, w));
 	}

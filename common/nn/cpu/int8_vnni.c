@@ -16,6 +16,7 @@ enum { SUMS = 24 };
 /* Four bytes of a position in every lane. */
 INLINE __m512i four(const uint8_t *x)
 {
+	/* x may lie at any address. */
 	int32_t v;
 
 	memcpy(&v, x, sizeof(v));
@@ -123,6 +124,8 @@ static void quantize(uint8_t *to, size_t to_step, const float *from, size_t voxe
 	__m512i z = _mm512_set1_epi32(zero);
 	size_t v = 0;
 
+	/* Two voxels are sixteen lanes.  The clamp comes first: a value beyond int32 would convert
+	 * to INT32_MIN. */
 	for (; v + 2 <= voxels; v += 2, to += 2 * to_step) {
 		__m512 x = _mm512_mul_ps(_mm512_loadu_ps(from + v * VT_LANES), k);
 		__m128i u;

@@ -55,6 +55,7 @@ const struct vt_kernels *vt_kernels_named(const char *name)
 
 int vt_kernels_choose(const struct vt_kernels **out, struct vt_err *err)
 {
+	/* Empty counts as not set. */
 	const char *wish = getenv("VOXTRAIL_ISA");
 	bool known = false;
 

@@ -312,6 +312,7 @@ INLINE void products_alone_of(const struct vt_products *p, float *m, const float
 static void products_some(const struct vt_products *p, float *m, const float *v, const float *u,
 	int count)
 {
+	/* 1 to TILE_PAIR: two blocks of outputs; above: one block alone. */
 	switch (p->u2 ? count : count + TILE_PAIR) {
 /* clang-format off */
 #define PRODUCT_CASE(n) \
@@ -333,6 +334,7 @@ static void products_some(const struct vt_products *p, float *m, const float *v,
 
 static void products(const struct vt_products *p)
 {
+	/* As equal cuts as can be: a short last tile would wait on its own sums. */
 	int cuts = (p->tiles + TILE_PAIR - 1) / TILE_PAIR;
 
 	for (int k = 0; k < p->points; k++)

@@ -68,6 +68,7 @@ static void affine_and_more(const struct norm_work *work, struct slab slab)
 	float room[VT_PIECE];
 
 	for (size_t from = 0, n; from < slab.voxels; from += n) {
+		/* The sink takes the values; y has no array then. */
 		size_t at = slab.at + from * VT_LANES;
 		float *y = sink ? room : vt_making(work->y, at, room);
 
@@ -132,6 +133,7 @@ static void sum_slabs(struct norm_work *work, void (*fn)(void *, size_t))
 	work->part2 = vt_xcalloc(n, sizeof(double));
 	each_slab(work, fn);
 	for (size_t i = 0; i < n; i++) {
+		/* Slabs of one (item, block) are added in order, lane by lane. */
 		size_t to = i / (slabs * VT_LANES) * VT_LANES + i % VT_LANES;
 
 		work->s1[to] += work->part1[i];
@@ -178,6 +180,7 @@ static int n_groups(const struct vt_norm *n, struct vt_shape shape)
 
 static struct group group_at(const struct vt_norm *n, struct vt_shape shape, int i)
 {
+	/* channels of a group; batch norm has one group a channel, over all items */
 	int per = shape.c / n->groups;
 
 	if (n->kind == VT_NORM_BATCH)
@@ -216,8 +219,10 @@ static void statistics(const struct norm_work *work, const struct vt_norm_weight
 		} else {
 			m = group_sum(work->s1, s, g) / count;
 			v = group_sum(work->s2, s, g) / count - m * m;
+			/* Rounding may leave a little less than 0. */
 			v = v > 0 ? v : 0;
 		}
+		/* Running variance is the unbiased one, as PyTorch keeps it. */
 		if (work->norm->kind == VT_NORM_BATCH && training) {
 			weights->running_mean[i] =
 				(float)((1 - momentum) * (double)weights->running_mean[i] +
@@ -283,12 +288,14 @@ static void backward_coefficients(struct norm_work *work, const struct vt_norm_w
 	for (int i = 0; i < n_groups(work->norm, s); i++) {
 		struct group q = group_at(work->norm, s, i);
 		double count = (double)q.nc * q.nn * (double)vt_voxels(s), gd = 0, gdx = 0;
+		/* the same for all members of the group */
 		double m = mean[q.n0 * s.c + q.c0], r = rstd[q.n0 * s.c + q.c0];
 
 		for (int n = q.n0; n < q.n0 + q.nn; n++)
 			for (int c = q.c0; c < q.c0 + q.nc; c++) {
 				double g = weights->gamma ? (double)weights->gamma[c] : 1.0;
 
+				/* s1 = sum d, s2 = sum d x: sum d xh = r (s2 - m s1) */
 				gd += g * work->s1[slot(s, n, c)];
 				gdx += g * r *
 					(work->s2[slot(s, n, c)] - m * work->s1[slot(s, n, c)]);

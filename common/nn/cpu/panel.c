@@ -12,14 +12,17 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/fuse.h"
 
+/* CHANNELS: of inputs that are copied together. LEAST_TASKS: for many threads. */
 enum { CHANNELS = 256, WIDE = 2 * VT_LANES, LEAST_TASKS = 16 };
 
 struct job {
 	const struct vt_panel_conv *p;
+	/* groups of outputs; parts of the pairs of output blocks */
 	int groups, parts, pairs, taps;
 };
 
 struct task {
+	/* outputs [from, end) of item n, pairs [pair, end_pair) */
 	int n, from, end, pair, end_pair;
 	float *sum, *x, *made; /* made: [output][8] that are stored as bf16 */
 	/* outputs that the tap reaches, from `from` on, and where their inputs lie */
@@ -58,6 +61,7 @@ struct packing {
 static void pack_lanes(float *to, const float *w, size_t so, size_t lanes)
 {
 	if (lanes >= WIDE)
+		/* Constant trip count: the compiler makes vectors of it. */
 		for (size_t l = 0; l < WIDE; l++)
 			to[l] = w[l * so];
 	else
@@ -105,6 +109,8 @@ static void begin_sums(const struct job *j, const struct task *task, int b)
 	const struct vt_panel_conv *p = j->p;
 	size_t outputs = (size_t)(task->end - task->from);
 	float *sum = sums_of(task, b / 2, 0) + b % 2 * VT_LANES;
+	/* An odd number of blocks leaves half a pair, whose sums are made of zeros and not
+	 * stored. */
 	bool channels = b < vt_blocks(p->out.s.c);
 	const float *y = NULL, *start = channels && p->bias ? p->bias + (size_t)b * VT_LANES : NULL;
 
@@ -151,6 +157,7 @@ static void reach(const struct vt_panel_conv *conv, struct task *task, int tz, i
 		for (int i = 0; iz >= 0 && iy >= 0 && i < count; i++) {
 			int ix = conv->x->at[(x + i) * k + tx];
 
+			/* Written always and counted only if inside: no branch in the loop. */
 			task->at[task->reached] = at + i - task->from;
 			task->input[task->reached] = (row + (size_t)(ix < 0 ? 0 : ix)) * VT_LANES;
 			task->reached += ix >= 0;
@@ -183,6 +190,7 @@ static void copy_inputs(const struct vt_panel_conv *conv, const struct task *tas
 static const float *inputs_of(const struct vt_panel_conv *conv, const struct task *task, int first,
 	int blocks, size_t *block)
 {
+	/* A single tap of stride 1 reads every voxel in order. */
 	if (conv->z->k == 1 && conv->r->c->stride == 1 && !conv->in.h && !conv->r->bf16) {
 		*block = vt_voxels(conv->in.s) * VT_LANES;
 		return conv->in.p + block_of(&conv->in, task->n, first, 0) + task->input[0];
@@ -268,6 +276,7 @@ void vt_panel_conv(const struct vt_panel_conv *conv)
 	assert(conv->per_group > 0 && voxels > 0);
 	tasks = conv->out.s.n * j.groups;
 	j.parts = (LEAST_TASKS + tasks - 1) / tasks;
+	/* No part of fewer than four pairs, if it can be: each copies the inputs for itself. */
 	j.parts = j.parts > (j.pairs + 3) / 4 ? (j.pairs + 3) / 4 : j.parts;
 	vt_parallel_for((size_t)tasks * (size_t)j.parts, group_task, &j);
 }

@@ -13,12 +13,14 @@
 struct block_work {
 	const struct vt_kernels *k;
 	const struct vt_node *node;
+	/* inputs and result of the operator; backward: x, dy and dx */
 	struct vt_view a, b, y;
+	/* add: to what y holds; id: the node's number, which names its random stream */
 	bool add;
 	int id, first;
 	uint64_t seed, step;
-	const float *slopes;
-	double *sums;
+	const float *slopes; /* PReLU's, one a channel or one for all; NULL: the node's number */
+	double *sums;        /* of PReLU's gradient: [task][lane] */
 };
 
 static float *block_of(struct vt_view view, size_t task)
@@ -140,6 +142,7 @@ void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, st
 			  .slopes = slopes,
 			  .sums = sums },
 		act_back_task);
+	/* One sum a slope: items, then slabs, in ascending order whatever the threads. */
 	for (size_t c = 0, per = n->flag ? (size_t)x.s.c : 1; slopes && c < (size_t)x.s.c;
 		c += per) {
 		double sum = 0;
@@ -210,6 +213,8 @@ static struct pull pull_of(int o, int n_in, int scale, bool align)
 			   : ((double)o + 0.5) / scale - 0.5,
 	       f;
 
+	/* Before the first center the value is clamped; past the last one both neighbors are the
+	 * last input. */
 	src = src < 0 ? 0 : src;
 	i = (int)src;
 	i = i > n_in - 1 ? n_in - 1 : i;
@@ -311,10 +316,14 @@ static void stretch_task(void *ctx, size_t task)
 	int from = (int)(task % (size_t)s->groups) * PLANES_PER_TASK,
 	    end = from + PLANES_PER_TASK < s->y.s.d ? from + PLANES_PER_TASK : s->y.s.d,
 	    have[2] = { -1, -1 };
+	/* [2 coarse planes stretched along x and y][one stretched along x only][a coarse row,
+	 * widened] */
 	float *plane =
 		vt_xmalloc((2 * s->fine_plane + (size_t)s->x.s.h * s->fine_row + s->coarse_row) *
 			sizeof(float));
 
+	/* Coarse plane i is kept in slot i % 2: a fine plane lies between planes i and i + 1, which
+	 * never share a slot, and the next fine plane needs at most one new one. */
 	for (int o = from; o < end; o++) {
 		struct pull p = s->pull[0][o];
 		const int of[2] = { p.i0, p.i1 };
@@ -336,6 +345,9 @@ static void stretch_task(void *ctx, size_t task)
 /* The fine positions that may pull from coarse position i. */
 static void pulled_from(const struct stretch *stretch, int i, int n_out, int *from, int *end)
 {
+	/* Half-pixel centers: o pulls from i only if ((i - 1/2) scale - 1/2) < o < ((i + 3/2) scale
+	 * - 1/2). The bounds are wider; who does not pull is skipped by give(). Aligned corners
+	 * have no such fixed ratio, so every position is asked. */
 	int scale = stretch->node->scale;
 
 	*from = stretch->node->flag || (i - 1) * scale - 1 < 0 ? 0 : (i - 1) * scale - 1;
@@ -472,6 +484,8 @@ static struct maxima maxima_of(const float *x, struct vt_shape shape, struct rea
 	struct reach y, struct reach reach)
 {
 	struct maxima m;
+	/* From the first voxel on and with >: of equal values the first one is the maximum, and
+	 * gets the gradient. */
 	int32_t first = (z.from * shape.h + y.from) * shape.w + reach.from;
 
 	memcpy(m.value, x + (size_t)first * VT_LANES, sizeof(m.value));
@@ -504,6 +518,8 @@ static void pool_task(void *ctx, size_t task)
 
 				if (!back)
 					memcpy(y + at, m.value, sizeof(m.value));
+				/* += : windows overlap where k > stride. No other task holds this
+				 * block. */
 				for (size_t l = 0; back && l < VT_LANES; l++)
 					y[(size_t)m.voxel[l] * VT_LANES + l] += dy[at + l];
 			}
@@ -556,6 +572,8 @@ static void dropout_task(void *ctx, size_t task)
 	struct vt_rng r = vt_rng_stream(w->seed, "dropout", w->step, (uint64_t)w->id, p.block);
 	float keep = (float)(1.0 / (1.0 - w->node->number)), channel[VT_LANES];
 
+	/* The stream of a block begins with its channels' numbers; element i takes the word i
+	 * behind them, so a slab may begin anywhere. */
 	for (int l = 0; l < VT_LANES; l++)
 		channel[l] = vt_rng_uniform(&r) >= w->node->number ? keep : 0.0f;
 	r.index += p.from;

@@ -17,6 +17,7 @@ static int taps_of(const struct vt_conv *c)
 }
 
 struct weight_grad {
+	/* Positions of small whose tap lies inside: [from, to) on each axis. */
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
 	/* small: the side whose positions are summed over, its channels in the lanes */
@@ -116,6 +117,8 @@ static void set_big(const struct weight_grad *grad, struct window *window, int n
 		window->rows = l.h;
 		return;
 	}
+	/* Rows of big that these rows of small are multiplied with, under any tap; none if all lie
+	 * outside. */
 	window->top = l.h;
 	for (int i = y0 * k; i < y1 * k; i++) {
 		int y = grad->y.at[i];
@@ -154,6 +157,7 @@ static void grad_of_rows(const struct weight_grad *grad, const struct window *wi
 	int k = grad->c->k;
 	struct vt_row r = { .step = (size_t)grad->c->stride * VT_LANES,
 		.dy_step = VT_LANES,
+		/* two blocks of big's channels in one call */
 		.n = l.c - bb * VT_LANES < 2 * VT_LANES ? l.c - bb * VT_LANES : 2 * VT_LANES,
 		.x_block = window->x_block,
 		.g_block = part_floats(taps_of(grad->c)),
@@ -205,6 +209,7 @@ static void grad_task(void *ctx, size_t task)
 	size_t floats = part_floats(taps_of(g->c)) * (bb + 1 < g->blocks ? 2 : 1);
 	float *part = part_of(g, slab, sb, bb),
 	      *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
+	/* of the slab: planes [from, to) of the small side */
 	int from = (int)((long)s.d * slab / g->slabs),
 	    to = (int)((long)s.d * (slab + 1) / g->slabs);
 	/* the chunk stays in the first-level cache over all taps */
@@ -218,6 +223,7 @@ static void grad_task(void *ctx, size_t task)
 	rows = rows < s.h ? rows : s.h;
 	room = window_floats(g, rows);
 	v.room = room ? vt_xmalloc(room * sizeof(float)) : NULL;
+	/* From here on: where the small side's copies begin. */
 	room -= g->small.h ? 2 * (size_t)(rows * s.w) * VT_LANES : 0;
 	for (int n = 0; n < s.n; n++)
 		for (int oz = from; oz < to; oz++)
@@ -239,6 +245,7 @@ static void sum_slabs(void *ctx, size_t task)
 
 	for (int i = 0; i < cb; i++)
 		for (int t = 0; t < taps; t++) {
+			/* [tap][big channel of the block][lane] */
 			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES +
 				(size_t)(o % VT_LANES);
 			float sum = 0.0f;

@@ -8,6 +8,8 @@
 #include "common/nn/cpu/fuse.h"
 #include "common/nn/cpu/winograd_tiles.h"
 
+/* CACHE_FLOATS: points of a group's inputs that the second-level cache holds; a group has
+ * LEAST_TILES to MOST_TILES. MOST_WEIGHTS: floats of the weights' points. */
 enum { CACHE_FLOATS = 144 * 1024, LEAST_TILES = 6, MOST_TILES = 48, MOST_WEIGHTS = 4 << 20 };
 /* tasks of a convolution, for many threads */
 enum { LEAST_TASKS = 64 };
@@ -44,6 +46,7 @@ bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, i
 		return false;
 	for (int a = 0; a < 3; a++)
 		form[a] = c->k == 5 ? VT_WIN_F25 : form_of_three(size[a], c->dilation);
+	/* F(2, 3) has 64 points on three axes, F(4, 3) 216. */
 	if (vt_winograd_floats(c_in, out.c, form) > MOST_WEIGHTS) {
 		if (c->k == 5)
 			return false;
@@ -98,6 +101,7 @@ static void read_inputs(const struct job *j, const struct group *group)
 static void write_row(const struct job *j, const struct group *group, float *row, const float *from,
 	const float *start)
 {
+	/* Whole runs go to the row itself; the last one, cut by the row's end, by way of `edge`. */
 	int m = j->t.m[2], d = j->t.d, w = j->w->out.s.w, step = m * d, whole = w / step;
 	int n = whole < group->x + group->n_x ? whole - group->x : group->n_x;
 	float edge[4 * VT_WIN_DILATION * VT_LANES], *to[4];
@@ -126,6 +130,7 @@ static void make_row(const struct job *j, const struct group *group, int b, size
 	const struct vt_winograd *w = j->w;
 	int step = j->t.m[2] * j->t.d, x0 = group->x * step, x1 = (group->x + group->n_x) * step;
 	size_t from = (size_t)x0 * VT_LANES, n;
+	/* made is indexed as the row is, from its first voxel. */
 	float *row = w->out.h ? group->made : w->out.p + at;
 
 	x1 = x1 < w->out.s.w ? x1 : w->out.s.w;
@@ -151,6 +156,7 @@ static void write_outputs(const struct job *j, const struct group *group, int b)
 				(size_t)(group->n * vt_blocks(s.c) + b) * (size_t)s.d + (size_t)z;
 			size_t row = (plane * (size_t)s.h + (size_t)y) * (size_t)s.w * VT_LANES;
 
+			/* Tiles reach over the volume's end: such rows are not written. */
 			for (int k = 0; z < s.d && y < s.h && k < 2 && b + k < vt_blocks(s.c); k++)
 				make_row(j, group, b + k, row + (size_t)k * vt_voxels(s) * VT_LANES,
 					group->folded + (size_t)(zy * t->a[2]) * group->m_point +
@@ -186,6 +192,8 @@ static void do_group(const struct job *j, const struct group *group)
 				.v_point = group->v_point,
 				.u_point = c_in * VT_LANES };
 
+			/* The first pair of output blocks turns the points along z and y, in place,
+			 * for all. */
 			if (!b)
 				j->t.k->win_in_planes(false, form[0], form[1], v,
 					(size_t)a[1] * group->v_point, group->v_point,
@@ -214,6 +222,7 @@ static void group_task(void *ctx, size_t task)
 		.y = (int)yg * j->group_y };
 
 	g.n_y = j->t.n_y - g.y < j->group_y ? j->t.n_y - g.y : j->group_y;
+	/* m: floats of a block's tiles; then v, m and f are sizes of v, product and folded. */
 	m = (size_t)(g.n_y * j->group_x * w->dilation) * VT_LANES;
 	g.v_point = vt_win_apart((size_t)vt_blocks(w->in.s.c) * m);
 	g.m_point = vt_win_apart(2 * m);
@@ -241,6 +250,7 @@ static void weight_block(void *ctx, size_t b)
 	ptrdiff_t tap = (ptrdiff_t)c_in * VT_LANES;
 
 	for (size_t i = 0; i < c_in; i++) {
+		/* Flipped: the taps are read backwards from the last. */
 		const float *first = w->packed + (b * taps * c_in + i) * VT_LANES;
 
 		j->t.k->win_weights(w->form,
@@ -264,6 +274,7 @@ static void set_groups(struct job *j)
 	else if (room > MOST_TILES)
 		room = MOST_TILES;
 	j->group_x = room / w->dilation < 1 ? 1 : room / w->dilation;
+	/* As equal as can be, with no more groups than the cache asks for. */
 	cuts = (j->t.runs + j->group_x - 1) / j->group_x;
 	j->group_x = (j->t.runs + cuts - 1) / cuts;
 	j->group_y = room / (j->group_x * w->dilation);
@@ -271,6 +282,7 @@ static void set_groups(struct job *j)
 		j->group_y = 1;
 	else if (j->group_y > j->t.n_y)
 		j->group_y = j->t.n_y;
+	/* Smaller groups where there would be too few tasks for many threads. */
 	while (j->group_y > 1 &&
 		w->out.s.n * j->t.n_z * ((j->t.n_y + j->group_y - 1) / j->group_y) < LEAST_TASKS)
 		j->group_y--;

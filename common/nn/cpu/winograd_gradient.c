@@ -7,6 +7,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/winograd_tiles.h"
 
+/* floats of a batch's points, x and dy together */
 enum { BATCH_FLOATS = 1 << 20 };
 
 /* Beams are whole rows of tiles; a batch of them is read at a time, then every point adds the
@@ -28,6 +29,7 @@ struct job {
 static void read_task(void *ctx, size_t task)
 {
 	const struct job *j = ctx;
+	/* Tasks go over beams first, then x's blocks, then dy's. */
 	const struct vt_win_tiles *t = &j->t;
 	int slot = (int)(task % (size_t)j->n), b = (int)(task / (size_t)j->n), at = j->first + slot;
 	bool lift = b >= j->in_blocks;
@@ -39,6 +41,8 @@ static void read_task(void *ctx, size_t task)
 	float *to =
 		(lift ? j->z : j->v) + ((size_t)beam.b * (size_t)j->batch + (size_t)slot) * tiles;
 
+	/* dy is lifted: m values a tile become points, the transpose of the way back from
+	 * points. */
 	vt_win_read(t, beam, lift, lift ? 0 : j->pad, to, point, from);
 	for (int x = 0; x < t->a[2]; x++)
 		t->k->win_in_planes(lift, t->form[0], t->form[1],
@@ -55,6 +59,8 @@ static float *sum_of(const struct job *j, int ob, size_t point, int ib)
 	return j->sum + at * VT_LANES * VT_LANES;
 }
 
+/* All tiles of the batch at one point.  No other task adds to that point's sums, so that they run
+ * over the tiles in order. */
 static void point_task(void *ctx, size_t point)
 {
 	const struct job *j = ctx;
@@ -86,7 +92,7 @@ static void point_task(void *ctx, size_t point)
 static void taps_task(void *ctx, size_t ob)
 {
 	const struct job *j = ctx;
-	float taps[125 * VT_LANES];
+	float taps[125 * VT_LANES]; /* five taps on each axis, at most */
 	int c_in = j->x.s.c, r = vt_win_taps(j->t.form[0]), n_taps = r * r * r;
 
 	for (int i = 0; i < c_in; i++) {
@@ -142,6 +148,7 @@ size_t vt_winograd_gradient_floats(const struct vt_conv *c, int c_in, struct vt_
 	struct job j;
 	size_t floats;
 
+	/* Sizes alone: neither kernels nor arrays are asked for. */
 	set_job(&j, NULL, c, form, (struct vt_view){ .s = { .c = c_in } },
 		(struct vt_view){ .s = out });
 	floats = vt_win_points(form) * (j.v_point + j.z_point) + sums_of(&j);

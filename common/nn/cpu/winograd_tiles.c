@@ -8,6 +8,7 @@
 /* Where the tiles of an axis begin, grid by grid: rows a dilation apart follow each other. */
 static int *starts_of(int n, int d, int m, int *count)
 {
+	/* At most n starts; one more keeps an empty axis from asking for no bytes. */
 	int *start = vt_xmalloc((size_t)(n + 1) * sizeof(*start));
 
 	*count = 0;
@@ -43,6 +44,7 @@ static const float zeros[VT_WIN_DILATION * VT_LANES];
 /* Input j of one run: in the row, outside of it, or, cut by its end, in `edge`. */
 static const float *segment(const float *row, int w, int at, int d, float *edge)
 {
+	/* the part [lo, hi) of the d voxels that lies in the row */
 	int lo = at < 0 ? -at : 0, hi = at + d > w ? w - at : d;
 
 	if (lo >= hi)
@@ -66,6 +68,8 @@ static void read_row(const struct vt_win_tiles *tiles, struct vt_win_beam beam, 
 		const float *from[6];
 		int at = r * step - pad;
 
+		/* Runs that lie wholly inside the row are turned together; one that an edge cuts
+		 * goes alone. */
 		for (n = 1; at >= 0 && r + n < beam.x + beam.n_x &&
 			at + n * step + n_in * tiles->d <= w;)
 			n++;
@@ -116,7 +120,9 @@ void vt_win_read(const struct vt_win_tiles *tiles, struct vt_win_beam beam, bool
 	float *to, size_t point, struct vt_view in)
 {
 	int n_z = lift ? tiles->m[0] : tiles->a[0], n_y = lift ? tiles->m[1] : tiles->a[1];
+	/* Points of x are the slowest index: k of [k][iz][iy]. */
 	size_t along_x = (size_t)(tiles->a[0] * tiles->a[1]) * point;
+	/* The span of a row's voxels that the beam reads, cut to the volume. */
 	int first = beam.x * tiles->m[2] * tiles->d - pad,
 	    end = first + (beam.n_x * tiles->m[2] + tiles->a[2] - tiles->m[2]) * tiles->d;
 
