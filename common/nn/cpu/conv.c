@@ -134,6 +134,7 @@ static void gather_run(const struct gather *gather, const struct window *window,
 		.start2 = gather->bias ? gather->bias + (size_t)(run.b + 1) * VT_LANES : NULL };
 
 	t.n_taps = collect_taps(gather, window, tap, run.b, run.z, run.y, run.x);
+	assert(run.count > 0 && t.n_taps <= MAX_TAPS);
 	for (int i = 0; i < tiles; i++) {
 		int from = run.count * i / tiles;
 
@@ -276,6 +277,7 @@ static void gather_rows(void *ctx, size_t task)
 	 * bf16. */
 	float *made = v.room + floats - (g->out.h ? 2 * n : 0);
 
+	assert(0 <= from && from < s.h && r.n < s.n);
 	set_inputs(g, &v, r.n, r.z, from, end);
 	for (r.b = 0; r.b < vt_blocks(s.c); r.b += 2, at += 2 * block) {
 		bool two = r.b + 1 < vt_blocks(s.c);
@@ -398,6 +400,7 @@ static void run_panel(const struct vt_conv_run *run, struct gather *gather, stru
 	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
 	float *b = run->scratch + packed;
 
+	assert(gather->in.s.n == gather->out.s.n);
 	gather->c = run->c;
 	vt_panel_pack(run, n_out, n_in, taps, order.so, order.si);
 	memset(b, 0, lanes * sizeof(float));
@@ -429,6 +432,7 @@ static void run_gather(const struct vt_conv_run *run, struct gather *gather, str
 	       lanes = (size_t)vt_blocks(n_out) * VT_LANES;
 	float *b = run->scratch + packed;
 
+	assert(c->k <= MAX_K && gather->in.s.n == gather->out.s.n);
 	if (by_panel(c, n_in, gather->out.s, gather->inverse)) {
 		run_panel(run, gather, order, bias);
 		return;
@@ -465,6 +469,7 @@ void vt_cpu_conv_forward(const struct vt_conv_run *run, struct vt_view x, struct
 	struct order w = run->c->transposed ? (struct order){ t, (size_t)y.s.c * t }
 					    : (struct order){ (size_t)x.s.c * t, t };
 
+	assert(y.s.c == run->c->out_c);
 	run_gather(run, &(struct gather){ .in = x, .out = y, .inverse = run->c->transposed }, w,
 		run->bias);
 }
@@ -507,6 +512,7 @@ void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struc
 				       : (struct order){ t, (size_t)dx.s.c * t };
 
 	/* A transposed convolution is the adjoint of a plain one: x and dy change roles. */
+	assert(dy.s.c == c->out_c && dw);
 	if (c->transposed)
 		vt_weight_gradient(run->k, c, dy, x, dw, run->scratch);
 	else if (vt_winograd_takes(c, x.s.c, dy.s, form))

@@ -7,6 +7,7 @@
  * layouts give the same bits. */
 #include "common/nn/cpu/conv_rows.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -349,6 +350,7 @@ void vt_rows_conv(const struct vt_conv_run *run, struct vt_view x, struct vt_vie
 		.groups = groups_of(y.s.c),
 		.n_taps = taps };
 
+	assert(vt_rows_take(c) && x.s.n == y.s.n);
 	pack_row_weights(packed, run->w, y.s.c, x.s.c, taps);
 	if (run->bf16)
 		run->k->to_bf16(packed, packed, n_packed);

@@ -224,6 +224,7 @@ void vt_few_conv(const struct vt_conv_run *run, struct vt_view in, struct vt_vie
 	struct conv_job j = { run, in, out, packed, bias,
 		(out.s.d + PLANES_PER_TASK - 1) / PLANES_PER_TASK };
 
+	assert(vt_few_takes(run->c, in.s.c) && in.s.n == out.s.n);
 	vt_parallel_for((size_t)out.s.n * (size_t)j.slabs, conv_task, &j);
 }
 
@@ -346,6 +347,7 @@ void vt_few_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct
 {
 	struct gradient_job j = { k, c, x, dy, vt_gradient_slabs(dy.s), part, dw };
 
+	assert(vt_few_takes(c, x.s.c) && x.s.n == dy.s.n);
 	vt_parallel_for((size_t)j.slabs, gradient_task, &j);
 	vt_parallel_for((size_t)dy.s.c, sum_slabs, &j);
 }

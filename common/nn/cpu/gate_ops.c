@@ -3,6 +3,7 @@
  *
  * They are a small share of any network's time, so they are plain loops: one task a channel
  * block (or a plane of voxels where channels are summed), sums in double in ascending order. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,7 @@ static void mul_task(void *ctx, size_t task)
 
 void vt_cpu_mul(struct vt_view view, struct vt_view b, struct vt_view y)
 {
+	assert(view.s.c == y.s.c && vt_voxels(view.s) == vt_voxels(y.s));
 	each_plane(&(struct gate_work){ .a = view, .b = b, .y = y }, view.s, mul_task);
 }
 
@@ -186,6 +188,7 @@ static void global_task(void *ctx, size_t task)
 
 void vt_cpu_global_pool(const struct vt_node *n, struct vt_view x, struct vt_view y)
 {
+	assert(vt_voxels(y.s) == 1 && x.s.c == y.s.c);
 	memset(y.p, 0, vt_floats(y.s) * sizeof(float));
 	vt_parallel_for((size_t)x.s.n * (size_t)x.s.c, global_task,
 		&(struct gate_work){ .node = n, .a = x, .y = y });
@@ -242,6 +245,7 @@ static void channel_task(void *ctx, size_t task)
 
 void vt_cpu_channel_pool(const struct vt_node *n, struct vt_view x, struct vt_view y)
 {
+	assert(y.s.c == 1 && vt_voxels(x.s) == vt_voxels(y.s));
 	memset(y.p, 0, vt_floats(y.s) * sizeof(float));
 	each_plane(&(struct gate_work){ .node = n, .a = x, .y = y }, x.s, channel_task);
 }
@@ -291,6 +295,7 @@ static void softmax_task(void *ctx, size_t task)
 
 void vt_cpu_softmax(struct vt_view x, struct vt_view y)
 {
+	assert(vt_floats(x.s) == vt_floats(y.s));
 	memset(y.p, 0, vt_floats(y.s) * sizeof(float));
 	each_plane(&(struct gate_work){ .a = x, .y = y }, x.s, softmax_task);
 }
@@ -358,6 +363,7 @@ static void pairs(const struct vt_node *n, struct vt_view coarse, struct vt_view
 {
 	struct vt_view to = to_fine ? fine : coarse;
 
+	assert(coarse.s.c == fine.s.c);
 	if (!add)
 		memset(to.p, 0, vt_floats(to.s) * sizeof(float));
 	each_block(&(struct gate_work){ .node = n, .a = coarse, .b = fine, .add_a = to_fine }, to.s,
@@ -436,6 +442,7 @@ void vt_cpu_reshape(struct vt_view x, struct vt_view y, bool add)
 	/* Values keep their order [c][z][y][x] within an item. */
 	size_t vx = vt_voxels(x.s), vy = vt_voxels(y.s), n = (size_t)x.s.c * vx;
 
+	assert((size_t)y.s.c * vy == n && x.s.n == y.s.n);
 	if (!add)
 		memset(y.p, 0, vt_floats(y.s) * sizeof(float));
 	for (int i = 0; i < x.s.n; i++)

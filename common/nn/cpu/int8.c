@@ -176,6 +176,7 @@ static void pad_plane(void *ctx, size_t plane)
 	uint8_t *to = t->r->room + n * p.bytes + z * p.h * row;
 	int zero = t->r->w->zero;
 
+	assert(p.h >= pad + (size_t)t->x.h && row >= left + width);
 	for (size_t y = 0; y < p.h; y++, to += row)
 		if (z < pad || z >= pad + (size_t)t->x.d || y < pad || y >= pad + (size_t)t->x.h) {
 			memset(to, zero, row);
@@ -199,6 +200,7 @@ void vt_int8_put(const struct vt_int8_sink *to, size_t n, int b, size_t voxel, c
 	const struct vt_int8_weights *w = to->r->w;
 	size_t pad = (size_t)to->r->c->pad, width = (size_t)to->x.w, height = (size_t)to->x.h;
 
+	assert(voxel + count <= width * height * (size_t)to->x.d);
 	while (count) {
 		size_t x = voxel % width, y = voxel / width % height, z = voxel / width / height,
 		       run = width - x < count ? width - x : count;
@@ -309,6 +311,7 @@ static void vectors_task(const struct job *j, struct walk walk, size_t v, int ve
 				continue;
 			}
 			/* A group that repeats one is read, and nothing of it is stored. */
+			assert(g > 0); /* the loop began with a row left */
 			t.x[g] = t.x[g - 1];
 			t.y[g] = t.y[g - 1];
 			t.count[g] = 0;
@@ -377,6 +380,8 @@ void vt_int8_multiply(const struct vt_int8_run *run, struct vt_shape x, struct v
 		.rows = (size_t)y.s.d * (size_t)y.s.h };
 
 	j.groups = (j.rows * (size_t)y.s.w + POSITIONS - 1) / POSITIONS;
+	assert(y.s.c <= (int)(run->w->vectors * VT_INT8_VECTOR) && run->w->zero >= 0 &&
+		run->w->zero <= 255);
 	j.groups = j.groups < j.rows ? j.groups : j.rows;
 	set_taps(j.tap, run->c, &j.p);
 	vt_parallel_for((size_t)y.s.n * j.groups, multiply_task, &j);

@@ -1,5 +1,6 @@
 /* Channels to where another layout or another tensor has them.  A task is one slab of one
  * channel block of the result. */
+#include <assert.h>
 #include <string.h>
 
 #include "common/base/parallel.h"
@@ -154,10 +155,12 @@ static void join_task(void *ctx, size_t task)
 
 void vt_cpu_concat(struct vt_view view, struct vt_view b, struct vt_view y)
 {
+	assert(view.s.c + b.s.c == y.s.c && vt_voxels(view.s) == vt_voxels(y.s));
 	each_part(&(struct moving){ .blocks = y, .a = view, .b = b }, join_task);
 }
 
 void vt_cpu_concat_backward(struct vt_view dy, struct vt_view dx, int first, bool add)
 {
+	assert(first + dx.s.c <= dy.s.c && vt_voxels(dx.s) == vt_voxels(dy.s));
 	each_part(&(struct moving){ .blocks = dx, .a = dy, .first = first, .add = add }, join_task);
 }

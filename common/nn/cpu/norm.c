@@ -1,5 +1,6 @@
 /* Group, instance and batch norm: statistics in double, one slot a (item, channel), combined in
  * index order. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -271,6 +272,7 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 
 	w.y = y;
 	w.fused = fused;
+	assert(norm->kind != VT_NORM_BATCH || weights->running_mean);
 	if (training || norm->kind != VT_NORM_BATCH)
 		sum_slabs(&w, moments_task);
 	statistics(&w, weights, mean, rstd, training);
@@ -342,6 +344,7 @@ void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm
 	w.dy = dy;
 	w.dx = dx;
 	w.add = add;
+	assert(!weights->gamma || (weights->d_gamma && weights->d_beta));
 	sum_slabs(&w, sums_task);
 	if (weights->gamma)
 		affine_gradients(&w, weights, mean, rstd);

@@ -192,6 +192,8 @@ static const float *inputs_of(const struct vt_panel_conv *conv, const struct tas
 {
 	/* A single tap of stride 1 reads every voxel in order. */
 	if (conv->z->k == 1 && conv->r->c->stride == 1 && !conv->in.h && !conv->r->bf16) {
+		assert(task->input[task->reached - 1] ==
+			task->input[0] + (size_t)(task->reached - 1) * VT_LANES);
 		*block = vt_voxels(conv->in.s) * VT_LANES;
 		return conv->in.p + block_of(&conv->in, task->n, first, 0) + task->input[0];
 	}
@@ -250,6 +252,7 @@ static void group_task(void *ctx, size_t at)
 	t.made = t.x + (size_t)channels * outputs;
 	t.at = vt_xmalloc(outputs * sizeof(*t.at));
 	t.input = vt_xmalloc(outputs * sizeof(*t.input));
+	assert(t.from < t.end && t.pair < t.end_pair);
 	for (int b = 2 * t.pair; b < 2 * t.end_pair; b++)
 		begin_sums(j, &t, b);
 	for (int tap = 0; tap < j->taps; tap++) {

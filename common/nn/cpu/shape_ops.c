@@ -1,5 +1,6 @@
 /* Operators that move values: activation, add, concat, trilinear upsampling, max pooling,
  * dropout, layout. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct block_work {
 	struct vt_view a, b, y;
 	/* add: to what y holds; id: the node's number, which names its random stream */
 	bool add;
-	int id, first;
+	int id;
 	uint64_t seed, step;
 	const float *slopes; /* PReLU's, one a channel or one for all; NULL: the node's number */
 	double *sums;        /* of PReLU's gradient: [task][lane] */
@@ -143,6 +144,7 @@ void vt_cpu_act_backward(const struct vt_kernels *k, const struct vt_node *n, st
 			  .sums = sums },
 		act_back_task);
 	/* One sum a slope: items, then slabs, in ascending order whatever the threads. */
+	assert(!slopes || d_slopes);
 	for (size_t c = 0, per = n->flag ? (size_t)x.s.c : 1; slopes && c < (size_t)x.s.c;
 		c += per) {
 		double sum = 0;
@@ -171,6 +173,7 @@ static void add_task(void *ctx, size_t task)
 
 void vt_cpu_add(const struct vt_kernels *k, struct vt_view view, struct vt_view b, struct vt_view y)
 {
+	assert(vt_floats(view.s) == vt_floats(b.s) && vt_floats(b.s) == vt_floats(y.s));
 	each_slab(&(struct block_work){ .k = k, .a = view, .b = b, .y = y }, add_task);
 }
 
@@ -191,6 +194,7 @@ static void copy_task(void *ctx, size_t task)
 
 void vt_cpu_pass(const struct vt_kernels *k, struct vt_view dy, struct vt_view dx, bool add)
 {
+	assert(vt_floats(dy.s) == vt_floats(dx.s));
 	if (add)
 		vt_cpu_add(k, dx, dy, dx);
 	else if (dx.p != dy.p || dx.h != dy.h)
@@ -219,6 +223,7 @@ static struct pull pull_of(int o, int n_in, int scale, bool align)
 	i = (int)src;
 	i = i > n_in - 1 ? n_in - 1 : i;
 	f = src - i;
+	assert(0 <= i && i < n_in);
 	return (struct pull){ i, i + 1 < n_in ? i + 1 : i, (float)(1.0 - f), (float)f };
 }
 
@@ -435,6 +440,7 @@ void vt_cpu_upsample(const struct vt_kernels *k, const struct vt_node *n, struct
 {
 	struct stretch s = stretch_of(k, n, x, y, false);
 
+	assert(y.s.d == x.s.d * n->scale && y.s.h == x.s.h * n->scale && y.s.w == x.s.w * n->scale);
 	vt_parallel_for((size_t)x.s.n * (size_t)vt_blocks(x.s.c) * (size_t)s.groups, stretch_task,
 		&s);
 	release_stretch(&s);
@@ -445,6 +451,8 @@ void vt_cpu_upsample_backward(const struct vt_kernels *k, const struct vt_node *
 {
 	struct stretch s = stretch_of(k, n, dx, dy, add);
 
+	assert(dy.s.d == dx.s.d * n->scale && dy.s.h == dx.s.h * n->scale &&
+		dy.s.w == dx.s.w * n->scale);
 	vt_parallel_for((size_t)dx.s.n * (size_t)vt_blocks(dx.s.c) * (size_t)dx.s.d, shrink_task,
 		&s);
 	release_stretch(&s);
@@ -527,6 +535,7 @@ static void pool_task(void *ctx, size_t task)
 
 void vt_cpu_maxpool(const struct vt_node *n, struct vt_view x, struct vt_view y)
 {
+	assert(n->pad < n->k); /* no window lies outside altogether */
 	each_block(&(struct block_work){ .node = n, .a = x, .y = y }, x.s, pool_task);
 }
 
@@ -584,6 +593,7 @@ static void dropout_task(void *ctx, size_t task)
 void vt_cpu_dropout(const struct vt_kernels *k, const struct vt_node *n, int id, uint64_t seed,
 	uint64_t step, struct vt_view x, struct vt_view y, bool add)
 {
+	assert(0 <= n->number && n->number < 1);
 	each_slab(&(struct block_work){ .k = k,
 			  .node = n,
 			  .id = id,

@@ -2,6 +2,7 @@
  * order.  Lanes are the channels of the small side. */
 #include "common/nn/cpu/weight_gradient.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,7 @@ static void set_big(const struct weight_grad *grad, struct window *window, int n
 	window->rows = last < window->top ? 0 : last + 1 - window->top;
 	window->x = window->room;
 	window->x_block = (size_t)(k * window->rows) * (size_t)l.w * VT_LANES;
+	assert((size_t)window->rows <= most_rows(grad, y1 - y0));
 	copy_big(grad, window, n, bb, oz);
 }
 
@@ -173,6 +175,7 @@ static void grad_of_rows(const struct weight_grad *grad, const struct window *wi
 
 		if (iz < 0 || top >= end || from >= to)
 			continue;
+		assert(grad->big.h == NULL || grad->y.at[top * k + ty] >= window->top);
 		r.x = window->x +
 			(((size_t)plane * (size_t)window->rows +
 				 (size_t)(grad->y.at[top * k + ty] - window->top)) *
@@ -270,6 +273,7 @@ void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, str
 		.pairs = (vt_blocks(small.s.c) + 1) / 2,
 		.blocks = vt_blocks(big.s.c) };
 
+	assert(c->k <= MAX_K && big.s.n == small.s.n);
 	g.z = vt_axis_of(c, small.s.d, big.s.d, false);
 	g.y = vt_axis_of(c, small.s.h, big.s.h, false);
 	g.x = vt_axis_of(c, small.s.w, big.s.w, false);

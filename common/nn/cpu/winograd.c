@@ -1,5 +1,6 @@
 #include "common/nn/cpu/winograd.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,7 @@ static void write_row(const struct job *j, const struct group *group, float *row
 	int n = whole < group->x + group->n_x ? whole - group->x : group->n_x;
 	float edge[4 * VT_WIN_DILATION * VT_LANES], *to[4];
 
+	assert(0 <= n && group->n_x - n <= 1);
 	for (int i = 0; i < m; i++)
 		to[i] = row + (size_t)(group->x * step + i * d) * VT_LANES;
 	if (n > 0)
@@ -234,6 +236,7 @@ static void group_task(void *ctx, size_t task)
 	g.folded = g.product + m;
 	g.row = row ? g.folded + f : NULL;
 	g.made = g.folded + f + row;
+	assert(0 <= g.n && g.n < w->in.s.n && g.n_y > 0);
 	for (g.x = 0; g.x < j->t.runs; g.x += j->group_x) {
 		g.n_x = j->t.runs - g.x < j->group_x ? j->t.runs - g.x : j->group_x;
 		g.tiles = g.n_y * g.n_x * w->dilation;
@@ -286,6 +289,7 @@ static void set_groups(struct job *j)
 	while (j->group_y > 1 &&
 		w->out.s.n * j->t.n_z * ((j->t.n_y + j->group_y - 1) / j->group_y) < LEAST_TASKS)
 		j->group_y--;
+	assert(j->group_x > 0 && j->group_y > 0);
 	j->y_groups = (j->t.n_y + j->group_y - 1) / j->group_y;
 }
 
@@ -293,6 +297,7 @@ void vt_winograd_conv(const struct vt_winograd *winograd)
 {
 	struct job j = { .w = winograd };
 
+	assert(winograd->in.s.n == winograd->out.s.n && winograd->dilation <= VT_WIN_DILATION);
 	vt_win_tiles_init(&j.t, winograd->r->k, winograd->form, winograd->dilation,
 		winograd->out.s);
 	set_groups(&j);

@@ -1,5 +1,6 @@
 /* Weight gradients at the points: sum over tiles of (x's value) times (dy's value), point by
  * point, then back to taps. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,6 +164,7 @@ void vt_winograd_gradient(const struct vt_kernels *k, const struct vt_conv *c, c
 	int beams;
 
 	set_job(&j, k, c, form, x, dy);
+	assert(x.s.n == dy.s.n && vt_win_taps(form[0]) == c->k);
 	beams = dy.s.n * j.t.n_z * j.t.n_y;
 	j.dw = dw;
 	j.v = room;

@@ -1,5 +1,6 @@
 #include "common/nn/cpu/winograd_tiles.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ void vt_win_tiles_init(struct vt_win_tiles *tiles, const struct vt_kernels *k, c
 {
 	int step = vt_win_outputs(form[2]) * dilation;
 
+	assert(dilation <= VT_WIN_DILATION && out.w > 0);
 	*tiles = (struct vt_win_tiles){ .k = k, .d = dilation, .runs = (out.w + step - 1) / step };
 	for (int i = 0; i < 3; i++) {
 		tiles->form[i] = form[i];
