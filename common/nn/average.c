@@ -17,6 +17,7 @@ void vt_average_release(struct vt_average *average)
 
 void vt_average_add(struct vt_average *average)
 {
+	/* the mean of all so far, or an exponential one after the first */
 	double share = average->decay > 0 && average->n ? 1 - average->decay
 							: 1 / (double)(average->n + 1);
 	struct vt_remote *r = vt_session_remote(average->mean.s);

@@ -20,6 +20,7 @@ const char *const vt_segment_precisions[] = { "default", "f32", "tf32", "bf16", 
 
 struct vt_device {
 	const struct vt_backend *b;
+	/* library: of dlopen; self: the plugin's own device */
 	void *library, *self;
 };
 
@@ -37,6 +38,7 @@ static char *find_plugin(struct vt_buf *looked)
 		vt_buf_printf(looked, "$VOXTRAIL_PLUGIN = %s", given);
 		return vt_fs_exists(given) ? vt_xstrdup(given) : NULL;
 	}
+	/* Beside the program, then where `make install` puts it. */
 	self = vt_fs_realpath("/proc/self/exe", &ignored);
 	slash = self ? strrchr(self, '/') : NULL;
 	for (size_t i = 0; slash && i < sizeof(beside) / sizeof(beside[0]); i++) {
@@ -95,6 +97,7 @@ static int load_plugin(struct vt_device *device, struct vt_err *err)
 	}
 	if (!rc) {
 		symbol = dlsym(device->library, VT_BACKEND_SYMBOL);
+		/* ISO C has no cast from an object pointer to a function pointer. */
 		memcpy(&get, &symbol, sizeof(get));
 		rc = get ? check_table(get(), path, err)
 			 : vt_err_set(err, VT_EDEVICE,
@@ -116,6 +119,7 @@ static int read_engines(struct vt_buf *out, const char *path, struct vt_err *err
 	struct vt_json *plan = NULL;
 	int rc = 0;
 
+	/* "tune:5" instead of a path */
 	if (!strncmp(path, VT_ENGINES_TUNE, strlen(VT_ENGINES_TUNE))) {
 		vt_buf_printf(out, "{\"tune\":%ld}",
 			strtol(path + strlen(VT_ENGINES_TUNE), NULL, 10));
@@ -139,6 +143,7 @@ static int open_plugin(struct vt_device **out, const struct vt_device_opts *opts
 {
 	struct vt_device *d = vt_xcalloc(1, sizeof(*d));
 	struct vt_buf engines = VT_BUF_INIT;
+	/* the plugin's own default */
 	bool own = !opts->precision || !strcmp(opts->precision, "default");
 	int rc = load_plugin(d, err);
 
@@ -205,6 +210,7 @@ void vt_device_settle(int64_t *wish)
 
 	if (*wish != VT_DEVICE_AUTO)
 		return;
+	/* Opened for the question alone, closed below. */
 	*wish = open_plugin(&d, &(struct vt_device_opts){ .wish = VT_DEVICE_CUDA }, &why)
 		? VT_DEVICE_CPU
 		: VT_DEVICE_CUDA;
@@ -269,7 +275,7 @@ struct vt_json *vt_device_describe(const struct vt_device *device)
 struct vt_remote {
 	struct vt_device *d;
 	void *self;
-	float *values, *grads;
+	float *values, *grads; /* the host's arrays, borrowed */
 	bool keeps_statistics; /* a training pass changes weights on the device: batch norm's */
 	bool device_newer, grads_newer;   /* a touch brings what is newer */
 	bool host_touched, grads_touched; /* a touch before the next work: it is sent */
@@ -299,6 +305,7 @@ int vt_remote_new(struct vt_remote **out, struct vt_device *device, const struct
 	r->values = values;
 	r->grads = grads;
 	r->keeps_statistics = opts->training && has_statistics(graph);
+	/* The first pass sends the initial weights. */
 	r->host_touched = true;
 	pthread_mutex_init(&r->lock, NULL);
 	*out = r;
@@ -322,6 +329,7 @@ const struct vt_err *vt_remote_error(const struct vt_remote *remote)
 void vt_remote_touch(struct vt_remote *remote)
 {
 	pthread_mutex_lock(&remote->lock);
+	/* The lock is held over the copy: a second thread must not read half of it. */
 	if (remote->device_newer && !remote->err.code)
 		remote->d->b->get_weights(remote->self, remote->values, &remote->err);
 	if (remote->grads_newer && !remote->err.code)
@@ -339,6 +347,8 @@ static void send(struct vt_remote *remote, bool gradients)
 		remote->d->b->put_weights(remote->self, remote->values, &remote->err);
 	if (remote->grads_touched && gradients && !remote->err.code)
 		remote->d->b->put_grads(remote->self, remote->grads, &remote->err);
+	/* Before a forward pass gradients are not sent: the backward pass that follows replaces
+	 * them. */
 	remote->host_touched = remote->grads_touched = false;
 }
 
@@ -353,6 +363,7 @@ void vt_remote_forward(struct vt_remote *remote, uint64_t step)
 	send(remote, false);
 	if (!remote->err.code)
 		remote->d->b->forward(remote->self, step, &remote->err);
+	/* Batch norm's running statistics changed on the device. */
 	remote->device_newer |= remote->keeps_statistics;
 }
 
@@ -367,6 +378,7 @@ void vt_remote_backward(struct vt_remote *remote, const float *const *dy)
 	if (!remote->err.code)
 		remote->d->b->backward(remote->self, dy, &remote->err);
 	remote->grads_newer = true;
+	/* What the host did to older gradients is overwritten. */
 	remote->grads_touched = false;
 }
 
@@ -481,6 +493,7 @@ int vt_remote_volume_new(struct vt_remote_volume **out, struct vt_remote *remote
 	int rc = remote->d->b->volume_new(&self, remote->d->self, about, outputs, join, err);
 
 	*out = NULL;
+	/* No room: no volume, and no error. */
 	if (!rc && self) {
 		*out = vt_xcalloc(1, sizeof(**out));
 		**out = (struct vt_remote_volume){ remote->d->b, self };

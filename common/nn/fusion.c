@@ -5,6 +5,7 @@
 #include "common/base/buf.h"
 
 struct view {
+	/* as plan.c's struct view has them */
 	const struct vt_graph *g;
 	const bool *live, *wants;
 	bool training, device;
@@ -29,6 +30,7 @@ static int only_user(const struct view *view, int i)
 {
 	int j = vt_graph_is_output(view->g, i) ? -1 : last_user(view, i, view->g->n_nodes);
 
+	/* x + x uses it twice */
 	return j >= 0 && last_user(view, i, j) < 0 &&
 			view->g->node[j].in[0] != view->g->node[j].in[1]
 		? j
@@ -64,6 +66,7 @@ static void join_operators(struct vt_fusion *fusion, const struct view *view)
 			view->g->node[j].op == VT_OP_NORM) {
 			fusion->norm[i] = j;
 		}
+		/* The pass that adds gathers the moments of the first norm that reads the sum. */
 		for (j = i + 1; n->op == VT_OP_ADD && view->live[i] && fusion->norm[i] < 0 &&
 			j < view->g->n_nodes;
 			j++)
@@ -93,6 +96,7 @@ static bool reads_first(const struct vt_fusion *fusion, const struct view *view,
 
 static void share_gradients(struct vt_fusion *fusion, const struct view *view)
 {
+	/* Descending, so that chains of sums pass their array on. */
 	for (int i = view->g->n_nodes - 1; i >= 0; i--) {
 		const struct vt_node *n = &view->g->node[i];
 		int a = n->in[0], b = n->in[1];

@@ -49,6 +49,7 @@ void vt_graph_fail(struct vt_graph *graph, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(graph->err.text, sizeof(graph->err.text), fmt, ap);
 	va_end(ap);
+	/* the caller's network or patch, not a fault of the program */
 	graph->err.code = VT_EUSAGE;
 }
 
@@ -76,6 +77,8 @@ static int add_node(struct vt_graph *graph, struct vt_node n)
 	}
 	if (graph->n_nodes == graph->cap_nodes) {
 		graph->cap_nodes = graph->cap_nodes ? 2 * graph->cap_nodes : 64;
+		/* Pointers into `node` are valid until here: builders copy the shape they need
+		 * first. */
 		graph->node =
 			vt_xrealloc(graph->node, (size_t)graph->cap_nodes * sizeof(*graph->node));
 	}
@@ -110,6 +113,7 @@ static int add_weight(struct vt_graph *graph, const char *name, const char *what
 	spec.n = 1;
 	for (int i = 0; i < spec.n_dims; i++)
 		spec.n *= (size_t)spec.dims[i];
+	/* Models reuse weights only between vt_graph_reuse_weights(on) and (off). */
 	for (int i = 0; i < graph->n_weights; i++) {
 		if (strcmp(graph->weight[i].name, spec.name))
 			continue;
@@ -118,6 +122,7 @@ static int add_weight(struct vt_graph *graph, const char *name, const char *what
 			graph->weight[i].uses++;
 			return i;
 		}
+		/* The fault is kept; what follows is harmless. */
 		vt_graph_fail(graph, "two weights are named %s", spec.name);
 	}
 	spec.uses = 1;
@@ -144,6 +149,7 @@ int vt_graph_input(struct vt_graph *graph, struct vt_shape shape)
 static int conv_size(int in, const struct vt_conv *c)
 {
 	if (c->transposed)
+		/* as PyTorch's ConvTranspose3d and Conv3d have them */
 		return (in - 1) * c->stride - 2 * c->pad + c->k + c->out_pad;
 	in += 2 * c->pad - c->dilation * (c->k - 1) - 1;
 	return in < 0 ? 0 : in / c->stride + 1;
@@ -160,6 +166,7 @@ static int add_conv(struct vt_graph *graph, int x, const char *name, struct vt_c
 
 	if (!in)
 		return -1;
+	/* 0 means 1: a zeroed vt_conv is a plain one. */
 	conv.stride += !conv.stride;
 	conv.dilation += !conv.dilation;
 	if (!conv.explicit_pad && !conv.transposed)
@@ -209,6 +216,7 @@ int vt_graph_norm(struct vt_graph *graph, int x, const char *name, struct vt_nor
 		return -1;
 	c = in->shape.c;
 	norm.eps = norm.eps > 0 ? norm.eps : 1e-5;
+	/* Instance and batch norm are group norms of one channel a group. */
 	norm.groups = norm.kind == VT_NORM_GROUP ? norm.groups : c;
 	if (norm.groups < 1 || c % norm.groups) {
 		vt_graph_fail(graph, "%s: %d channels do not divide into %d groups", name, c,
@@ -344,6 +352,7 @@ int vt_graph_dropout(struct vt_graph *graph, int x, double p, bool whole_channel
 		return -1;
 	}
 	if (p == 0)
+		/* No node: graphs with and without dropout 0 are the same. */
 		return x;
 	n = blank(VT_OP_DROPOUT, x, -1, in->shape);
 	n.number = p;
@@ -458,6 +467,7 @@ int vt_graph_reshape(struct vt_graph *graph, int x, struct vt_shape shape)
 	if (!in)
 		return -1;
 	s = in->shape;
+	/* in doubles: the product of four ints may not fit one */
 	if (s.n != shape.n ||
 		(double)s.c * s.d * s.h * s.w != (double)shape.c * shape.d * shape.h * shape.w) {
 		vt_graph_fail(graph, "%dx%dx%dx%d values do not reshape to %dx%dx%dx%d", s.c, s.d,
@@ -536,6 +546,7 @@ int vt_graph_n_outputs(const struct vt_graph *graph)
 
 struct vt_output vt_graph_output_at(const struct vt_graph *graph, int i)
 {
+	/* 0 is the prediction; extra outputs are numbered from 1. */
 	if (i > 0 && i <= graph->n_extra)
 		return graph->extra[i - 1];
 	return (struct vt_output){ i ? -1 : graph->output, VT_ROLE_LOGITS, graph->output_weight };

@@ -31,6 +31,7 @@ struct vt_int8_finder *vt_int8_finder_new(const struct vt_graph *graph)
 	struct vt_int8_finder *f = vt_xcalloc(1, sizeof(*f));
 
 	f->g = graph;
+	/* One kernel may serve several nodes: counted together, it has one scale. */
 	f->seen = vt_xcalloc((size_t)graph->n_weights + 1, sizeof(*f->seen));
 	f->takes = vt_xcalloc((size_t)graph->n_nodes, sizeof(*f->takes));
 	for (int i = 0; i < graph->n_nodes; i++) {
@@ -64,6 +65,7 @@ static void count_lane(struct seen *seen, const float *x, size_t voxels)
 		uint32_t bits;
 
 		memcpy(&bits, &value, sizeof(bits));
+		/* Sign, exponent and six bits of the fraction. */
 		seen->count[bits >> SHIFT]++;
 		seen->low = value < seen->low ? value : seen->low;
 		seen->high = value > seen->high ? value : seen->high;
@@ -99,6 +101,7 @@ static float middle_of(uint32_t bucket)
 /* Scale and zero of a range that holds 0. */
 static void scale_of(float *scale, int *zero, double low, double high)
 {
+	/* A range of one value would divide by 0. */
 	double step = (high - low) / 255;
 
 	*scale = (float)(step > VT_INT8_LEAST_SCALE ? step : VT_INT8_LEAST_SCALE);
@@ -127,6 +130,8 @@ static void choose_range(float *scale, int *zero, const struct seen *seen, enum 
 {
 	double least = 0;
 
+	/* The whole range first, then shares of it down to 0.2; only a smaller error changes the
+	 * choice. */
 	scale_of(scale, zero, (double)seen->low, (double)seen->high);
 	if (range == VT_INT8_LEAST_ERROR)
 		least = error_of(seen, *scale, *zero);

@@ -7,7 +7,7 @@
 #include "common/base/fmath.h"
 #include "common/base/parallel.h"
 
-enum { BLOCK = 32768, MOST = 256 };
+enum { BLOCK = 32768, MOST = 256 }; /* voxels of a task; channels, as a byte can number them */
 
 struct work {
 	const float *logits;
@@ -29,6 +29,7 @@ struct range {
 
 static struct range range_of(const struct work *work, size_t task)
 {
+	/* tasks go over blocks of BLOCK voxels, then items */
 	struct range r = { task / work->blocks, task % work->blocks * BLOCK, 0 };
 
 	r.to = r.from + BLOCK < work->voxels ? r.from + BLOCK : work->voxels;
@@ -67,6 +68,7 @@ static double balance_of(const struct vt_loss *loss, bool positive)
 /* Binary cross-entropy and focal loss of one value; *slope (may be NULL) is the derivative by z. */
 static double binary_terms(const struct work *work, double z, double p, bool on, double *slope)
 {
+	/* q: the probability of the answer that is wrong */
 	double q = on ? 1.0 - p : p,
 	       ln = work->ce > 0 || work->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
 	       loss = work->ce * ln;
@@ -78,6 +80,7 @@ static double binary_terms(const struct work *work, double z, double p, bool on,
 
 		loss += f * ln;
 		if (slope)
+			/* d/dz of f ln, by the product rule; dq/dz = (on ? -1 : 1) q (1 - q) */
 			*slope += (on ? -f : f) * (work->o->gamma * (1.0 - q) * ln + q);
 	}
 	return loss;
@@ -117,6 +120,7 @@ static double class_terms(const struct work *work, double p, double ln, bool bac
 	if (work->focal > 0) {
 		double k = work->focal * balance_of(work->o, !background);
 
+		/* q^(gamma - 1) need not be finite at q = 0, where ln is 0. */
 		loss += k * vt_pow(q, work->o->gamma) * ln;
 		*f += k *
 			(vt_pow(q, work->o->gamma) +
@@ -132,6 +136,7 @@ static double softmax_voxel(const struct work *work, size_t item, size_t v, floa
 	const float *z = work->logits + item * (size_t)work->c * work->voxels + v;
 	double e[MOST], most = (double)z[0], sum = 0;
 
+	/* Less the largest: nothing overflows. */
 	for (int c = 1; c < work->c; c++)
 		most = (double)z[(size_t)c * work->voxels] > most
 			? (double)z[(size_t)c * work->voxels]
@@ -156,6 +161,7 @@ static void softmax_block(struct work *work, struct range range, struct vt_loss_
 			(double)work->logits[base + t * work->voxels + v],
 		       f;
 
+		/* Ignored voxels count in no sum; their gradient is set to 0 afterwards. */
 		if (is_ignored(work, range.item, v))
 			continue;
 		for (int c = 0; c < work->c; c++) {
@@ -188,6 +194,7 @@ static double dice_term(struct vt_loss_sums sums, const struct vt_loss *loss, do
 	double num = 2 * sums.pr + loss->smooth,
 	       den = (loss->squared ? sums.pp : sums.p) + sums.r + loss->smooth_below;
 
+	/* quotient rule: d(1 - num / den) by p, where `on` is the part of voxels in the target */
 	slope->on -= weight * 2 / den;
 	*(loss->squared ? &slope->a : &slope->b) +=
 		weight * (loss->squared ? 2 : 1) * num / (den * den);
@@ -212,6 +219,7 @@ static double generalized_term(const struct vt_loss_sums *sums, int c, const str
 {
 	double most = 0, num = loss->smooth, den = loss->smooth_below, w[MOST];
 
+	/* A class that is absent has no inverse square: it takes the largest weight there is. */
 	for (int k = 0; k < c; k++)
 		if (sums[k].r > 0 && 1 / (sums[k].r * sums[k].r) > most)
 			most = 1 / (sums[k].r * sums[k].r);
@@ -231,6 +239,7 @@ static double generalized_term(const struct vt_loss_sums *sums, int c, const str
 static double overlap_terms(const struct work *work, const struct vt_loss_sums *sums, double share,
 	struct vt_loss_slope *slope)
 {
+	/* class 0 is the background, which may be left out */
 	int first = work->o->softmax && work->o->no_background ? 1 : 0;
 	double loss = 0, each = share / (work->c - first);
 
@@ -257,11 +266,13 @@ static void add_sums(struct vt_loss_sums *to, const struct vt_loss_sums *sums)
 /* Adds up the blocks, sets the slopes of every row and returns the loss. */
 static double combine(struct work *work)
 {
+	/* batch: one set of sums for all items */
 	size_t c = (size_t)work->c, groups = work->o->batch ? 1 : (size_t)work->n;
 	struct vt_loss_sums *s = vt_xcalloc(groups * c, sizeof(*s));
 	double loss = 0;
 
 	for (size_t item = 0; item < (size_t)work->n; item++)
+		/* Blocks in order: the sum does not depend on threads. */
 		for (size_t k = 0; k < work->blocks * c; k++)
 			add_sums(&s[(work->o->batch ? 0 : item) * c + k % c],
 				&work->part[item * work->blocks * c + k]);
@@ -270,6 +281,7 @@ static double combine(struct work *work)
 			work->slope + i * c);
 	for (size_t i = 0; i < groups * c; i++)
 		loss += s[i].point;
+	/* One set of slopes serves all items of a batch. */
 	for (size_t item = groups; item < (size_t)work->n; item++)
 		memcpy(work->slope + item * c, work->slope, c * sizeof(*work->slope));
 	free(s);
@@ -323,6 +335,7 @@ static void softmax_gradient(struct work *work, struct range range)
 			continue;
 		}
 		class_terms(work, (double)p[t], ln, t == 0, &f);
+		/* The Jacobian of softmax: dp_i/dz_j = p_i ([i = j] - p_j). */
 		for (int c = 0; c < work->c; c++) {
 			g[c] = by_p(&slope[c], (double)p[c], t == c);
 			mean += g[c] * (double)p[c];
@@ -355,6 +368,8 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 		.c = c,
 		.voxels = voxels,
 		.blocks = (voxels + BLOCK - 1) / BLOCK };
+	/* ce is a mean over voxels for classes and over voxels and channels for bits; focal is
+	 * always over both. */
 	double values = (double)n * (double)voxels, loss;
 
 	w.weight = weight;
@@ -362,6 +377,7 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 	w.focal = weight * o->focal / (values * c);
 	w.part = w.sums = vt_xcalloc((size_t)n * w.blocks * (size_t)c, sizeof(*w.part));
 	w.slope = vt_xcalloc(rows, sizeof(*w.slope));
+	/* A gradient's array holds the probabilities first. */
 	w.p = d_logits ? d_logits : vt_xmalloc(rows * voxels * sizeof(float));
 	vt_parallel_for((size_t)n * w.blocks, sum_block, &w);
 	loss = combine(&w);

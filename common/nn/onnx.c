@@ -24,6 +24,7 @@ enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
 
 /* --- protobuf wire format ------------------------------------------------ */
 
+/* seven bits a byte, the lowest first; the top bit says that more follow */
 static void varint(struct vt_buf *buf, uint64_t v)
 {
 	for (; v >= 128; v >>= 7)
@@ -33,6 +34,7 @@ static void varint(struct vt_buf *buf, uint64_t v)
 
 static void put_int(struct vt_buf *buf, unsigned field, int64_t v)
 {
+	/* wire type 0: a varint; 2: length and bytes; 5: four bytes */
 	varint(buf, field << 3);
 	varint(buf, (uint64_t)v);
 }
@@ -140,6 +142,7 @@ static void node(struct writer *writer, char out[32], const char *op, const char
 		put_text(&m, 1, in[i]);
 	put_text(&m, 2, name);
 	put_text(&m, 3, name);
+	/* input, output, name, op_type */
 	put_text(&m, 4, op);
 	if (attributes) {
 		vt_buf_add(&m, attributes->b.data, attributes->b.len);
@@ -154,6 +157,7 @@ static void initializer(struct writer *writer, const char *name, int type, const
 {
 	struct vt_buf m = VT_BUF_INIT;
 
+	/* dims, data_type, name, raw_data */
 	for (int i = 0; i < n_dims; i++)
 		put_int(&m, 1, dims[i]);
 	put_int(&m, 2, type);
@@ -231,11 +235,13 @@ static void quantized_kernel(struct writer *writer, char out[32], const struct v
 	int8_t *whole = vt_xcalloc(v->n, 1);
 	char kernel[32], scale[32], zero[32];
 
+	/* Scales are one an output: the kernel's outermost axis. */
 	for (size_t k = 0; k < v->n; k++)
 		whole[k] = vt_int8_weight(v->value[k],
 			scales->weights[k / (v->n / (size_t)scales->n)]);
 	new_name(writer, kernel);
 	initializer(writer, kernel, INT8, dims, 5, whole, v->n);
+	/* Zero points of all outputs are 0; the first n bytes serve. */
 	memset(whole, 0, (size_t)scales->n);
 	new_name(writer, zero);
 	initializer(writer, zero, INT8, dims, 1, whole, (size_t)scales->n);
@@ -263,6 +269,7 @@ static void conv(struct writer *writer, int i, const char *x)
 		quantized_kernel(writer, kernel, n, q);
 		in[0] = input;
 	} else {
+		/* trailing axes of size 1 make a linear layer's matrix a kernel of one tap */
 		in[1] = weight(writer, n, 0, 5 - dims);
 	}
 	in[2] = n->weight[1] >= 0 ? weight(writer, n, 1, 0) : NULL;
@@ -271,6 +278,7 @@ static void conv(struct writer *writer, int i, const char *x)
 	attribute_ints(&a, "kernel_shape", n->conv.k, 3);
 	if (n->conv.transposed)
 		attribute_ints(&a, "output_padding", n->conv.out_pad, 3);
+	/* before and after z, y, x */
 	attribute_ints(&a, "pads", n->conv.pad, 6);
 	attribute_ints(&a, "strides", n->conv.stride, 3);
 	node(writer, writer->name[i], n->conv.transposed ? "ConvTranspose" : "Conv", in, &a);
@@ -280,6 +288,8 @@ static void group_norm(struct writer *writer, int i, const char *x)
 {
 	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
+	/* 0: as the input has it; -1: what is left, which is channels of the group and voxels at
+	 * once */
 	const int64_t shape[3] = { 0, n->norm.groups, -1 };
 	char grouped[32], size[32], one[32], zero[32], y[32], full[32];
 
@@ -289,6 +299,7 @@ static void group_norm(struct writer *writer, int i, const char *x)
 	node(writer, grouped, "Reshape", (const char *const[5]){ x, size }, NULL);
 	attribute_float(&a, "epsilon", (float)n->norm.eps);
 	node(writer, y, "InstanceNormalization", (const char *const[5]){ grouped, one, zero }, &a);
+	/* back to the shape that x has when the model runs */
 	node(writer, full, "Shape", (const char *const[5]){ x }, NULL);
 	node(writer, y, "Reshape", (const char *const[5]){ y, full }, NULL);
 	if (n->norm.affine) {
@@ -373,6 +384,7 @@ static void scale_up(struct writer *writer, int i, const char *x)
 {
 	const struct vt_node *n = &writer->g->node[i];
 	struct attributes a = { VT_BUF_INIT };
+	/* n, c, z, y, x */
 	const float f = (float)(n->op == VT_OP_NEAREST ? n->k : n->scale),
 		    scale[5] = { 1, 1, f, f, f };
 	const int64_t five = 5;
@@ -408,6 +420,7 @@ static void channel_pool(struct writer *writer, int i, const char *x)
 {
 	struct attributes a = { VT_BUF_INIT };
 
+	/* the channels */
 	attribute_ints(&a, "axes", 1, 1);
 	attribute_int(&a, "keepdims", 1);
 	node(writer, writer->name[i], writer->g->node[i].flag ? "ReduceMax" : "ReduceMean",
@@ -418,6 +431,7 @@ static void channel_pool(struct writer *writer, int i, const char *x)
  * stays open. */
 static void window(struct writer *writer, int i, const char *x)
 {
+	/* axes c, z, y, x; ONNX counts n too, so k + 1 */
 	const struct vt_node *n = &writer->g->node[i];
 	const struct vt_shape f = writer->g->node[n->in[0]].shape;
 	const int from[4] = { n->at.c, n->at.d, n->at.h, n->at.w },
@@ -436,6 +450,7 @@ static void window(struct writer *writer, int i, const char *x)
 			end[cut] = last < in[k] ? last : in[k];
 			axis[cut++] = k + 1;
 		}
+		/* Pad lists what comes before every axis, then what comes after. */
 		pads[k + 1] = from[k] < 0 ? -from[k] : 0;
 		pads[k + 6] = last > in[k] ? last - in[k] : 0;
 		pad |= pads[k + 1] || pads[k + 6];
@@ -458,6 +473,7 @@ static void window(struct writer *writer, int i, const char *x)
 static void reshape(struct writer *writer, int i, const char *x)
 {
 	const struct vt_shape s = writer->g->node[i].shape;
+	/* 0: the batch stays open */
 	const int64_t shape[5] = { 0, s.c, s.d, s.h, s.w };
 	char name[32];
 
@@ -569,6 +585,7 @@ static int write_model(const char *path, struct writer *writer, const struct vt_
 		      last = VT_BUF_INIT;
 	int rc;
 
+	/* The prediction under a name that does not depend on the graph. */
 	put_text(&last, 1, writer->name[g->output]);
 	put_text(&last, 2, "logits");
 	put_text(&last, 3, "logits");
@@ -579,9 +596,11 @@ static int write_model(const char *path, struct writer *writer, const struct vt_
 	vt_buf_add(&graph, writer->weights.data, writer->weights.len);
 	value_info(&graph, 11, "image", g->node[g->input].shape, g->node[g->input].shape);
 	value_info(&graph, 12, "logits", g->node[g->output].shape, g->node[g->input].shape);
+	/* ir_version, producer_name, graph */
 	put_int(&model, 1, 8);
 	put_text(&model, 2, "voxtrail");
 	put_message(&model, 7, &graph);
+	/* opset_import: the default domain, version 17 */
 	put_text(&opset, 1, "");
 	put_int(&opset, 2, 17);
 	put_message(&model, 8, &opset);
@@ -600,6 +619,7 @@ int vt_onnx_write(const char *path, const struct vt_graph *graph, struct vt_sess
 
 	w.name = vt_xcalloc((size_t)graph->n_nodes, sizeof(*w.name));
 	w.written = vt_xcalloc((size_t)graph->n_weights, sizeof(*w.written));
+	/* as in inference: extra outputs of training are not written */
 	vt_plan_live(live, graph, &(struct vt_session_opts){ .training = false });
 	for (int i = 0; i < graph->n_nodes; i++)
 		if (live[i])

@@ -12,20 +12,21 @@ enum { M, V, SLOW, SLOTS }; /* VT_SLOT_M and on */
 
 /* What one step needs of the options, rounded once. */
 struct factors {
-	float b1, a1, b2, a2, eps, clip, root;
-	double rate, decay; /* of m / (1 - b1^t) or sgd's lr; of w */
-	bool adaptive;      /* divide by sqrt(v) */
+	float b1, a1, b2, a2, eps, clip, root; /* see struct vt_update for b1 to root */
+	double rate, decay;                    /* of m / (1 - b1^t) or sgd's lr; of w */
+	bool adaptive;                         /* divide by sqrt(v) */
 };
 
 struct vt_optim {
 	struct vt_session *s;
 	struct vt_optim_opts o;
 	struct vt_slot slot[SLOTS];
+	/* of each weight: rate's factor; sum of squared gradients */
 	double *factor, *squares; /* [weights] */
 	bool factors_sent;        /* to the session's device */
-	double norm;
+	double norm;              /* of the last vt_optim_norm() */
 	struct factors f;
-	uint64_t t;
+	uint64_t t; /* number of the step, from 1 */
 };
 
 const char *vt_optim_slot(int slot)
@@ -47,6 +48,7 @@ struct vt_optim *vt_optim_new(struct vt_session *session, const struct vt_optim_
 	o->squares = vt_xcalloc((size_t)n, sizeof(*o->squares));
 	for (int i = 0; i < n; i++)
 		o->factor[i] = 1;
+	/* a device has 1 of each until told */
 	o->factors_sent = true;
 	for (int k = 0; k < SLOTS; k++)
 		if (has[k])
@@ -92,6 +94,7 @@ static void sum_squares(void *ctx, size_t i)
 {
 	struct vt_optim *o = ctx;
 	const struct vt_weight *w = vt_session_weight(o->s, (int)i);
+	/* A frozen weight has no share in the norm. */
 	size_t n = w->trainable && o->factor[i] > 0 ? w->n : 0;
 	double sum = 0;
 
@@ -123,6 +126,7 @@ static void step_sgd(const struct vt_optim *optim, struct vt_weight *weight, flo
 	for (size_t k = 0; k < weight->n; k++) {
 		float g = weight->grad[k] * optim->f.clip + decay * weight->value[k];
 
+		/* PyTorch's: the first step's momentum is the gradient itself. */
 		m[k] = optim->t == 1 ? g : optim->f.b1 * m[k] + g;
 		weight->value[k] -= rate * (optim->o.nesterov ? g + optim->f.b1 * m[k] : m[k]);
 	}
@@ -142,6 +146,7 @@ static void step_adam(const struct vt_optim *optim, struct vt_weight *weight, fl
 	      drop = decoupled ? (float)f.decay * factor : 0, rate = (float)f.rate * factor;
 
 	for (size_t k = 0; k < n; k++) {
+		/* Decoupled decay acts on the weight, the other one through the gradient. */
 		float g = grad[k] * f.clip, old = value[k] - drop * value[k];
 
 		g = decoupled ? g : g + decay * value[k];
@@ -156,6 +161,7 @@ static void look_ahead(const struct vt_optim *optim, struct vt_weight *weight, f
 {
 	float share = (float)optim->o.slow_share;
 
+	/* every lookahead-th step only */
 	if (optim->t % (uint64_t)optim->o.lookahead)
 		return;
 	for (size_t k = 0; k < weight->n; k++) {
@@ -170,6 +176,7 @@ static void update(void *ctx, size_t i)
 	struct vt_weight *w = vt_session_weight(o->s, (int)i);
 	float *slow = vt_slot_array(&o->slot[SLOW], (int)i);
 
+	/* Slow weights begin where training does. */
 	if (slow && o->t == 1)
 		memcpy(slow, w->value, w->n * sizeof(*slow));
 	if (!w->trainable || o->factor[i] <= 0)
@@ -188,6 +195,7 @@ static void update(void *ctx, size_t i)
 /* RAdam's r_t; 0 while the variance of the adaptive rate is not tractable. */
 static double rectification(double beta2, double t)
 {
+	/* rho_t and r_t of Liu et al. 2020 */
 	double p = vt_pow(beta2, t), most = 2 / (1 - beta2) - 1, rho = most - 2 * t * p / (1 - p);
 
 	return rho > 5 ? sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) : 0;
@@ -278,6 +286,7 @@ double vt_optim_norm(struct vt_optim *optim)
 		return optim->norm = vt_remote_norm(vt_session_remote(optim->s));
 	}
 	vt_parallel_for((size_t)n, sum_squares, optim);
+	/* in order, whatever the threads */
 	for (int i = 0; i < n; i++)
 		sum += optim->squares[i];
 	return optim->norm = sqrt(sum);
@@ -285,6 +294,7 @@ double vt_optim_norm(struct vt_optim *optim)
 
 void vt_optim_step(struct vt_optim *optim, double lr, double momentum, uint64_t t)
 {
+	/* Applied in the step, as a factor of each gradient. */
 	double clip = optim->o.clip_norm > 0 && optim->norm > optim->o.clip_norm
 		? optim->o.clip_norm / optim->norm
 		: 1.0;

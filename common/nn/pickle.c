@@ -12,14 +12,15 @@ enum { MAX_VALUES = 1 << 20, MAX_STACK = 1 << 20 };
 
 struct reader {
 	struct vt_pickle *p;
+	/* at: the next opcode or argument */
 	const unsigned char *at, *end, *begin;
-	struct vt_pickle_value **stack, **memo;
+	struct vt_pickle_value **stack, **memo; /* borrowed: p owns every value */
 	size_t depth, cap_stack, n_memo, memos; /* n_memo: room; memos: how many are taken */
 	const char *origin;
 	struct vt_err *err;
 };
 
-typedef struct vt_pickle_value *value;
+typedef struct vt_pickle_value *value; /* what the stack and the memo hold */
 
 static int bad(struct reader *reader, const char *what)
 {
@@ -32,6 +33,7 @@ static value make(struct reader *reader, enum vt_pickle_kind kind)
 	struct vt_pickle *p = reader->p;
 	value v;
 
+	/* Values are never freed while reading, so their number bounds the memory. */
 	if (p->n == MAX_VALUES) {
 		bad(reader, "more values than any state dict has");
 		return NULL;
@@ -62,6 +64,7 @@ static int push(struct reader *reader, value v)
 
 static value pop(struct reader *reader)
 {
+	/* A mark ends what an opcode may take. */
 	if (!reader->depth || reader->stack[reader->depth - 1]->kind == VT_PICKLE_MARK) {
 		bad(reader, "takes a value where there is none");
 		return NULL;
@@ -120,6 +123,7 @@ static int push_text(struct reader *reader, enum vt_pickle_kind kind, size_t n)
 	if (x) {
 		x->text = vt_xstrndup((const char *)reader->at, n);
 		if (kind == VT_PICKLE_LONG)
+			/* Bytes, which may hold zeros; vt_xstrndup stopped at the first. */
 			memcpy(x->text = vt_xrealloc(x->text, n + 1), reader->at, n);
 		x->len = n;
 	}
@@ -141,10 +145,12 @@ static int long_integer(struct reader *reader)
 
 	if (take(reader, 1, &n))
 		return reader->err->code;
+	/* Longer than int64, as the magic number of old files: kept as bytes. */
 	if (n > 8)
 		return push_text(reader, VT_PICKLE_LONG, (size_t)n);
 	if (take(reader, n, &v))
 		return reader->err->code;
+	/* two's complement, sign-extended */
 	if (n && n < 8 && v >> (8 * n - 1))
 		v |= ~(uint64_t)0 << 8 * n;
 	return push_integer(reader, (int64_t)v);
@@ -157,6 +163,7 @@ static int real(struct reader *reader)
 
 	if (reader->end - reader->at < 8)
 		return bad(reader, "ends in the middle");
+	/* big-endian */
 	for (int i = 0; i < 8; i++)
 		bits = bits << 8 | reader->at[i];
 	reader->at += 8;
@@ -206,7 +213,9 @@ static int extend(struct reader *reader, enum vt_pickle_kind kind)
 
 	if (from == SIZE_MAX)
 		return reader->err->code;
+	/* below the mark */
 	to = from >= 2 ? reader->stack[from - 2] : NULL;
+	/* keys and values in turns */
 	if (!to || to->kind != kind || (kind == VT_PICKLE_DICT && (reader->depth - from) % 2))
 		return bad(reader, "fills something that is no list or dictionary");
 	for (size_t i = from; i < reader->depth; i++)
@@ -217,6 +226,7 @@ static int extend(struct reader *reader, enum vt_pickle_kind kind)
 
 static int extend_by(struct reader *reader, enum vt_pickle_kind kind, size_t n)
 {
+	/* unsigned: depth - n - 1 must not wrap */
 	value to = reader->depth > n ? reader->stack[reader->depth - n - 1] : NULL;
 
 	if (!to || to->kind != kind)
@@ -234,12 +244,14 @@ static int remember(struct reader *reader, uint64_t i)
 	if (i >= MAX_VALUES)
 		return bad(reader, "remembers more values than any state dict has");
 	if (i >= reader->n_memo) {
+		/* doubled, so that n calls cost n moves */
 		size_t n = 2 * (size_t)i + 64;
 
 		reader->memo = vt_xrealloc(reader->memo, n * sizeof(value));
 		memset(reader->memo + reader->n_memo, 0, (n - reader->n_memo) * sizeof(value));
 		reader->n_memo = n;
 	}
+	/* opcode 0x94 numbers by how many there are */
 	reader->memos += !reader->memo[i];
 	reader->memo[i] = reader->stack[reader->depth - 1];
 	return 0;
@@ -289,6 +301,7 @@ static int refuse_name(struct reader *reader, const char *name)
 
 	for (; name[n] && n < sizeof(printable) - 1; n++)
 		printable[n] = name[n] >= ' ' && name[n] < 127 ? name[n] : '?';
+	/* What came from elsewhere is printed only as far as it is plain text. */
 	printable[n] = '\0';
 	return vt_err_set(reader->err, VT_EDATA,
 		"%s: its pickle calls %s, which is not part of a state dict and is not "
@@ -318,6 +331,7 @@ static int global(struct reader *reader)
 
 	if (!b)
 		return bad(reader, "ends in the middle");
+	/* A permitted name is far shorter than 70: a cut one matches none. */
 	snprintf(name, sizeof(name), "%.*s %.*s", (int)(a - reader->at < 70 ? a - reader->at : 70),
 		(const char *)reader->at, (int)(b - a - 1 < 70 ? b - a - 1 : 70),
 		(const char *)a + 1);
@@ -357,6 +371,7 @@ static int persistent(struct reader *reader)
 	x = make(reader, VT_PICKLE_STORAGE);
 	if (!x)
 		return reader->err->code;
+	/* "torch FloatStorage" without "torch " and "Storage" */
 	x->text =
 		vt_xstrndup(t->item[1]->text + 6, strlen(t->item[1]->text) - 6 - strlen("Storage"));
 	append(x, t->item[2]);
@@ -377,6 +392,7 @@ static int rebuild_tensor(struct reader *reader, value a)
 {
 	value x;
 
+	/* storage, offset, shape, strides */
 	if (a->n < 4 || a->item[0]->kind != VT_PICKLE_STORAGE ||
 		a->item[1]->kind != VT_PICKLE_INT || a->item[1]->integer < 0 ||
 		!integers(a->item[2]) || !integers(a->item[3]) || a->item[2]->n != a->item[3]->n)
@@ -395,6 +411,7 @@ static int call(struct reader *reader)
 		return reader->err->code;
 	if (f->kind != VT_PICKLE_GLOBAL || a->kind != VT_PICKLE_LIST)
 		return bad(reader, "calls something that is no function");
+	/* Nothing is called: each permitted name makes one kind of value here. */
 	if (!strcmp(f->text, "collections OrderedDict") && !a->n)
 		return push(reader, make(reader, VT_PICKLE_DICT));
 	if (!strcmp(f->text, "torch._utils _rebuild_tensor_v2") ||
@@ -464,6 +481,7 @@ static int step(struct reader *reader, int op)
 {
 	uint64_t v;
 
+	/* opcodes of pickletools.py */
 	switch (op) {
 	case 0x80:
 		if (take(reader, 1, &v))
@@ -524,6 +542,7 @@ int vt_pickle_read(struct vt_pickle *out, const unsigned char *bytes, size_t n, 
 		.err = err };
 	int rc = 0;
 
+	/* '.' ends the pickle */
 	while (!rc && r.at < r.end && *r.at != '.') {
 		int op = *r.at++;
 

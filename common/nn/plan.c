@@ -22,10 +22,11 @@
 /* One array and the span of half steps it must live: forward of node i is step i, its backward is
  * step 2 n - 1 - i; step s is 2 s, what was let go is made, and 2 s + 1, the operator. */
 struct span {
+	/* where the result goes: an element of the plan's value, back or grad */
 	size_t *offset;
 	size_t size;
-	int from, to;
-	int id; /* among equals the lower is placed first */
+	int from, to; /* half steps, both included */
+	int id;       /* among equals the lower is placed first */
 };
 
 /* 16 floats of distance keep the arrays of one layer off the same cache sets. */
@@ -46,6 +47,8 @@ void vt_plan_live(bool *live, const struct vt_graph *graph, const struct vt_sess
 	memset(live, 0, (size_t)graph->n_nodes * sizeof(*live));
 	for (int k = 0; k < (opts->training || opts->all_outputs ? vt_graph_n_outputs(graph) : 1);
 		k++)
+		/* An output that is asked for, the input, and all that these depend on: inputs have
+		 * smaller ids, so one pass downwards finds them. */
 		live[vt_graph_output_at(graph, k).tensor] = true;
 	live[graph->input] = true;
 	for (int i = graph->n_nodes - 1; i >= 0; i--)
@@ -57,6 +60,7 @@ void vt_plan_live(bool *live, const struct vt_graph *graph, const struct vt_sess
 /* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or
  * before it and none is detached. */
 static void find_wanted(bool *wants, const struct vt_graph *graph)
+/* Inputs come before their users: one pass upwards. */
 {
 	for (int i = 0; i < graph->n_nodes; i++) {
 		const struct vt_node *n = &graph->node[i];
@@ -98,6 +102,7 @@ static int last_forward(const struct view *view, int i)
 {
 	int last = i;
 
+	/* 2 n is after every forward step, and before every backward one in half steps. */
 	if (vt_graph_is_output(view->g, i) || (view->device && i == view->g->input))
 		return 2 * view->g->n_nodes;
 	for (int j = i + 1; j < view->g->n_nodes; j++)
@@ -116,6 +121,7 @@ static void touch(struct later *later, const struct vt_plan *plan, const struct 
 {
 	if (i < 0)
 		return;
+	/* The first touch makes the value again, and so needs what that is made from. */
 	if (plan->again[i] && !later[i].to) {
 		later[i].from = from;
 		/* on the CPU what only the making reads is free for the operator */
@@ -133,6 +139,7 @@ static void set_later(struct later *later, const struct vt_plan *plan, const str
 	int n = view->g->n_nodes;
 
 	memset(later, 0, (size_t)n * sizeof(*later));
+	/* Descending j is the order of the pass, so `from` is the first use and `to` the last. */
 	for (int j = n - 1; view->training && j >= 0; j--)
 		for (int i = 0; view->live[j] && view->wants[j] && i <= j; i++)
 			if (vt_plan_backward_reads(plan, view->g, j, i))
@@ -156,6 +163,7 @@ static bool cheap_sum(const struct vt_plan *plan, const struct view *view, int i
 	const struct vt_node *n = &view->g->node[i];
 	int made = n->op == VT_OP_ADD && plan->again[n->in[0]] ? 0 : 1;
 
+	/* An added tensor that stays anyway costs nothing to read again. */
 	return n->op == VT_OP_ADD && !view->device && plan->again[n->in[made]] &&
 		!plan->again[n->in[1 - made]] && view->g->node[n->in[made]].op != VT_OP_ADD &&
 		read_later(plan, view, n->in[1 - made]);
@@ -164,6 +172,7 @@ static bool cheap_sum(const struct vt_plan *plan, const struct view *view, int i
 /* What is cheap to make again from what is kept anyway. */
 static void set_again(struct vt_plan *plan, const struct view *view, bool recompute)
 {
+	/* Ascending: cheap_sum() asks what was decided about the inputs. */
 	plan->again = vt_xcalloc((size_t)view->g->n_nodes, sizeof(*plan->again));
 	for (int i = 0; i < view->g->n_nodes; i++) {
 		enum vt_op op = view->g->node[i].op;
@@ -183,14 +192,17 @@ static int grad_from(const struct view *view, int i)
 
 	if (vt_graph_is_output(view->g, i))
 		return 2 * n;
+	/* The largest j, whose backward step comes first, is found last. */
 	for (int j = i + 1; j < n; j++)
 		if (reads(view, j, i))
 			step = 2 * n - 1 - j;
+	/* On the CPU making again, half step 2 s, does not touch gradients yet. */
 	return 2 * step + (view->device ? 0 : 1);
 }
 
 static int by_size(const void *a, const void *b)
 {
+	/* A total order: the placement, and with it the digest, must not depend on qsort. */
 	const struct span *x = a, *y = b;
 
 	if (x->size != y->size)
@@ -208,11 +220,13 @@ static size_t place(const struct span *span, int i)
 	size_t at = 0;
 	bool moved = true;
 
+	/* Each move is past a placed span that is in the way, so the search ends. */
 	while (moved) {
 		moved = false;
 		for (int j = 0; j < i; j++) {
 			size_t o = *span[j].offset;
 
+			/* not alive together, or apart in the arena */
 			if (span[j].to < span[i].from || span[j].from > span[i].to ||
 				o >= at + span[i].size || o + span[j].size <= at)
 				continue;
@@ -231,6 +245,7 @@ static size_t size_of(const struct vt_plan *plan, const struct vt_session_opts *
 	if (plan->device)
 		return (vt_floats(shape) * (size_t)opts->stored + ALIGN - 1) / ALIGN * ALIGN;
 	values = plan->rows ? vt_rows_floats(shape) : vt_floats(shape);
+	/* Offsets and sizes are in floats, two bf16 values each. */
 	return (half ? (values + 1) / 2 : values) + SKEW;
 }
 
@@ -298,6 +313,7 @@ static int host_of(const struct view *view, const int *host, const int *fused, i
 {
 	const struct vt_graph *g = view->g;
 	const struct vt_node *n = &g->node[i];
+	/* Dropout passes values on in inference, so it needs no pass of its own. */
 	bool takes = n->op == VT_OP_ACT || n->op == VT_OP_DROPOUT || n->op == VT_OP_ADD ||
 		(n->op == VT_OP_NORM && n->norm.kind == VT_NORM_BATCH);
 	int h;
@@ -305,6 +321,7 @@ static int host_of(const struct view *view, const int *host, const int *fused, i
 	if (!takes || !in_place(view, i) || consumers(view, n->in[0]) != 1)
 		return i;
 	h = host[n->in[0]];
+	/* The added tensor is read while the host makes its rows: it must be made before. */
 	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) ||
 		fused[h] == VT_MAX_FUSED || (n->op == VT_OP_ADD && n->in[1] >= h))
 		return i;
@@ -317,6 +334,7 @@ static void set_hosts(struct vt_plan *plan, const struct view *view)
 	int *fused = vt_xcalloc((size_t)g->n_nodes, sizeof(*fused));
 
 	plan->host = vt_xcalloc((size_t)g->n_nodes, sizeof(*plan->host));
+	/* Ascending: the host of a chain is that of its first node. */
 	for (int i = 0; i < g->n_nodes; i++) {
 		plan->host[i] = view->training || view->device || !view->live[i]
 			? i
@@ -338,6 +356,8 @@ static bool rows_pay(const struct vt_plan *plan, const struct view *view)
 		struct vt_shape s = n->shape;
 		double work;
 
+		/* One chain, each node read by the next alone, every node a convolution or done on
+		 * one's rows. */
 		if (!view->live[i] || n->in[0] != i - 1 || n->in[1] >= 0 ||
 			(n->op == VT_OP_CONV ? !vt_rows_take(&n->conv) : plan->host[i] == i))
 			return false;
@@ -346,6 +366,8 @@ static bool rows_pay(const struct vt_plan *plan, const struct view *view)
 		work = (double)g->node[i - 1].shape.c * n->conv.k * n->conv.k * n->conv.k *
 			(double)vt_voxels(s);
 		blocked += work * vt_blocks(s.c) * VT_LANES;
+		/* Rows compute w rounded up to VT_ROW positions, blocks channels rounded up to
+		 * VT_LANES. */
 		rows += work * s.c * ((s.w + VT_ROW - 1) / VT_ROW * VT_ROW) / s.w;
 	}
 	return g->input == 0 && vt_graph_n_outputs(g) == 1 && g->output == g->n_nodes - 1 &&
@@ -355,6 +377,7 @@ static bool rows_pay(const struct vt_plan *plan, const struct view *view)
 /* The node whose array holds the value or the gradient of node i. */
 static int value_owner(const struct vt_plan *plan, const struct view *view, int i)
 {
+	/* A chain of nodes in place ends at the first one that owns its array. */
 	while (in_place(view, i))
 		i = view->g->node[i].in[0];
 	return plan->device ? plan->fusion.value[i] : i;
@@ -387,17 +410,21 @@ static void find_spans(struct span *span, struct vt_plan *plan, const struct vie
 	set_later(later, plan, view);
 	for (int i = 0; i < g->n_nodes; i++) {
 		size_t size = size_of(plan, opts, g->node[i].shape, small && plan->half[i]);
+		/* to the half step of its last reader's operator */
 		int last = 2 * last_forward(view, i) + 1, a = value_owner(plan, view, i),
 		    b = grad_owner(plan, i);
 		bool whole = plan->device && i == g->input; /* it is there before the pass */
 
 		if (!view->live[i])
 			continue;
+		/* A value made again ends its first span with the forward pass; another one lives
+		 * to its last use in either pass. */
 		widen(&span[3 * a], &plan->value[a], size, whole ? 0 : 2 * i,
 			plan->again[i] || later[i].to < last ? last : later[i].to);
 		if (plan->again[i] && later[i].to)
 			widen(&span[3 * a + 1], &plan->back[a], size, later[i].from, later[i].to);
 		if (view->training && view->wants[i])
+			/* Several nodes may share a gradient's array: its span covers them all. */
 			widen(&span[3 * b + 2], &plan->grad[b], size, grad_from(view, i),
 				2 * (2 * g->n_nodes - 1 - i) + 1);
 	}
@@ -434,9 +461,11 @@ static void lay_out(struct vt_plan *plan, const struct view *view,
 	struct span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
 	int n = 0;
 
+	/* SIZE_MAX in every element */
 	memset(plan->value, 0xff, (size_t)g->n_nodes * sizeof(*plan->value));
 	memset(plan->grad, 0xff, (size_t)g->n_nodes * sizeof(*plan->grad));
 	find_spans(s, plan, view, opts);
+	/* Only arrays that are there, numbered so that equal ones keep an order. */
 	for (int i = 0; i < 3 * g->n_nodes; i++)
 		if (s[i].offset) {
 			s[n] = s[i];
@@ -444,6 +473,7 @@ static void lay_out(struct vt_plan *plan, const struct view *view,
 		}
 	plan->arena = place_all(s, n, by_size);
 	/* of arrays of several sizes, those that are made last first may take less */
+	/* Placing changes the offsets: the better order is placed last. */
 	if (plan->half[view->g->input] && place_all(s, n, by_size_late) > plan->arena)
 		place_all(s, n, by_size);
 	else if (plan->half[view->g->input])
@@ -480,6 +510,7 @@ static int sink_of(const struct vt_plan *plan, const struct view *view, int h)
 		!(g->node[h].op == VT_OP_NORM || vt_int8_takes(g, h)))
 		return -1;
 	last = made_by(plan, g, h);
+	/* The next host in the order of the pass. */
 	while (j < g->n_nodes && (!plan->live[j] || plan->host[j] == h))
 		j++;
 	return j < g->n_nodes && j > last && vt_int8_takes(g, j) && g->node[j].in[0] == last &&
@@ -507,6 +538,7 @@ static void plan_int8(struct vt_plan *plan, const struct view *view,
 		plan->int8_room = room > plan->int8_room ? room : plan->int8_room;
 		plan->int8 += vt_int8_weight_bytes(&n->conv, g->node[n->in[0]].shape.c);
 	}
+	/* A convolution reads one room and writes the other. */
 	if (2 * plan->int8_room > plan->scratch * plan->unit)
 		plan->scratch = 2 * plan->int8_room / plan->unit;
 }
@@ -529,11 +561,13 @@ static void convolve_again(struct vt_plan *plan, const struct view *view,
 		const struct vt_node *n = &g->node[i];
 		size_t before = plan->arena, size = size_of(plan, opts, n->shape, plan->half[i]);
 
+		/* Small outputs are not worth the work. */
 		if (n->op != VT_OP_CONV || !view->live[i] || vt_graph_is_output(g, i) ||
 			vt_floats(n->shape) < largest / 4 || vt_plan_work(g, i) > left)
 			continue;
 		plan->again[i] = true;
 		lay_out(plan, view, opts);
+		/* It stays let go only if that gains half of its size. */
 		plan->again[i] = plan->arena + size / 2 <= before;
 		if (plan->again[i])
 			left -= vt_plan_work(g, i);
@@ -570,6 +604,8 @@ int vt_plan_make(struct vt_plan *plan, const struct vt_graph *graph,
 	v.wants = plan->wants;
 	v.half = plan->half;
 	vt_fusion_make(&plan->fusion, graph, opts, plan->live, plan->wants);
+	/* In this order: set_again() reads the fusion, set_hosts() the halves, rows_pay() the
+	 * hosts. */
 	set_again(plan, &v, opts->recompute);
 	set_hosts(plan, &v);
 	plan->rows = !v.training && !v.device && !opts->any_level && !opts->int8 &&
@@ -577,6 +613,7 @@ int vt_plan_make(struct vt_plan *plan, const struct vt_graph *graph,
 	lay_out(plan, &v, opts);
 	if (opts->recompute && v.training && !v.device)
 		convolve_again(plan, &v, opts);
+	/* Operators run one after another: the largest scratch serves all. */
 	for (int i = 0; i < graph->n_nodes; i++) {
 		size_t need = plan->live[i] ? scratch_of(plan, graph, i, opts) : 0;
 

@@ -25,6 +25,7 @@ int vt_plan_check_limit(const struct vt_plan *plan, const struct vt_graph *graph
 	const struct vt_session_opts *opts, struct vt_err *err)
 {
 	static const double mib = 1048576;
+	/* Only a hint: its own failure says nothing. */
 	struct vt_session_opts less = *opts;
 	struct vt_err unused = VT_ERR_INIT;
 	struct vt_plan q;
@@ -43,6 +44,7 @@ int vt_plan_check_limit(const struct vt_plan *plan, const struct vt_graph *graph
 			(double)vt_plan_bytes(&q, true) / mib);
 		vt_plan_release(&q);
 	}
+	/* Weights stay; activations grow with the patch's voxels. */
 	if (limit > weights)
 		name_what_fits(&text, graph->node[graph->input].shape,
 			(limit - weights) / (need - weights));

@@ -145,6 +145,7 @@ static void sum_text(struct vt_buf *out, const struct vt_graph *graph, const str
 
 static void name_of(char out[17], const struct vt_buf *text)
 {
+	/* FNV-1a, 64 bits */
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < text->len; i++)
@@ -164,6 +165,7 @@ static int both_texts(struct vt_buf *out, char digest[17], const struct vt_graph
 		return rc;
 	layers_text(&layers, graph, &p);
 	sum_text(&sum, graph, &p, opts);
+	/* The digest names layers and sums, so any change of an offset changes it. */
 	vt_buf_printf(&named, "%s%s", layers.data, sum.data);
 	name_of(digest, &named);
 	vt_buf_printf(out, "%splan %s\n\n%s", sum.data, digest, layers.data);

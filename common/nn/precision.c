@@ -54,6 +54,7 @@ struct view {
 /* numpy's linear quantile of n sorted values. */
 static double quantile(const double *v, size_t n, double q)
 {
+	/* at lies between two values, next repeats the last one */
 	double at = q * (double)(n - 1);
 	size_t i = (size_t)at, next = i + 1 < n ? i + 1 : i;
 
@@ -65,6 +66,7 @@ static size_t recent(double *out, const struct vt_precision *precision, uint64_t
 {
 	size_t count = 0;
 
+	/* A step that is not finite has no log g, and is left out. */
 	for (uint64_t k = back; k < back + n && k < precision->step; k++)
 		if (precision->window[(precision->step - 1 - k) % WINDOW].finite)
 			out[count++] = precision->window[(precision->step - 1 - k) % WINDOW].log_g;
@@ -79,9 +81,11 @@ static struct view look(const struct vt_precision *precision,
 {
 	struct view v = { .finite = isfinite(sample->loss) && isfinite(sample->grad_norm) };
 	double sorted[WINDOW], least = least_jump / wild_z;
+	/* Without the step itself: it has not been remembered. */
 	size_t n = recent(sorted, precision, 0, WINDOW);
 
 	v.log_g = v.finite ? vt_ln(sample->grad_norm > 1e-300 ? sample->grad_norm : 1e-300) : 0;
+	/* No step before: nothing to differ from. */
 	v.median = n ? quantile(sorted, n, 0.5) : v.log_g;
 	v.sd = n ? (quantile(sorted, n, 0.75) - quantile(sorted, n, 0.25)) / 1.349 : 0;
 	v.z = v.finite ? (v.log_g - v.median) / (v.sd > least ? v.sd : least) : 0;
@@ -96,6 +100,7 @@ static void remember(struct vt_precision *precision, const struct vt_precision_s
 	if (view.finite) {
 		follow(&precision->loss, &precision->var_loss, sample->loss, !precision->samples);
 		if (sample->curvature >= 0 && isfinite(sample->curvature))
+			/* log_c is 0 exactly until its first value */
 			follow(&precision->log_c, &unused,
 				vt_ln(sample->curvature > 1e-30 ? sample->curvature : 1e-30),
 				precision->log_c == 0);
@@ -109,9 +114,11 @@ static void remember(struct vt_precision *precision, const struct vt_precision_s
 /* Halves or doubles the loss scale; true if the step is to be skipped. */
 static bool follow_scale(struct vt_precision *precision, bool finite)
 {
+	/* At other levels there is no scale: a step that is not finite is skipped. */
 	if (precision->level != VT_LEVEL_FP16)
 		return !finite;
 	if (!finite) {
+		/* Skips count only where the scale cannot shrink any more. */
 		precision->skips = precision->scale <= 1 ? precision->skips + 1 : 0;
 		precision->scale = precision->scale > 1 ? precision->scale / 2 : 1;
 		precision->clean = 0;
@@ -129,6 +136,7 @@ static bool follow_scale(struct vt_precision *precision, bool finite)
 static const char *alarm_of(struct vt_precision *precision,
 	const struct vt_precision_sample *sample, struct view view)
 {
+	/* The mean and deviation are those of the steps before. */
 	bool high = view.finite && precision->samples > WARM_UP &&
 		sample->loss >
 			precision->loss + wild_loss * sqrt(precision->var_loss + least_variance);
@@ -154,8 +162,10 @@ static const char *alarm_of(struct vt_precision *precision,
  * at. */
 static bool calm(const struct vt_precision *precision, struct vt_precision_decision *decision)
 {
+	/* The view of the next step, so that recent() counts this one in. */
 	struct vt_precision now = *precision;
 	double all[WINDOW], newer[WINDOW], older[WINDOW], least = least_jump / wild_z, top;
+	/* The ring's oldest place is the one that is written next. */
 	double oldest = precision->window[(precision->step + 1) % WINDOW].log_c,
 	       newest = precision->window[precision->step % WINDOW].log_c;
 
@@ -185,6 +195,7 @@ static void change(struct vt_precision *precision, struct vt_precision_decision 
 {
 	decision->rule = rule;
 	decision->to = to;
+	/* a return, decided here and not replayed */
 	if (precision->level > VT_LEVEL_F32 && precision->level < VT_LEVELS &&
 		to < precision->level && !precision->o.replaying) {
 		precision->returns[precision->level]++;
@@ -203,6 +214,7 @@ static void change(struct vt_precision *precision, struct vt_precision_decision 
 	precision->clean = 0;
 }
 
+/* The end of the run keeps the level it has. */
 static bool held(const struct vt_precision *precision)
 {
 	return precision->o.total_steps &&
@@ -212,6 +224,7 @@ static bool held(const struct vt_precision *precision)
 static void decide(struct vt_precision *precision, struct vt_precision_decision *decision,
 	const char *alarm)
 {
+	/* Decisions are taken from the record, at the steps they were made. */
 	if (precision->o.replaying) {
 		for (size_t i = 0; i < precision->o.n_replay; i++)
 			if (precision->o.replay[i].step == precision->step + 1 &&
@@ -343,6 +356,7 @@ static void each_field(struct vt_precision *precision,
 	void (*fn)(void *ctx, const char *key, double *real, uint64_t *count, int *small),
 	void *ctx)
 {
+	/* An enum may have another size than int. */
 	int level = (int)precision->level;
 
 	fn(ctx, "level", NULL, NULL, &level);
@@ -412,6 +426,7 @@ void vt_precision_save(struct vt_buf *out, const struct vt_precision *precision)
 
 int vt_precision_load(struct vt_precision *precision, const char *text, struct vt_err *err)
 {
+	/* Changed only if all of it can be read. */
 	struct vt_precision q = *precision;
 	struct vt_json *o = NULL;
 	struct reading r = { NULL, NULL };

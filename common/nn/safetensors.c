@@ -41,6 +41,7 @@ static void write_header(struct vt_buf *out, const struct vt_tensor_entry *entry
 		at += bytes;
 	}
 	vt_buf_char(out, '}');
+	/* The data begins at a multiple of 64 bytes, for readers that map it. */
 	while ((out->len + 8) % 64)
 		vt_buf_char(out, ' ');
 }
@@ -52,6 +53,7 @@ int vt_safetensors_write(const char *path, struct vt_tensor_entry *entry, size_t
 	uint64_t len;
 	int rc = 0;
 
+	/* Names in order make equal weights equal files. */
 	qsort(entry, n, sizeof(*entry), by_name);
 	write_header(&header, entry, n, metadata);
 	len = header.len;
@@ -114,6 +116,7 @@ static int check_entry(const struct vt_safetensors *safetensors, const char *pat
 	for (size_t k = 0; shape && k < shape->n; k++) {
 		int64_t d = vt_json_integer(shape->item[k], -1);
 
+		/* bytes d may not overflow */
 		if (d < 0 || (d && bytes > (uint64_t)INT64_MAX / (uint64_t)d))
 			return vt_err_set(err, VT_EDATA, "%s: tensor %s has an impossible shape",
 				path, name);
@@ -141,6 +144,7 @@ static int check_header(const struct vt_safetensors *safetensors, const char *pa
 			rc = check_entry(safetensors, path, i, &r[n++], err);
 	if (n > 1)
 		qsort(r, n, sizeof(*r), by_from);
+	/* Sorted by offset, each must begin where the one before ends. */
 	for (size_t i = 0; !rc && i < n; i++) {
 		if (r[i].from != end)
 			rc = vt_err_set(err, VT_EDATA,
@@ -163,6 +167,7 @@ int vt_safetensors_open(struct vt_safetensors *out, const char *path, struct vt_
 
 	if (rc)
 		return rc;
+	/* little-endian, as every machine this runs on is */
 	if (s.map.size >= 8)
 		memcpy(&n, s.map.data, 8);
 	if (s.map.size < 8 || n > 100000000 || n > s.map.size - 8 || (n && s.map.data[8] != '{'))
@@ -199,6 +204,8 @@ float vt_safetensors_widen(uint16_t h, bool bf16)
 	uint32_t x = (uint32_t)h << 16;
 	float f;
 
+	/* Half: five bits of exponent with bias 15, so 112 more in a float; exponent 0 is m
+	 * 2^-24. */
 	if (!bf16) {
 		uint32_t e = h >> 10 & 31, m = h & 0x3ff;
 

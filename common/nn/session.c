@@ -8,6 +8,7 @@
 
 static float *new_floats(size_t n, struct vt_err *err)
 {
+	/* Never 0 bytes, and whole cache lines: C11 asks for a multiple of the alignment. */
 	size_t bytes = ((n + 1) * sizeof(float) + 63) / 64 * 64;
 	float *p = aligned_alloc(64, bytes);
 
@@ -23,6 +24,8 @@ static void init_task(void *ctx, size_t i)
 	struct vt_session *s = ctx;
 	const struct vt_weight_spec *spec = &s->g->weight[i];
 
+	/* opts.blank: kernels and biases will be read from a file; norms' ones and zeros are still
+	 * needed. */
 	if (!s->opts.blank || (spec->role != 'k' && spec->role != 'b'))
 		vt_weight_init(s->weight[i].value, spec, s->opts.seed);
 }
@@ -36,6 +39,7 @@ static void set_weights(struct vt_session *session)
 		const struct vt_weight_spec *spec = &session->g->weight[i];
 		struct vt_weight *w = &session->weight[i];
 
+		/* Gradients lie at the same offsets as values. */
 		*w = (struct vt_weight){ .name = spec->name,
 			.n_dims = spec->n_dims,
 			.n = spec->n,
@@ -66,6 +70,7 @@ static void new_statistics(struct vt_session *session)
 static int new_remote(struct vt_session *session, struct vt_err *err)
 {
 	for (int i = 0; i < session->g->n_weights; i++)
+		/* There is no plan on the host, so the sum of weights is made here. */
 		session->plan.weights += session->g->weight[i].n;
 	session->values = new_floats(session->plan.weights, err);
 	session->grads = session->opts.training ? new_floats(session->plan.weights, err) : NULL;
@@ -88,6 +93,7 @@ int vt_session_new(struct vt_session **out, const struct vt_graph *graph,
 	if (rc)
 		goto fail;
 	if (opts->device) {
+		/* A graph that was not built is refused before a device is asked. */
 		rc = vt_graph_error(graph) ? vt_err_set(err, vt_graph_error(graph)->code, "%s",
 						     vt_graph_error(graph)->text)
 					   : new_remote(s, err);
@@ -168,6 +174,7 @@ static int check_weight_scales(const struct vt_weight *weight, const struct vt_i
 	size_t each = weight->n / (size_t)weight->dims[0];
 
 	for (int o = 0; o < scales->n; o++)
+		/* Scales are exact functions of the weights: any difference means other weights. */
 		if (scales->weights[o] !=
 			vt_int8_weight_scale(weight->value + (size_t)o * each, each))
 			return vt_err_set(err, VT_EDATA,
@@ -237,6 +244,7 @@ struct vt_remote *vt_session_remote(struct vt_session *session)
 struct vt_weight *vt_session_weight(struct vt_session *session, int i)
 {
 	if (session->remote)
+		/* the caller may write through what it gets */
 		vt_remote_touch(session->remote);
 	return &session->weight[i];
 }

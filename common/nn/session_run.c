@@ -9,6 +9,7 @@
 
 static struct vt_view grad_of(const struct vt_session *session, int i)
 {
+	/* no gradient wanted: a view without an array */
 	if (session->plan.grad[i] == SIZE_MAX)
 		return (struct vt_view){ .s = session->g->node[i].shape };
 	return vt_session_view(session, i, session->plan.grad[i]);
@@ -51,6 +52,7 @@ static struct vt_fused fused_into(const struct vt_session *session, int i)
 		const struct vt_node *m = &session->g->node[j];
 		struct vt_norm_weights w = norm_weights(session, m);
 
+		/* Nodes whose host is i, in the order of the graph, which is that of the steps. */
 		if (session->plan.host[j] != i)
 			continue;
 		if (m->op == VT_OP_NORM)
@@ -65,6 +67,7 @@ static struct vt_fused fused_into(const struct vt_session *session, int i)
 
 static struct vt_int8_run int8_run(const struct vt_session *session, int i, int room)
 {
+	/* two rooms of int8_room bytes each, see vt_plan */
 	return (struct vt_int8_run){ .k = session->k,
 		.i8 = vt_int8_kernels_for(session->k),
 		.c = &session->g->node[i].conv,
@@ -84,6 +87,7 @@ static bool begin_sink(struct vt_session *session, int i, int room, struct vt_in
 	*sink = (struct vt_int8_sink){ next, session->g->node[session->g->node[j].in[0]].shape,
 		session->g->node[j].shape };
 	vt_int8_pad(sink);
+	/* forward_int8 of node j finds its input there */
 	session->int8_ready = j;
 	session->int8_room = room;
 	return true;
@@ -135,6 +139,7 @@ struct staged {
 
 static struct vt_view copy_of(struct staged *staged, struct vt_view view)
 {
+	/* plan.c's widened_of() has counted these copies */
 	struct vt_view copy = { staged->s->scratch + staged->used, view.s, NULL };
 
 	staged->used += vt_floats(view.s);
@@ -181,6 +186,7 @@ static void forward_gate(struct vt_session *session, const struct vt_node *n, st
 
 	assert(!vt_plan_takes_half(n->op));
 	view = widened(&t, view);
+	/* a stand-in for operators of one input */
 	b = n->in[1] >= 0 ? widened(&t, b) : y;
 	switch (n->op) {
 	case VT_OP_MUL: vt_cpu_mul(view, b, y); break;
@@ -205,6 +211,7 @@ static void forward_norm(struct vt_session *session, int i, struct vt_view x, st
 	struct vt_int8_sink sink;
 
 	if (begin_sink(session, i, 0, &next, &sink))
+		/* A norm never reads a room: any will do. */
 		f.sink = &sink;
 	vt_cpu_norm_forward(session->k, &session->g->node[i].norm, x, y, &w, session->mean[i],
 		session->rstd[i], session->opts.training, &f);
@@ -251,6 +258,7 @@ void vt_session_forward(struct vt_session *session, uint64_t step)
 	}
 	assert(!session->int8 || session->int8_weights);
 	session->step = step;
+	/* Nothing is quantized from an earlier pass. */
 	session->int8_ready = -1;
 	for (int i = 0; i < session->g->n_nodes; i++)
 		if (session->plan.live[i] && session->plan.host[i] == i)
@@ -343,6 +351,7 @@ static void backward_node(struct vt_session *session, int i, bool *has)
 		backward_mul(session, n, dy, has);
 		return;
 	}
+	/* x and dx of the one input; inputs themselves have no backward step */
 	x = vt_session_value(session, n->in[0]);
 	dx = grad_of(session, n->in[0]);
 	add = vt_there(dx) && seen(has, n->in[0]);
@@ -378,6 +387,7 @@ static void backward_shared(struct vt_session *session, int i, bool *has)
 	for (int k = 0; k < 4; k++) {
 		float *grad = weight_grad_of(session, n, k);
 
+		/* A shared weight's gradient so far is set aside, for the operator sets it. */
 		if (grad && session->g->weight[n->weight[k]].uses > 1) {
 			size_t bytes = session->weight[n->weight[k]].n * sizeof(float);
 
@@ -401,6 +411,7 @@ static void clear_gradients(struct vt_session *session, const bool *reached)
 	for (int i = 0; i < session->g->n_nodes; i++)
 		for (int k = 0; reached[i] && k < 4; k++)
 			if (session->g->node[i].weight[k] >= 0)
+				/* set by its only user in this pass */
 				set[session->g->node[i].weight[k]] =
 					session->g->weight[session->g->node[i].weight[k]].uses == 1;
 	for (int i = 0; i < session->g->n_weights; i++)
@@ -417,6 +428,7 @@ static void reach(const struct vt_session *session, const float *const *dy, bool
 
 	for (int k = 0; k < vt_graph_n_outputs(g); k++)
 		reached[vt_graph_output_at(g, k).tensor] |= dy[k] != NULL;
+	/* Descending: a user is looked at before what it uses. */
 	for (int i = g->n_nodes - 1; i >= 0; i--)
 		for (int k = 0; reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
 			if (g->node[i].in[k] >= 0)
@@ -434,11 +446,13 @@ static void make_again(struct vt_session *session, int i, bool *made)
 
 	if (!session->plan.again[i] || made[i])
 		return;
+	/* Recursion follows the graph upwards and ends at values that were kept. */
 	made[i] = true;
 	for (int k = 0; k < 2; k++)
 		if (n->in[k] >= 0)
 			make_again(session, n->in[k], made);
 	if (n->op == VT_OP_NORM) {
+		/* The statistics of the forward pass are kept, so the same bits come again. */
 		w = norm_weights(session, n);
 		vt_cpu_norm_again(session->k, &n->norm, vt_session_value(session, n->in[0]),
 			vt_session_value(session, i), &w, session->mean[i], session->rstd[i]);
@@ -470,6 +484,7 @@ void vt_session_backward_all(struct vt_session *session, const float *const *dy)
 	made = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*made));
 	reach(session, dy, reached);
 	clear_gradients(session, reached);
+	/* Outputs' gradients are given; those of inner nodes are set by their users. */
 	for (int k = 0; k < vt_graph_n_outputs(session->g); k++) {
 		int t = vt_graph_output_at(session->g, k).tensor;
 
@@ -478,6 +493,7 @@ void vt_session_backward_all(struct vt_session *session, const float *const *dy)
 			has[t] = true;
 		}
 	}
+	/* From here on values are where `back` says. */
 	session->backward = true;
 	for (int i = session->g->n_nodes - 1; i >= 0; i--) {
 		make_ready(session, i, made);
@@ -492,6 +508,7 @@ void vt_session_backward_all(struct vt_session *session, const float *const *dy)
 
 void vt_session_backward(struct vt_session *session, const float *dy)
 {
+	/* extra outputs: no gradient */
 	const float *all[VT_MAX_OUTPUTS + 1] = { dy };
 
 	vt_session_backward_all(session, all);

@@ -13,6 +13,7 @@ void vt_slot_init(struct vt_slot *slot, struct vt_session *session, enum vt_slot
 	*slot = (struct vt_slot){ .s = session,
 		.name = name,
 		.value = vt_xcalloc((size_t)n, sizeof(*slot->value)) };
+	/* A mean covers untrained weights, too: batch norms' statistics are such. */
 	for (int i = 0; i < n; i++)
 		if (!trained_only || vt_session_trains(session, i))
 			slot->value[i] = vt_xcalloc(vt_session_size(session, i), sizeof(float));
@@ -34,6 +35,7 @@ static void transfer(struct vt_slot *slot, bool to_device)
 
 	for (int i = 0; i < vt_session_n_weights(slot->s); i++)
 		total += vt_session_size(slot->s, i);
+	/* The device has one array in the order of the weights, zeros where the host has none. */
 	flat = at = vt_xcalloc(total, sizeof(*flat));
 	if (!to_device)
 		vt_remote_get_slot(vt_session_remote(slot->s), (int)slot->name, flat);
@@ -62,6 +64,7 @@ float *vt_slot_array(struct vt_slot *slot, int i)
 	if (!slot->value)
 		return NULL;
 	bring(slot);
+	/* The caller may write until vt_slot_use(). */
 	slot->host_newer = true;
 	return slot->value[i];
 }
@@ -81,6 +84,7 @@ void vt_slot_move(struct vt_slot *slot, struct vt_session *to)
 	if (!slot->value)
 		return;
 	bring(slot);
+	/* The old session's array on the device is let go. */
 	if (vt_session_remote(slot->s) && slot->s != to)
 		vt_remote_put_slot(vt_session_remote(slot->s), (int)slot->name, NULL);
 	slot->s = to;

@@ -28,11 +28,13 @@ static int from_safetensors(struct vt_state_file *file, const char *path, struct
 			break;
 		}
 		memcpy(t.dtype, dtype, strlen(dtype) + 1);
+		/* C order: the last axis is the nearest */
 		for (int k = t.n_dims - 1; k >= 0; k--) {
 			t.dims[k] = vt_json_integer(shape->item[k], 0);
 			t.stride[k] = stride;
 			stride *= t.dims[k] > 0 ? t.dims[k] : 1;
 		}
+		/* The mapping is of the same file, so offsets carry over to file->map. */
 		t.data = file->map.data + (f.data - f.map.data) + from;
 		rc = vt_state_add(file, f.header->key[i], t,
 			(f.data_size - (size_t)from) / vt_state_width(dtype), err);
@@ -52,6 +54,7 @@ static int sort(struct vt_state_file *file, const char *path, struct vt_err *err
 	if (!file->n)
 		return vt_err_set(err, VT_EDATA, "%s: there is no tensor in it", path);
 	qsort(file->tensor, file->n, sizeof(*file->tensor), by_name);
+	/* Sorted: equal names are neighbors, and vt_state_find needs the order. */
 	for (size_t i = 1; i < file->n; i++)
 		if (!strcmp(file->tensor[i - 1].name, file->tensor[i].name))
 			return vt_err_set(err, VT_EDATA, "%s: two tensors are named %s", path,
@@ -127,6 +130,7 @@ int vt_state_copy(const struct vt_state_tensor *tensor, float *out, struct vt_er
 		if (!isfinite(out[i]))
 			return vt_err_set(err, VT_EDATA, "tensor %s holds %g at element %zu",
 				tensor->name, (double)out[i], i);
+		/* An odometer over the dims: a full axis goes back to 0 and the next one steps. */
 		for (int k = tensor->n_dims - 1; k >= 0; k--) {
 			from += (size_t)tensor->stride[k];
 			if (++at[k] < tensor->dims[k])

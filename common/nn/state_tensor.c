@@ -24,6 +24,7 @@ static int check_extent(struct vt_state_tensor *tensor, size_t extent)
 	uint64_t n = 1, last = 0;
 
 	for (int i = 0; i < tensor->n_dims; i++) {
+		/* 2^40 elements are beyond any file: products of what is below cannot wrap. */
 		if (tensor->dims[i] < 0 || tensor->stride[i] < 0 ||
 			(tensor->dims[i] && n > (uint64_t)1 << 40))
 			return 1;

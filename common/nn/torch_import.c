@@ -10,6 +10,7 @@
 struct entry {
 	const char *name;
 	size_t name_len;
+	/* into the mapping of the file */
 	const unsigned char *data; /* NULL: compressed or encrypted, as PyTorch's never are */
 	size_t size;
 	uint32_t crc;
@@ -43,6 +44,7 @@ static uint64_t little(const unsigned char *p, int n)
 
 /* --- zip ----------------------------------------------------------------- */
 
+/* bytes of each record without its names and comments */
 enum { END = 22, LOCATOR = 20, END64 = 56, CENTRAL = 46, LOCAL = 30 };
 
 /* CRC-32 by halves of bytes: table[i] is i shifted out through the polynomial 0xedb88320 four
@@ -55,6 +57,7 @@ static uint32_t crc32_of(const unsigned char *p, size_t n)
 	uint32_t c = 0xffffffff;
 
 	for (size_t i = 0; i < n; i++) {
+		/* low half, then high half of the byte */
 		c ^= p[i];
 		c = table[c & 15] ^ c >> 4;
 		c = table[c & 15] ^ c >> 4;
@@ -65,9 +68,12 @@ static uint32_t crc32_of(const unsigned char *p, size_t n)
 /* The end record, behind which only a comment may stand. */
 static const unsigned char *find_end(const struct vt_map *map)
 {
+	/* A comment is 65535 bytes at most. */
 	for (size_t back = END; back <= map->size && back <= END + 65535; back++) {
 		const unsigned char *p = map->data + map->size - back;
 
+		/* The comment's length must lead to the end of the file: "PK\5\6" may occur in a
+		 * comment. */
 		if (!memcmp(p, "PK\5\6", 4) && little(p + 20, 2) == back - END)
 			return p;
 	}
@@ -92,6 +98,7 @@ static int directory(const struct torch_file *file, const unsigned char *end, ui
 		*size = little(m->data + at + 40, 8);
 		*offset = little(m->data + at + 48, 8);
 	}
+	/* Every entry takes CENTRAL bytes at least: n is bounded by the file's size. */
 	if (*offset > m->size || *size > m->size - *offset || *n > *size / CENTRAL)
 		return bad(file,
 			"the zip directory does not fit the file; it is cut off or damaged");
@@ -134,6 +141,7 @@ static size_t read_entry(struct torch_file *file, const unsigned char *p, size_t
 	len = CENTRAL + name + extra + (size_t)little(p + 32, 2);
 	if (len > room)
 		return 0;
+	/* Compressed or encrypted: refused only if a tensor needs it. */
 	if (little(p + 10, 2) != 0 || little(p + 8, 2) & 1) {
 		*entry = (struct entry){ .name = (const char *)p + CENTRAL, .name_len = name };
 		return len;
@@ -145,6 +153,7 @@ static size_t read_entry(struct torch_file *file, const unsigned char *p, size_t
 	if (size != stored || m->size < LOCAL || offset > m->size - LOCAL ||
 		memcmp(m->data + offset, "PK\3\4", 4))
 		return 0;
+	/* The local header has lengths of its own, which may differ from the directory's. */
 	local = LOCAL + (size_t)little(m->data + offset + 26, 2) +
 		(size_t)little(m->data + offset + 28, 2);
 	if (local > m->size - offset || size > m->size - offset - local)
@@ -213,6 +222,7 @@ static int open_zip(struct torch_file *file)
 	file->s->format = "PyTorch zip";
 	if (read_directory(file))
 		return file->err->code;
+	/* All entries lie in one folder, whatever its name. */
 	slash = file->n ? memchr(file->entry[0].name, '/', file->entry[0].name_len) : NULL;
 	file->folder = slash
 		? vt_xstrndup(file->entry[0].name, (size_t)(slash - file->entry[0].name) + 1)
@@ -317,6 +327,8 @@ static int read_storages(struct torch_file *file, const struct vt_pickle_value *
 		size_t width = width_of_key(w, n_widths, key);
 		uint64_t n = m->size - at >= 8 ? little(m->data + at, 8) : 0;
 
+		/* Without a width the storage's length is not known, nor where the next one
+		 * begins. */
 		if (!width || m->size - at < 8 || n > (m->size - at - 8) / width) {
 			rc = bad(file, "a storage does not fit the file; it is cut off or damaged");
 			break;
@@ -339,6 +351,7 @@ static int open_old(struct torch_file *file)
 	int rc = 0;
 
 	file->s->format = "PyTorch before 1.6";
+	/* magic number, protocol, facts of the machine */
 	for (int i = 0; !rc && i < 3; i++) {
 		rc = vt_pickle_read(&skipped, m->data + at, m->size - at, file->path, file->err);
 		if (rc)
@@ -400,6 +413,7 @@ static int add_tensor(struct torch_file *file, const char *name,
 	if (!e)
 		return vt_err_set(file->err, VT_EDATA,
 			"%s: the values of tensor %s are missing or cut off", file->path, name);
+	/* A storage of many tensors is checked once. */
 	if (file->folder && !e->sound && crc32_of(e->data, e->size) != e->crc)
 		return vt_err_set(file->err, VT_EDATA,
 			"%s: the values of tensor %s do not have their checksum; the file "
@@ -409,6 +423,7 @@ static int add_tensor(struct torch_file *file, const char *name,
 	if (value->item[2]->n > VT_STATE_DIMS)
 		return vt_err_set(file->err, VT_EDATA, "%s: tensor %s has %zu dimensions",
 			file->path, name, value->item[2]->n);
+	/* The storage's bytes bound what the tensor's strides may reach. */
 	elements = e->size / width;
 	if (offset > elements)
 		return vt_err_set(file->err, VT_EDATA, "%s: tensor %s lies outside its storage",

@@ -27,6 +27,7 @@ struct load {
 	struct vt_state_file file;
 	const char *path;
 	int form;
+	/* into file.tensor */
 	const struct vt_state_tensor **from; /* [weights]; NULL: stays */
 	bool *used;                          /* [tensors] */
 	struct vt_err *err;
@@ -37,6 +38,7 @@ static struct vt_buf file_name(const char *ours, int form)
 	struct vt_buf b = VT_BUF_INIT;
 	int i, n = 0;
 
+	/* "%n" is set only if all before it matched */
 	if (form != LAYERS)
 		vt_buf_printf(&b, "%s%s", forms[form], ours);
 	else if (sscanf(ours, "model.%d.0.%n", &i, &n) == 1 && n)
@@ -66,6 +68,7 @@ static void choose_form(struct load *load)
 
 		for (int i = 0; i < vt_session_n_weights(load->s); i++)
 			n += lookup(load, vt_session_weight(load->s, i)->name, f) != NULL;
+		/* The first of equals wins, the plain form before all. */
 		if (n > best) {
 			best = n;
 			load->form = f;
@@ -89,6 +92,7 @@ static bool left(const struct load *load, const char *name)
 	for (size_t i = 0; load->o->leave && load->o->leave[i]; i++) {
 		size_t n = strlen(load->o->leave[i]);
 
+		/* a whole name, or what stands before a dot */
 		if (n && !strncmp(name, load->o->leave[i], n) &&
 			(!name[n] || name[n] == '.' || name[n - 1] == '.'))
 			return true;
@@ -120,6 +124,7 @@ static bool same_shape(const struct vt_weight *weight, const struct vt_state_ten
 static bool repeatable(const struct load *load, const struct vt_weight *weight,
 	const struct vt_state_tensor *tensor)
 {
+	/* With one channel more in common the shapes must be equal. */
 	struct vt_state_tensor wide = *tensor;
 
 	if (!load->o->repeat_input || weight->n_dims != 5 || tensor->n_dims != 5 ||
@@ -181,6 +186,7 @@ static int match(struct load *load)
 	}
 	for (size_t i = 0; i < load->file.n; i++) {
 		const char *name = load->file.tensor[i].name, *bare = name;
+		/* "layers" is a numbering, not a prefix. */
 		size_t prefix = load->form == LAYERS ? 0 : strlen(forms[load->form]);
 
 		if (!strncmp(name, forms[load->form], prefix))
@@ -213,6 +219,7 @@ static void turn(float *v, const struct vt_weight *weight)
 	for (size_t c = 0; c < weight->n; c += taps) {
 		memcpy(t, v + c, taps * sizeof(*t));
 		for (int i = 0; i < k * k * k; i++)
+			/* t[i] is tap (x, y, z) = (i / k^2, i / k % k, i % k) */
 			v[c + (size_t)((i % k * k + i / k % k) * k + i / (k * k))] = t[i];
 	}
 	free(t);
@@ -223,6 +230,7 @@ static void repeat(float *v, const struct vt_weight *weight)
 {
 	size_t in_c = (size_t)weight->dims[1], taps = weight->n / in_c / (size_t)weight->dims[0];
 
+	/* Backwards: a value is read before its place is written over. */
 	for (size_t o = (size_t)weight->dims[0]; o-- > 0;)
 		for (size_t t = taps; t-- > 0;) {
 			float x = v[o * taps + t] / (float)in_c;
@@ -241,6 +249,7 @@ static int copy(struct load *load)
 
 	for (int i = 0; i < n; i++)
 		total += load->from[i] ? vt_session_weight(load->s, i)->n : 0;
+	/* malloc: the size comes from a file, and lack of memory is an answer */
 	values = malloc((total + 1) * sizeof(*values));
 	if (!values)
 		return vt_err_nomem(load->err, total * sizeof(*values));
