@@ -59,6 +59,7 @@ static int make_tensors(struct vg_conv *conv, const struct vg_conv_spec *spec, s
 	const int64_t x[5] = { spec->x.n, padded(&spec->x), spec->x.d, spec->x.h, spec->x.w },
 		      y[5] = { spec->y.n, padded(&spec->y), spec->y.d, spec->y.h, spec->y.w };
 	const int64_t w[5] = { padded(&spec->y), padded(&spec->x), spec->k, spec->k, spec->k };
+	/* The ids name tensors in vg_cudnn_execute's pack. */
 	int rc = make_tensor(conv->c, &conv->tensor[0], 'x', spec->type, x, err);
 
 	if (!rc)
@@ -142,6 +143,7 @@ static int make_graph(struct vg_conv *conv, const struct vg_conv_spec *spec, str
 
 /* --- engines ------------------------------------------------------------- */
 
+/* Sums whose order or precision is not that of a direct sum in f32. */
 static bool breaks_order(cudnnBackendNumericalNote_t note)
 {
 	return note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
@@ -156,6 +158,7 @@ static int accept(const struct vg_cudnn *cudnn, cudnnBackendDescriptor_t engine,
 	const struct vg_conv_spec *spec, bool *yes, struct vt_err *err)
 {
 	cudnnBackendNumericalNote_t note[MOST_NOTES];
+	/* tensor cores would round f32 to tf32 */
 	bool plain = spec->type == VG_F32 && !spec->tf32;
 	int64_t n = 0;
 	int rc = vg_cudnn_get(cudnn, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
@@ -234,6 +237,7 @@ static int note_choice(struct vg_conv *conv, const char *key, struct vt_err *err
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *knobs = vt_json_new(VT_JSON_ARRAY);
 	int64_t index = -1, n = 0;
+	/* The index is cuDNN's own name of an engine, for this version. */
 	int rc = vg_cudnn_get(conv->c, conv->engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX,
 		CUDNN_TYPE_INT64, 1, &n, &index, "engine", err);
 
@@ -269,6 +273,7 @@ static int try_config(struct vg_conv *conv, const struct vg_conv_spec *spec,
 	if (!rc && yes && conv->workspace > conv->most_workspace) {
 		vg_cudnn_destroy(c, &conv->plan);
 	} else if (!rc && yes) {
+		/* Ownership moves from the list of offers to conv. */
 		conv->config = *config;
 		conv->engine = engine;
 		*config = engine = NULL;
@@ -291,6 +296,7 @@ static int keep_faster(struct vg_conv *conv, struct vg_conv *best, const struct 
 	struct vg_conv other = *conv;
 	int rc = conv->c->timer(conv->c->timer_context, conv, spec, &conv->ms, err);
 
+	/* of equals the earlier offer stays */
 	if (!rc && (!best->plan || conv->ms < best->ms)) {
 		other = *best;
 		*best = *conv;
@@ -326,12 +332,14 @@ static int choose_by(struct vg_conv *conv, const struct vg_conv_spec *spec,
 	if (!rc)
 		rc = vg_cudnn_get(c, heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
 			CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &n, config, "engines", &why);
+	/* An offer that fails is passed over, except for lack of memory. */
 	for (int64_t i = 0; why.code != VT_ENOMEM && i < n && i < MOST_CONFIGS && !conv->plan;
 		i++) {
 		rc = try_config(conv, spec, &config[i], &why);
 		if (!rc && conv->plan && c->timer)
 			rc = keep_faster(conv, &best, spec, &why);
 	}
+	/* The winner's plan with conv's own graph; its knobs are in the configuration. */
 	if (c->timer && rc != VT_ENOMEM)
 		*conv = best.plan ? (struct vg_conv){ conv->c, conv->graph, conv->op, conv->conv,
 			{ conv->tensor[0], conv->tensor[1], conv->tensor[2] }, best.plan,
@@ -356,6 +364,7 @@ static int choose(struct vg_conv *conv, const struct vg_conv_spec *spec, const c
 	int rc = 0;
 
 	/* those whose workspace is within bounds, then any */
+	/* both heuristics within the bound, then both without */
 	for (int i = 0; i < 4 && !rc && !conv->plan; i++) {
 		conv->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
 		rc = choose_by(conv, spec, mode[i % 2], err);
@@ -383,6 +392,7 @@ static int repeat(struct vg_conv *conv, const struct vt_json *said, const char *
 	int rc = vg_cudnn_make(c, &conv->engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR, e, 3, "engine",
 		err);
 
+	/* knobs: [[type, value], ...] */
 	for (; !rc && knobs && n < (int64_t)knobs->n && n < MOST_KNOBS; n++) {
 		cudnnBackendKnobType_t type =
 			(cudnnBackendKnobType_t)vt_json_integer(vt_json_at(knobs->item[n], 0), 0);
@@ -447,6 +457,7 @@ void vg_cudnn_plan_free(struct vg_conv *conv)
 				 *last[] = { &conv->engine, &conv->graph, &conv->op, &conv->conv,
 					 &conv->tensor[0], &conv->tensor[1], &conv->tensor[2] };
 
+	/* A plan before its configuration, that before what it was made of. */
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
 		vg_cudnn_destroy(conv->c, first[i]);
 	vg_cudnn_destroy_many(conv->c, conv->knob, MOST_KNOBS);
@@ -463,6 +474,7 @@ size_t vg_cudnn_workspace(const struct vg_conv *conv)
 int vg_cudnn_execute(struct vg_cudnn *cudnn, struct vg_conv *conv, void *x, void *w, void *y,
 	void *workspace, struct vt_err *err)
 {
+	/* the ids of make_tensors() */
 	int64_t id[3] = { 'x', 'w', 'y' };
 	void *pointer[3] = { x, w, y };
 	const struct vg_attribute a[] = { { CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3,

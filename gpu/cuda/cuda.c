@@ -107,6 +107,7 @@ static int upload(struct vg_device *device, void *to, const void *from, size_t n
 			"upload", err);
 		return rc ? rc : check(cudaStreamSynchronize(c->stream), "upload", err);
 	}
+	/* The slot's last copy must have left before it is written over. */
 	rc = check(cudaEventSynchronize(c->sent[k]), "upload", err);
 	if (rc)
 		return rc;
@@ -166,6 +167,7 @@ static int begin_trial(struct card *gpu, struct trial *trial, struct vg_conv *co
 
 	if (!rc)
 		rc = check(cudaEventCreateWithFlags(&trial->to, cudaEventDefault), "event", err);
+	/* An array of no bytes gets some: engines may want an address. */
 	for (int i = 0; !rc && i < 4; i++) {
 		rc = alloc(&gpu->base, &trial->array[i], n[i] ? n[i] : 256, err);
 		if (!rc && n[i])
@@ -217,6 +219,7 @@ static int time_conv(void *context, struct vg_conv *conv, const struct vg_conv_s
 	int runs = c->runs, rc = begin_trial(c, &t, conv, spec, err);
 	float *each = vt_xcalloc((size_t)runs + 1, sizeof(*each));
 
+	/* The first runs count for nothing: clocks and caches. */
 	for (int i = -WARM; !rc && i < runs; i++)
 		rc = time_once(c, &t, conv, &each[i < 0 ? 0 : i], err);
 	qsort(each, (size_t)runs, sizeof(*each), by_value);
@@ -234,6 +237,7 @@ static int convolve(struct vg_device *device, struct vg_conv *conv, void *x, voi
 
 static int record(struct vg_device *device, struct vt_err *err)
 {
+	/* Thread-local: other threads' calls do not end the recording. */
 	return check(cudaStreamBeginCapture(self(device)->stream, cudaStreamCaptureModeThreadLocal),
 		"record", err);
 }
@@ -316,6 +320,7 @@ int vg_card_number(const struct vg_device *device)
 /* The driver and a GPU that this plugin has code for, one of `of`. */
 static int find_card(struct card *gpu, int of, struct vt_err *err)
 {
+	/* Asked first, for the runtime's own error does not name the driver. */
 	void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
 	cudaError_t status;
 	int n = 0;
@@ -339,6 +344,7 @@ static int find_card(struct card *gpu, int of, struct vt_err *err)
 			status == cudaSuccess ? "CUDA_VISIBLE_DEVICES leaves "
 						"none"
 					      : cudaGetErrorString(status));
+	/* Equal for all ranks: who opens rank 0 sees it. */
 	if (n < of)
 		return vt_err_set(err, VT_EDEVICE,
 			"%d GPUs were asked for and %d can be seen; give --devices %d, or "
@@ -351,6 +357,7 @@ static int find_card(struct card *gpu, int of, struct vt_err *err)
 		return vt_err_set(err, VT_EDEVICE,
 			"the GPU %s has compute capability %d.%d; 8.0 or newer is needed",
 			gpu->about.name, gpu->about.major, gpu->about.minor);
+	/* asks for one kernel, which all are built like: is there code for this GPU? */
 	status = (cudaError_t)vg_launch_check();
 	forget(status);
 	if (status != cudaSuccess)
@@ -367,6 +374,7 @@ static int make_queue(struct card *gpu, struct vt_err *err)
 	int rc = check(cudaStreamCreateWithFlags(&gpu->stream, cudaStreamNonBlocking), "stream",
 		err);
 
+	/* Pinned memory is copied while the host goes on. */
 	for (int k = 0; !rc && k < SLOTS; k++) {
 		rc = check(cudaMallocHost((void **)&gpu->slot[k], SLOT_BYTES), "pinned memory",
 			err);
@@ -412,6 +420,7 @@ int vg_device_open(struct vg_device **out, int card, int of, const char *engines
 		rc = vg_cudnn_stream(c->cudnn, c->stream, err);
 	if (!rc)
 		c->runs = vg_cudnn_tune(c->cudnn, time_conv, c);
+	/* no tuning: the timer is taken out again */
 	if (!c->runs && c->cudnn)
 		vg_cudnn_tune(c->cudnn, NULL, NULL);
 	if (rc)

@@ -88,12 +88,14 @@ static int load(struct vg_cudnn *cudnn, struct vt_err *err)
 {
 	cudnn->so = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
 	if (!cudnn->so)
+		/* where the toolkit's own installer puts it */
 		cudnn->so = dlopen("/usr/local/cuda/lib64/libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
 	if (!cudnn->so)
 		return vt_err_set(err, VT_EDEVICE,
 			"cuDNN is missing: %s; install cuDNN 9.15 or newer, or put its "
 			"folder on LD_LIBRARY_PATH",
 			dlerror());
+/* The macro returns from load(): it is used here alone. */
 #define FIND(name)                                                                                 \
 	{                                                                                          \
 		void *symbol = dlsym(cudnn->so, #name);                                            \
@@ -113,6 +115,7 @@ static int load(struct vg_cudnn *cudnn, struct vt_err *err)
 
 static int set_properties(struct vg_cudnn *cudnn, const char *json, struct vt_err *err)
 {
+	/* device 0 of this process, unless properties are given (tests without a GPU) */
 	int32_t device = 0;
 	struct vg_attribute a = { CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &device };
 
@@ -142,6 +145,7 @@ int vg_cudnn_open(struct vg_cudnn **out, const char *properties, const char *eng
 	if (!rc)
 		rc = vg_plan_read(&c->replay, &c->runs, engines, c->card, c->f.cudnnGetVersion(),
 			err);
+	/* NULL where there is no plan: then nothing is found in it. */
 	c->wanted = vt_json_get(c->replay, "convolutions");
 	vt_buf_release(&text);
 	if (rc)

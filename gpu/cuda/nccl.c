@@ -119,6 +119,7 @@ static int settle(struct nccl *nccl, ncclResult_t status, const char *what, stru
 		ncclResult_t state = status;
 
 		while (status == ncclInProgress && nccl->comm[r]) {
+			/* Polling: a blocking wait would never end if another GPU has failed. */
 			if (nccl->f.ncclCommGetAsyncError(nccl->comm[r], &state) != ncclSuccess ||
 				state != ncclInProgress)
 				break;
@@ -162,6 +163,7 @@ static int exchange(struct vg_link *link, const struct vg_move *move, int n, str
 	status = c->f.ncclGroupStart();
 	if (status != ncclSuccess)
 		return settle(c, status, "exchange", err);
+	/* All sends and receives in one group, see above. */
 	for (int i = 0; status == ncclSuccess && i < n; i++) {
 		status = c->f.ncclSend(move[i].source, move[i].nbytes, ncclUint8, move[i].to,
 			c->comm[move[i].from], c->stream[move[i].from]);
@@ -213,6 +215,7 @@ static int finish(struct vg_link *link, struct vt_err *err)
 			nap();
 	}
 	if (rc)
+		/* Otherwise kernels of the other GPUs would wait for ever. */
 		give_up(c);
 	cudaSetDevice(c->card[0]); /* this is rank 0's thread */
 	return rc;

@@ -18,6 +18,7 @@ static int open_engine(void **out, const char *precision, int cards, const char 
 	struct vt_err *err)
 {
 	struct vg_engine *e = vt_xcalloc(1, sizeof(*e));
+	/* 0 means one. */
 	int n = cards < 1 ? 1 : cards, rc = vg_precision_find(&e->precision, precision, err);
 
 	if (!rc && n > VG_MOST_CARDS)

@@ -14,6 +14,7 @@
 
 int vg_precision_find(struct vg_precision *out, const char *name, struct vt_err *err)
 {
+	/* Sought in this order: no name at all gives the first, bf16. */
 	static const struct vg_precision known[] = { { "bf16", VG_BF16, 0 }, { "fp16", VG_F16, 0 },
 		{ "tf32", VG_F32, 1 }, { "f32", VG_F32, 0 } };
 
@@ -31,6 +32,7 @@ static int check_shapes(const struct vt_graph *graph, const bool *live, struct v
 {
 	for (int i = 0; i < graph->n_nodes; i++) {
 		struct vt_shape t = graph->node[i].shape;
+		/* Kernels number the chunks of a tensor in 32 bits. */
 		double chunks = (double)t.n * t.d * t.h * t.w * ((t.c + VG_LANES - 1) / VG_LANES);
 
 		if (live[i] && chunks >= 2147483648.0)
@@ -67,6 +69,7 @@ static int new_conv(struct vg_session *session, int i, int which, struct vt_err 
 	if (session->d->ops->conv_new(session->d, &session->conv[3 * i + which], &spec, err))
 		return vt_err_prefix(err, "layer %d (%s)", i,
 			session->g->weight[n->weight[0]].name);
+	/* Convolutions run one after another: the largest workspace serves all. */
 	need = session->d->ops->conv_workspace(session->conv[3 * i + which]);
 	session->workspace_bytes =
 		need > session->workspace_bytes ? need : session->workspace_bytes;
@@ -85,6 +88,7 @@ static int new_convs(struct vg_session *session, struct vt_err *err)
 			continue;
 		rc = new_conv(session, i, 0, err);
 		if (!rc && session->opts.training && session->plan.grad[i] != SIZE_MAX)
+			/* The gradient of the input only where the plan wants it. */
 			rc = new_conv(session, i, 2, err);
 		if (!rc && session->opts.training && session->plan.grad[i] != SIZE_MAX &&
 			session->plan.grad[n->in[0]] != SIZE_MAX)
@@ -118,6 +122,7 @@ static int new_statistics(struct vg_session *session, struct vt_err *err)
 		struct vg_shape t = vg_shape_of(session, i);
 		size_t own = (size_t)t.n * (size_t)t.chunks * VG_LANES,
 		       slabs = own * (size_t)vg_slabs(&t);
+		/* a norm with a slope behind it sums one quantity more */
 		int quantities = vg_quantity_count(session->g->node[i].op == VT_OP_NORM &&
 					vg_behind(session, i).mode == VG_WITH_SLOPE
 				? VG_SUM_NORM_SLOPE
@@ -154,6 +159,7 @@ static size_t plain_floats(const struct vg_session *session)
 
 static int new_buffers(struct vg_session *session, struct vt_err *err)
 {
+	/* two values of the scale, then the blocks' maxima */
 	size_t n = (size_t)session->g->n_nodes,
 	       lanes = session->type == VG_F16 ? VG_LARGEST_BLOCKS + 2 : 0;
 	int rc = vg_alloc(session, &session->arena, session->plan.arena, err);
@@ -224,6 +230,7 @@ void vg_session_free(void *session)
 		s->coefficient[2], s->slab_value, s->slab_voxel, s->voxel, s->names, s->plain,
 		s->scale, s->dy };
 
+	/* Freeing nothing is fine: a session may be at any stage of its making. */
 	vg_training_free(s);
 	vg_updating_free(s);
 	if (s->forward_tape)

@@ -38,16 +38,21 @@ static void backward_conv(struct vg_session *session, int i, const struct vt_nod
 	bool turned = node->conv.transposed;
 
 	if (node->weight[1] >= 0 && session->plan.fusion.norm[i] < 0) {
+		/* A bias that its norm took is not summed here: its gradient comes with the
+		 * norm's. */
 		vg_sum(session, VG_SUM_ONE, y, dy, NULL);
 		channel_grad(session, y, node, 1, 0);
 	}
 	if (!session->err.code)
 		session->d->ops->convolve(session->d, session->conv[3 * i + 2], turned ? dy : in,
 			dw, turned ? in : dy, session->workspace, &session->err);
+	/* A kernel that serves several nodes is unpacked, and added, node by node. */
 	if (vg_weight_shared(session, node, 0))
 		vg_unpack_gradients(session, session->kernel_of[node->weight[0]]);
 	if (dx) {
 		int add = seen(session, node->in[0]);
+		/* A convolution sets its result: where there is a gradient already it goes by way
+		 * of scratch. */
 		void *to = add ? session->scratch : dx;
 
 		if (!session->err.code)
@@ -88,6 +93,7 @@ static void slopes(struct vg_session *session, int i, const struct vt_node *node
 		.slabs = sums->slabs,
 		.s = sums->s };
 
+	/* 1 over the number of values that share their statistics */
 	b.per = 1.0 / ((double)b.s.voxels * (batch ? b.s.n : b.s.c / node->norm.groups));
 	if (node->weight[0] >= 0) {
 		b.d_gamma = vg_weight_grad(session, node, 0);
@@ -174,6 +180,7 @@ static void backward_pair(struct vg_session *session, int i, const struct vt_nod
 		void *dx = vg_grad(session, node->in[k]);
 		struct vg_shape x = vg_shape_of(session, node->in[k]);
 
+		/* The gradient is the sum's own array (fusion.grad): it is there already. */
 		if (dx && node->op == VT_OP_ADD && dx == vg_grad(session, i)) {
 			seen(session, node->in[k]);
 		} else if (dx && node->op == VT_OP_ADD) {
@@ -190,6 +197,7 @@ static void backward_pair(struct vg_session *session, int i, const struct vt_nod
 
 static void backward_mul(struct vg_session *session, int i, const struct vt_node *node)
 {
+	/* as enum vg_gate: b has a's shape, one channel, or one voxel */
 	struct vg_shape y = vg_shape_of(session, i), b = vg_shape_of(session, node->in[1]);
 	int gate = b.voxels == y.voxels ? (b.c == y.c ? VG_GATE_SAME : VG_GATE_VOXEL)
 					: VG_GATE_CHANNEL;
@@ -211,6 +219,7 @@ static void backward_mul(struct vg_session *session, int i, const struct vt_node
 
 		vg_run(session, VG_K_mul_gate, &a, (uint32_t)y.n * y.voxels);
 	} else if (db) {
+		/* Sums over voxels of x dy, of one item and channel each. */
 		struct vg_fold a = { db, session->total, 1.0, seen(session, node->in[1]),
 			session->type, y };
 
@@ -224,6 +233,7 @@ static void backward_pool(struct vg_session *session, const struct vt_node *node
 {
 	struct vg_shape x = vg_shape_of(session, node->in[0]);
 	void *in = vg_value(session, node->in[0]);
+	/* Pools over all voxels go in slabs, whose results are put together in order. */
 	int slabs = vg_slabs(&x);
 
 	if (node->op == VT_OP_MAXPOOL) {
@@ -264,6 +274,7 @@ static void backward_move(struct vg_session *session, const struct vt_node *node
 
 		vg_run(session, VG_K_upsample_back, &a, vg_chunks(&x));
 	} else if (node->op == VT_OP_WINDOW) {
+		/* The adjoint of a window is the window the other way. */
 		struct vg_window a = { dx, dy, x, shape,
 			{ -node->at.c, -node->at.d, -node->at.h, -node->at.w }, add,
 			session->type };
@@ -274,6 +285,8 @@ static void backward_move(struct vg_session *session, const struct vt_node *node
 
 		vg_run(session, VG_K_reshape, &a, vg_chunks(&x));
 	} else {
+		/* nearest spreads a value, avgpool its share: the same pairs, the other way
+		 * round */
 		bool fine = node->op == VT_OP_AVGPOOL;
 		struct vg_pairs a = { dx, dy, x, shape, node->k, node->stride, fine, add,
 			session->type, fine ? (float)(1.0 / (node->k * node->k * node->k)) : 1.0f };

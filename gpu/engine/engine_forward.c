@@ -36,6 +36,8 @@ static void coefficients(struct vg_session *session, int i, bool own)
 {
 	const struct vt_node *n = &session->g->node[i], *before = &session->g->node[n->in[0]];
 	const struct vg_norm_state *state = &session->norm[i];
+	/* kept: the running statistics are read (inference) or updated, but not by a pass that is
+	 * repeated */
 	bool batch = n->norm.kind == VT_NORM_BATCH,
 	     kept = batch && (!own || !session->keep_statistics),
 	     biased = session->plan.fusion.norm[n->in[0]] == i;
@@ -59,6 +61,7 @@ static void coefficients(struct vg_session *session, int i, bool own)
 	assert(n->op == VT_OP_NORM && (batch || n->norm.groups > 0));
 	count = (double)c.s.voxels * (batch ? c.s.n : c.s.c / n->norm.groups);
 	c.per = 1.0 / count;
+	/* as PyTorch keeps the running variance */
 	c.unbiased = count > 1.0 ? count / (count - 1.0) : 1.0;
 	c.slabs = vg_slabs(&c.s);
 	vg_run(session, VG_K_coefficients, &c, (uint32_t)(batch ? c.s.c : n->norm.groups));
@@ -110,6 +113,7 @@ static void forward_add(struct vg_session *session, int i, const struct vt_node 
 		vg_run(session, VG_K_join, &a, vg_chunks(&sums.s));
 		return;
 	}
+	/* One pass adds and gathers the next norm's moments. */
 	vg_sum_slabs(session, &sums);
 	coefficients(session, norm, true);
 	session->norm[norm].summed = true;
@@ -122,6 +126,7 @@ static void forward_act(struct vg_session *session, int i, const struct vt_node 
 		session->type, vg_shape_of(session, i) };
 
 	assert(node->op == VT_OP_ACT);
+	/* Otherwise the norm has done it. */
 	if (session->plan.fusion.norm[i] < 0)
 		vg_run(session, VG_K_act, &a, vg_chunks(&a.s));
 }

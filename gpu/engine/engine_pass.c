@@ -28,6 +28,7 @@ static void name_streams(struct vg_session *session, uint64_t step)
 
 		if (op != VT_OP_DROPOUT && op != VT_OP_NOISE)
 			continue;
+		/* The last word, the block or item, is mixed in by the kernel. */
 		session->host_names[i] =
 			vg_mix(vg_mix(vg_mix(0,
 					      vt_rng_hash(op == VT_OP_NOISE ? "noise" : "dropout")),
@@ -56,8 +57,10 @@ static void taped(struct vg_session *session, void (*pass)(struct vg_session *),
 	}
 	if (*passes == 1 && !session->no_tapes && !session->d->ops->record(session->d, &why)) {
 		pass(session);
+		/* A pass reports in session->err, the recording in `why`. */
 		why = session->err;
 		if (session->d->ops->stop(session->d, tape, &why) || session->err.code) {
+			/* What cannot be recorded is queued call by call, with the same results. */
 			session->err = (struct vt_err)VT_ERR_INIT;
 			session->no_tapes = true;
 			if (*tape)
@@ -97,6 +100,7 @@ static void reach(struct vg_session *session)
 	memset(session->has, 0, (size_t)g->n_nodes * sizeof(bool));
 	memset(session->reached, 0, (size_t)g->n_nodes * sizeof(bool));
 	for (int k = 0; k < vt_graph_n_outputs(g); k++)
+		/* bit k: output k has a gradient */
 		session->reached[vt_graph_output_at(g, k).tensor] |= session->backward_key >> k & 1;
 	for (int i = g->n_nodes - 1; i >= 0; i--)
 		for (int k = 0; session->reached[i] && g->node[i].op != VT_OP_DETACH && k < 2; k++)
@@ -126,6 +130,7 @@ static void bring_gradients(struct vg_session *session, const float *const *dy)
  * overflowed: a function of the gradients alone, so a resumed run repeats it. */
 static void seed_gradients(struct vg_session *session)
 {
+	/* Two steps: each block's largest value, then the largest of all. */
 	for (int finish = 0; session->scale && finish < 2; finish++) {
 		struct vg_largest a = { session->scale + 2, session->scale, session->dy,
 			vg_output_offset(session, vt_graph_n_outputs(session->g)),
@@ -161,6 +166,7 @@ static void mark_gradients(struct vg_session *session)
 		bool shared = session->g->weight[i].uses > 1;
 
 		session->zero_first |= session->g->weight[i].trainable && (shared || !set[i]);
+		/* Shared kernels are unpacked node by node in backward_conv. */
 		if (session->kernel_of[i] >= 0)
 			session->kernel_host[session->kernel_of[i]].on = set[i] && !shared;
 	}
@@ -219,6 +225,7 @@ static void backward_pass(struct vg_session *session)
 static void smaller_scale(struct vg_session *session)
 {
 	assert(session->scale && !session->backoff);
+	/* 2^4 smaller at a time until no gradient overflows. */
 	for (session->backoff = 4; !session->err.code && session->backoff <= MOST_BACKOFF &&
 		!isfinite(vg_gradient_norm(session));
 		session->backoff += 4) {
@@ -238,6 +245,7 @@ int vg_session_backward(void *session, const float *const *dy, struct vt_err *er
 	assert(vt_graph_n_outputs(s->g) <= (int)(8 * sizeof(key)));
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++)
 		key |= (unsigned)(dy[k] != NULL) << k;
+	/* Other outputs have gradients than in the last pass: the tape is of another pass. */
 	if (key != s->backward_key) {
 		if (s->backward_tape)
 			s->d->ops->tape_free(s->backward_tape);

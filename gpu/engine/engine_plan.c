@@ -6,6 +6,7 @@ enum { MOST_RUNS = 1000 };
 
 char *vg_plan_key(const struct vg_conv_spec *spec)
 {
+	/* indices are enum vg_conv_kind and the storage types */
 	static const char *const kinds[] = { "", "forward", "data", "weights" },
 				 *const types[] = { "f32", "bf16", "fp16" };
 
@@ -41,6 +42,7 @@ int vg_plan_read(struct vt_json **plan, int *runs, const char *text, const char 
 	rc = vt_json_parse(plan, text, strlen(text), "engine plan", err);
 	if (rc)
 		return rc;
+	/* { "tune": n } asks for a plan; a plan has "convolutions" and what it was made with. */
 	wish = vt_json_integer(vt_json_get(*plan, "tune"), 0);
 	other = vt_json_integer(vt_json_get(*plan, "cudnn"), 0);
 	name = vt_json_text(vt_json_get(*plan, "card"), "");

@@ -69,6 +69,7 @@ void vg_sum_slabs(struct vg_session *session, struct vg_sums *sums)
 void vg_sum(struct vg_session *session, enum vg_sum mode, struct vg_shape shape, const void *a,
 	const void *b)
 {
+	/* part: by slab; fold: added in order to total */
 	struct vg_sums sums = { .a = a, .b = b, .s = shape, .mode = (int)mode };
 	struct vg_sums_fold fold = { session->total, session->part, shape, vg_slabs(&shape) };
 
@@ -94,8 +95,10 @@ struct vg_behind vg_behind(const struct vg_session *session, int i)
 int vg_alloc(struct vg_session *session, void *out, size_t nbytes, struct vt_err *err)
 {
 	void *p = NULL;
+	/* Never 0 bytes: some devices answer those with NULL. */
 	int rc = session->d->ops->alloc(session->d, &p, nbytes ? nbytes : 256, err);
 
+	/* void ** of any pointer's address is not C; its bytes are. */
 	if (!rc)
 		memcpy(out, &p, sizeof(p));
 	return rc;

@@ -44,6 +44,7 @@ static size_t most_lanes(const struct vg_session *session)
 		size_t lanes =
 			lanes_of(vg_shape_of(session, vt_graph_output_at(session->g, k).tensor));
 
+		/* An output of more lanes cannot have a loss: vg_loss_sums() refuses it. */
 		most = lanes > most && lanes <= MOST_LANES ? lanes : most;
 	}
 	return most;
@@ -122,6 +123,7 @@ static void read_sums(struct vt_loss_sums *out, const double *folded, struct vg_
 		for (int c = 0; c < shape.c; c++) {
 			double q[VG_LOSS_SUMS] = { 0 };
 
+			/* groups in order, as they were folded */
 			for (size_t g = 0; g < GROUPS; g++)
 				for (size_t k = 0; k < VG_LOSS_SUMS; k++)
 					q[k] += folded[(((size_t)n * GROUPS + g) * VG_LOSS_SUMS +
@@ -143,6 +145,7 @@ static void write_slopes(float *out, const struct vt_loss_slope *slope, struct v
 			const struct vt_loss_slope *k = &slope[n * shape.c + c];
 			float *to = out + ((size_t)n * lanes_of(shape) + (size_t)c) * 3;
 
+			/* as kernels read them: a p + b + on */
 			to[0] = (float)k->a;
 			to[1] = (float)k->b;
 			to[2] = (float)k->on;
@@ -158,6 +161,7 @@ static const uint8_t *target_at(struct vg_session *session, struct vg_shape shap
 
 	if (shape.d == x.d && shape.h == x.h && shape.w == x.w)
 		return session->training->target;
+	/* Of a coarser output: the target at its voxels' centers. */
 	if (make)
 		vg_run(session, VG_K_shrink, &a, (uint32_t)shape.n * shape.voxels);
 	return session->training->shrunk;
@@ -173,6 +177,7 @@ int vg_loss_sums(struct vg_session *session, const struct vg_loss_call *call,
 	struct vg_loss_sums sums = { t->part, vg_value(session, tensor),
 		target_at(session, shape, true), terms_of(session, call, shape), shape, STRIPS,
 		session->type };
+	/* [n][strips][row] becomes [n][groups][row]. */
 	struct vg_loss_fold fold = { t->folded, t->part, STRIPS / GROUPS, (int)row };
 	double *folded;
 
@@ -265,6 +270,7 @@ int vg_session_keep(void *session, int id, const struct vt_volume_ref *ref, bool
 		t->n_kept = id + 1;
 	}
 	k = &t->kept[id];
+	/* Kept as long as the session: the volume of an id never changes. */
 	if (!k->image && (nbytes + voxels) < s->d->ops->room(s->d) / SHARE_OF_ROOM) {
 		rc = vg_alloc(s, &k->image, nbytes, err);
 		if (!rc)
@@ -290,6 +296,7 @@ int vg_session_draw(void *session, int item, int id, const struct vt_patch_ref *
 		.h = k->about.h,
 		.w = k->about.w,
 		.p = x };
+	/* the place of `item` in the input's tensor */
 	struct vg_draw a = { .t = (char *)vg_value(s, s->g->input) +
 			(size_t)item * x.voxels * lanes_of(x) * vg_type_size(s->type),
 		.image = k->image,

@@ -31,6 +31,7 @@ int vg_session_rates(void *session, const float *factor, struct vt_err *err)
 	int rc;
 
 	for (int i = 0; i < s->g->n_weights; i++)
+		/* 0 stays where a weight is not trained */
 		for (size_t k = 0; s->g->weight[i].trainable && k < s->g->weight[i].n; k++)
 			each[s->offset[i] + k] = factor ? factor[i] : 1;
 	rc = s->d->ops->upload(s->d, s->updating->factor, each, s->n_scalars * sizeof(*each), err);
@@ -55,6 +56,7 @@ static int list_rows(struct vg_session *session, struct vt_err *err)
 		size_t rows = w->trainable && w->n_dims > 1 ? (size_t)w->dims[0] : 0;
 
 		for (size_t k = 0; k < rows; k++)
+			/* A row: one output's filter, which centralization takes the mean of. */
 			row[at++] = (struct vg_row){ session->offset[i] + k * (w->n / rows),
 				w->n / rows };
 	}
@@ -114,6 +116,7 @@ int vg_session_put_slot(void *session, int slot, const float *values, struct vt_
 	float *to = values ? vg_slot(s, slot) : NULL;
 
 	assert(slot >= 0 && slot < VT_SLOTS);
+	/* NULL: let go, and 0 again when it is next used */
 	if (!values) {
 		s->d->ops->release(s->d, s->updating->slot[slot]);
 		s->updating->slot[slot] = NULL;
@@ -221,9 +224,11 @@ int vg_session_update(void *session, const struct vt_update *update, struct vt_e
 		.adaptive = update->adaptive,
 		.join = update->join };
 
+	/* Before the update: it changes the gradients in place. */
 	if (update->centralize)
 		vg_run(s, VG_K_centralize, &c, (uint32_t)s->updating->n_rows);
 	vg_run(s, VG_K_update, &a, (uint32_t)s->n_scalars);
+	/* The packed kernels follow the f32 weights. */
 	vg_cast_weights(s);
 	return vg_status(s, err);
 }

@@ -13,6 +13,7 @@ static void list_kernels(struct vg_session *session)
 		vt_xcalloc((size_t)session->g->n_weights + 1, sizeof(*session->kernel_host));
 	for (int i = 0; i < session->g->n_weights; i++) {
 		const struct vt_weight_spec *w = &session->g->weight[i];
+		/* [outer, padded to lanes][tap][inner in chunks of lanes] */
 		uint32_t outer = (uint32_t)w->dims[0], inner = (uint32_t)w->dims[1],
 			 lanes = VG_LANES, per = (inner + lanes - 1) / lanes, taps;
 
@@ -88,6 +89,7 @@ void vg_unpack_gradients(struct vg_session *session, int k)
 		session->kernel, session->n_kernels, k >= 0, session->type, 0 };
 	uint32_t end;
 
+	/* where the next kernel's chunks begin */
 	if (k < 0)
 		end = 0;
 	else if (k + 1 < session->n_kernels)

@@ -82,6 +82,7 @@ int vg_volume_new(void **out, void *engine, const struct vt_volume_ref *about, i
 
 	assert(outputs > 0 && about->c > 0);
 	*out = NULL;
+	/* What is refused here is joined on the host. */
 	if (voxels >= 2147483648.0 || volume_bytes(about, outputs, join) > d->ops->room(d))
 		return 0;
 	v = vt_xcalloc(1, sizeof(*v));
@@ -124,6 +125,7 @@ void vg_volume_free(void *volume)
 static struct vg_patch window_of(const struct vg_volume *volume, const struct vt_windows *windows,
 	int i, int channels, struct vg_shape shape)
 {
+	/* mirrorings are the fastest index, then x, y, z */
 	int flips = i % windows->flips, k = i / windows->flips;
 
 	assert(i >= 0 && k < windows->count[0] * windows->count[1] * windows->count[2]);
@@ -156,6 +158,7 @@ static int send_factors(struct vg_volume *volume, const struct vt_windows *windo
 	float *flat;
 	int rc = 0;
 
+	/* The room grows with the largest patch so far. */
 	if (all > volume->n_factor) {
 		volume->d->ops->release(volume->d, volume->factor);
 		volume->factor = NULL;
@@ -184,6 +187,7 @@ static void one_pass(struct vg_volume *volume, struct vg_session *session,
 
 	assert(first >= 0 && first < n);
 	for (int k = 0; k < x.n; k++) {
+		/* The last window fills the rest of a batch. */
 		struct vg_cut cut = { item_of(session, in, &x, k), volume->image,
 			volume->about.half, session->type,
 			window_of(volume, windows, first + k < n ? first + k : n - 1,
@@ -194,6 +198,7 @@ static void one_pass(struct vg_volume *volume, struct vg_session *session,
 	if (!session->err.code && vg_session_forward(session, 0, &why))
 		session->err = why;
 	for (int k = 0; k < x.n && first + k < n; k++) {
+		/* One after another in the order of the list: floats are added in one order. */
 		struct vg_blend blend = { volume->sum, volume->total, item_of(session, out, &y, k),
 			volume->factor, windows->least, session->type,
 			window_of(volume, windows, first + k, volume->about.c, y) };
@@ -216,6 +221,7 @@ int vg_volume_add(void *volume, void *session, const struct vt_windows *windows,
 		return vt_err_set(err, VT_EBUG,
 			"a network of %d channels to %d for a volume of %d to %d", x.c, y.c,
 			v->about.c, v->outputs);
+	/* Sums of this network begin at 0; `mean` collects the networks. */
 	if (send_factors(v, windows, &x, &s->err) ||
 		v->d->ops->clear(v->d, v->total, (size_t)v->voxels * sizeof(float), &s->err) ||
 		v->d->ops->clear(v->d, v->sum,

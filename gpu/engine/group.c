@@ -84,6 +84,7 @@ static void divide(struct vg_group *group, const struct vt_graph *whole)
 {
 	size_t nbytes = (size_t)whole->n_nodes * sizeof(*whole->node);
 
+	/* The weights and outputs are the whole graph's, borrowed. */
 	group->part = *whole;
 	group->part.node = vt_xmalloc(nbytes);
 	memcpy(group->part.node, whole->node, nbytes);
@@ -126,6 +127,7 @@ static int open_share(struct vg_group *group, const struct vt_session_opts *opts
 	s->first = rank * group->share;
 	s->items = group->n * group->share;
 	if (!rank)
+		/* A part for each GPU, rounded up to PART scalars. */
 		group->pitch =
 			((s->n_scalars + (size_t)group->n - 1) / (size_t)group->n + PART - 1) /
 			PART * PART;
@@ -174,6 +176,7 @@ int vg_group_session_new(void **out, void *engine, const struct vt_graph *whole,
 	struct vg_group *g;
 	int items = whole->node[whole->input].shape.n, rc;
 
+	/* Windows of a volume need no team. */
 	if (!e->team || !opts->training)
 		return vg_session_new(out, e, whole, opts, err);
 	if (items % e->team->n)
@@ -218,6 +221,7 @@ static int print_share(void *ctx, int rank, struct vt_err *err)
 {
 	const struct call *c = ctx;
 	struct vg_session *s = at(c, rank);
+	/* A print is a digest of PRINTS interleaved strips. */
 	struct vg_print a = { c->g->print[rank], c->i < 0 ? s->weights : vg_slot(s, c->i),
 		s->n_scalars, PRINTS };
 
@@ -387,6 +391,7 @@ static int set_target(void *ctx, int rank, struct vt_err *err)
 	struct vg_session *s = at(c, rank);
 	struct vt_shape x = s->g->node[s->g->input].shape;
 
+	/* the target has one channel */
 	return vg_session_set_target(s, c->target + begin(s, rank, s->g->input) / (size_t)x.c, err);
 }
 
@@ -456,6 +461,8 @@ int vg_group_loss(void *session, int i, const struct vt_loss *o, double weight, 
 
 	rc = each(s, loss_sums, &(struct call){ .loss = &loss, .sums = sums }, err);
 	if (!rc) {
+		/* Over the whole batch, on the host, so that it does not depend on how the batch is
+		 * shared out. */
 		*value = vt_loss_combine(slope, sums, s->items, channels, o, weight);
 		rc = each(s, loss_slopes, &(struct call){ .loss = &loss, .slope = slope }, err);
 	}
@@ -482,6 +489,7 @@ int vg_group_square(void *session, int i, bool of_input, double weight, double *
 		&(struct call){ .loss = &loss, .of_input = of_input, .item_sums = sums }, err);
 
 	*value = 0;
+	/* in item order */
 	for (int k = 0; k < s->items; k++)
 		*value += sums[k];
 	*value *= weight / vg_batch_values(s, i);
@@ -558,6 +566,7 @@ static int backward(void *ctx, int rank, struct vt_err *err)
 	int rc;
 
 	for (int k = 0; k < vt_graph_n_outputs(s->g); k++)
+		/* NULL and VT_KEPT_GRADIENT are marks, not arrays of the batch. */
 		dy[k] = !c->dy[k] || c->dy[k] == VT_KEPT_GRADIENT
 			? c->dy[k]
 			: c->dy[k] + begin(s, rank, output(s, k));
@@ -600,6 +609,7 @@ static int exchange(struct vg_group *group, bool sums, struct vt_err *err)
 			float *to = group->rank[s]->grads + (size_t)part * group->pitch;
 
 			if (!sums)
+				/* a place for each rank but the GPU's own */
 				to = group->staged[s] + (size_t)(r < s ? r : r - 1) * group->pitch;
 			if (r != s && part_size(group, part))
 				m[n++] = (struct vg_move){ r, s, from, to,
@@ -617,10 +627,13 @@ int vg_group_backward(void *session, const float *const *dy, struct vt_err *err)
 		return rc;
 	rc = exchange(g, false, err);
 	if (!rc)
+		/* After the first exchange every GPU has all gradients of its part, after the
+		 * second all sums. */
 		rc = each(session, add_part, &(struct call){ .i = 0 }, err);
 	if (!rc)
 		rc = exchange(g, true, err);
 	if (!rc)
 		rc = each(session, end_backward, &(struct call){ .i = 0 }, err);
+	/* Nobody waits for a single stream while a link may have failed, see nccl.c. */
 	return rc ? rc : g->team->link->ops->finish(g->team->link, err);
 }

@@ -30,6 +30,7 @@ static void *sit(void *p)
 {
 	struct vg_seat *s = p;
 
+	/* The lock is held while fn runs: give() and await() cannot meet it half done. */
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
 		while (!s->fn && !s->leave)
@@ -97,6 +98,7 @@ int vg_team_each(struct vg_team *team, vg_team_fn fn, void *ctx, struct vt_err *
 		give(&team->seat[r], fn, ctx);
 	rc = fn(ctx, 0, &first);
 	for (int r = 1; r < team->n; r++)
+		/* Every seat is waited for, even after an error: fn uses ctx. */
 		if (await(&team->seat[r]) && !rc) {
 			rc = team->seat[r].rc;
 			*err = team->seat[r].err;
@@ -120,10 +122,12 @@ static int open_card(void *ctx, int rank, struct vt_err *err)
 {
 	const struct opening *o = ctx;
 
+	/* rank 0's was opened by the caller */
 	if (!rank)
 		return 0;
 	if (vg_device_open(&o->t->rank[rank], rank, o->t->n, o->engines, err))
 		return err->code;
+	/* Engines chosen by rank 0 are repeated: equal convolutions have one engine everywhere. */
 	if (o->t->rank[rank]->ops->follow)
 		o->t->rank[rank]->ops->follow(o->t->rank[rank], o->t->rank[0]);
 	return 0;
@@ -183,6 +187,7 @@ int vg_team_open(struct vg_team **out, struct vg_device *first, int n, const cha
 	assert(n >= 2 && n <= VG_MOST_CARDS);
 	t->seat = vt_xcalloc((size_t)n, sizeof(*t->seat));
 	t->rank[0] = first;
+	/* t->n counts threads that were tried, for vg_team_close() */
 	for (t->n = 1; !rc && t->n < n; t->n++)
 		rc = start(&t->seat[t->n], t->n, err);
 	if (!rc)
@@ -207,6 +212,7 @@ void vg_team_close(struct vg_team *team)
 		return;
 	if (team->link)
 		team->link->ops->close(team->link);
+	/* A seat without a thread would be waited for for ever. */
 	for (int r = 1; r < team->n; r++)
 		whole &= team->seat[r].started;
 	if (whole)
