@@ -5,6 +5,7 @@
  * the first error until vt_remote_error is asked, so a pass is written without checks. */
 #include "common/nn/backend.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -301,6 +302,7 @@ int vt_remote_new(struct vt_remote **out, struct vt_device *device, const struct
 		free(r);
 		return vt_err_prefix(err, "device %s", device->b->name);
 	}
+	assert(values && (grads || !opts->training));
 	r->d = device;
 	r->values = values;
 	r->grads = grads;
@@ -378,6 +380,7 @@ void vt_remote_backward(struct vt_remote *remote, const float *const *dy)
 	if (!remote->err.code)
 		remote->d->b->backward(remote->self, dy, &remote->err);
 	remote->grads_newer = true;
+	assert(remote->grads);
 	/* What the host did to older gradients is overwritten. */
 	remote->grads_touched = false;
 }

@@ -7,6 +7,7 @@
  * owns its nodes, its weights and their names. */
 #include "common/nn/graph.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ static int add_node(struct vt_graph *graph, struct vt_node n)
 		graph->node =
 			vt_xrealloc(graph->node, (size_t)graph->cap_nodes * sizeof(*graph->node));
 	}
+	assert(n.in[0] < graph->n_nodes && n.in[1] < graph->n_nodes);
 	graph->node[graph->n_nodes] = n;
 	return graph->n_nodes++;
 }
@@ -111,6 +113,7 @@ static int add_weight(struct vt_graph *graph, const char *name, const char *what
 	}
 	spec.name = vt_asprintf("%s.%s", name, what);
 	spec.n = 1;
+	assert(spec.n_dims > 0 && spec.n_dims <= 5);
 	for (int i = 0; i < spec.n_dims; i++)
 		spec.n *= (size_t)spec.dims[i];
 	/* Models reuse weights only between vt_graph_reuse_weights(on) and (off). */

@@ -1,6 +1,7 @@
 /* A finder counts the values of each taken convolution's input in buckets of their upper 15 bits;
  * counts are whole numbers, so their order does not matter.  Scales are kept in float: JSON has
  * their exact value. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,7 @@ void vt_int8_look(void *finder, int node, const float *x, struct vt_shape shape)
 
 	if (!f->takes[node])
 		return;
+	assert(f->seen[f->g->node[node].weight[0]].count);
 	for (size_t n = 0; n < (size_t)shape.n; n++)
 		for (size_t c = 0; c < (size_t)shape.c; c++)
 			count_lane(&f->seen[f->g->node[node].weight[0]],
@@ -104,6 +106,7 @@ static void scale_of(float *scale, int *zero, double low, double high)
 	/* A range of one value would divide by 0. */
 	double step = (high - low) / 255;
 
+	assert(low <= 0 && high >= 0);
 	*scale = (float)(step > VT_INT8_LEAST_SCALE ? step : VT_INT8_LEAST_SCALE);
 	*zero = (int)rint(-low / (double)*scale);
 	*zero = *zero > 255 ? 255 : *zero;

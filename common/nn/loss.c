@@ -1,5 +1,6 @@
 #include "common/nn/loss_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ static struct range range_of(const struct work *work, size_t task)
 	/* tasks go over blocks of BLOCK voxels, then items */
 	struct range r = { task / work->blocks, task % work->blocks * BLOCK, 0 };
 
+	assert(r.from < work->voxels && r.item < (size_t)work->n);
 	r.to = r.from + BLOCK < work->voxels ? r.from + BLOCK : work->voxels;
 	return r;
 }
@@ -219,6 +221,7 @@ static double generalized_term(const struct vt_loss_sums *sums, int c, const str
 {
 	double most = 0, num = loss->smooth, den = loss->smooth_below, w[MOST];
 
+	assert(c <= MOST);
 	/* A class that is absent has no inverse square: it takes the largest weight there is. */
 	for (int k = 0; k < c; k++)
 		if (sums[k].r > 0 && 1 / (sums[k].r * sums[k].r) > most)
@@ -271,6 +274,7 @@ static double combine(struct work *work)
 	struct vt_loss_sums *s = vt_xcalloc(groups * c, sizeof(*s));
 	double loss = 0;
 
+	assert(work->part && work->slope);
 	for (size_t item = 0; item < (size_t)work->n; item++)
 		/* Blocks in order: the sum does not depend on threads. */
 		for (size_t k = 0; k < work->blocks * c; k++)
@@ -372,6 +376,7 @@ double vt_loss(float *d_logits, const float *logits, const uint8_t *target, int 
 	 * always over both. */
 	double values = (double)n * (double)voxels, loss;
 
+	assert(c > 0 && c <= MOST && n > 0 && voxels > 0);
 	w.weight = weight;
 	w.ce = weight * o->cross_entropy / (o->softmax ? values : values * c);
 	w.focal = weight * o->focal / (values * c);

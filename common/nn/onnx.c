@@ -177,6 +177,7 @@ static const char *weight(struct writer *writer, const struct vt_node *n, int k,
 	if (writer->written[n->weight[k]])
 		return v->name;
 	writer->written[n->weight[k]] = true;
+	assert(v->n_dims + extra <= 8);
 	for (int i = 0; i < v->n_dims + extra; i++)
 		dims[i] = i < v->n_dims ? v->dims[i] : 1;
 	initializer(writer, v->name, FLOAT, dims, v->n_dims + extra, v->value,
@@ -235,6 +236,7 @@ static void quantized_kernel(struct writer *writer, char out[32], const struct v
 	int8_t *whole = vt_xcalloc(v->n, 1);
 	char kernel[32], scale[32], zero[32];
 
+	assert(v->n_dims == 5 && scales->n == v->dims[0]);
 	/* Scales are one an output: the kernel's outermost axis. */
 	for (size_t k = 0; k < v->n; k++)
 		whole[k] = vt_int8_weight(v->value[k],

@@ -1,5 +1,6 @@
 #include "common/nn/optim.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,12 +71,14 @@ void vt_optim_free(struct vt_optim *optim)
 
 void vt_optim_scale(struct vt_optim *optim, int i, double factor)
 {
+	assert(i >= 0 && i < vt_session_n_weights(optim->s) && factor >= 0);
 	optim->factor[i] = factor;
 	optim->factors_sent = false;
 }
 
 float *vt_optim_state(struct vt_optim *optim, int i, int slot)
 {
+	assert(slot >= 0 && slot < SLOTS);
 	return vt_slot_array(&optim->slot[slot], i);
 }
 
@@ -161,6 +164,7 @@ static void look_ahead(const struct vt_optim *optim, struct vt_weight *weight, f
 {
 	float share = (float)optim->o.slow_share;
 
+	assert(optim->o.lookahead > 0);
 	/* every lookahead-th step only */
 	if (optim->t % (uint64_t)optim->o.lookahead)
 		return;
@@ -198,6 +202,7 @@ static double rectification(double beta2, double t)
 	/* rho_t and r_t of Liu et al. 2020 */
 	double p = vt_pow(beta2, t), most = 2 / (1 - beta2) - 1, rho = most - 2 * t * p / (1 - p);
 
+	assert(t >= 1);
 	return rho > 5 ? sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) : 0;
 }
 
@@ -299,6 +304,7 @@ void vt_optim_step(struct vt_optim *optim, double lr, double momentum, uint64_t 
 		? optim->o.clip_norm / optim->norm
 		: 1.0;
 
+	assert(t >= 1);
 	optim->t = t;
 	optim->f = factors(optim, lr, momentum < 0 ? optim->o.momentum : momentum, clip);
 	if (vt_session_remote(optim->s))

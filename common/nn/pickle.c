@@ -1,5 +1,6 @@
 #include "common/nn/pickle.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,8 @@ static value pop(struct reader *reader)
 static void append(value to, value v)
 {
 	if (to->n == to->cap) {
+		assert(to->kind == VT_PICKLE_LIST || to->kind == VT_PICKLE_DICT ||
+			to->kind == VT_PICKLE_STORAGE || to->kind == VT_PICKLE_TENSOR);
 		to->cap = to->cap ? 2 * to->cap : 4;
 		to->item = vt_xrealloc(to->item, to->cap * sizeof(value));
 	}
@@ -190,6 +193,7 @@ static int gather(struct reader *reader, size_t from, bool with_mark)
 
 	if (!x)
 		return reader->err->code;
+	assert(from >= (size_t)with_mark);
 	for (size_t i = from; i < reader->depth; i++)
 		append(x, reader->stack[i]);
 	reader->depth = from - with_mark;
@@ -445,6 +449,7 @@ static int integer_op(struct reader *reader, int op)
 	uint64_t v;
 	int more = op == 'M' ? 2 : 4;
 
+	assert(op == 'J' || op == 'K' || op == 'M');
 	if (take(reader, op == 'K' ? 1 : more, &v))
 		return reader->err->code;
 	return push_integer(reader, op == 'J' ? (int64_t)(int32_t)v : (int64_t)v);

@@ -121,6 +121,7 @@ static void touch(struct later *later, const struct vt_plan *plan, const struct 
 {
 	if (i < 0)
 		return;
+	assert(i < graph->n_nodes);
 	/* The first touch makes the value again, and so needs what that is made from. */
 	if (plan->again[i] && !later[i].to) {
 		later[i].from = from;
@@ -172,6 +173,7 @@ static bool cheap_sum(const struct vt_plan *plan, const struct view *view, int i
 /* What is cheap to make again from what is kept anyway. */
 static void set_again(struct vt_plan *plan, const struct view *view, bool recompute)
 {
+	assert(!plan->again);
 	/* Ascending: cheap_sum() asks what was decided about the inputs. */
 	plan->again = vt_xcalloc((size_t)view->g->n_nodes, sizeof(*plan->again));
 	for (int i = 0; i < view->g->n_nodes; i++) {
@@ -320,6 +322,7 @@ static int host_of(const struct view *view, const int *host, const int *fused, i
 
 	if (!takes || !in_place(view, i) || consumers(view, n->in[0]) != 1)
 		return i;
+	assert(n->in[0] >= 0 && n->in[0] < i);
 	h = host[n->in[0]];
 	/* The added tensor is read while the host makes its rows: it must be made before. */
 	if ((g->node[h].op != VT_OP_CONV && g->node[h].op != VT_OP_NORM) ||
@@ -380,6 +383,7 @@ static int value_owner(const struct vt_plan *plan, const struct view *view, int 
 	/* A chain of nodes in place ends at the first one that owns its array. */
 	while (in_place(view, i))
 		i = view->g->node[i].in[0];
+	assert(i >= 0);
 	return plan->device ? plan->fusion.value[i] : i;
 }
 
@@ -415,6 +419,7 @@ static void find_spans(struct span *span, struct vt_plan *plan, const struct vie
 		    b = grad_owner(plan, i);
 		bool whole = plan->device && i == g->input; /* it is there before the pass */
 
+		assert(a >= 0 && a < g->n_nodes && b >= 0 && b < g->n_nodes);
 		if (!view->live[i])
 			continue;
 		/* A value made again ends its first span with the forward pass; another one lives
@@ -510,6 +515,7 @@ static int sink_of(const struct vt_plan *plan, const struct view *view, int h)
 		!(g->node[h].op == VT_OP_NORM || vt_int8_takes(g, h)))
 		return -1;
 	last = made_by(plan, g, h);
+	assert(last >= h);
 	/* The next host in the order of the pass. */
 	while (j < g->n_nodes && (!plan->live[j] || plan->host[j] == h))
 		j++;
@@ -621,6 +627,7 @@ int vt_plan_make(struct vt_plan *plan, const struct vt_graph *graph,
 	}
 	for (int i = 0; i < graph->n_weights; i++)
 		plan->weights += graph->weight[i].n;
+	assert(plan->scratch <= SIZE_MAX / plan->unit);
 	plan_int8(plan, &v, opts);
 	return 0;
 }
@@ -642,6 +649,7 @@ void vt_plan_release(struct vt_plan *plan)
 
 size_t vt_plan_bytes(const struct vt_plan *plan, bool training)
 {
+	assert(plan->unit == 1 || plan->unit == sizeof(float));
 	return (plan->arena + plan->scratch) * plan->unit + plan->int8 +
 		(training ? 2 : 1) * plan->weights * sizeof(float);
 }

@@ -1,6 +1,8 @@
 /* A plan for people, and the digest that names it. */
+#include <assert.h>
 #include <stdio.h>
 
+#include "common/base/rng.h"
 #include "common/nn/cpu/winograd.h"
 #include "common/nn/int8.h"
 #include "common/nn/plan.h"
@@ -32,6 +34,7 @@ static void describe(char *out, size_t size, const struct vt_node *n, const char
 					 "prelu" };
 	const char *name = op_name[n->op];
 
+	assert((size_t)n->op < sizeof(op_name) / sizeof(op_name[0]));
 	if (n->op == VT_OP_CONV)
 		snprintf(out, size, "%s%s k%d s%d d%d p%d%s%s",
 			n->conv.transposed ? "transposed " : "", name, n->conv.k, n->conv.stride,
@@ -143,16 +146,6 @@ static void sum_text(struct vt_buf *out, const struct vt_graph *graph, const str
 		(double)vt_plan_bytes(plan, opts->training) / 1048576);
 }
 
-static void name_of(char out[17], const struct vt_buf *text)
-{
-	/* FNV-1a, 64 bits */
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < text->len; i++)
-		h = (h ^ (unsigned char)text->data[i]) * 0x100000001b3u;
-	snprintf(out, 17, "%016llx", (unsigned long long)h);
-}
-
 /* The sum first, then its name, then the layers. */
 static int both_texts(struct vt_buf *out, char digest[17], const struct vt_graph *graph,
 	const struct vt_session_opts *opts, struct vt_err *err)
@@ -167,7 +160,7 @@ static int both_texts(struct vt_buf *out, char digest[17], const struct vt_graph
 	sum_text(&sum, graph, &p, opts);
 	/* The digest names layers and sums, so any change of an offset changes it. */
 	vt_buf_printf(&named, "%s%s", layers.data, sum.data);
-	name_of(digest, &named);
+	snprintf(digest, 17, "%016llx", (unsigned long long)vt_rng_hash(named.data));
 	vt_buf_printf(out, "%splan %s\n\n%s", sum.data, digest, layers.data);
 	vt_buf_release(&layers);
 	vt_buf_release(&sum);

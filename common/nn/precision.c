@@ -1,5 +1,6 @@
 #include "common/nn/precision.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ static double quantile(const double *v, size_t n, double q)
 	double at = q * (double)(n - 1);
 	size_t i = (size_t)at, next = i + 1 < n ? i + 1 : i;
 
+	assert(n > 0 && q >= 0 && q <= 1);
 	return v[i] + (at - (double)i) * (v[next] - v[i]);
 }
 
@@ -193,6 +195,7 @@ static bool may_descend(const struct vt_precision *precision)
 static void change(struct vt_precision *precision, struct vt_precision_decision *decision,
 	enum vt_level to, const char *rule)
 {
+	assert(to < VT_LEVELS && to != precision->level);
 	decision->rule = rule;
 	decision->to = to;
 	/* a return, decided here and not replayed */

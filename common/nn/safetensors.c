@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nn/state_file.h"
+
 static size_t elements(const struct vt_tensor_entry *entry)
 {
 	size_t n = 1;
@@ -73,20 +75,6 @@ int vt_safetensors_write(const char *path, struct vt_tensor_entry *entry, size_t
 	return rc;
 }
 
-static size_t dtype_size(const char *dtype)
-{
-	static const struct {
-		const char *name;
-		size_t size;
-	} known[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 },
-		{ "I32", 4 }, { "I16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 } };
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (!strcmp(known[i].name, dtype))
-			return known[i].size;
-	return 0;
-}
-
 struct range {
 	uint64_t from, to;
 };
@@ -106,7 +94,7 @@ static int check_entry(const struct vt_safetensors *safetensors, const char *pat
 	const char *name = safetensors->header->key[i];
 	const struct vt_json *t = safetensors->header->item[i], *shape = vt_json_get(t, "shape"),
 			     *at = vt_json_get(t, "data_offsets");
-	uint64_t bytes = dtype_size(vt_json_text(vt_json_get(t, "dtype"), ""));
+	uint64_t bytes = vt_state_width(vt_json_text(vt_json_get(t, "dtype"), ""));
 	int64_t from = vt_json_integer(vt_json_at(at, 0), -1),
 		to = vt_json_integer(vt_json_at(at, 1), -1);
 

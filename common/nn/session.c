@@ -39,6 +39,7 @@ static void set_weights(struct vt_session *session)
 		const struct vt_weight_spec *spec = &session->g->weight[i];
 		struct vt_weight *w = &session->weight[i];
 
+		assert(at + spec->n <= session->plan.weights);
 		/* Gradients lie at the same offsets as values. */
 		*w = (struct vt_weight){ .name = spec->name,
 			.n_dims = spec->n_dims,
@@ -228,11 +229,13 @@ const struct vt_err *vt_session_error(const struct vt_session *session)
 
 size_t vt_session_size(const struct vt_session *session, int i)
 {
+	assert(i >= 0 && i < session->g->n_weights);
 	return session->weight[i].n;
 }
 
 bool vt_session_trains(const struct vt_session *session, int i)
 {
+	assert(i >= 0 && i < session->g->n_weights);
 	return session->weight[i].trainable;
 }
 
@@ -243,6 +246,7 @@ struct vt_remote *vt_session_remote(struct vt_session *session)
 
 struct vt_weight *vt_session_weight(struct vt_session *session, int i)
 {
+	assert(i >= 0 && i < session->g->n_weights);
 	if (session->remote)
 		/* the caller may write through what it gets */
 		vt_remote_touch(session->remote);

@@ -55,6 +55,7 @@ static struct vt_fused fused_into(const struct vt_session *session, int i)
 		/* Nodes whose host is i, in the order of the graph, which is that of the steps. */
 		if (session->plan.host[j] != i)
 			continue;
+		assert(f.n < VT_MAX_FUSED);
 		if (m->op == VT_OP_NORM)
 			vt_fuse_norm(&f, &m->norm, m->shape.c, &w);
 		else if (m->op == VT_OP_ACT)
@@ -67,6 +68,7 @@ static struct vt_fused fused_into(const struct vt_session *session, int i)
 
 static struct vt_int8_run int8_run(const struct vt_session *session, int i, int room)
 {
+	assert(room == 0 || room == 1);
 	/* two rooms of int8_room bytes each, see vt_plan */
 	return (struct vt_int8_run){ .k = session->k,
 		.i8 = vt_int8_kernels_for(session->k),
@@ -83,6 +85,7 @@ static bool begin_sink(struct vt_session *session, int i, int room, struct vt_in
 
 	if (j < 0)
 		return false;
+	assert(j > i);
 	*next = int8_run(session, j, room);
 	*sink = (struct vt_int8_sink){ next, session->g->node[session->g->node[j].in[0]].shape,
 		session->g->node[j].shape };
@@ -142,6 +145,7 @@ static struct vt_view copy_of(struct staged *staged, struct vt_view view)
 	/* plan.c's widened_of() has counted these copies */
 	struct vt_view copy = { staged->s->scratch + staged->used, view.s, NULL };
 
+	assert(staged->used + vt_floats(view.s) <= staged->s->plan.scratch);
 	staged->used += vt_floats(view.s);
 	return copy;
 }
@@ -164,6 +168,7 @@ static struct vt_view written(struct staged *staged, struct vt_view view, bool a
 
 	if (view.h) {
 		copy = add ? widened(staged, view) : copy_of(staged, view);
+		assert(staged->written < 2);
 		staged->copy[staged->written] = copy;
 		staged->array[staged->written++] = view;
 	}
@@ -482,6 +487,7 @@ void vt_session_backward_all(struct vt_session *session, const float *const *dy)
 	has = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*has));
 	reached = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*reached));
 	made = vt_xcalloc((size_t)session->g->n_nodes, sizeof(*made));
+	assert(!session->backward && session->opts.training);
 	reach(session, dy, reached);
 	clear_gradients(session, reached);
 	/* Outputs' gradients are given; those of inner nodes are set by their users. */

@@ -1,5 +1,6 @@
 #include "common/nn/slot.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,7 @@ float *vt_slot_array(struct vt_slot *slot, int i)
 {
 	if (!slot->value)
 		return NULL;
+	assert(i >= 0 && i < vt_session_n_weights(slot->s));
 	bring(slot);
 	/* The caller may write until vt_slot_use(). */
 	slot->host_newer = true;
@@ -73,6 +75,7 @@ void vt_slot_use(struct vt_slot *slot)
 {
 	if (!slot->value)
 		return;
+	assert(!(slot->host_newer && slot->device_newer));
 	if (slot->host_newer)
 		transfer(slot, true);
 	slot->host_newer = false;

@@ -13,6 +13,8 @@ static int from_safetensors(struct vt_state_file *file, const char *path, struct
 
 	if (rc)
 		return rc;
+	if (f.map.size != file->map.size)
+		rc = vt_err_set(err, VT_EDATA, "%s: changed while it was read; try again", path);
 	for (size_t i = 0; !rc && i < f.header->n; i++) {
 		const struct vt_json *j = f.header->item[i], *shape = vt_json_get(j, "shape");
 		struct vt_state_tensor t = { .n_dims = shape ? (int)shape->n : 0 };

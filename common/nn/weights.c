@@ -6,6 +6,7 @@
  * session changes only if everything fits. */
 #include "common/nn/weights.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +217,7 @@ static void turn(float *v, const struct vt_weight *weight)
 	size_t taps = (size_t)(k * k * k);
 	float *t = vt_xmalloc(taps * sizeof(*t));
 
+	assert(weight->n % taps == 0);
 	for (size_t c = 0; c < weight->n; c += taps) {
 		memcpy(t, v + c, taps * sizeof(*t));
 		for (int i = 0; i < k * k * k; i++)
@@ -230,6 +232,7 @@ static void repeat(float *v, const struct vt_weight *weight)
 {
 	size_t in_c = (size_t)weight->dims[1], taps = weight->n / in_c / (size_t)weight->dims[0];
 
+	assert(weight->dims[0] > 0 && taps > 0);
 	/* Backwards: a value is read before its place is written over. */
 	for (size_t o = (size_t)weight->dims[0]; o-- > 0;)
 		for (size_t t = taps; t-- > 0;) {
