@@ -18,16 +18,7 @@
 #include "common/nn/cpu/conv_rows.h"
 #include "common/nn/cpu/int8.h"
 #include "common/nn/int8.h"
-
-/* One array and the span of half steps it must live: forward of node i is step i, its backward is
- * step 2 n - 1 - i; step s is 2 s, what was let go is made, and 2 s + 1, the operator. */
-struct span {
-	/* where the result goes: an element of the plan's value, back or grad */
-	size_t *offset;
-	size_t size;
-	int from, to; /* half steps, both included */
-	int id;       /* among equals the lower is placed first */
-};
+#include "common/nn/plan_place.h"
 
 /* 16 floats of distance keep the arrays of one layer off the same cache sets. */
 enum { SKEW = 16 };
@@ -202,43 +193,6 @@ static int grad_from(const struct view *view, int i)
 	return 2 * step + (view->device ? 0 : 1);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	/* A total order: the placement, and with it the digest, must not depend on qsort. */
-	const struct span *x = a, *y = b;
-
-	if (x->size != y->size)
-		return x->size < y->size ? 1 : -1;
-	if (x->from != y->from)
-		return x->from < y->from ? -1 : 1;
-	if (x->to != y->to)
-		return x->to < y->to ? -1 : 1;
-	return x->id - y->id;
-}
-
-/* The lowest offset at which span i meets no already placed span whose life overlaps. */
-static size_t place(const struct span *span, int i)
-{
-	size_t at = 0;
-	bool moved = true;
-
-	/* Each move is past a placed span that is in the way, so the search ends. */
-	while (moved) {
-		moved = false;
-		for (int j = 0; j < i; j++) {
-			size_t o = *span[j].offset;
-
-			/* not alive together, or apart in the arena */
-			if (span[j].to < span[i].from || span[j].from > span[i].to ||
-				o >= at + span[i].size || o + span[j].size <= at)
-				continue;
-			at = o + span[j].size;
-			moved = true;
-		}
-	}
-	return at;
-}
-
 static size_t size_of(const struct vt_plan *plan, const struct vt_session_opts *opts,
 	struct vt_shape shape, bool half)
 {
@@ -393,17 +347,17 @@ static int grad_owner(const struct vt_plan *plan, int i)
 }
 
 /* A span of an array that may have one already. */
-static void widen(struct span *span, size_t *offset, size_t size, int from, int to)
+static void widen(struct vt_span *span, size_t *offset, size_t size, int from, int to)
 {
 	if (!span->offset)
-		*span = (struct span){ offset, size, from, to, 0 };
+		*span = (struct vt_span){ offset, size, from, to, 0 };
 	span->from = from < span->from ? from : span->from;
 	span->to = to > span->to ? to : span->to;
 }
 
 /* span: a value, its place in the backward pass and a gradient of each node; offset == NULL where
  * there is no such array. */
-static void find_spans(struct span *span, struct vt_plan *plan, const struct view *view,
+static void find_spans(struct vt_span *span, struct vt_plan *plan, const struct view *view,
 	const struct vt_session_opts *opts)
 {
 	const struct vt_graph *g = view->g;
@@ -436,34 +390,11 @@ static void find_spans(struct span *span, struct vt_plan *plan, const struct vie
 	free(later);
 }
 
-static int by_size_late(const void *a, const void *b)
-{
-	const struct span *x = a, *y = b;
-
-	return x->size == y->size && x->from != y->from ? (x->from < y->from ? 1 : -1)
-							: by_size(a, b);
-}
-
-/* Offsets in the order of `before`; the arena's size. */
-static size_t place_all(struct span *span, int n, int (*before)(const void *, const void *))
-{
-	size_t arena = 0;
-
-	qsort(span, (size_t)n, sizeof(*span), before);
-	for (int i = 0; i < n; i++) {
-		*span[i].offset = place(span, i);
-		assert(*span[i].offset <= SIZE_MAX - span[i].size);
-		arena = *span[i].offset + span[i].size > arena ? *span[i].offset + span[i].size
-							       : arena;
-	}
-	return arena;
-}
-
 static void lay_out(struct vt_plan *plan, const struct view *view,
 	const struct vt_session_opts *opts)
 {
 	const struct vt_graph *g = view->g;
-	struct span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
+	struct vt_span *s = vt_xcalloc(3 * (size_t)g->n_nodes, sizeof(*s));
 	int n = 0;
 
 	/* SIZE_MAX in every element */
@@ -476,13 +407,13 @@ static void lay_out(struct vt_plan *plan, const struct view *view,
 			s[n] = s[i];
 			s[n++].id = i;
 		}
-	plan->arena = place_all(s, n, by_size);
-	/* of arrays of several sizes, those that are made last first may take less */
-	/* Placing changes the offsets: the better order is placed last. */
-	if (plan->half[view->g->input] && place_all(s, n, by_size_late) > plan->arena)
-		place_all(s, n, by_size);
+	plan->arena = vt_spans_place(s, n, VT_SPANS_LARGEST);
+	/* of arrays of several sizes, those that are made last first may take less; the better order
+	 * is placed last, for placing changes the offsets */
+	if (plan->half[view->g->input] && vt_spans_place(s, n, VT_SPANS_LATEST) > plan->arena)
+		vt_spans_place(s, n, VT_SPANS_LARGEST);
 	else if (plan->half[view->g->input])
-		plan->arena = place_all(s, n, by_size_late);
+		plan->arena = vt_spans_place(s, n, VT_SPANS_LATEST);
 	free(s);
 	for (int i = 0; i < g->n_nodes; i++) {
 		int a = value_owner(plan, view, i);
