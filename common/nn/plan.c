@@ -408,8 +408,8 @@ static void lay_out(struct vt_plan *plan, const struct view *view,
 			s[n++].id = i;
 		}
 	plan->arena = vt_spans_place(s, n, VT_SPANS_LARGEST);
-	/* of arrays of several sizes, those that are made last first may take less; the better order
-	 * is placed last, for placing changes the offsets */
+	/* Of arrays of several sizes, those that are made last first may take less.  The better
+	 * order is placed last, for placing changes the offsets. */
 	if (plan->half[view->g->input] && vt_spans_place(s, n, VT_SPANS_LATEST) > plan->arena)
 		vt_spans_place(s, n, VT_SPANS_LARGEST);
 	else if (plan->half[view->g->input])
