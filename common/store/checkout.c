@@ -22,6 +22,7 @@
 #include "common/base/fault.h"
 #include "common/store/store_internal.h"
 
+/* beside a new destination, or in an existing one */
 static const char partial[] = ".voxtrail-partial";
 
 struct placing {
@@ -37,6 +38,7 @@ struct placing {
 static const struct vt_object *object_of(const struct placing *placing,
 	const struct vt_digest *digest)
 {
+	/* sorted by digest, see vt_objects_of */
 	size_t lo = 0, hi = placing->n_objects;
 
 	while (lo < hi) {
@@ -63,6 +65,7 @@ static int copy_bytes(int in, int out)
 {
 	enum { CHUNK = 1 << 20 };
 	unsigned char *chunk = vt_xmalloc(CHUNK);
+	/* A stop is asked for between chunks, so that a large file can be interrupted. */
 	uint64_t done = 0;
 	ssize_t n;
 
@@ -80,6 +83,7 @@ static int copy_bytes(int in, int out)
 static int copy_out(const struct placing *placing, const struct vt_tree_file *file, const char *to,
 	struct vt_err *err)
 {
+	/* a copy that replaces a link is read-only as the link would be */
 	mode_t mode = (mode_t)((placing->how == VT_CHECKOUT_LINK ? 0444 : 0644) |
 		(file->executable ? 0111 : 0));
 	char name[VT_STORE_NAME];
@@ -88,11 +92,14 @@ static int copy_out(const struct placing *placing, const struct vt_tree_file *fi
 
 	vt_store_name(name, &file->digest);
 	in = openat(placing->s->objects_fd, name, O_RDONLY | O_CLOEXEC);
+	/* never wider than the object, which has the mode of the file that was committed */
 	out = in < 0 || fstat(in, &st)
 		? -1
 		: openat(placing->stage_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 			  vt_fs_no_wider(mode, st.st_mode));
 
+	/* A reflink is tried in every mode, and insisted on with --reflink alone; an empty file has
+	 * nothing to share. A clone that succeeded has its bytes already. */
 	if (out < 0)
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", placing->stage, to);
 	else if (ioctl(out, FICLONE, in) && placing->how == VT_CHECKOUT_REFLINK && file->size)
@@ -119,11 +126,13 @@ static int place(const struct placing *placing, const struct vt_tree_file *file,
 
 	assert(o); /* examine() made one for each file of the tree */
 	vt_store_name(name, &file->digest);
+	/* OPEN objects are copied: a link would hand out what somebody may write to */
 	if (placing->how == VT_CHECKOUT_LINK && o->state == VT_OBJECT_SOUND &&
 		((o->mode & 0100) != 0) == file->executable) {
 		if (!vt_fault("checkout.link") &&
 			linkat(placing->s->objects_fd, name, placing->stage_fd, to, 0) == 0)
 			return 0;
+		/* Where a link cannot be, a copy can; anything else is an error. */
 		if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EACCES &&
 			errno != EOPNOTSUPP)
 			return vt_err_errno(err, VT_EIO, "%s/%s: cannot link", placing->stage, to);
@@ -150,6 +159,7 @@ static int fill(struct placing *placing, struct vt_err *err)
 /* Makes the staging folder, or takes over that of a checkout that was killed. */
 static int open_stage(struct placing *placing, struct vt_err *err)
 {
+	/* no lock on it: its checkout was killed */
 	if (vt_fs_is_dir(placing->stage)) {
 		int fd = open(placing->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		bool busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB);
@@ -181,6 +191,7 @@ static int prepare_existing(const struct placing *placing, const char *dest, str
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *path = vt_path_join(dest, names.v[i]);
 
+		/* a fresh file system's own folder */
 		if (!strcmp(names.v[i], "lost+found") || !strcmp(names.v[i], partial))
 			;
 		else if (ours)
@@ -209,6 +220,8 @@ static int move_entries(const struct placing *placing, const char *dest, struct 
 		free(to);
 	}
 	vt_strs_release(&names);
+	/* The staging folder goes last: while it is there the destination is known as
+	 * unfinished. */
 	if (!rc && rmdir(placing->stage))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot remove", placing->stage);
 	return rc;
@@ -218,6 +231,7 @@ static int move_entries(const struct placing *placing, const char *dest, struct 
 static int move_whole(const struct placing *placing, const char *dest, struct vt_err *err)
 {
 	if (vt_fault("checkout.rename") || rename(placing->stage, dest))
+		/* somebody made the destination meanwhile */
 		return vt_err_errno(err,
 			errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? VT_ECANTCREAT
 										  : VT_EIO,
@@ -243,6 +257,7 @@ int vt_store_checkout_with(struct vt_store *store, const struct vt_tree *tree, c
 	struct vt_err ignored = VT_ERR_INIT;
 	int rc = 0;
 
+	/* On the destination's file system in both cases, so that rename(2) serves. */
 	p.stage = there ? vt_path_join(to, partial) : vt_asprintf("%s%s", to, partial);
 	if (!there && vt_fs_exists(to))
 		rc = vt_err_set(err, VT_ECANTCREAT,
@@ -250,6 +265,7 @@ int vt_store_checkout_with(struct vt_store *store, const struct vt_tree *tree, c
 	if (!rc)
 		rc = examine(&p, err);
 	if (!rc)
+		/* what was read again need not be so next time */
 		vt_store_save_cache(store);
 	if (!rc && there)
 		rc = prepare_existing(&p, to, err);
@@ -257,6 +273,7 @@ int vt_store_checkout_with(struct vt_store *store, const struct vt_tree *tree, c
 		rc = open_stage(&p, err);
 	if (!rc)
 		rc = fill(&p, err);
+	/* more: the caller's own files, before anything appears */
 	if (!rc && more)
 		rc = more(ctx, p.stage, err);
 	if (!rc)
@@ -304,6 +321,7 @@ static bool is_placed(const struct placing *placing, const char *to)
 int vt_store_place(struct vt_store *store, const char *dir, const struct vt_place *v, size_t n,
 	struct vt_err *err)
 {
+	/* only its files are looked at; it borrows all of theirs */
 	struct vt_tree files = { .file = vt_xcalloc(n + 1, sizeof(*files.file)), .n_files = n };
 	struct placing p = { .s = store, .tree = &files, .how = VT_CHECKOUT_LINK, .stage_fd = -1 };
 	int rc;
@@ -316,6 +334,7 @@ int vt_store_place(struct vt_store *store, const char *dir, const struct vt_plac
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s: cannot open", dir);
 	for (size_t i = 0; !rc && i < n; i++) {
 		rc = make_above(&p, v[i].to, err);
+		/* a file that stands there already is of the same tree */
 		if (!rc && !is_placed(&p, v[i].to))
 			rc = place(&p, v[i].file, v[i].to, err);
 	}
@@ -341,6 +360,7 @@ int vt_store_touched(struct vt_store *store, const struct vt_tree_file *file, si
 		free(o.fault);
 		if (rc)
 			return rc;
+		/* the first one says enough */
 		if (touched)
 			*out = &file[i];
 	}

@@ -26,6 +26,7 @@ static int add_object(struct vt_json *json, const char *key, const char *text, s
 
 	if (!text || !*text)
 		return 0;
+	/* the caller's own JSON: a usage error */
 	if (vt_json_parse(&p, text, strlen(text), key, err))
 		return err->code = VT_EUSAGE;
 	if (p->type != VT_JSON_OBJECT) {
@@ -40,12 +41,14 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err 
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY),
 		       *check = NULL;
+	/* out may hold something before */
 	size_t begun = out->len;
 	struct vt_digest d;
 	int rc;
 
 	for (size_t i = 0; i < commit->parents.n; i++)
 		vt_json_push(parents, vt_json_new_text(commit->parents.v[i]));
+	/* optional members are left out, so that a commit without them keeps its id */
 	if (commit->author && *commit->author)
 		vt_json_put_text(j, "author", commit->author);
 	vt_json_put_int(j, "format", 1);
@@ -129,6 +132,7 @@ int vt_commit_parse(struct vt_commit *out, const char *text, size_t n, const cha
 		rc = read_fields(&c, j, origin, err);
 	if (!rc)
 		rc = vt_commit_write(&again, &c, err);
+	/* One commit has one text: another spelling would have another id. */
 	if (!rc && (again.len != n || memcmp(again.data, text, n)))
 		rc = vt_err_set(err, VT_EDATA, "%s: not the canonical form of a commit", origin);
 	if (rc)
@@ -158,6 +162,7 @@ int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id
 	if (!rc) {
 		struct vt_digest now = vt_digest_bytes(text.data, text.len);
 
+		/* read from a file that anybody may have changed */
 		if (!vt_digest_equal(&now, &id))
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: its bytes are not what its name says", path);
@@ -172,6 +177,7 @@ int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id
 int vt_store_publish_text(struct vt_store *store, const char *to, const char *text, size_t n,
 	mode_t mode, struct vt_err *err)
 {
+	/* to is two folders deep at least */
 	char *name = vt_store_tmp_name(store), *tmp = vt_asprintf("%s/tmp/%s", store->dir, name),
 	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
 	char *above = vt_xstrndup(dir, (size_t)(strrchr(dir, '/') - dir));
@@ -210,6 +216,7 @@ int vt_commit_put(struct vt_store *store, const struct vt_commit *commit, const 
 
 	vt_digest_parse(&id, commit->id);
 	path = vt_store_path(store, "commits", &id);
+	/* its name is its digest: what is there is the same */
 	if (!vt_fs_exists(path))
 		rc = vt_store_publish_text(store, path, text->data, text->len, 0444, err);
 	free(path);
@@ -220,6 +227,7 @@ bool vt_commit_by_default(const struct vt_commit *commit)
 {
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
+	/* "default" in its source: a command chose the content, not a person */
 	bool is = *commit->source &&
 		!vt_json_parse(&j, commit->source, strlen(commit->source), "source", &none) &&
 		vt_json_get(j, "default");

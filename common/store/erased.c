@@ -17,6 +17,8 @@
 static bool has(const struct vt_store *store, const char *kind, const struct vt_digest *digest)
 {
 	char *path = vt_store_path(store, kind, digest);
+	/* What cannot be looked at counts as there: a decision holds until it is known to be
+	 * gone. */
 	bool there = !vt_fs_is_absent(path);
 
 	free(path);
@@ -30,6 +32,7 @@ static struct vt_json *read_one(const struct vt_store *store, const char *kind,
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_json *j = NULL;
 
+	/* NULL for one that cannot be read: it still holds, without its reason */
 	if (vt_fs_exists(path) && vt_json_read(&j, path, &none))
 		j = NULL;
 	free(path);
@@ -54,6 +57,7 @@ static int put_one(struct vt_store *store, const char *kind, const struct vt_dig
 	if (from)
 		vt_json_put_text(j, "from", from);
 	vt_json_put_int(j, "time", vt_history_now());
+	/* the first decision stays, with its reason and time */
 	if (!vt_fs_exists(path)) {
 		rc = vt_json_canonical(&text, j, err);
 		if (!rc)
@@ -77,6 +81,7 @@ static int remove_one(const struct vt_store *store, const char *kind,
 	int rc = 0;
 
 	assert(store->lock_depth > 0);
+	/* gone already is as good */
 	if (unlink(path) && errno != ENOENT)
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot be removed", path);
 	if (!rc && vt_fs_is_dir(dir))
@@ -110,6 +115,7 @@ static int append_event(struct vt_store *store, const char *event, const struct 
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, digest);
+	/* history_check lists blobs one by one */
 	vt_json_push(blobs, vt_json_new_text(hex));
 	vt_json_put(detail, "blobs", blobs);
 	vt_json_put_text(detail, "reason", reason);
@@ -135,6 +141,7 @@ int vt_erased_propose(struct vt_store *store, const struct vt_digest *digest, ui
 
 	if (rc)
 		return rc;
+	/* a decision of ours, or the same proposal, has been made */
 	if (!vt_erased_has(store, digest) && !vt_erased_proposed(store, digest)) {
 		rc = append_event(store, "erasure-proposed", digest, reason, from, err);
 		if (!rc)
@@ -150,6 +157,7 @@ static int accept_locked(struct vt_store *store, const struct vt_digest *digest,
 	struct vt_err *err)
 {
 	struct vt_json *j = vt_erased_proposal(store, digest);
+	/* told, then the tombstone, then the bytes, then the proposal */
 	int rc = j ? append_event(store, "erase", digest, reason, NULL, err)
 		   : vt_err_set(err, VT_ENOINPUT, "no store proposed to erase this");
 
@@ -203,6 +211,7 @@ int vt_erased_lift(struct vt_store *store, const struct vt_digest *digest, const
 int vt_erased_refuse(const struct vt_store *store, const struct vt_tree *tree, struct vt_err *err)
 {
 	char *base = vt_path_join(store->dir, "tombs");
+	/* most stores have erased nothing: no look at every file */
 	bool any = !vt_fs_is_absent(base);
 	int rc = 0;
 

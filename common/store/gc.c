@@ -29,12 +29,12 @@
 
 struct gc {
 	struct vt_store *s;
-	const struct vt_gc_opts *opts;
+	const struct vt_gc_opts *opts; /* commits, trees, blobs: what stays */
 	struct vt_gc_result *out;
 	struct vt_digest_set commits, trees, blobs;
 	struct vt_digest_set listed; /* keys of results that heads, tags and pinned commits list */
 	struct vt_strs lost_results, old_results; /* names below results/ */
-	time_t now;
+	time_t now; /* so that one run has one idea of what is young */
 };
 
 /* --- marking ------------------------------------------------------------- */
@@ -46,6 +46,8 @@ static int mark_tree(struct gc *g, const struct vt_digest *id, struct vt_err *er
 	const char *at = NULL;
 	int rc, more;
 
+	/* Each tree is followed once: a second path to it adds nothing, and recursion is
+	 * bounded. */
 	if (!vt_digest_set_add(&g->trees, id))
 		return 0;
 	rc = vt_store_tree_text(g->s, &text, &at, id, err);
@@ -77,6 +79,8 @@ static int mark_json(struct gc *g, const struct vt_json *json, struct vt_err *er
 	struct vt_digest d;
 	int rc = 0;
 
+	/* Records may name digests in any member: each string that looks like one is taken for
+	 * one. */
 	if (json && json->type == VT_JSON_STRING && vt_digest_parse(&d, json->string))
 		rc = mark_any(g, &d, err);
 	for (size_t i = 0; !rc && json && i < json->n; i++)
@@ -91,6 +95,7 @@ static int mark_record(void *ctx, const char *rel, char type, struct vt_err *err
 	char hex[VT_HEX];
 	int rc = 0;
 
+	/* not a record's name: no business of ours */
 	if (type != 'f' || !vt_store_hex_of_name(hex, rel))
 		return 0;
 	rc = vt_store_get_record(g->s, &j, hex, err);
@@ -109,6 +114,7 @@ static int mark_commit(void *ctx, const struct vt_commit *commit, struct vt_err 
 
 	if (!vt_digest_parse(&id, commit->id) || !vt_digest_parse(&tree, commit->tree))
 		return vt_err_set(err, VT_EINTEGRITY, "commit %s names no tree", commit->id);
+	/* Parents are the walk's business, see vt_repo_walk(). */
 	if (!vt_digest_set_add(&g->commits, &id))
 		return 0;
 	rc = mark_tree(g, &tree, err);
@@ -135,6 +141,8 @@ static int mark_young(void *ctx, const struct vt_commit *commit, struct vt_err *
 		return 0;
 	path = vt_store_path(g->s, "commits", &id);
 	vt_strs_add(&tip, commit->id);
+	/* A commit is written before the ref that names it: a young one may be just about to get
+	 * its name. */
 	if (!stat(path, &st) && st.st_mtime > g->now - g->opts->keep_days * 86400)
 		rc = vt_repo_walk(g->s, &tip, mark_commit, g, err);
 	vt_strs_release(&tip);
@@ -152,6 +160,7 @@ static int mark_pins(struct gc *g, struct vt_err *err)
 		struct vt_strs tip = VT_STRS_INIT;
 		struct vt_digest id;
 
+		/* Pins that are over hold nothing any more. */
 		if (vt_pin_is_over(p) || !vt_digest_parse(&id, p->id))
 			continue;
 		vt_strs_add(&tip, p->id);
@@ -205,6 +214,7 @@ static int list_needed(struct gc *g, struct vt_err *err)
 
 static bool is_old(const struct gc *g, const struct vt_result *result)
 {
+	/* written is in nanoseconds */
 	return g->opts->result_days > 0 && !vt_digest_set_has(&g->listed, &result->key) &&
 		result->written / 1000000000 < g->now - g->opts->result_days * 86400;
 }
@@ -216,6 +226,7 @@ static int mark_result(void *ctx, const struct vt_result *result, struct vt_err 
 	struct vt_err why = VT_ERR_INIT;
 	char name[VT_STORE_NAME];
 
+	/* What fails here fails for this result alone. */
 	(void)err;
 	if (is_old(g, result)) {
 		vt_store_name(name, &result->key);
@@ -224,6 +235,7 @@ static int mark_result(void *ctx, const struct vt_result *result, struct vt_err 
 	}
 	if (result->has_transform)
 		vt_digest_set_add(&g->blobs, &result->transform);
+	/* Half-marked trees stay marked: too much is kept rather than too little. */
 	if (mark_tree(g, &result->tree, &why) ||
 		(result->has_lineage && mark_tree(g, &result->lineage, &why))) {
 		vt_store_name(name, &result->key);
@@ -277,6 +289,7 @@ static int sweep_file(void *ctx, const char *rel, char type, struct vt_err *err)
 	}
 	++*w->gone;
 	path = vt_asprintf("%s/%s", w->kind, rel);
+	/* gone already: nothing is freed, and unlinkat says so below */
 	if (fstatat(g->s->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW))
 		st.st_size = 0;
 	g->out->bytes += (uint64_t)st.st_size;
@@ -293,6 +306,7 @@ static int sweep_kind(struct gc *g, const char *kind, const char *step,
 {
 	struct sweeping w = { g, kind, step, keep, kept, gone };
 	char *dir = vt_path_join(g->s->dir, kind);
+	/* A store that never had any of the kind has no folder for it. */
 	int rc = vt_fs_is_dir(dir) ? vt_fs_walk(dir, sweep_file, &w, err) : 0;
 
 	/* what named is gone for good before what was named goes */
@@ -328,7 +342,9 @@ static uint64_t size_of(const char *path)
 
 static bool is_claimed(const char *path)
 {
+	/* No wait for a pipe without a writer, and no link followed. */
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	/* a folder in use is locked by who uses it, see vt_store_claim() */
 	bool claimed = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
 
 	if (fd >= 0)
@@ -385,6 +401,7 @@ static int sweep_folder(struct gc *g, const char *folder, enum leftover what, st
 	int rc = vt_fs_is_dir(dir) ? vt_fs_list(&names, dir, err) : 0;
 
 	for (size_t i = 0; !rc && i < names.n; i++) {
+		/* as vt_fs_write names its unfinished files */
 		const char *tmp = strstr(names.v[i], ".tmp-");
 
 		if (what == EVERYTHING ||
@@ -408,6 +425,8 @@ static int sweep(struct gc *g, struct vt_err *err)
 
 	assert(!g->opts->sweep || g->s->lock_depth);
 
+	/* Results name trees, commits name trees, trees name blobs: what names goes before what is
+	 * named. */
 	for (size_t i = 0; !rc && i < g->lost_results.n; i++)
 		rc = sweep_leftover(g, "results", g->lost_results.v[i], err);
 	for (size_t i = 0; !rc && i < g->old_results.n; i++, r->results++)
@@ -436,6 +455,7 @@ static int sweep(struct gc *g, struct vt_err *err)
 	if (!rc && g->opts->scratch)
 		rc = sweep_folder(g, "scratch", EVERYTHING, err);
 	if (!rc && g->opts->sweep && r->blobs)
+		/* The cache forgets blobs that are gone. */
 		rc = vt_stat_cache_save(vt_store_cache(g->s), keep_entry, g, err);
 	return rc;
 }
@@ -447,6 +467,8 @@ static bool ask(struct gc *g, struct vt_err *err)
 	struct vt_gc_opts look = *opts;
 	bool may;
 
+	/* A sweep that only counts, then the question; the counters begin again for the real
+	 * one. */
 	look.sweep = false;
 	g->opts = &look;
 	may = !sweep(g, err) && opts->may(opts->ctx, g->out, err);
@@ -461,12 +483,15 @@ static int lock_alone(struct vt_store *store, int seconds, struct vt_err *err)
 	const struct timespec pause = { 0, 50000000 };
 	bool busy = true;
 
+	/* nothing can be published to such a store, so no in-use */
 	if (store->read_only)
 		return vt_store_lock(store, err);
+	/* The lock is the descriptor's: it stays open. */
 	if (store->use_fd < 0)
 		store->use_fd = openat(store->dir_fd, "in-use", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (store->use_fd < 0)
 		return vt_err_errno(err, VT_ECANTCREAT, "%s/in-use: cannot create", store->dir);
+	/* flock has no time limit of its own: twenty tries a second */
 	for (int i = 0; busy && i <= seconds * 20; i++) {
 		if (i)
 			nanosleep(&pause, NULL);
@@ -555,6 +580,7 @@ int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt
 	}
 	if (!rc && may)
 		rc = sweep(&g, err);
+	/* An event only of what changed. */
 	if (!rc && opts->sweep && out->commits + out->trees + out->blobs + out->results)
 		rc = tell(store, out, err);
 	if (store->lock_depth) {

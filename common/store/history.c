@@ -28,6 +28,7 @@ int64_t vt_history_now(void)
 	char *end;
 	long long t = fixed ? strtoll(fixed, &end, 10) : 0;
 
+	/* digits and nothing behind them, else the clock */
 	return fixed && *fixed && !*end ? t : vt_history_clock();
 }
 
@@ -37,6 +38,7 @@ char *vt_history_actor(void)
 	struct passwd p, *found = NULL;
 	char room[4096];
 
+	/* a claim of whoever runs the command; signatures prove more */
 	if (named && *named)
 		return vt_xstrdup(named);
 	if (!getpwuid_r(getuid(), &p, room, sizeof(room), &found) && found)
@@ -65,18 +67,22 @@ static int read_tail(struct tail *tail, int fd, const char *path, struct vt_err 
 
 	*tail = (struct tail){ .digest = "" };
 	memset(tail->digest, '0', VT_HEX - 1);
+	/* A line is shorter than TAIL, so the last whole one lies in the last TAIL bytes. */
 	if (fstat(fd, &st) ||
 		(from = st.st_size > TAIL ? st.st_size - TAIL : 0,
 			n = pread(fd, bytes, TAIL, from)) < 0) {
 		free(bytes);
 		return vt_err_errno(err, VT_EIO, "%s", path);
 	}
+	/* What follows the last newline was cut off by a kill: the next line is written over it. */
 	while (n > 0 && bytes[n - 1] != '\n')
 		n--;
 	tail->end = from + n;
 	if (n) {
 		for (line = bytes + n - 1; line > bytes && line[-1] != '\n'; line--)
 			;
+		/* the line with its newline, n bytes; its digest goes into the next line's
+		 * `prev` */
 		n -= line - bytes + 1;
 		rc = vt_json_parse(&j, line, (size_t)n, path, err);
 		d = vt_digest_bytes(line, (size_t)n);
@@ -98,6 +104,7 @@ static int write_line(int fd, const struct tail *tail, const struct vt_buf *line
 {
 	size_t done = 0;
 
+	/* the cut-off line goes */
 	if (ftruncate(fd, tail->end))
 		return vt_err_errno(err, VT_EIO, "%s", path);
 	while (done < line->len) {
@@ -128,12 +135,14 @@ static int compose(struct vt_buf *line, const struct tail *tail, const char *eve
 	char *by = vt_history_actor();
 	int rc;
 
+	/* n, prev and digest chain the lines */
 	vt_json_put_int(j, "n", tail->n + 1);
 	vt_json_put_text(j, "prev", tail->digest);
 	vt_json_put_text(j, "event", event);
 	vt_json_put_text(j, "by", by);
 	vt_json_put_int(j, "time", vt_history_now());
 	vt_json_put(j, "detail", vt_json_copy(detail));
+	/* only the first line, whose digest would otherwise be the store's only name */
 	rc = tail->n ? 0 : put_store(j, err);
 	if (!rc)
 		rc = vt_json_canonical(line, j, err);
@@ -142,6 +151,7 @@ static int compose(struct vt_buf *line, const struct tail *tail, const char *eve
 	free(by);
 	if (rc)
 		return rc;
+	/* read_tail() could not find its end */
 	if (line->len >= TAIL)
 		return vt_err_set(err, VT_EBUG, "an event of %zu bytes", line->len);
 	return 0;
@@ -176,6 +186,7 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 	struct vt_buf line = VT_BUF_INIT;
 	bool made = !vt_fs_exists(path);
 	struct tail t;
+	/* read and written under the lock: two processes would write one number */
 	int rc = vt_store_lock(store, err), fd = -1;
 
 	if (!rc) {
@@ -188,12 +199,14 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 			rc = mark_unsettled(store, err);
 		if (!rc)
 			rc = write_line(fd, &t, &line, path, err);
+		/* the file's own name */
 		if (!rc && made)
 			rc = vt_fs_sync_dir(store->dir, err);
 		if (fd >= 0)
 			close(fd);
 		vt_store_unlock(store);
 	}
+	/* the detail is ours, whatever happened */
 	vt_json_free(detail);
 	vt_buf_release(&line);
 	free(path);
@@ -208,6 +221,7 @@ static int check_line(const struct vt_json *json, const char *text, size_t n, in
 	const char *wrong = NULL;
 	struct vt_err none = VT_ERR_INIT;
 
+	/* Canonical again byte for byte, so that no two texts are one line. */
 	if (vt_json_canonical(&again, json, &none) || again.len != n || memcmp(again.data, text, n))
 		wrong = "is not in canonical form";
 	else if (vt_json_integer(vt_json_get(json, "n"), 0) != number)
@@ -224,6 +238,7 @@ static int check_line(const struct vt_json *json, const char *text, size_t n, in
 
 void vt_history_store(char id[VT_HEX], const struct vt_json *first_line, const char *digest_hex)
 {
+	/* A store made before ids were drawn is known by its first line's digest. */
 	const char *drawn = vt_json_text(vt_json_get(first_line, "store"), "");
 
 	snprintf(id, VT_HEX, "%s", *drawn ? drawn : digest_hex);
@@ -236,8 +251,10 @@ int vt_history_read(struct vt_store *store, vt_history_fn line, void *ctx, struc
 	int64_t number = 1;
 	int rc = vt_fs_exists(path) ? vt_fs_read(&text, path, (size_t)1 << 33, err) : 0;
 
+	/* the first line's `prev`: 64 zeros */
 	memset(digest, '0', VT_HEX - 1);
 	digest[VT_HEX - 1] = '\0';
+	/* What follows the last newline was cut off, and is no line. */
 	for (char *p = text.data, *end;
 		!rc && p && (end = memchr(p, '\n', (size_t)(text.data + text.len - p)));
 		p = end + 1, number++) {

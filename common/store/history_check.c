@@ -20,7 +20,7 @@
 struct fact {
 	char *key, *value; /* value "": not there */
 	char *before; /* what it was in front of the last line, NULL: that line did not touch it */
-	size_t order;
+	size_t order; /* the line of the history, from 1; later ones win */
 };
 
 struct facts {
@@ -33,8 +33,8 @@ struct check {
 	void (*found)(void *ctx, const char *sentence);
 	void *ctx;
 	size_t n, lines;
-	struct facts said, there;
-	bool digests; /* every event of an erasure names its files */
+	struct facts said, there; /* the history's; the files' */
+	bool digests;             /* every event of an erasure names its files */
 };
 
 static void add(struct facts *facts, char *key, const char *value, size_t order)
@@ -61,6 +61,7 @@ static int by_key(const void *a, const void *b)
 	const struct fact *x = a, *y = b;
 	int c = strcmp(x->key, y->key);
 
+	/* equal keys in the order of the history */
 	if (c)
 		return c;
 	if (x->order < y->order)
@@ -73,15 +74,18 @@ static void settle(struct facts *facts, size_t last)
 {
 	size_t n = 0;
 
+	/* qsort of NULL is undefined */
 	if (facts->n > 1)
 		qsort(facts->v, facts->n, sizeof(*facts->v), by_key);
 	for (size_t i = 0; i < facts->n; i++) {
 		struct fact *one = &facts->v[i];
 
+		/* What the key stood at in front of the last line: the entry before, or nothing. */
 		if (one->order == last)
 			one->before = vt_xstrdup(n && !strcmp(facts->v[n - 1].key, one->key)
 					? facts->v[n - 1].value
 					: "");
+		/* A later value takes the earlier one's place. */
 		if (n && !strcmp(facts->v[n - 1].key, one->key)) {
 			n--;
 			free(facts->v[n].key);
@@ -132,6 +136,7 @@ static void say_wording(struct check *check, const struct vt_json *blobs, const 
 
 static char *subject_key(const char *subject)
 {
+	/* Names equal but for their Unicode form are one subject. */
 	char *form = vt_unicode_form(subject), *key = vt_asprintf("consent %s", form);
 
 	free(form);
@@ -141,12 +146,14 @@ static char *subject_key(const char *subject)
 static void say_trust(struct check *check, const char *event, const struct vt_json *detail)
 {
 	const struct vt_json *records = vt_json_get(detail, "records");
+	/* A signature is known by its key, all else by how it was vouched for. */
 	const char *how = strcmp(event, "signed") ? event : text(detail, "key");
 
 	for (size_t i = 0; records && i < records->n; i++) {
 		const char *id = vt_json_text(records->item[i], "");
 
 		add(&check->said, vt_asprintf("trust %s %s", id, how), "1", check->lines);
+		/* Vouching for a record again takes a rejection back. */
 		if (!strcmp(event, "made") || !strcmp(event, "vouched"))
 			add(&check->said, vt_asprintf("trust %s rejected", id), "", check->lines);
 	}
@@ -155,10 +162,12 @@ static void say_trust(struct check *check, const char *event, const struct vt_js
 /* All that was believed for the key alone is not any more. */
 static void say_revoked(struct check *check, const char *key)
 {
+	/* the list grows while it is read: only what was there before the event */
 	for (size_t i = 0, n = check->said.n; i < n; i++) {
 		const char *had = check->said.v[i].key;
 		size_t len = strlen(had);
 
+		/* the key is the last 64 characters of "trust ID KEY" */
 		if (!strncmp(had, "trust ", 6) && len > 64 && !strcmp(had + len - 64, key))
 			add(&check->said, vt_xstrdup(had), "", check->lines);
 	}
@@ -205,6 +214,7 @@ static int read_line(void *ctx, const struct vt_json *line, const char *digest_h
 	}
 	if (!strcmp(event, "erasure-lifted"))
 		say_list(c, "tombstone", blobs, "");
+	/* Either way a proposal is decided. */
 	if (!strcmp(event, "erase") || !strcmp(event, "erasure-lifted"))
 		say_list(c, "proposal", blobs, "");
 	return 0;
@@ -268,6 +278,7 @@ static int look_at_policy(struct check *check, struct vt_err *err)
 	char *path = vt_path_join(check->s->dir, "policy.json"), hex[VT_HEX];
 	struct vt_digest d;
 	uint64_t size;
+	/* not there and not readable are different: the latter is an error */
 	int rc = vt_fs_is_absent(path) ? 0 : vt_digest_file(&d, &size, path, err);
 
 	if (!rc && vt_fs_exists(path)) {
@@ -379,6 +390,7 @@ static void compare_one(struct check *check, const char *key, const struct fact 
 	if (!strncmp(key, "wording ", 8) && (said || !check->digests))
 		return;
 	check->n++;
+	/* equal, or the last line's change has not been made yet */
 	if (!strcmp(was, is) || (said && said->before && !strcmp(said->before, is)) ||
 		(!check->digests && !strncmp(key, "tombstone ", 10)))
 		return;
@@ -391,6 +403,7 @@ static void compare(struct check *check)
 {
 	size_t i = 0, k = 0;
 
+	/* Both lists are sorted by key: a merge. */
 	while (i < check->said.n || k < check->there.n) {
 		const struct fact *a = i < check->said.n ? &check->said.v[i] : NULL,
 				  *b = k < check->there.n ? &check->there.v[k] : NULL;

@@ -32,8 +32,8 @@ struct ingest {
 	struct vt_strs prefixes; /* of the passes that copied */
 	const struct vt_ingest_opts *how;
 	uint64_t store_dev;
-	int64_t begun; /* the clock before anything was read */
-	size_t n_linked, n_copied, n_known;
+	int64_t begun;                      /* the clock before anything was read */
+	size_t n_linked, n_copied, n_known; /* for the log */
 };
 
 /* --- what need not be read ----------------------------------------------- */
@@ -48,6 +48,8 @@ static bool recognized(struct ingest *in, struct vt_fileset_file *file)
 
 	if (vt_stat_cache_find(c, &file->digest, &file->stamp, VT_STAT_EXACT))
 		return true;
+	/* Read-only, so only the owner could have changed it, and then its size or time would show
+	 * it; the change time alone moves with links. */
 	if ((file->mode & 0222) ||
 		!vt_stat_cache_find(c, &file->digest, &file->stamp, VT_STAT_SEALED))
 		return false;
@@ -58,6 +60,8 @@ static bool recognized(struct ingest *in, struct vt_fileset_file *file)
 
 static bool must_copy(const struct ingest *in, const struct vt_fileset_file *file)
 {
+	/* A link would share its inode with the file: not by way of a symbolic link, not across
+	 * devices, not with somebody else's file, whose mode could not be sealed. */
 	return in->how->copy || file->linked || file->stamp.dev != in->store_dev ||
 		(file->owner != geteuid() && geteuid() != 0);
 }
@@ -109,9 +113,12 @@ static int hash_all(struct ingest *in, struct vt_err *err)
 		struct vt_fileset_file *f = &in->scan.file[i];
 		bool copy = must_copy(in, f);
 
+		/* also where a copy is wanted and the store has no object to copy from */
 		f->wanted = f->moved = !recognized(in, f) || (copy && !is_stored(in, f));
 		f->copy = copy ? VT_FILESET_COPY : VT_FILESET_HASH;
 	}
+	/* Nothing writes to finished outputs any more: no stamp of theirs is too young to be
+	 * trusted. */
 	if (in->how->finished)
 		in->begun = INT64_MAX;
 	else
@@ -125,6 +132,7 @@ static int hash_all(struct ingest *in, struct vt_err *err)
  * replaces and link(2) does not. */
 static int link_over(struct ingest *in, const char *proc, const char *name)
 {
+	/* a second name of the inode that was hashed, whatever its path is by now */
 	char *tmp = vt_store_tmp_name(in->s);
 	int rc = linkat(AT_FDCWD, proc, in->s->tmp_fd, tmp, AT_SYMLINK_FOLLOW);
 
@@ -150,12 +158,14 @@ static int link_object(struct ingest *in, const struct vt_object *object,
 
 	vt_store_name(name, &object->digest);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	/* Sealed before it has a name in the store. */
 	if (vt_fault("adopt.chmod") || ((file->mode & 07777) != mode && fchmod(fd, mode)))
 		return -1;
 	if (vt_fault("adopt.link"))
 		return -1;
 	if (object->state == VT_OBJECT_DAMAGED)
 		return link_over(in, proc, name);
+	/* EEXIST: somebody else stored the same bytes meanwhile */
 	if (linkat(AT_FDCWD, proc, in->s->objects_fd, name, AT_SYMLINK_FOLLOW) == 0 ||
 		errno == EEXIST)
 		return 0;
@@ -173,6 +183,7 @@ static bool copying_may_do(void)
 static int open_source(const struct ingest *in, const struct vt_fileset_file *file, struct stat *st,
 	struct vt_err *err)
 {
+	/* O_NONBLOCK, O_NOCTTY: what was a file may be a pipe or a terminal by now */
 	int fd = openat(in->scan.root_fd, file->path,
 		O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct vt_stamp now;
@@ -203,6 +214,7 @@ static enum way way_of(const struct ingest *in, const struct vt_object *object)
 	if (object->state != VT_OBJECT_ABSENT && object->state != VT_OBJECT_DAMAGED)
 		return 0;
 	if (f->copied)
+		/* a copy that the hashing pass is still to make */
 		return COPIED;
 	if (f->copy)
 		return 0;
@@ -219,11 +231,13 @@ static int place_link(struct ingest *in, struct vt_object *object, struct vt_err
 		return err->code;
 	if (link_object(in, object, f, fd) == 0) {
 		object->state = VT_OBJECT_SOUND;
+		/* The link moved the change time: the stamp is taken anew. */
 		in->n_linked++;
 		f->moved = true;
 		if (fstat(fd, &st) == 0)
 			f->stamp = vt_stamp_of(&st);
 	} else if (copying_may_do()) {
+		/* the second round makes it */
 		f->copy = VT_FILESET_COPY;
 	} else {
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot link into the store", in->scan.root,
@@ -240,6 +254,7 @@ static int place_copy(struct ingest *in, struct vt_object *object, struct vt_err
 	struct stat st;
 
 	vt_store_name(name, &object->digest);
+	/* sealed before it has its name */
 	if (vt_fault("adopt.rename") ||
 		fchmodat(in->s->tmp_fd, f->copied, sealed_mode(f->mode), 0) ||
 		renameat(in->s->tmp_fd, f->copied, in->s->objects_fd, name))
@@ -331,6 +346,7 @@ static int name_round(struct ingest *in, struct vt_err *err)
  * digest. */
 static int copy_rest(struct ingest *in, size_t *n, struct vt_err *err)
 {
+	/* hash_pass() writes over the digests */
 	struct vt_digest *before = vt_xcalloc(in->n_objects + 1, sizeof(*before));
 	int rc = 0;
 
@@ -368,6 +384,7 @@ static int store_objects(struct ingest *in, struct vt_err *err)
 
 	in->object = vt_objects_of(in->tree, &in->n_objects);
 	rc = vt_objects_examine(in->s, in->object, in->n_objects, err);
+	/* what the store has already */
 	for (size_t i = 0; !rc && i < in->n_objects; i++)
 		in->n_known += in->object[i].state == VT_OBJECT_SOUND ||
 			in->object[i].state == VT_OBJECT_OPEN;
@@ -424,6 +441,7 @@ static void remember(struct ingest *in)
 static int scan_file(struct vt_fileset *fileset, const char *from, const char *name,
 	struct vt_err *err)
 {
+	/* the name as opened and its folder, without links in the way */
 	char *real = vt_fs_realpath(from, err), *slash = real ? strrchr(real, '/') : NULL;
 	struct stat st;
 	int rc = real ? 0 : err->code;
@@ -479,16 +497,19 @@ static int ingest_from(struct ingest *in, const char *from, struct vt_err *err)
 {
 	int rc = vt_store_use(in->s, err);
 
+	/* in-use is held from before the first look at what the store has */
 	if (!rc)
 		rc = scan(in, from, err);
 	if (!rc)
 		rc = hash_all(in, err);
 	if (!rc)
 		rc = make_tree(in, err);
+	/* before any of its bytes is in the store */
 	if (!rc)
 		rc = vt_erased_refuse(in->s, in->tree, err);
 	if (!rc)
 		rc = store_objects(in, err);
+	/* blobs: the caller puts trees of its own */
 	if (!rc && !in->how->blobs)
 		rc = put_tree(in, err);
 	if (!rc)
@@ -505,6 +526,7 @@ int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *fr
 
 	vt_fileset_begin(&in.scan);
 	rc = ingest_from(&in, from, err);
+	/* copies that got no name */
 	for (size_t i = 0; i < in.scan.n; i++)
 		if (in.scan.file[i].copied)
 			unlinkat(store->tmp_fd, in.scan.file[i].copied, 0);
@@ -513,6 +535,7 @@ int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *fr
 			in.n_copied, in.n_known);
 	vt_fileset_release(&in.scan);
 	vt_objects_free(in.object, in.n_objects);
+	/* in.tree is NULL where it was not made yet */
 	if (rc)
 		vt_tree_free(in.tree);
 	else
@@ -523,6 +546,7 @@ int vt_store_ingest(struct vt_store *store, struct vt_tree **out, const char *fr
 int vt_store_hash(struct vt_store *store, struct vt_tree **out, const char *from,
 	const struct vt_ingest_opts *how, struct vt_err *err)
 {
+	/* nothing is stored: no object is needed, no lock taken */
 	struct ingest in = { .s = store, .how = how, .begun = vt_stat_clock() };
 	int rc;
 

@@ -18,6 +18,7 @@ static int by_digest(const void *a, const void *b)
 
 	if (c)
 		return c;
+	/* among equal digests the first file of the tree stands for all */
 	if (x->first < y->first)
 		return -1;
 	return x->first > y->first;
@@ -38,6 +39,7 @@ struct vt_object *vt_objects_of(const struct vt_tree *tree, size_t *n)
 	for (size_t i = 0; i < tree->n_files; i++)
 		if (!k || !vt_digest_equal(&o[k - 1].digest, &o[i].digest))
 			o[k++] = o[i];
+	/* sorted: equal digests are neighbors */
 	*n = k;
 	return o;
 }
@@ -81,6 +83,7 @@ static bool look(struct vt_store *store, struct vt_object *object)
 		return false;
 	}
 	object->state = VT_OBJECT_SOUND;
+	/* writable, never sealed here, or sealed as something else */
 	return (st.st_mode & 0222) ||
 		!vt_stat_cache_find(vt_store_cache(store), &d, &object->stamp, VT_STAT_SEALED) ||
 		!vt_digest_equal(&d, &object->digest);
@@ -96,6 +99,7 @@ static bool replace(struct vt_store *store, struct vt_object *object, struct vt_
 	bool done;
 
 	vt_store_name(name, &object->digest);
+	/* fchmod before the rename: under its name it is never writable */
 	done = fd >= 0 && !fchmod(fd, object->mode & 0555) && !fsync(fd) &&
 		!vt_fault("heal.rename") &&
 		!renameat(store->tmp_fd, file->copied, store->objects_fd, name) && !fstat(fd, &st);
@@ -125,6 +129,7 @@ static void judge(struct vt_store *store, struct vt_object *object, struct vt_fi
 {
 	char hex[VT_HEX], *why;
 
+	/* It could not be read: that is its fault. */
 	if (file->code) {
 		object->state = VT_OBJECT_DAMAGED;
 		object->fault = vt_xstrdup(file->fault);
@@ -137,6 +142,8 @@ static void judge(struct vt_store *store, struct vt_object *object, struct vt_fi
 		free(why);
 		return;
 	}
+	/* Sound bytes that somebody may write to are replaced by the copy that was made while they
+	 * were read. */
 	object->state = !(object->mode & 0222) || (file->copied && replace(store, object, file))
 		? VT_OBJECT_SOUND
 		: VT_OBJECT_OPEN;
@@ -155,6 +162,7 @@ static int reread(struct vt_store *store, struct vt_object *o, const size_t *whi
 
 	vt_fileset_begin(&scan);
 	rc = vt_fileset_open(&scan, store->dir, err);
+	/* The folder of the objects, which is open already, not the store's. */
 	if (!rc) {
 		close(scan.root_fd);
 		scan.root_fd = dup(store->objects_fd);
@@ -166,6 +174,7 @@ static int reread(struct vt_store *store, struct vt_object *o, const size_t *whi
 		vt_store_name(name, &object->digest);
 		f = vt_fileset_add_stamp(&scan, name, &object->stamp, object->mode);
 		f->wanted = true;
+		/* copied as it is read, for replace() */
 		f->copy = (object->mode & 0222) && !store->read_only ? VT_FILESET_COPY
 								     : VT_FILESET_HASH;
 	}
@@ -173,6 +182,7 @@ static int reread(struct vt_store *store, struct vt_object *o, const size_t *whi
 		rc = vt_fileset_hash(&scan, store->tmp_fd, prefix, VT_FILESET_ALL, err);
 	for (size_t k = 0; !rc && k < scan.n; k++)
 		judge(store, &o[which[k]], &scan.file[k], begun);
+	/* copies that were not needed, or whose object was damaged */
 	for (size_t k = 0; k < scan.n; k++)
 		if (scan.file[k].copied)
 			unlinkat(store->tmp_fd, scan.file[k].copied, 0);
@@ -230,6 +240,7 @@ int vt_objects_touched(struct vt_store *store, struct vt_object *object, bool *t
 	bool suspect = look(store, object);
 	int rc = 0;
 
+	/* writable counts as touched: nothing says what happened to it */
 	*touched = object->state != VT_OBJECT_SOUND || (object->mode & 0222);
 	if (!*touched && suspect) {
 		rc = reread(store, object, &only, 1, err);

@@ -33,6 +33,7 @@ static bool is_date(const char *text)
 	static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	int month, day;
 
+	/* YYYY-MM-DD; leap years are not told apart */
 	if (strlen(text) != 10 || strspn(text, "0123456789") != 4 || text[4] != '-' ||
 		strspn(text + 5, "0123456789") != 2 || text[7] != '-' ||
 		strspn(text + 8, "0123456789") != 2)
@@ -47,6 +48,7 @@ static void today(char out[16])
 	time_t now = time(NULL);
 	struct tm tm;
 
+	/* in UTC, whatever the machine's zone */
 	gmtime_r(&now, &tm);
 	strftime(out, 16, "%Y-%m-%d", &tm);
 }
@@ -56,6 +58,7 @@ bool vt_pin_is_over(const struct vt_pin *pin)
 	char now[16];
 
 	today(now);
+	/* dates in this form compare as texts; the last day is included */
 	return *pin->until && strcmp(pin->until, now) < 0;
 }
 
@@ -80,6 +83,7 @@ static int read_pin(struct vt_pin *out, const char *path, struct vt_err *err)
 		   *kind = vt_json_text(vt_json_get(j, "kind"), ""),
 		   *until = vt_json_text(vt_json_get(j, "until"), "");
 
+	/* release() may follow whatever fails below */
 	*out = (struct vt_pin){ .kind = NULL };
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i][0]))
@@ -122,6 +126,7 @@ static int write_pin(struct vt_store *store, const char *id_hex, const char *kin
 	if (!rc)
 		rc = vt_fs_write(path, text.data, text.len, 0644, err);
 	if (!rc)
+		/* pins/ itself may be new */
 		rc = vt_fs_sync_dir(store->dir, err);
 	vt_json_free(j);
 	vt_buf_release(&text);
@@ -155,6 +160,7 @@ int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, c
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no id: 64 digits 0-9, a-f", id_hex);
 	if (*until && !is_date(until))
 		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no date; write YYYY-MM-DD", until);
+	/* in-use before the lock, as gc takes them: what is pinned cannot be swept in between */
 	rc = vt_store_use(store, err);
 	if (!rc)
 		rc = vt_store_lock(store, err);
@@ -167,6 +173,7 @@ int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, c
 			id_hex, store->dir);
 	if (!rc && vt_fs_exists(path))
 		rc = read_pin(&old, path, err);
+	/* a pin is prolonged, never shortened */
 	if (!rc && old.until && *until && (!*old.until || strcmp(until, old.until) < 0))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"%s is pinned %s%s already; remove that pin to shorten it", id_hex,
@@ -201,6 +208,7 @@ int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_remova
 		rc = vt_err_set(err, VT_ENOINPUT, "%s is not pinned", id_hex);
 	else
 		rc = read_pin(&p, path, err);
+	/* an earlier promise is kept unless force says otherwise */
 	if (!rc && how != VT_PIN_BEFORE_ITS_DATE && *p.until && !vt_pin_is_over(&p))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"%s is pinned until %s (%s); --force removes the pin all the same", id_hex,

@@ -18,6 +18,7 @@ static const char mark[] = "unsynced";
 
 static int sync_all(const struct vt_store *store, const char *step, struct vt_err *err)
 {
+	/* syncfs: names and contents of the whole file system at once */
 	if (vt_fault(step) || syncfs(store->dir_fd))
 		return vt_err_errno(err, VT_EIO, "%s: cannot make writes durable", store->dir);
 	return 0;
@@ -31,10 +32,12 @@ int vt_publish_begin(struct vt_store *store, struct vt_published *published, con
 	if (rc)
 		return rc;
 	*published = (struct vt_published){ .kind = kind };
+	/* O_EXCL: finding it there means that somebody was killed with names not synced */
 	fd = vt_fault("publish.mark")
 		? -1
 		: openat(store->tmp_fd, mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
+		/* Their names, too, are durable before new ones are made. */
 		close(fd);
 	else if (errno == EEXIST)
 		rc = sync_all(store, "publish.catchup", err);
@@ -68,11 +71,13 @@ static int sync_names(const struct vt_store *store, const struct vt_published *p
 
 	if (published->n > VT_SYNC_EACH)
 		return sync_all(store, "publish.dirsync", err);
+	/* the 256 fan-out directories ab/ */
 	for (int i = 0; !rc && i < 256; i++)
 		if (published->touched[i]) {
 			snprintf(name, sizeof(name), "%s/%02x", published->kind, (unsigned)i);
 			rc = sync_dir(store, name, err);
 		}
+	/* new fan-out directories are names in the kind's own */
 	return !rc && published->made ? sync_dir(store, published->kind, err) : rc;
 }
 
@@ -96,9 +101,11 @@ int vt_publish_fan_out(struct vt_store *store, struct vt_published *published,
 
 	assert(store->lock_depth > 0 && published->kind);
 	published->n++;
+	/* made and noted once */
 	if (published->touched[digest->b[0]])
 		return 0;
 	snprintf(name, sizeof(name), "%s/%02x", published->kind, (unsigned)digest->b[0]);
+	/* EEXIST: from an earlier publication, and durable */
 	if (vt_fault("publish.mkdir") || (mkdirat(store->dir_fd, name, 0755) && errno != EEXIST))
 		return vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot make the directory",
 			store->dir, name);
@@ -115,6 +122,7 @@ char *vt_store_tmp_name(struct vt_store *store)
 		unsigned char b[8] = { 0 };
 		struct vt_buf name = VT_BUF_INIT;
 
+		/* not as good as random, but different in each process */
 		if (getrandom(b, sizeof(b), 0) < 0)
 			memcpy(b, &store, sizeof(store) < sizeof(b) ? sizeof(store) : sizeof(b));
 		vt_buf_printf(&name, "%ld.", (long)getpid());
@@ -141,6 +149,7 @@ static bool is_there(const struct vt_store *store, const char *kind, const struc
 
 	vt_store_name(name, id);
 	snprintf(path, sizeof(path), "%s/%s", kind, name);
+	/* A file of another size was damaged, and is written again. */
 	return fstatat(store->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
 		(uint64_t)st.st_size == n;
 }
@@ -148,6 +157,7 @@ static bool is_there(const struct vt_store *store, const char *kind, const struc
 static int write_text(struct vt_store *store, const char *tmp, const char *text, size_t n,
 	struct vt_err *err)
 {
+	/* read-only from the start: nobody ever has it open for writing but us */
 	int fd = vt_fault("text.create")
 		? -1
 		: openat(store->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444),
@@ -161,6 +171,7 @@ static int write_text(struct vt_store *store, const char *tmp, const char *text,
 		if (k < 0 && errno != EINTR)
 			rc = vt_err_errno(err, VT_EIO, "%s/tmp: cannot write %zu bytes", store->dir,
 				n);
+		/* a short write goes on, an interrupted one is repeated */
 		done += k > 0 ? (size_t)k : 0;
 	}
 	if (close(fd) && !rc)
@@ -176,6 +187,7 @@ int vt_batch_add(struct vt_store *store, struct vt_batch *batch, const struct vt
 	assert(batch->kind && batch->tmp.n <= batch->cap);
 	if (store->read_only)
 		return vt_err_set(err, VT_EUSAGE, "%s: opened for reading", store->dir);
+	/* named by its digest and of the right size: it has these bytes */
 	if (!batch->replace && is_there(store, batch->kind, id, n))
 		return 0;
 	tmp = vt_store_tmp_name(store);
@@ -184,6 +196,7 @@ int vt_batch_add(struct vt_store *store, struct vt_batch *batch, const struct vt
 		batch->id = vt_xrealloc(batch->id, batch->cap * sizeof(*batch->id));
 	}
 	batch->id[batch->tmp.n] = *id;
+	/* before it is written: vt_batch_release() removes it even if that fails */
 	vt_strs_add(&batch->tmp, tmp);
 	free(tmp);
 	return write_text(store, batch->tmp.v[batch->tmp.n - 1], text, n, err);
@@ -224,6 +237,7 @@ static int name_text(struct vt_store *store, const struct vt_batch *batch,
 		renameat(store->tmp_fd, batch->tmp.v[i], store->dir_fd, path))
 		return vt_err_errno(err, VT_EIO, "%s/%s: cannot give a text its name", store->dir,
 			path);
+	/* it has its name: nothing to remove */
 	free(batch->tmp.v[i]);
 	batch->tmp.v[i] = vt_xstrdup("");
 	return 0;
@@ -235,6 +249,7 @@ int vt_batch_publish(struct vt_store *store, struct vt_batch *batch, struct vt_e
 	struct vt_published p;
 	int rc = sync_texts(store, batch, err);
 
+	/* The contents are durable before the first name. */
 	if (!rc)
 		rc = vt_publish_begin(store, &p, batch->kind, err);
 	if (rc)

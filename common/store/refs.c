@@ -18,6 +18,8 @@
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
+/* as file and directory names on every system, without dots: they stand in paths and in
+ * REPO@NAME */
 bool vt_repo_name_is_good(const char *s)
 {
 	size_t n = strspn(s, letters);
@@ -40,6 +42,7 @@ bool vt_ref_name_is_good(const char *s)
 /* "heads/x" or "tags/x" with a good x. */
 static const char *short_name(const char *name)
 {
+	/* the kind is a folder, the rest a file */
 	const char *s;
 
 	if (!strncmp(name, "heads/", 6))
@@ -65,6 +68,8 @@ int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, cons
 	struct vt_digest d;
 	int rc = 0;
 
+	/* ENOTDIR: the repo's folder is a file */
+	/* vt_fs_read says VT_ENOINPUT of a folder, too */
 	if (access(path, F_OK) && (errno == ENOENT || errno == ENOTDIR))
 		rc = VT_ENOINPUT;
 	else if ((rc = vt_fs_read(&text, path, 4096, err)) == VT_ENOINPUT) {
@@ -73,6 +78,7 @@ int vt_ref_read(struct vt_store *store, char out[VT_HEX], const char *repo, cons
 		else /* removed meanwhile */
 			*err = (struct vt_err)VT_ERR_INIT;
 	} else if (!rc) {
+		/* 64 hex digits and a newline, nothing else */
 		if (text.len == VT_HEX && text.data[VT_HEX - 1] == '\n')
 			text.data[VT_HEX - 1] = '\0';
 		if (text.len != VT_HEX || !vt_digest_parse(&d, text.data))
@@ -104,6 +110,7 @@ void vt_refs_add(struct vt_refs *refs, const char *repo, const char *name, const
 		refs->cap = refs->cap ? 2 * refs->cap : 16;
 		refs->v = vt_xrealloc(refs->v, refs->cap * sizeof(*refs->v));
 	}
+	/* vt_refs_release() frees both */
 	refs->v[refs->n] = (struct vt_ref){ vt_xstrdup(repo), vt_xstrdup(name), "" };
 	memcpy(refs->v[refs->n++].commit, commit, VT_HEX);
 }
@@ -157,6 +164,7 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *store, const char *repo, 
 		if (!rc)
 			rc = list_kind(out, store, repos.v[i], "tags", err);
 	}
+	/* All or nothing: half a list would read as refs that are gone. */
 	if (rc)
 		vt_refs_release(out);
 	vt_strs_release(&repos);
@@ -191,11 +199,13 @@ static int check_name(struct vt_store *store, const char *repo, const char *name
 	if (!vt_repo_name_is_good(repo))
 		return vt_err_set(err, VT_EUSAGE,
 			"\"%s\": names of repos are 1 to 63 letters, digits, _ and -", repo);
+	/* a branch or tag's own name */
 	if (!word)
 		return vt_err_set(err, VT_EUSAGE,
 			"\"%s@%s\": names of branches and tags are 1 to 63 letters, digits, "
 			"_, - and single dots inside",
 			repo, strchr(name, '/') ? strchr(name, '/') + 1 : name);
+	/* heads/x for tags/x and the other way round */
 	other = vt_asprintf("%s/refs/%s/%s/%s", store->dir, repo, *name == 'h' ? "tags" : "heads",
 		word);
 	if (vt_fs_exists(other))
@@ -210,6 +220,7 @@ static int remove_ref(const struct vt_store *store, const char *repo, const char
 {
 	char *path = ref_path(store, repo, name),
 	     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	/* The name is gone for good before anybody is told. */
 	int rc = unlink(path) ? vt_err_errno(err, VT_EIO, "%s: cannot remove", path)
 			      : vt_fs_sync_dir(dir, err);
 
@@ -244,6 +255,7 @@ static int write_ref(struct vt_store *store, const char *repo, const char *name,
 	char *path, *line;
 	int rc;
 
+	/* "" for `to`: the ref is removed */
 	if (!*to)
 		return remove_ref(store, repo, name, err);
 	rc = *now ? 0 : check_name(store, repo, name, err);
@@ -291,14 +303,18 @@ int vt_ref_write(struct vt_store *store, const char *repo, const char *name, con
 	rc = vt_ref_read(store, now, repo, name, err);
 	if (rc && rc != VT_ENOINPUT)
 		return rc;
+	/* somebody moved it since the caller looked */
 	if (strcmp(now, from))
 		return vt_err_set(err, VT_EFAIL,
 			"%s@%s is at %.16s by now, not at %.16s; look again", repo, name,
 			*now ? now : "nothing", *from ? from : "nothing");
+	/* nothing to do, and nothing to tell */
 	if (!strcmp(now, to))
 		return 0;
 	/* a name that cannot be is refused before anything is said of it */
 	rc = *to && !*now ? check_name(store, repo, name, err) : 0;
+	/* Told first: a kill in between leaves an event without its change, which history_check
+	 * accepts of the last line. */
 	if (!rc)
 		rc = tell(store, repo, name, now, to, err);
 	if (!rc)

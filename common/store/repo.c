@@ -24,6 +24,7 @@ static int now(int64_t *out, struct vt_err *err)
 	*out = (int64_t)time(NULL);
 	if (!epoch || !*epoch)
 		return 0;
+	/* git's and Debian's variable: commits of equal content have equal ids */
 	*out = strtoll(epoch, &end, 10);
 	if (*end || *out < 0)
 		return vt_err_set(err, VT_EUSAGE,
@@ -50,6 +51,8 @@ static int compose(struct vt_commit *commit, struct vt_buf *text, const char *he
 
 static bool same_work(const struct vt_commit *head, const struct vt_commit *commit)
 {
+	/* Content that a command chose by default is confirmed by a commit by hand: that is new
+	 * work. */
 	return !strcmp(head->tree, commit->tree) && !strcmp(head->provenance, commit->provenance) &&
 		(!vt_commit_by_default(head) || vt_commit_by_default(commit));
 }
@@ -59,6 +62,7 @@ static bool same_work(const struct vt_commit *head, const struct vt_commit *comm
 static int refuse_over_output(const struct vt_commit *head, const struct vt_commit *commit,
 	const char *repo, const char *name, struct vt_err *err)
 {
+	/* only over a commit with provenance, and only by one without */
 	if (!*head->id || !*head->provenance || *commit->provenance ||
 		!strcmp(head->tree, commit->tree))
 		return 0;
@@ -86,16 +90,19 @@ static int append(struct vt_store *store, struct vt_commit *out, bool *made, con
 	/* read back, so that provenance is compared and returned in its canonical form */
 	if (!rc)
 		rc = vt_commit_parse(&parsed, text.data, text.len, "commit", err);
+	/* onto: the caller composed its tree on that head */
 	if (!rc && note->onto && strcmp(note->onto, at))
 		rc = vt_err_set(err, VT_EFAIL, "%s@%s has moved meanwhile", repo,
 			strchr(name, '/') + 1);
 	if (!rc)
 		rc = refuse_over_output(&head, &parsed, repo, name, err);
+	/* An empty commit is made only if it is asked for. */
 	*made = !rc && (!*at || note->allow_empty || !same_work(&head, &parsed));
 	if (!rc && *made)
 		rc = vt_commit_put(store, &parsed, &text, err);
 	if (!rc && *made)
 		rc = vt_ref_write(store, repo, name, at, parsed.id, err);
+	/* the caller gets the new commit, or the head that has the same work */
 	if (!rc) {
 		struct vt_commit *keep = *made ? &parsed : &head;
 
@@ -136,6 +143,7 @@ int vt_repo_commit(struct vt_store *store, struct vt_commit *out, bool *made, co
 	name = vt_asprintf("heads/%s", branch);
 	rc = append(store, out, &wrote, repo, name, tree, note, err);
 	vt_store_unlock(store);
+	/* after the lock: the mirror may take long, and a failure of it is only logged */
 	if (wrote)
 		vt_git_mirror_try(store, repo);
 	free(name);
@@ -148,6 +156,7 @@ int vt_ref_move(struct vt_store *store, const char *repo, const char *name, cons
 	const char *to, struct vt_err *err)
 {
 	struct vt_commit c = { .id = "" };
+	/* `to` must be a commit of this store */
 	int rc = *to ? vt_commit_read(store, &c, to, err) : 0;
 
 	vt_commit_release(&c);
@@ -183,6 +192,7 @@ static void queue(struct vt_digest_set *set, struct vt_strs *todo, const char *i
 {
 	struct vt_digest d;
 
+	/* each id once: todo grows, seen never repeats */
 	if (vt_digest_parse(&d, id) && vt_digest_set_add(set, &d))
 		vt_strs_add(todo, id);
 }
@@ -196,6 +206,7 @@ int vt_repo_walk(struct vt_store *store, const struct vt_strs *tips, vt_commit_f
 
 	for (size_t i = 0; i < tips->n; i++)
 		queue(&seen, &todo, tips->v[i]);
+	/* todo grows while it is walked: breadth first */
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		struct vt_commit c = { .id = "" };
 
@@ -258,11 +269,12 @@ int vt_repo_each_commit(struct vt_store *store, vt_commit_fn fn, void *ctx, stru
 	return rc;
 }
 
-enum { FOUND = -1 };
+enum { FOUND = -1 }; /* no error code, all of which are positive */
 
 static int is_wanted(void *ctx, const struct vt_commit *commit, struct vt_err *err)
 {
 	(void)err;
+	/* stops the walk */
 	return strcmp(commit->id, ctx) ? 0 : FOUND;
 }
 
@@ -329,6 +341,7 @@ static int add_prefixed(struct meaning *meaning, struct vt_store *store, const s
 	size_t n = strlen(word);
 	int rc;
 
+	/* as much of an id as git takes at least */
 	if (n < 4 || n > 64 || strspn(word, "0123456789abcdef") != n)
 		return 0;
 	dir = vt_asprintf("%s/commits/%.2s", store->dir, word);
@@ -337,6 +350,7 @@ static int add_prefixed(struct meaning *meaning, struct vt_store *store, const s
 		char *id = vt_asprintf("%.2s%s", word, names.v[i]);
 		bool ours = false;
 
+		/* Only commits that the repo's refs reach are its own. */
 		if (strlen(id) == 64 && !strncmp(id, word, n))
 			rc = reaches(store, tips, id, &ours, err);
 		if (ours)
@@ -363,6 +377,7 @@ static int add_of_job(void *ctx, const struct vt_commit *commit, struct vt_err *
 	if (*commit->provenance)
 		rc = vt_json_parse(&j, commit->provenance, strlen(commit->provenance), commit->id,
 			err);
+	/* the first one that the walk meets */
 	if (!rc && !b->meaning->id.n && !strcmp(vt_json_text(vt_json_get(j, "job"), ""), b->job))
 		mean(b->meaning, commit->id, b->repo, commit->id);
 	vt_json_free(j);
@@ -376,6 +391,7 @@ static int add_by_job(struct meaning *meaning, struct vt_store *store, const str
 {
 	struct by_job b = { meaning, repo, word };
 
+	/* a job's id has 32 digits */
 	if (strlen(word) != 32 || strspn(word, "0123456789abcdef") != 32)
 		return 0;
 	return vt_repo_walk(store, tips, add_of_job, &b, err);
@@ -420,11 +436,13 @@ static int resolve_word(struct vt_store *store, char out[VT_HEX], const char *re
 		const char *name = refs.v[i].name, *last = strchr(name, '/') + 1;
 
 		vt_strs_add(&tips, refs.v[i].commit);
+		/* heads/x, or x alone */
 		if (!strcmp(word, name) || !strcmp(word, last))
 			mean(&m, refs.v[i].commit, repo, name);
 	}
 	if (!rc)
 		rc = add_prefixed(&m, store, &tips, repo, word, err);
+	/* a job's id only where nothing else fits */
 	if (!rc && !m.id.n)
 		rc = add_by_job(&m, store, &tips, repo, word, err);
 	if (!rc && m.id.n != 1)
@@ -464,12 +482,15 @@ int vt_repo_resolve(struct vt_store *store, struct vt_commit *out, const char *w
 	     *word = vt_xstrdup(what[n_repo] == '@' ? what + n_repo + 1 : "master");
 	const char *back = strchr(what, '~');
 	char *end = NULL, id[VT_HEX];
+	/* REPO~ is one step back, as in git */
 	unsigned long steps = back && back[1] ? strtoul(back + 1, &end, 10) : back != NULL;
 	struct vt_commit c = { .id = "" };
 	int rc = 0;
 
+	/* word may be BRANCH~N */
 	if (strchr(word, '~'))
 		*strchr(word, '~') = '\0';
+	/* strtoul would take a sign or a space */
 	if (!vt_repo_name_is_good(repo) || !*word || (end && *end) ||
 		(back && back[1] && (back[1] < '0' || back[1] > '9')))
 		rc = vt_err_set(err, VT_EUSAGE,

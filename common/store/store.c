@@ -28,6 +28,7 @@ void vt_store_name(char out[VT_STORE_NAME], const struct vt_digest *digest)
 	char hex[VT_HEX];
 
 	vt_digest_hex(hex, digest);
+	/* "ab/" and 62 digits */
 	memcpy(out, hex, 2);
 	out[2] = '/';
 	memcpy(out + 3, hex + 2, VT_HEX - 2);
@@ -64,6 +65,7 @@ char *vt_store_object_path(const struct vt_store *store, const struct vt_digest 
 static int refuse_network(const char *dir, struct vt_err *err)
 {
 	static const struct {
+		/* f_type of statfs(2), linux/magic.h and the file systems' own */
 		unsigned long magic;
 		const char *name;
 	} remote[] = { { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xff534d42, "CIFS" },
@@ -117,6 +119,7 @@ static int check_format(struct vt_store *store, enum vt_store_mode mode, struct 
 		rc = vt_err_set(err, VT_ENOINPUT, "%s: not a store; `voxtrail commit` makes one",
 			store->dir);
 	}
+	/* Format 2 reads format 1 as it is. */
 	if (!rc && (!there || (former && !store->read_only)))
 		rc = vt_fs_write(path, format_line, sizeof(format_line) - 1, 0644, err);
 	vt_buf_release(&text);
@@ -178,6 +181,7 @@ static int open_parts(struct vt_store *store, enum vt_store_mode mode, struct vt
 
 	if (!rc)
 		rc = open_folder(&store->objects_fd, store, "objects", err);
+	/* readers make nothing, so they need neither tmp/ nor the lock */
 	if (!rc && !store->read_only)
 		rc = open_folder(&store->tmp_fd, store, "tmp", err);
 	if (!rc && !store->read_only)
@@ -194,6 +198,7 @@ int vt_store_open(struct vt_store **out, const char *dir, enum vt_store_mode mod
 	struct vt_store *s = vt_xcalloc(1, sizeof(*s));
 	int rc = 0;
 
+	/* vt_store_close() takes a store at any stage of its opening */
 	s->lock_fd = s->use_fd = s->dir_fd = s->objects_fd = s->tmp_fd = -1;
 	s->read_only = mode == VT_STORE_READ || (mode == VT_STORE_LOOK && !vt_store_may_write(dir));
 	if (mode == VT_STORE_CREATE)
@@ -248,6 +253,7 @@ int vt_store_spare_memory(struct vt_store *store, struct vt_err *err)
 
 static int take(int fd, int how, const struct vt_store *store, const char *name, struct vt_err *err)
 {
+	/* a signal is not an answer */
 	while (flock(fd, how))
 		if (errno != EINTR)
 			return vt_err_errno(err, VT_EIO, "%s/%s: cannot lock", store->dir, name);
@@ -266,6 +272,7 @@ int vt_store_lock(struct vt_store *store, struct vt_err *err)
 {
 	if (store->read_only)
 		return refuse_writing(store, err);
+	/* flock does not count: lock_depth does */
 	if (store->lock_depth == 0 && take(store->lock_fd, LOCK_EX, store, "lock", err))
 		return err->code;
 	store->lock_depth++;
@@ -306,6 +313,7 @@ static void unuse(struct vt_store *store)
  * a stage may work in it. */
 int vt_store_claim(struct vt_store *store, const char *dir, struct vt_err *err)
 {
+	/* A claim alone must not keep gc out for the whole of a run. */
 	bool used = store->use_fd >= 0;
 	int rc = vt_store_use(store, err), fd = -1;
 
@@ -313,6 +321,7 @@ int vt_store_claim(struct vt_store *store, const char *dir, struct vt_err *err)
 		rc = vt_fs_mkdirs(dir, err);
 	if (!rc) {
 		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		/* shared: the stage below may lock it, too */
 		if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot lock", dir);
 	}

@@ -17,6 +17,7 @@ struct check {
 	struct vt_store *s;
 	void (*found)(void *ctx, const char *sentence);
 	void *ctx;
+	/* n: checks made, bad: findings */
 	size_t n, bad;
 	const char *kind;
 	struct vt_tree_sums sums; /* trees that were checked */
@@ -26,6 +27,7 @@ struct check {
 static void report(struct check *check, char *sentence)
 {
 	check->bad++;
+	/* sentence is owned */
 	check->found(check->ctx, sentence);
 	free(sentence);
 }
@@ -54,6 +56,7 @@ static void check_tree(struct check *check, const char *rel, const struct vt_dig
 		char hex[VT_HEX];
 
 		vt_digest_hex(hex, &line.digest);
+		/* a missing blob of an erasure is no finding */
 		if (!is_there(check, kind, &line.digest) &&
 			!(line.type != 'd' &&
 				(vt_erased_has(check->s, &line.digest) ||
@@ -63,6 +66,7 @@ static void check_tree(struct check *check, const char *rel, const struct vt_dig
 				vt_asprintf("trees/%s: its entry %s is missing from %s/", rel, hex,
 					kind));
 	}
+	/* only of a tree whose entries are all there */
 	if (!more && !missing &&
 		vt_tree_text_check(check->s, text.data, text.len, &check->sums, &err))
 		more = -1;
@@ -96,6 +100,8 @@ static void judge(struct check *check, struct vt_fileset *set)
 		check->n++;
 		vt_store_name(name, &f->digest);
 		vt_digest_hex(hex, &f->digest);
+		/* ab/cdef of the digest is where it must lie */
+		/* Right bytes that somebody may write to: for the caller to tell, not a finding. */
 		if (f->code)
 			report(check, vt_xstrdup(f->fault));
 		else if (strcmp(f->path, name))
@@ -111,6 +117,7 @@ static void judge(struct check *check, struct vt_fileset *set)
 	}
 }
 
+/* files hashed together: enough for all threads, few enough for memory */
 enum { BATCH = 4096 };
 
 static int hash_batch(struct check *check, struct vt_fileset *set, struct vt_err *err)
@@ -225,6 +232,7 @@ int vt_store_verify(struct vt_store *store, void (*found)(void *ctx, const char 
 		rc = vt_trust_disputes(store, report_sentence, &c, &disputes, err);
 	if (!rc)
 		rc = vt_erased_check(store, report_undead, &c, &erased, err);
+	/* A history that cannot be followed is a finding, not the end of the check. */
 	if (!rc && vt_history_check(store, report_sentence, &c, &c.n, &why))
 		report(&c, vt_xstrdup(why.text));
 	vt_tree_sums_release(&c.sums);
