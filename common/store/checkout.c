@@ -90,6 +90,7 @@ static int copy_out(const struct placing *placing, const struct vt_tree_file *fi
 	struct stat st = { .st_mode = 0 };
 	int in, out, rc = 0;
 
+	assert(placing->stage_fd >= 0);
 	vt_store_name(name, &file->digest);
 	in = openat(placing->s->objects_fd, name, O_RDONLY | O_CLOEXEC);
 	/* never wider than the object, which has the mode of the file that was committed */
@@ -211,6 +212,7 @@ static int move_entries(const struct placing *placing, const char *dest, struct 
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_fs_list(&names, placing->stage, err);
 
+	assert(placing->stage_fd >= 0);
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *to = vt_path_join(dest, names.v[i]);
 

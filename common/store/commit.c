@@ -1,4 +1,5 @@
 /* The commit object: canonical JSON both ways. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,7 @@ int vt_commit_put(struct vt_store *store, const struct vt_commit *commit, const 
 	char *path;
 	int rc = 0;
 
+	assert(store->lock_depth > 0);
 	vt_digest_parse(&id, commit->id);
 	path = vt_store_path(store, "commits", &id);
 	/* its name is its digest: what is there is the same */

@@ -50,6 +50,7 @@ static int put_one(struct vt_store *store, const char *kind, const struct vt_dig
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = 0;
 
+	assert(store->lock_depth > 0);
 	vt_json_put_int(j, "format", 1);
 	vt_json_put_int(j, "size", (int64_t)size);
 	vt_json_put_text(j, "reason", reason);

@@ -491,6 +491,7 @@ static int lock_alone(struct vt_store *store, int seconds, struct vt_err *err)
 		store->use_fd = openat(store->dir_fd, "in-use", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (store->use_fd < 0)
 		return vt_err_errno(err, VT_ECANTCREAT, "%s/in-use: cannot create", store->dir);
+	assert(seconds >= 0);
 	/* flock has no time limit of its own: twenty tries a second */
 	for (int i = 0; busy && i <= seconds * 20; i++) {
 		if (i)
@@ -537,6 +538,7 @@ int vt_gc_tmp(struct vt_store *store, int wait_seconds, struct vt_err *err)
 
 static int tell(struct vt_store *store, const struct vt_gc_result *gc_result, struct vt_err *err)
 {
+	assert(store->lock_depth > 0);
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 
 	vt_json_put_int(detail, "commits", (int64_t)gc_result->commits);

@@ -104,6 +104,7 @@ static int write_line(int fd, const struct tail *tail, const struct vt_buf *line
 {
 	size_t done = 0;
 
+	assert(line->len < TAIL && line->data[line->len - 1] == '\n');
 	/* the cut-off line goes */
 	if (ftruncate(fd, tail->end))
 		return vt_err_errno(err, VT_EIO, "%s", path);

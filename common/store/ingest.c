@@ -227,6 +227,7 @@ static int place_link(struct ingest *in, struct vt_object *object, struct vt_err
 	struct stat st;
 	int fd = open_source(in, f, &st, err), rc = 0;
 
+	assert(!f->copied && !f->copy);
 	if (fd < 0)
 		return err->code;
 	if (link_object(in, object, f, fd) == 0) {
@@ -253,6 +254,7 @@ static int place_copy(struct ingest *in, struct vt_object *object, struct vt_err
 	char name[VT_STORE_NAME];
 	struct stat st;
 
+	assert(f->copied);
 	vt_store_name(name, &object->digest);
 	/* sealed before it has its name */
 	if (vt_fault("adopt.rename") ||
@@ -476,6 +478,7 @@ static int make_tree(struct ingest *in, struct vt_err *err)
 	char *own = in->how->name ? in->scan.file[0].path : NULL;
 	int rc;
 
+	assert(!own || in->scan.n == 1);
 	if (own)
 		in->scan.file[0].path = vt_xstrdup(in->how->name);
 	rc = vt_tree_of_fileset(&in->tree, &in->scan, err);

@@ -1,4 +1,5 @@
 /* The state of stored blobs, and what is done about one that its owner opened for writing. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ struct vt_object *vt_objects_of(const struct vt_tree *tree, size_t *n)
 	for (size_t i = 0; i < tree->n_files; i++)
 		if (!k || !vt_digest_equal(&o[k - 1].digest, &o[i].digest))
 			o[k++] = o[i];
+	assert(k <= tree->n_files);
 	/* sorted: equal digests are neighbors */
 	*n = k;
 	return o;
@@ -129,6 +131,7 @@ static void judge(struct vt_store *store, struct vt_object *object, struct vt_fi
 {
 	char hex[VT_HEX], *why;
 
+	assert(object->state == VT_OBJECT_SOUND); /* as look() left it */
 	/* It could not be read: that is its fault. */
 	if (file->code) {
 		object->state = VT_OBJECT_DAMAGED;
@@ -180,6 +183,7 @@ static int reread(struct vt_store *store, struct vt_object *o, const size_t *whi
 	}
 	if (!rc)
 		rc = vt_fileset_hash(&scan, store->tmp_fd, prefix, VT_FILESET_ALL, err);
+	assert(rc || scan.n == n);
 	for (size_t k = 0; !rc && k < scan.n; k++)
 		judge(store, &o[which[k]], &scan.file[k], begun);
 	/* copies that were not needed, or whose object was damaged */

@@ -69,6 +69,7 @@ static int sync_names(const struct vt_store *store, const struct vt_published *p
 	char name[32];
 	int rc = 0;
 
+	assert(published->kind && store->lock_depth > 0);
 	if (published->n > VT_SYNC_EACH)
 		return sync_all(store, "publish.dirsync", err);
 	/* the 256 fan-out directories ab/ */
@@ -249,6 +250,7 @@ int vt_batch_publish(struct vt_store *store, struct vt_batch *batch, struct vt_e
 	struct vt_published p;
 	int rc = sync_texts(store, batch, err);
 
+	assert(batch->kind);
 	/* The contents are durable before the first name. */
 	if (!rc)
 		rc = vt_publish_begin(store, &p, batch->kind, err);

@@ -255,6 +255,7 @@ static int write_ref(struct vt_store *store, const char *repo, const char *name,
 	char *path, *line;
 	int rc;
 
+	assert(store->lock_depth > 0);
 	/* "" for `to`: the ref is removed */
 	if (!*to)
 		return remove_ref(store, repo, name, err);
@@ -286,6 +287,7 @@ static int tell(struct vt_store *store, const char *repo, const char *name, cons
 {
 	struct vt_json *detail = vt_json_new(VT_JSON_OBJECT);
 
+	assert(strcmp(from, to));
 	vt_json_put_text(detail, "repo", repo);
 	vt_json_put_text(detail, "ref", name);
 	vt_json_put_text(detail, "from", from);

@@ -4,6 +4,7 @@
  * the store's lock and after in-use, so the head cannot move in between; the git mirror follows
  * when the lock is free again.  Walks go breadth first from the tips, each commit once, whatever
  * the number of ways to it; a parent that is missing is VT_EINTEGRITY. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,7 @@ static int append(struct vt_store *store, struct vt_commit *out, bool *made, con
 	char at[VT_HEX] = "";
 	int rc = vt_ref_read(store, at, repo, name, err);
 
+	assert(store->lock_depth > 0);
 	if (rc == VT_ENOINPUT)
 		rc = 0;
 	if (!rc && *at)
@@ -460,6 +462,7 @@ static int resolve_word(struct vt_store *store, char out[VT_HEX], const char *re
 static int go_back(struct vt_store *store, struct vt_commit *commit, unsigned long n,
 	const char *what, struct vt_err *err)
 {
+	assert(*commit->id);
 	for (unsigned long i = 0; i < n; i++) {
 		struct vt_commit parent = { .id = "" };
 

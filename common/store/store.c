@@ -253,6 +253,7 @@ int vt_store_spare_memory(struct vt_store *store, struct vt_err *err)
 
 static int take(int fd, int how, const struct vt_store *store, const char *name, struct vt_err *err)
 {
+	assert(fd >= 0);
 	/* a signal is not an answer */
 	while (flock(fd, how))
 		if (errno != EINTR)
@@ -332,6 +333,7 @@ int vt_store_claim(struct vt_store *store, const char *dir, struct vt_err *err)
 			close(fd);
 		return rc;
 	}
+	assert(fd >= 0);
 	store->claim_fd =
 		vt_xrealloc(store->claim_fd, (store->n_claims + 1) * sizeof(*store->claim_fd));
 	store->claim_fd[store->n_claims++] = fd;
