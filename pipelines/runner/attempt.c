@@ -24,7 +24,7 @@
 
 /* The files of a view and where below W they stand, gathered so that they are examined together. */
 struct view {
-	struct vt_place *v;
+	struct vt_place *v; /* file: borrowed from a snapshot's tree; to: owned */
 	size_t n, cap;
 };
 
@@ -50,6 +50,7 @@ static int place_empty(const struct vt_attempt *attempt, const struct vt_datum_f
 {
 	char *to = vt_asprintf("%s/in/%s/%s", attempt->dir, file->in->name, path),
 	     *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to));
+	/* A file that several inputs' entries name is placed once. */
 	if (!vt_fs_exists(to) && !vt_fs_mkdirs(dir, err))
 		vt_fs_write_quick(to, "", 0, 0444, err);
 	free(to);
@@ -68,12 +69,14 @@ static int add_input(struct view *view, const struct vt_attempt *attempt,
 	for (size_t i = 0; datum_file->entry && i < datum_file->entry->n && !err->code; i++) {
 		const struct vt_tree_file *file =
 			&datum_file->seen->tree->file[datum_file->entry->first + i];
+		/* spec's emptyFiles: the names alone are of interest */
 		if (datum_file->in->empty_files)
 			place_empty(attempt, datum_file, file->path, err);
 		else
 			add_place(view, datum_file->in->name, file->path, file);
 		if (err->code || vt_snapshot_lineage(datum_file->seen, store, file, &lineage, err))
 			break;
+		/* neighbors often come from one result: its lineage once */
 		for (size_t k = 0; lineage && lineage != last && k < lineage->n_files; k++)
 			add_place(view, datum_file->in->name, lineage->file[k].path,
 				&lineage->file[k]);
@@ -104,6 +107,7 @@ int vt_attempt_view(struct vt_attempt *attempt, const struct vt_attempt_of *of, 
 	struct vt_err *err)
 {
 	struct view view = { NULL, 0, 0 };
+	/* dir, out and log: owned by the attempt until vt_attempt_remove() or _give_up() */
 	*attempt = (struct vt_attempt){ vt_xstrdup(dir), vt_path_join(dir, "out"),
 		vt_path_join(dir, "log"), 0, NULL };
 	if (!vt_fs_mkdirs(dir, err) && !make_dir(dir, "out", err) && !make_dir(dir, "pfs", err) &&
@@ -129,6 +133,7 @@ int vt_attempt_check_inputs(const struct vt_attempt_of *of, struct vt_err *err)
 	for (size_t i = 0; i < of->datum->n && !err->code; i++) {
 		const struct vt_datum_file *f = &of->datum->file[i];
 		const struct vt_tree_file *touched;
+		/* no entry: the input is empty; empty files are not the store's */
 		if (!f->entry || f->in->empty_files ||
 			vt_store_touched(store, &f->seen->tree->file[f->entry->first], f->entry->n,
 				&touched, err) ||
@@ -145,6 +150,7 @@ static void set(struct vt_strs *env, const char *name, const char *value)
 {
 	size_t n = strlen(name);
 	char *text = vt_asprintf("%s=%s", name, value);
+	/* a later value takes an earlier one's place */
 	for (size_t i = 0; i < env->n; i++)
 		if (!strncmp(env->v[i], name, n) && env->v[i][n] == '=') {
 			free(env->v[i]);
@@ -157,11 +163,14 @@ static void set(struct vt_strs *env, const char *name, const char *value)
 
 static void inherit(struct vt_strs *env)
 {
+	/* Only what a program needs to run at all: what the environment holds beside it must not
+	 * change results unseen. */
 	static const char *const names[] = { "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL",
 		"LD_LIBRARY_PATH", "VOXTRAIL_THREADS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (getenv(names[i]))
 			set(env, names[i], getenv(names[i]));
+	/* which GPU is seen is the machine's business */
 	for (char **e = environ; *e; e++)
 		if (!strncmp(*e, "CUDA_", 5))
 			vt_strs_add(env, *e);
@@ -171,6 +180,7 @@ static void input_variables(struct vt_strs *env, const struct vt_attempt_of *of,
 {
 	for (size_t i = 0; i < of->datum->n; i++) {
 		const struct vt_datum_file *f = &of->datum->file[i];
+		/* the path that the datum stands for, without the slash of a directory */
 		char *name = NULL,
 		     *path = vt_asprintf("%s/%s%s", root, f->in->name,
 			     f->entry ? f->entry->path : "/");
@@ -200,6 +210,7 @@ static void secret_variables(struct vt_strs *env, const struct vt_attempt_of *of
 	const struct vt_json *list = vt_json_get(of->pipeline->transform, "secrets");
 	for (size_t i = 0; list && i < list->n; i++) {
 		const char *name = vt_json_text(vt_json_get(list->item[i], "envVar"), NULL);
+		/* what vt_attempt_possible() found to be there */
 		const struct vt_json *secret = vt_json_get(of->secrets,
 			vt_json_text(vt_json_get(list->item[i], "name"), ""));
 		if (name)
@@ -221,6 +232,7 @@ static void set_consent(struct vt_strs *env, const struct vt_attempt_of *of)
 
 static void environment(struct vt_strs *env, const struct vt_attempt_of *of, const char *root)
 {
+	/* The spec's own first: the runner's variables below take the place of equal names. */
 	const struct vt_json *own = vt_json_get(of->pipeline->transform, "env");
 	inherit(env);
 	for (size_t i = 0; own && i < own->n; i++) {
@@ -239,9 +251,10 @@ static void environment(struct vt_strs *env, const struct vt_attempt_of *of, con
 	set(env, "VOXTRAIL_LOCAL", "1");
 	set(env, "VOXTRAIL_SCRATCH", of->scratch);
 	set_consent(env, of);
+	/* else as the machine has it */
 	if (of->gpus) {
 		struct vt_buf devices = VT_BUF_INIT;
-		for (int g = 0; g < 64; g++)
+		for (int g = 0; g < 64; g++) /* bits of a 64-bit mask */
 			if (of->gpus >> g & 1)
 				vt_buf_printf(&devices, "%s%d", devices.len ? "," : "", g);
 		set(env, "CUDA_VISIBLE_DEVICES", devices.data);
@@ -265,6 +278,7 @@ int vt_view_choose(enum vt_view *out, const char *text, long long jobs, struct v
 	else
 		return vt_err_set(err, VT_EUSAGE, "--view %s: write auto, ns, root or prefix",
 			text);
+	/* asked for by name, so nothing else is taken instead */
 	if (*out == VT_VIEW_NAMESPACE && !vt_process_can_mount())
 		return vt_err_set(err, VT_EUSAGE,
 			"--view ns: this machine lets us make no mount namespace; write "
@@ -325,6 +339,7 @@ int vt_attempt_possible(const struct vt_pipeline *pipeline, const struct vt_json
 				"namespace; use envVar",
 				pipeline->pointer, i);
 	}
+	/* a user can be changed to by root alone; others run as themselves */
 	if (*user && geteuid() == 0 && !vt_process_user(user, &uid, &gid))
 		return vt_err_set(err, VT_EUSAGE,
 			"%s/transform/user: there is no user \"%s\" here; write a number "
@@ -363,6 +378,7 @@ static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_atte
 			write_secret(file, vt_json_text(secret->item[k], ""), user, err);
 			free(file);
 		}
+		/* mount has room for one a secret, and /pfs */
 		mount[(*n)++] = (struct vt_mount){ dir, vt_xstrdup(at) };
 	}
 	return err->code;
@@ -371,6 +387,7 @@ static int secret_mounts(struct vt_mount *mount, size_t *n, const struct vt_atte
 /* The machine's own /pfs shows this view and no other. */
 static int link_root(const struct vt_attempt *attempt, struct vt_err *err)
 {
+	/* stale links of an earlier datum */
 	struct vt_strs names = VT_STRS_INIT;
 	char *pfs = vt_path_join(attempt->dir, "pfs");
 	if (!vt_fs_list(&names, "/pfs", err))
@@ -398,6 +415,7 @@ static int link_root(const struct vt_attempt *attempt, struct vt_err *err)
 
 static char *view_root(const struct vt_attempt *attempt, const struct vt_attempt_of *of)
 {
+	/* the prefix view shows the datum's own directory under its real name */
 	return of->view == VT_VIEW_PREFIX ? vt_path_join(attempt->dir, "pfs") : vt_xstrdup("/pfs");
 }
 
@@ -425,12 +443,14 @@ static char *words(struct vt_strs *argv, const struct vt_json *cmd, const char *
 		vt_strs_add(argv, word);
 		free(word);
 	}
+	/* NULL if it is nowhere on PATH */
 	return vt_program_find(vt_json_text(vt_json_at(cmd, 0), ""));
 }
 
 /* The datum's files lie in the store: who is not its owner must at least get through to them. */
 static int let_through(const struct vt_attempt_of *of, struct vt_err *err)
 {
+	/* only x: others pass through it, and list nothing */
 	const char *store = vt_store_dir(vt_runner_store(of->runner));
 	struct stat st;
 	if (stat(store, &st) || ((st.st_mode & 0011) != 0011 && chmod(store, st.st_mode | 0011)))
@@ -453,6 +473,7 @@ static int surroundings(struct vt_process *process, struct vt_mount *mount,
 		process->change_user = true;
 		if (let_through(of, err))
 			return err->code;
+		/* what it writes to; the inputs stay root's */
 		if (chown(attempt->out, process->uid, process->gid) ||
 			chown(attempt->dir, process->uid, process->gid))
 			return vt_err_errno(err, VT_EIO, "%s", attempt->out);
@@ -464,6 +485,7 @@ static int surroundings(struct vt_process *process, struct vt_mount *mount,
 	mount[process->n_mounts++] =
 		(struct vt_mount){ vt_path_join(attempt->dir, "pfs"), vt_xstrdup("/pfs") };
 	process->mount = mount;
+	/* a keeper has a root of its own */
 	if (!of->keepers) {
 		process->root = *root = vt_path_join(attempt->dir, "root");
 		vt_fs_mkdirs(*root, err);
@@ -478,9 +500,11 @@ int vt_attempt_start(struct vt_attempt *attempt, const struct vt_attempt_of *of,
 	const struct vt_json *cmd =
 		vt_json_get(t, program == VT_ATTEMPT_ERR_CMD ? "errCmd" : "cmd");
 	struct vt_process p = { .log = program == VT_ATTEMPT_SHELL ? NULL : attempt->log };
+	/* /pfs and one a secret */
 	struct vt_mount *mount = vt_xcalloc(1 + (secrets ? secrets->n : 0), sizeof *mount);
 	char *root = view_root(attempt, of), *input = NULL, *path, *new_root = NULL;
 	const char *dir = vt_json_text(vt_json_get(t, "workingDir"), "");
+	/* a workingDir that is not there is as in an image without it: the attempt's */
 	p.cwd = *dir && vt_fs_is_dir(dir) ? dir : attempt->dir;
 	if (program == VT_ATTEMPT_SHELL) {
 		path = vt_xstrdup(

@@ -12,6 +12,8 @@
 #include "common/record/record_dir.h"
 #include "common/stage/build.h"
 
+/* a datum of thousands of subjects: the ids are in the record, the ancestors' texts are a
+ * convenience */
 static const size_t parents_limit = 64u << 20;
 static const char partial[] = ".voxtrail-partial";
 
@@ -48,6 +50,7 @@ static void note_reader(void *ctx, const struct vt_input *leaf)
 {
 	struct readers *readers = ctx;
 
+	/* warm: a start for training, not what this pipeline reads of a subject */
 	readers->any |=
 		leaf->kind == VT_INPUT_PFS && !leaf->warm && !strcmp(leaf->repo, readers->name);
 }
@@ -75,6 +78,7 @@ static int side_entry(void *ctx, const char *relative, char type, struct vt_err 
 	(void)err;
 	if (!name && type != 'd')
 		vt_strs_add(&s->files, relative);
+	/* the folder .lineage itself, not what lies in it */
 	if (name && !name[8] && type == 'd') {
 		char *carrier =
 			vt_xstrndup(relative, name == relative ? 0 : (size_t)(name - relative) - 1);
@@ -90,6 +94,7 @@ static int side_read(struct side *side, const char *root, struct vt_err *err)
 	*side = (struct side){ root, VT_STRS_INIT, VT_STRS_INIT };
 	int rc = vt_fs_is_dir(root) ? vt_fs_walk(root, side_entry, side, err) : 0;
 
+	/* file_at() searches it */
 	vt_strs_sort(&side->files);
 	return rc;
 }
@@ -114,6 +119,7 @@ static int side_tree(struct vt_tree **out, const struct side *side, const bool *
 
 		if (!skip || !skip[i]) {
 			file[n].path = side->files.v[i];
+			/* a hole would be hashed as zeros that were never written */
 			if (!stat(path, &st) && S_ISREG(st.st_mode))
 				rc = vt_fileset_check_holes(side->root, side->files.v[i], &st, err);
 			if (!rc)
@@ -153,6 +159,7 @@ static bool concerns(const struct side *in, const char *carrier, const struct vt
 static void add_lines(struct sealing *sealing, const struct vt_record_dir *c, size_t from,
 	bool *taken)
 {
+	/* Depth first over the records that are here; `taken` keeps each to one line. */
 	size_t *stack = vt_xcalloc(c->n + 1, sizeof *stack), n = 0;
 
 	if (!taken[from])
@@ -195,6 +202,7 @@ static int read_parents(struct sealing *sealing, const struct side *in, struct v
 		rc = vt_record_dir_read_top(&c, dir, err);
 		bool *taken = vt_xcalloc(c.n + 1, sizeof *taken);
 
+		/* own: of this carrier, not an ancestor's copy beside it */
 		for (size_t k = 0; !rc && k < c.n; k++) {
 			if (c.v[k].own)
 				vt_strs_add(&sealing->parents, c.v[k].id);
@@ -250,6 +258,7 @@ static int cover(struct sealing *sealing, const struct side *out, const char *ca
 			struct vt_digest digest;
 			uint64_t size;
 
+			/* listed and gone is no fault: a later program may have removed it */
 			if (path && !(rc = vt_digest_file(&digest, &size, path, err))) {
 				vt_digest_hex(hex, &digest);
 				if (strcmp(hex,
@@ -260,6 +269,7 @@ static int cover(struct sealing *sealing, const struct side *out, const char *ca
 						"write the changed file under another name",
 						out->files.v[at],
 						vt_json_text(vt_json_get(record, "stage"), "?"));
+				/* two records may list one file */
 				sealing->n_covered += !sealing->covered[at];
 				sealing->covered[at] = true;
 			}
@@ -283,10 +293,12 @@ static int judge_record(struct sealing *sealing, const struct side *out, const c
 		struct vt_digest id = vt_digest_bytes(text.data, text.len);
 
 		vt_digest_hex(hex, &id);
+		/* copied from an input with its files: it tells nothing of this program */
 		if (vt_strs_hold(&sealing->parents, hex)) {
 			rc = vt_fs_remove_tree(dir, err);
 		} else if (!(rc = vt_record_parse(&record, text.data, text.len, path, err)) &&
 			vt_json_get(record, "result")) {
+			/* one without a result is of a stage that failed */
 			sealing->n_sealed++;
 			sealing->passed_over |=
 				vt_json_pointer(record, "/notes/passed_over") != NULL;
@@ -370,6 +382,7 @@ static int write_files(struct sealing *sealing, const struct vt_buf *record,
 	     *parents = vt_path_join(dir, "parents.jsonl");
 	int rc = vt_fs_mkdirs(dir, err);
 
+	/* equal records of several inputs once */
 	vt_strs_unique(&sealing->lines);
 	for (size_t i = 0;
 		i < sealing->lines.n && text.len + strlen(sealing->lines.v[i]) < parents_limit; i++)
@@ -408,6 +421,7 @@ static int write_record(struct sealing *sealing, const struct vt_record_port *in
 		vt_json_push(names, vt_json_new_text(sealing->subjects.v[i]));
 	vt_json_put(notes, "subjects", names);
 	r.notes = sealing->subjects.n ? notes : NULL;
+	/* the first program is the command's own */
 	if (sealing->d->used->n)
 		r.binary = sealing->d->used->v[0].digest;
 	int rc = vt_record_result(&result, &r, err);
@@ -437,6 +451,7 @@ static int check_refusal(const struct sealing *sealing, const struct side *out, 
 
 	for (size_t i = 0; !named && i < out->files.n; i++)
 		named = vt_path_in_quarantine(out->files.v[i]);
+	/* a stage of ours leaves a record even of a refusal */
 	if (sealing->d->used->stage && !sealing->n_sealed)
 		return vt_err_set(err, VT_EDATA,
 			"exit status 65, but %s put no subject into quarantine: what it was given "
@@ -462,6 +477,7 @@ static int check_output(const struct sealing *sealing, const struct side *out, s
 			"%s is still in the output: a stage that was killed left it", partial);
 	if (d->exit_code == VT_EDATA)
 		return check_refusal(sealing, out, err);
+	/* another accepted code: what it leaves is its own matter */
 	if (d->exit_code)
 		return 0;
 	if (d->used->stage && !sealing->n_sealed)
@@ -491,6 +507,8 @@ static void note_subjects(struct sealing *sealing, const struct side *in)
 	for (size_t i = 0; i < in->files.n; i++) {
 		char *name = vt_record_subject(NULL, &results, in->files.v[i]);
 
+		/* neighbors are of one subject: most repetitions end here, vt_strs_unique() ends
+		 * the rest */
 		if (*name &&
 			(!sealing->subjects.n ||
 				strcmp(sealing->subjects.v[sealing->subjects.n - 1], name)))
@@ -504,6 +522,7 @@ static void note_subjects_of(struct sealing *sealing, const struct vt_json *reco
 {
 	const struct vt_json *names = vt_json_pointer(record, "/notes/subjects");
 
+	/* an object has the subjects for keys */
 	for (size_t i = 0; names && i < names->n; i++)
 		vt_strs_add(&sealing->subjects,
 			names->type == VT_JSON_OBJECT ? names->key[i]
@@ -540,6 +559,7 @@ static int seal_output(struct sealing *sealing, const struct vt_record_port *por
 		rc = judge_records(sealing, &out, err);
 	if (!rc)
 		rc = check_output(sealing, &out, err);
+	/* all covered by the stages' own records: the runner has nothing to add */
 	if (!rc && (sealing->n_covered < out.files.n || !sealing->n_sealed)) {
 		rc = side_tree(&tree, &out, sealing->covered, err);
 		if (!rc)
@@ -563,10 +583,12 @@ int vt_datum_seal(const struct vt_done *done, struct vt_err *err)
 	size_t n = 0;
 
 	for (size_t i = 0; !rc && i < names.n; i++)
+		/* /pfs/out, and what is hidden */
 		if (strcmp(names.v[i], "out") && names.v[i][0] != '.') {
 			rc = read_input(&s, names.v[i], &port[n], &own[n], &tree[n], err);
 			n++;
 		}
+	/* judge_record() searches it */
 	vt_strs_unique(&s.parents);
 	if (!rc)
 		rc = seal_output(&s, port, n, err);

@@ -43,13 +43,16 @@ struct vt_attempt_of vt_run_attempt(const struct vt_run *run, const struct vt_jo
 
 static bool admit(struct vt_run *run, const struct vt_job *j, struct vt_task *task)
 {
+	/* run->running counts processes, j->running those of the job */
 	if (run->running >= (size_t)run->opts.jobs ||
 		j->running >= (size_t)(j->pipeline->parallelism > 0 ? j->pipeline->parallelism : 1))
 		return false;
+	/* a datum that alone is larger than the limit runs alone */
 	if (run->opts.memory > 0 && run->running &&
 		run->memory + j->pipeline->memory > run->opts.memory)
 		return false;
 	task->gpus = 0;
+	/* the lowest free devices; all or none */
 	if (j->pipeline->gpus && run->opts.gpus) {
 		long long wanted = j->pipeline->gpus;
 		for (long long g = 0; g < run->opts.gpus && g < 64 && wanted; g++)
@@ -67,6 +70,7 @@ static bool admit(struct vt_run *run, const struct vt_job *j, struct vt_task *ta
 /* The datum's process is over: its place, memory and devices are free. */
 static void release_slot(struct vt_run *run, struct vt_job *j, struct vt_task *task)
 {
+	/* a task that is not among them had no process any more */
 	for (size_t i = 0; i < run->running; i++)
 		if (run->active[i].task == task) {
 			run->active[i] = run->active[--run->running];
@@ -87,6 +91,7 @@ static void trim_log(const char *path)
 
 	if (vt_fs_map(&m, path, &none))
 		return;
+	/* a log that is little longer than what is kept stays */
 	if (m.size > 2 * KEPT + 4096) {
 		vt_buf_add(&b, m.data, KEPT);
 		vt_buf_printf(&b, "\nvoxtrail: %zu bytes are left out here\n", m.size - 2 * KEPT);
@@ -111,6 +116,7 @@ static void end_task(struct vt_run *run, struct vt_job *j, struct vt_task *task,
 		vt_fs_rename(task->attempt.log, log, &ignored);
 	free(dir);
 	free(log);
+	/* removed in the background: many small files take long */
 	vt_attempt_give_up(&task->attempt, &run->sweeper);
 	vt_job_move(j, task, state);
 	vt_run_progress_datum(j, task);
@@ -125,6 +131,7 @@ static bool spoiled(struct vt_job *j, struct vt_task *task)
 		return false;
 	vt_task_because(task, "%s", why.text);
 	j->spoiled = true;
+	/* nothing more is started */
 	j->next = j->n;
 	return true;
 }
@@ -181,6 +188,7 @@ static bool accepted(const struct vt_pipeline *pipeline, int code)
 	for (size_t i = 0; list && i < list->n; i++)
 		if (vt_json_integer(list->item[i], -1) == code)
 			return true;
+	/* 0 is a success in every case */
 	return code == 0;
 }
 
@@ -212,6 +220,7 @@ static struct vt_output output_of(const struct vt_job *j, const struct vt_task *
 			.transform = j->transform,
 			.has_transform = true,
 			.inputs = inputs,
+			/* accepted, and 65: what it wrote is kept as quarantine */
 			.state = task->exit_code == VT_EDATA ? VT_RESULT_QUARANTINED
 							     : VT_RESULT_SUCCESS,
 			.exit_code = task->exit_code,
@@ -225,6 +234,7 @@ static struct vt_output output_of(const struct vt_job *j, const struct vt_task *
 
 static void release_output(struct vt_output *output)
 {
+	/* result.inputs is const for its readers; this one owns it */
 	union {
 		const struct vt_json *in;
 		struct vt_json *out;
@@ -242,7 +252,9 @@ static int publish_task(struct vt_run *run, struct vt_job *j, struct vt_task *ta
 
 	if (vt_attempt_check_inputs(&of, err) || seal(j, task, err))
 		return err->code;
+	/* errCmd looks at a failure to publish, so its result is asked for at once */
 	if (!vt_json_get(j->pipeline->transform, "errCmd")) {
+		/* how long the oldest of the group waits */
 		if (!run->n_done)
 			clock_gettime(CLOCK_MONOTONIC, &run->done_since);
 		release_slot(run, j, task);
@@ -275,6 +287,7 @@ static bool succeeded(struct vt_run *run, struct vt_job *j, struct vt_task *task
 {
 	struct vt_err why = VT_ERR_INIT;
 
+	/* a program that changed while it ran: the key does not describe what it did */
 	if (task->timed_out || !WIFEXITED(status) || !accepted(j->pipeline, task->exit_code) ||
 		spoiled(j, task))
 		return false;
@@ -282,6 +295,7 @@ static bool succeeded(struct vt_run *run, struct vt_job *j, struct vt_task *task
 		return true;
 	vt_task_because(task, "%s", why.text);
 	vt_run_heed(run, &(struct timespec){ 0 }); /* which may be why */
+	/* a full or broken disk ends the run, not one task */
 	if (why.code == VT_EIO || why.code == VT_ECANTCREAT)
 		*err = why;
 	return false;
@@ -303,6 +317,7 @@ static enum vt_datum_state good_state(const struct vt_task *task)
 /* What could not be taken in failed, and may be tried again in its turn. */
 static void not_taken(struct vt_run *run, struct vt_job *j, struct vt_task *task, const char *why)
 {
+	/* j->next moves back, so that the task comes up again */
 	size_t at = (size_t)(task - j->task);
 
 	vt_task_because(task, "%s", why);
@@ -328,6 +343,7 @@ static int flush(struct vt_run *run, struct vt_err *err)
 	clock_gettime(CLOCK_MONOTONIC, &began);
 	for (size_t i = 0; i < n; i++)
 		output[i] = output_of(run->done[i].job, run->done[i].task);
+	/* the group is ours now, and `done` fills anew */
 	run->n_done = 0;
 	vt_runner_publish(run->runner, output, n, err);
 	vt_run_heed(run, &(struct timespec){ 0 });
@@ -335,6 +351,7 @@ static int flush(struct vt_run *run, struct vt_err *err)
 		struct vt_active one = run->done[i];
 
 		one.job->waiting--;
+		/* the run ends, and nothing of the group counts */
 		if (err->code)
 			;
 		else if (output[i].err.code)
@@ -366,8 +383,10 @@ static bool flush_is_due(const struct vt_run *run)
 static int task_ended(struct vt_run *run, struct vt_job *j, struct vt_task *task, int status,
 	struct vt_err *err)
 {
+	/* as shells report a signal */
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 
+	/* it serves the next one */
 	task->attempt.keeper = NULL;
 	if (task->in_err_cmd) {
 		task->err_cmd_ok = code == 0;
@@ -396,6 +415,7 @@ static int task_ended(struct vt_run *run, struct vt_job *j, struct vt_task *task
 	}
 	if (may_try_again(run, j, task))
 		return start_try(run, j, task, err);
+	/* interrupted is not failed: the next run does it */
 	if (run->signal)
 		end_task(run, j, task, VT_DATUM_PENDING);
 	else
@@ -420,6 +440,7 @@ static void upstream_leaf(void *ctx, const struct vt_input *leaf)
 		if (up == u->self || leaf->kind != VT_INPUT_PFS ||
 			strcmp(up->pipeline->name, leaf->repo))
 			continue;
+		/* it waits for every pipeline whose output it reads */
 		u->waits |= up->state != VT_JOB_DONE;
 		if (up->state == VT_JOB_FAILED || up->state == VT_JOB_UNRUNNABLE)
 			u->broken = up->pipeline->name;
@@ -432,6 +453,7 @@ static int keep_transform(struct vt_run *run, const struct vt_job *j, struct vt_
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_digest id;
 
+	/* nothing to run, nothing to explain */
 	if (j->count[VT_DATUM_PENDING] && !vt_transform_text(&text, j->pipeline, &j->used, err))
 		vt_store_put_blob(vt_run_store(run), text.data, text.len, &id, err);
 	vt_buf_release(&text);
@@ -445,6 +467,7 @@ static int advance_job(struct vt_run *run, struct vt_job *j, bool *moved, struct
 		vt_input_leaves(j->pipeline->input, upstream_leaf, &u);
 		if (u.broken) {
 			j->state = VT_JOB_UNRUNNABLE;
+			/* because: the broken pipeline's name */
 			j->because = u.broken;
 			vt_run_progress_job(j);
 			*moved = true;
@@ -465,6 +488,7 @@ static int advance_job(struct vt_run *run, struct vt_job *j, bool *moved, struct
 	if (j->state != VT_JOB_ACTIVE)
 		return 0;
 	j->seconds = vt_seconds_since(&j->began);
+	/* next only moves forwards, but for not_taken() */
 	for (; j->next < j->n && !run->stop; j->next++) {
 		if (j->task[j->next].state != VT_DATUM_PENDING)
 			continue;
@@ -486,6 +510,7 @@ static int reap(struct vt_run *run, bool *moved, struct vt_err *err)
 	int status;
 
 	vt_sweeper_look(&run->sweeper);
+	/* no more than a group has room for */
 	while (!err->code && run->n_done < GROUP &&
 		(keeper = vt_keepers_ended(&run->keepers, &status))) {
 		for (size_t i = 0; i < run->running; i++) {
@@ -511,6 +536,7 @@ static void loop(struct vt_run *run, struct vt_err *err)
 		for (size_t i = 0; i < run->spec->n && !err->code; i++)
 			advance_job(run, &run->job[i], &moved, err);
 		vt_run_progress_draw(run, false);
+		/* nothing moved, nothing runs, nothing to publish: done */
 		if (err->code || (!moved && !run->running && !run->n_done))
 			break;
 		if (flush_is_due(run)) {
@@ -519,6 +545,7 @@ static void loop(struct vt_run *run, struct vt_err *err)
 		}
 		if (run->sweeper.dirs.n >= GROUP)
 			vt_sweeper_start(&run->sweeper);
+		/* a group that waits is looked after more often */
 		const struct timespec *wait = run->n_done ? &soon : &tick;
 
 		if (moved || !run->running)
@@ -544,6 +571,7 @@ int vt_run_execute(struct vt_run *run, struct vt_err *err)
 				run->spec->path, p->pointer, p->gpus, run->opts.gpus);
 	}
 	vt_run_heed_begin(run, &before);
+	/* one a slot; done: a group and what ended meanwhile */
 	run->active = vt_xcalloc((size_t)run->opts.jobs + 1, sizeof *run->active);
 	run->done = vt_xcalloc(GROUP + (size_t)run->opts.jobs, sizeof *run->done);
 	run->keepers.spared = &run->sweeper.pid;

@@ -21,6 +21,7 @@ static int keep_known(void *ctx, const struct vt_result *result, struct vt_err *
 {
 	struct vt_run *r = ctx;
 	(void)err;
+	/* r->known is sorted afterwards, see read_known() */
 	if (r->n_known == r->cap_known) {
 		r->cap_known = r->cap_known ? 2 * r->cap_known : 256;
 		r->known = vt_xrealloc(r->known, r->cap_known * sizeof *r->known);
@@ -33,11 +34,13 @@ static int by_data(const void *a, const void *b)
 {
 	const struct vt_result *x = a, *y = b;
 	int c = memcmp(x->data.b, y->data.b, sizeof x->data.b);
+	/* the newest first */
 	return c ? c : (x->written < y->written) - (x->written > y->written);
 }
 
 static int read_known(struct vt_run *run, struct vt_err *err)
 {
+	/* once a run; what the run makes itself is found by its key */
 	if (run->known || vt_result_each(vt_run_store(run), keep_known, run, err))
 		return err->code;
 	if (!run->known)
@@ -54,6 +57,7 @@ static int find_stale(struct vt_run *run, struct vt_task *task, struct vt_reuse 
 	size_t lo = 0, hi;
 	if (read_known(run, err))
 		return err->code;
+	/* the first result of this data */
 	for (hi = run->n_known; lo < hi;) {
 		size_t mid = lo + (hi - lo) / 2;
 		if (memcmp(run->known[mid].data.b, task->data.b, sizeof task->data.b) < 0)
@@ -71,6 +75,7 @@ static int find_stale(struct vt_run *run, struct vt_task *task, struct vt_reuse 
 		task->stale = true;
 		return 0;
 	}
+	/* none: the task stays pending */
 	return 0;
 }
 
@@ -80,6 +85,7 @@ static int find_done_among(struct vt_run *run, struct vt_task *task, size_t n_ta
 	struct vt_reuse *reuse, struct vt_err *err)
 {
 	struct vt_result *found = vt_xcalloc(n_tasks, sizeof *found);
+	/* found[k] is the result of task of[k] */
 	struct vt_task **of = vt_xcalloc(n_tasks, sizeof(*of));
 	bool *usable = vt_xcalloc(n_tasks, sizeof *usable);
 	size_t n = 0;
@@ -104,6 +110,7 @@ static int find_done(struct vt_run *run, struct vt_job *j, struct vt_reuse *reus
 	struct vt_err *err)
 {
 	for (size_t i = 0; i < j->n && !j->pipeline->every_job && !err->code; i += BATCH)
+		/* reprocessSpec "every_job" does everything again */
 		find_done_among(run, &j->task[i], j->n - i < BATCH ? j->n - i : BATCH, reuse, err);
 	return err->code;
 }
@@ -121,6 +128,8 @@ int vt_run_prepare(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 	for (size_t i = 0; i < j->n; i++) {
 		struct vt_task *t = &j->task[i];
 		t->datum = &j->datums.v[i];
+		/* key: data and program; data: the same with the pipeline's name in the program's
+		 * place */
 		vt_datum_key(&t->key, t->datum, &j->transform);
 		vt_datum_key(&t->data, t->datum, &name);
 		t->state = VT_DATUM_PENDING;
@@ -183,6 +192,7 @@ struct gathering {
 
 static void gather(struct gathering *gathering, const struct vt_tree *tree, size_t task)
 {
+	/* doubled, for both arrays together */
 	if (gathering->n + tree->n_files > gathering->cap) {
 		gathering->cap = 2 * (gathering->n + tree->n_files);
 		gathering->file =
@@ -192,6 +202,7 @@ static void gather(struct gathering *gathering, const struct vt_tree *tree, size
 	}
 	for (size_t i = 0; i < tree->n_files; i++) {
 		gathering->file[gathering->n] = tree->file[i];
+		/* t is freed, so the paths are copied */
 		gathering->file[gathering->n].path = vt_xstrdup(tree->file[i].path);
 		gathering->task[gathering->n++] = task;
 	}
@@ -206,6 +217,7 @@ static int output_tree(struct vt_run *run, struct vt_job *j, struct vt_tree **ou
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_result result;
 		struct vt_tree *t = NULL;
+		/* errCmd saved the job, but there is no output */
 		if (j->task[i].state == VT_DATUM_RECOVERED)
 			continue;
 		if (vt_result_get(vt_run_store(run), &result, &j->task[i].key, err))
@@ -215,6 +227,7 @@ static int output_tree(struct vt_run *run, struct vt_job *j, struct vt_tree **ou
 			gather(&g, t, i);
 		vt_tree_free(t);
 	}
+	/* one path of two datums: neither may win */
 	if (!err->code && vt_tree_collision(g.file, g.n, &first, &second, err))
 		name_conflict(j, g.task[first], g.task[second], err);
 	if (!err->code)
@@ -264,6 +277,7 @@ static char *provenance_of(const struct vt_run *run, const struct vt_job *j,
 
 /* Is the head the union of the same results?  Then there is nothing to commit: neither the job nor
  * which program is the present one is a reason. */
+/* only "datums" of the provenance counts */
 static bool same_datums(const struct vt_snapshot *old, const struct vt_digest *datums)
 {
 	const char *had = old->commit.provenance;
@@ -294,6 +308,7 @@ static int commit_output(struct vt_run *run, struct vt_job *j, struct vt_tree **
 		(note.provenance = provenance = provenance_of(run, j, &list)) &&
 		!vt_repo_commit(vt_run_store(run), &c, &j->changed, j->pipeline->name, "master",
 			&output->id, &note, err)) {
+		/* vt_snapshot_made() takes the tree */
 		*tree = NULL;
 		if (!vt_snapshot_made(&seen, vt_run_store(run), c.id, whole, err)) {
 			vt_run_hold(run, name, seen);
@@ -314,6 +329,7 @@ static bool nothing_is_left(const struct vt_run *run, const struct vt_job *j,
 	for (size_t i = 0; i < tree->n_files; i++)
 		if (!vt_path_in_quarantine(tree->file[i].path))
 			return false;
+	/* An empty output is right where nobody was there, and wrong where all were refused. */
 	if (!tree->n_files)
 		return j->count[VT_DATUM_QUARANTINED] && !vt_pipeline_may_be_empty(j->pipeline);
 	return vt_pipeline_must_leave(run->spec, j->pipeline);
@@ -325,10 +341,13 @@ static int publish_job(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 	struct vt_digest *key = keys_of(j), list = vt_result_list_id(key, j->n);
 	bool same = old && same_datums(old, &list);
 	struct vt_tree *tree = NULL;
+	/* all skipped and the head made of the same results: the output is known without being
+	 * made */
 	if (!(same && j->count[VT_DATUM_SKIPPED] == j->n))
 		output_tree(run, j, &tree, err);
 	if (!err->code && nothing_is_left(run, j, tree ? tree : old->tree))
 		j->because = "every subject was refused: nothing but quarantine is left";
+	/* equal trees of other datums are committed: the commit says who made them */
 	else if (!err->code && tree && !(same && vt_digest_equal(&tree->id, &old->tree->id)))
 		commit_output(run, j, &tree, err);
 	vt_tree_free(tree);
@@ -350,6 +369,7 @@ void vt_job_finish(struct vt_run *run, struct vt_job *job)
 	if (job->because)
 		job->state = VT_JOB_FAILED;
 	job->seconds = vt_seconds_since(&job->began);
+	/* with --fail-fast nothing new is started */
 	if (job->state == VT_JOB_FAILED && run->opts.fail_fast)
 		run->stop = true;
 	vt_run_progress_job(job);

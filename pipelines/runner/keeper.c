@@ -23,8 +23,8 @@
 
 struct vt_keeper {
 	pid_t pid;
-	int socket;
-	bool busy, leaves;
+	int socket;        /* the runner's end */
+	bool busy, leaves; /* busy: a program runs; leaves: it ends after its answer */
 	char *root;
 };
 
@@ -38,10 +38,12 @@ static char *next_text(char **at)
 {
 	char *text = *at;
 
+	/* texts lie one behind the other, each with its NUL */
 	*at += strlen(text) + 1;
 	return text;
 }
 
+/* "" stands for NULL */
 static const char *next_or_null(char **at)
 {
 	const char *text = next_text(at);
@@ -85,6 +87,7 @@ static void decode(struct vt_process *process, struct vt_mount **mount, char *me
 
 static bool run_request(struct vt_supervisor *supervisor, char *message)
 {
+	/* The time 0 cannot come of a change: it is the mark that nothing was changed. */
 	static const struct timespec never[2] = { { 0, 0 }, { 0, 0 } };
 	struct vt_process p = { .path = NULL };
 	struct vt_mount *mount = NULL;
@@ -92,17 +95,21 @@ static bool run_request(struct vt_supervisor *supervisor, char *message)
 	struct stat root;
 
 	decode(&p, &mount, message);
+	/* once: a keeper's namespace serves all its programs */
 	if (p.n_mounts && !supervisor->rooted) {
 		vt_supervisor_root(supervisor, p.root);
 		if (!supervisor->root_error && utimensat(AT_FDCWD, "/", never, 0))
 			supervisor->root_error = errno;
 	}
 	answer.status = vt_supervisor_run(supervisor, &p);
+	/* Whatever could make the next program see another world: the next one gets a new
+	 * keeper. */
 	answer.leaves = supervisor->over || supervisor->left_over || supervisor->root_error ||
 		(supervisor->rooted && (stat("/", &root) || root.st_mtim.tv_sec));
 	free(mount);
 	free(p.argv.v);
 	free(p.env.v);
+	/* nobody there to hear: the runner is gone */
 	return send(supervisor->requests, &answer, sizeof answer, MSG_NOSIGNAL) ==
 		(ssize_t)sizeof answer &&
 		!answer.leaves;
@@ -138,6 +145,7 @@ static void encode(struct vt_buf *to, const struct vt_process *process, const ch
 {
 	uint32_t length = 0;
 
+	/* its place; the length is known at the end */
 	vt_buf_add(to, &length, sizeof length);
 	vt_buf_printf(to, "%zu %zu %zu %d %d %u %u", process->argv.n, process->env.n,
 		process->n_mounts, process->no_network, process->change_user,
@@ -177,6 +185,7 @@ static bool send_all(int fd, const char *bytes, size_t n)
 /* Somebody killed it: what its program started is ours now, and ends. */
 static void bury(struct vt_keepers *k, const struct vt_keeper *dead)
 {
+	/* keepers' own processes and the one that is spared are no orphans */
 	pid_t *spared = vt_xcalloc(k->n + 1, sizeof *spared);
 
 	while (waitpid(dead->pid, NULL, 0) < 0 && errno == EINTR)
@@ -193,17 +202,20 @@ static void remove_at(struct vt_keepers *k, size_t i)
 {
 	struct vt_keeper *one = k->v[i];
 
+	/* The keeper reads the end of its socket and leaves. */
 	close(one->socket);
 	while (waitpid(one->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	rmdir(one->root);
 	free(one->root);
 	free(one);
+	/* order does not matter */
 	k->v[i] = k->v[--k->n];
 }
 
 static bool raises_sigchld(int socket)
 {
+	/* the kernel raises SIGCHLD for us, so that one wait hears of processes and of answers */
 	return !fcntl(socket, F_SETOWN, getpid()) && !fcntl(socket, F_SETSIG, SIGCHLD) &&
 		!fcntl(socket, F_SETFL, O_ASYNC);
 }
@@ -216,6 +228,7 @@ static struct vt_keeper *make(struct vt_keepers *k, struct vt_err *err)
 	sigset_t all, before;
 	pid_t pid = -1;
 
+	/* the first keeper: what dying keepers leave behind becomes our child */
 	if (!k->made++)
 		vt_orphans_adopt();
 	if (vt_fs_mkdirs(root, err) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) ||
@@ -223,6 +236,7 @@ static struct vt_keeper *make(struct vt_keepers *k, struct vt_err *err)
 		if (!err->code)
 			vt_err_errno(err, VT_ENOMEM, "socketpair");
 	} else {
+		/* The child starts with all signals blocked, see keep(). */
 		sigfillset(&all);
 		sigprocmask(SIG_SETMASK, &all, &before);
 		pid = fork();
@@ -254,6 +268,7 @@ struct vt_keeper *vt_keepers_start(struct vt_keepers *keepers, struct vt_process
 	struct vt_buf message = VT_BUF_INIT;
 	struct vt_keeper *one = NULL;
 
+	/* from the end, for remove_at() moves the last one down */
 	for (size_t i = keepers->n; !one && i-- > 0;)
 		if (keepers->v[i]->leaves)
 			remove_at(keepers, i);
@@ -281,11 +296,13 @@ const struct vt_keeper *vt_keepers_ended(struct vt_keepers *keepers, int *status
 	for (size_t i = 0; i < keepers->n; i++) {
 		struct vt_keeper *one = keepers->v[i];
 		struct answer answer = { SIGKILL, 1 }; /* of one that was killed itself */
+		/* only who runs something has an answer */
 		ssize_t got =
 			one->busy ? recv(one->socket, &answer, sizeof answer, MSG_DONTWAIT) : -1;
 
 		if (got < 0)
 			continue;
+		/* the socket is closed: it was killed */
 		if (!got)
 			bury(keepers, one);
 		one->busy = false;
@@ -298,6 +315,7 @@ const struct vt_keeper *vt_keepers_ended(struct vt_keepers *keepers, int *status
 
 void vt_keepers_end(struct vt_keepers *keepers)
 {
+	/* all are told before the first is waited for */
 	for (size_t i = 0; i < keepers->n; i++)
 		shutdown(keepers->v[i]->socket, SHUT_RDWR);
 	while (keepers->n)

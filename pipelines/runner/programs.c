@@ -29,6 +29,7 @@ struct finding {
 static char *own_directory(void)
 {
 	char path[4096];
+	/* voxtrail's own */
 	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
 
 	path[n > 0 ? n : 0] = 0;
@@ -65,6 +66,8 @@ char *vt_program_find(const char *name)
 
 	if (!*base)
 		return NULL;
+	/* as it stands; then beside voxtrail, where a cluster's image has it elsewhere; then on
+	 * PATH */
 	if (slash && !access(name, X_OK) && !vt_fs_is_dir(name))
 		return vt_xstrdup(name);
 	found = vt_program_beside(base);
@@ -82,6 +85,7 @@ bool vt_program_is_stage(const char *path)
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
 	char *beside = vt_program_beside(base);
 	struct stat a, b;
+	/* the very file, not another one of its name */
 	bool is = beside && strcmp(base, "voxtrail") && strcmp(base, "make-cohort") &&
 		!stat(beside, &a) && !stat(path, &b) && a.st_dev == b.st_dev &&
 		a.st_ino == b.st_ino;
@@ -166,6 +170,7 @@ static bool is_file(const char *path)
 
 /* Data of the datum, and files that a kernel makes up. */
 static bool is_outside(const char *path)
+/* /pfs is the datum's input, which the key has already */
 {
 	static const char *const roots[] = { "/pfs", "/proc", "/sys", "/dev" };
 
@@ -192,6 +197,7 @@ static void follow_script(struct finding *finding, const char *text)
 {
 	struct finding inner = *finding;
 
+	/* A cycle of scripts ends at DEPTH, if known() has not ended it before. */
 	inner.depth++;
 	inner.is_cmd = false;
 	if (inner.depth < DEPTH && !finding->err->code)
@@ -236,10 +242,12 @@ static void add_file(struct finding *finding, const char *name, const char *path
 
 	if (finding->err->code || is_outside(path) || !(real = vt_fs_realpath(path, finding->err)))
 		return;
+	/* each file once, however often it is named */
 	if (known(p, real)) {
 		free(real);
 		return;
 	}
+	/* stat before reading: a change in between shows in vt_programs_changed() */
 	if (stat(real, &one.seen) || vt_digest_file(&one.digest, &size, real, finding->err)) {
 		free(real);
 		return;
@@ -253,12 +261,14 @@ static void add_file(struct finding *finding, const char *name, const char *path
 	struct vt_err none = VT_ERR_INIT;
 	bool shell = sourced;
 
+	/* no script is larger */
 	if (one.seen.st_size < 4 << 20 && !vt_fs_read(&head, path, 4u << 20, &none) &&
 		head.len > 2) {
 		bool script = !memcmp(head.data, "#!", 2);
 
 		if (script)
 			follow_first_line(finding, head.data, &shell);
+		/* NULs: a binary after all */
 		if (shell && !memchr(head.data, 0, head.len))
 			follow_script(finding, head.data);
 	}
@@ -272,6 +282,7 @@ static char *started(const struct vt_strs *words, size_t i)
 	const char *word = words->v[i];
 	char *found = NULL;
 
+	/* options, assignments, patterns, code: not the name of a program */
 	if (!*word || *word == '-' || strpbrk(word, "=$ \n") || is_outside(word))
 		return NULL;
 	if (is_launcher(words->v[0]))
@@ -291,12 +302,14 @@ static void follow_words(struct finding *finding, const struct vt_strs *words, b
 	bool sources = shell || !strcmp(program, ".") || !strcmp(program, "source");
 	bool followed = false;
 
+	/* "sh -c SCRIPT": the word behind -c is a script */
 	for (size_t i = 1; i < words->n && !finding->err->code; i++) {
 		const char *word = words->v[i];
 		char *found = script_next ? NULL : started(words, i);
 
 		if (script_next) {
 			follow_script(finding, word);
+			/* its further words are followed in turn, from here on */
 		} else if (found && !followed) {
 			const struct vt_strs rest = { words->v + i, words->n - i, 0 };
 
@@ -304,9 +317,11 @@ static void follow_words(struct finding *finding, const struct vt_strs *words, b
 			followed = true;
 		} else if (found) {
 			add_file(finding, word, found, false);
+			/* a file that a program of unknown kind is told of counts in cmd alone */
 		} else if (*word == '/' && is_file(word) && (finding->is_cmd || runs)) {
 			add_file(finding, word, word, sources);
 		}
+		/* also -ec, -lc */
 		script_next = shell && !script_next && word[0] == '-' && word[1] != '-' &&
 			strchr(word, 'c');
 		free(found);
@@ -317,10 +332,12 @@ static void follow_words(struct finding *finding, const struct vt_strs *words, b
 static void follow(struct finding *finding, const struct vt_strs *words, bool certain)
 {
 	const char *program = words->n ? words->v[0] : "";
+	/* a program whose name only a shell knows cannot be found */
 	char *path = *program && *program != '$' ? vt_program_find(program) : NULL;
 
 	if (path)
 		add_file(finding, program, path, false);
+	/* open: what it starts cannot be told; the first reason is enough */
 	if (!finding->out->open && words->n && is_sourcing_unseen(words))
 		finding->out->open = vt_asprintf("`%s %s`", program, words->v[1]);
 	else if (!finding->out->open && path && is_importing(program))
@@ -354,6 +371,7 @@ static int follow_list(struct finding *finding, const char *cmd, const char *inp
 	free(path);
 	for (size_t i = 0; i < list->n; i++)
 		vt_strs_add(&words, vt_json_text(list->item[i], ""));
+	/* errCmd runs only after a failure: it is not certain */
 	finding->is_cmd = true;
 	if (!finding->err->code)
 		follow(finding, &words, !strcmp(cmd, "cmd"));
@@ -372,6 +390,7 @@ static void add_plugin(struct finding *finding)
 	const char *named = getenv("VOXTRAIL_PLUGIN");
 	bool ours = false;
 	char *dir = own_directory();
+	/* where the plugin is looked for, see backend.h */
 	char *path =
 		named && *named ? vt_xstrdup(named) : vt_asprintf("%s/libvoxtrail-cuda.so", dir);
 
@@ -398,6 +417,7 @@ static void add_swapped(struct finding *finding)
 		ours |= vt_program_is_stage(finding->out->v[i].path);
 	vt_loaded_list(&l);
 	for (size_t i = 0; ours && i < l.n; i++)
+		/* swapped: not the system's own */
 		if (l.v[i].swapped)
 			add_file(finding, vt_path_name(l.v[i].path), l.v[i].path, false);
 	vt_loaded_release(&l);
@@ -436,6 +456,7 @@ void vt_programs_release(struct vt_programs *programs)
 
 static bool same_file(const struct stat *stat, const struct stat *b)
 {
+	/* by what changes when it is written to or replaced */
 	return stat->st_dev == b->st_dev && stat->st_ino == b->st_ino &&
 		stat->st_size == b->st_size && stat->st_mtim.tv_sec == b->st_mtim.tv_sec &&
 		stat->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
@@ -451,6 +472,7 @@ int vt_programs_changed(const struct vt_programs *programs, struct vt_err *err)
 		struct stat st;
 		uint64_t size;
 
+		/* unchanged by its stamp: not read */
 		if (!stat(programs->v[i].path, &st) && same_file(&st, &programs->v[i].seen))
 			continue;
 		if (vt_digest_file(&now, &size, programs->v[i].path, &none) ||

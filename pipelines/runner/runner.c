@@ -46,6 +46,7 @@ bool vt_runner_flock(int fd)
 	const struct timespec pause = { 0, 50000000 };
 	bool busy = true;
 
+	/* a second in all: the run before may be just about to end */
 	for (int i = 0; busy && i <= 20; i++) {
 		if (i)
 			nanosleep(&pause, NULL);
@@ -76,6 +77,7 @@ static int clear_work(const struct vt_runner *runner, struct vt_err *err)
 	struct vt_err ignored = VT_ERR_INIT;
 	char *gone = vt_path_join(runner->dir, "work.gone");
 
+	/* what the last one could not remove */
 	vt_fs_remove_tree(gone, &ignored);
 	if (!vt_fs_mkdirs(gone, err) && vt_fs_is_dir(runner->work)) {
 		char *to = vt_asprintf("%s/old.%ld", gone, (long)getpid());
@@ -106,6 +108,7 @@ static int carry_triggers(struct vt_runner *runner, struct vt_err *err)
 			size_t n = strlen(names.v[i]);
 			char *path = vt_path_join(dir, names.v[i]);
 
+			/* the former runner's "PIPELINE.head" */
 			if (n > 5 && !strcmp(names.v[i] + n - 5, ".head")) {
 				vt_fs_remove_tree(path, err);
 				names.v[i][n - 5] = '\0';
@@ -156,6 +159,7 @@ static int take_place(struct vt_runner *runner, struct vt_err *err)
 {
 	if (vt_fs_mkdirs(runner->dir, err) || take_lock(runner, err))
 		return err->code;
+	/* before its directories are moved: what runs there is found by its path */
 	vt_leftovers_end(runner->work);
 	return clear_former(runner, err) || make_parts(runner, err) || clear_work(runner, err)
 		? err->code
@@ -166,6 +170,7 @@ int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim
 	struct vt_err *err)
 {
 	struct vt_runner *r = vt_xcalloc(1, sizeof(*r));
+	/* a plan of a store that may not be written to only looks */
 	const bool reads = aim == VT_RUNNER_LOOK ||
 		(aim == VT_RUNNER_PLAN && vt_fs_exists(store) && !vt_store_may_write(store));
 	const enum vt_store_mode mode = reads ? VT_STORE_READ : VT_STORE_CREATE;
@@ -174,6 +179,7 @@ int vt_runner_open(struct vt_runner **out, const char *store, enum vt_runner_aim
 	if (!vt_store_open(&r->store, store, mode, err)) {
 		r->dir = vt_path_join(vt_store_dir(r->store), "runner");
 		r->work = vt_path_join(r->dir, "work");
+		/* in-use before runner/lock, see above */
 		if (!vt_store_use(r->store, err) && !vt_store_spare_memory(r->store, err) &&
 			mode == VT_STORE_CREATE)
 			take_place(r, err);
@@ -190,6 +196,7 @@ void vt_runner_close(struct vt_runner *runner)
 {
 	if (!runner)
 		return;
+	/* closing gives it up */
 	if (runner->lock >= 0)
 		close(runner->lock);
 	vt_store_close(runner->store);
@@ -204,6 +211,7 @@ static struct vt_ingest_opts taking(const char *from)
 {
 	return (struct vt_ingest_opts){ .copy = true,
 		.follow = true,
+		/* a single file is taken in under this name */
 		.name = vt_fs_is_dir(from) ? NULL : "manifest.json" };
 }
 
@@ -220,6 +228,7 @@ static int find_file(void *ctx, const char *relative, char type, struct vt_err *
 	(void)relative;
 	(void)err;
 	*(bool *)ctx |= type != 'd';
+	/* any value but 0 ends the walk */
 	return type != 'd';
 }
 
@@ -229,6 +238,7 @@ static bool holds_files(const char *from)
 	bool found = false;
 
 	vt_fs_walk(from, find_file, &found, &none);
+	/* what cannot be looked at may hold files */
 	return found || none.code;
 }
 
@@ -302,6 +312,7 @@ static int take_in(struct vt_runner *runner, struct vt_tree **out, const char *f
 		return err->code;
 	*out = got.tree;
 	got.tree = NULL;
+	/* the tree is the caller's now */
 	vt_import_release(&got);
 	return 0;
 }
@@ -339,6 +350,7 @@ int vt_runner_commit(struct vt_runner *runner, const struct vt_bind *to, bool *c
 static bool keep_all(const char *path)
 {
 	(void)path;
+	/* lineage files are kept: they become trees of their own */
 	return false;
 }
 
@@ -357,6 +369,7 @@ static int make_parts_of(struct parts *parts, const struct vt_tree *all, size_t 
 	for (size_t i = from; i < to; i++) {
 		struct vt_tree_file f = all->file[i];
 
+		/* prefix: the length of "DIR/" */
 		f.path += prefix;
 		if (vt_tree_is_lineage(f.path))
 			beside[k++] = f;
@@ -392,6 +405,7 @@ static int split(struct parts *parts, const struct vt_tree *all, const char *dir
 	char *below = vt_asprintf("%s/", dir);
 	size_t n = strlen(below), from = lower_bound(all, below), to = from;
 
+	/* sorted by path, so the files of a directory lie together */
 	while (to < all->n_files && !strncmp(all->file[to].path, below, n))
 		to++;
 	make_parts_of(parts, all, from, to, n, err);
@@ -463,6 +477,7 @@ static int publish(struct vt_runner *runner, struct vt_output *output, size_t n,
 {
 	struct parts *p = vt_xcalloc(n + 1, sizeof(*p));
 	struct vt_strs dirs = VT_STRS_INIT;
+	/* links were looked at by vt_out_links() */
 	const struct vt_ingest_opts how = { .follow = true,
 		.finished = true,
 		.blobs = true,
@@ -471,11 +486,14 @@ static int publish(struct vt_runner *runner, struct vt_output *output, size_t n,
 	struct vt_tree *all = NULL;
 
 	for (size_t i = 0; i < n; i++)
+		/* relative to work/, as `all` has them */
 		vt_strs_add(&dirs, output[i].dir + strlen(runner->work) + 1);
 	if (!vt_store_ingest(runner->store, &all, runner->work, &how, err)) {
 		for (size_t i = 0; !err->code && i < n; i++)
+			/* One listing and one hashing pass over all outputs, then cut up again. */
 			split(&p[i], all, dirs.v[i], err);
 		vt_fault("adopted");
+		/* trees before the records and results that name them */
 		if (!err->code && !put_trees(runner, p, n, err) &&
 			!put_records(runner, output, p, n, err) &&
 			!put_results(runner, output, p, n, err))
@@ -498,6 +516,7 @@ int vt_runner_publish(struct vt_runner *runner, struct vt_output *outputs, size_
 
 	for (size_t i = 0; i < n; i++)
 		outputs[i].err = (struct vt_err)VT_ERR_INIT;
+	/* together first; one by one if that fails */
 	if (!n || !publish(runner, outputs, n, &why))
 		return 0;
 	for (size_t i = 0; i < n; i++) {
@@ -505,6 +524,7 @@ int vt_runner_publish(struct vt_runner *runner, struct vt_output *outputs, size_
 			outputs[i].err = why;
 		else
 			publish(runner, &outputs[i], 1, &outputs[i].err);
+		/* the disk: the others would fail likewise */
 		if (outputs[i].err.code == VT_EIO || outputs[i].err.code == VT_ECANTCREAT)
 			return *err = outputs[i].err, err->code;
 	}
@@ -521,6 +541,7 @@ int vt_runner_trigger(const struct vt_runner *runner, const char *name, struct v
 	struct vt_buf text = VT_BUF_INIT;
 
 	*out = (struct vt_trigger){ .seen = "" };
+	/* 256 bytes hold two ids and two numbers */
 	if (vt_fs_exists(path) && !vt_fs_read(&text, path, 256, err) &&
 		sscanf(text.data, "%64s %64s %lld %lld", out->seen, out->newest, &out->commits,
 			&out->time) != 4)

@@ -20,7 +20,7 @@ struct repo {
 	struct vt_strs carriers;   /* directories with a .lineage: "", or a member of an ensemble */
 	struct vt_tree_file *file; /* paths only */
 	size_t n, cap;
-	struct vt_snapshot *seen;
+	struct vt_snapshot *seen; /* of the listed directory; no commit */
 };
 
 struct vt_scan {
@@ -52,6 +52,7 @@ static void note_carrier(struct repo *repo, const char *directory)
 	if (n >= k && !strcmp(directory + n - k, name) && (n == k || directory[n - k - 1] == '/')) {
 		char *carrier = vt_xstrndup(directory, n == k ? 0 : n - k - 1);
 
+		/* .lineage below .lineage is an ancestor's */
 		if (!vt_tree_is_lineage(carrier))
 			vt_strs_add(&repo->carriers, carrier);
 		free(carrier);
@@ -83,6 +84,7 @@ static int read_content(struct repo *repo, struct vt_err *err)
 		struct stat st;
 
 		vt_digest_file(&f->digest, &f->size, path, err);
+		/* a manifest given as a file has no mode of its own */
 		f->executable = !repo->file_only && !stat(path, &st) && st.st_mode & S_IXUSR;
 		free(path);
 	}
@@ -102,6 +104,7 @@ static int list(struct repo *repo, enum vt_scan_depth depth, struct vt_err *err)
 		return err->code;
 	if (depth == VT_SCAN_CONTENT && read_content(repo, err))
 		return err->code;
+	/* without content the digests are 0: paths alone make the datums */
 	if (!vt_tree_from_files(&t, repo->file, repo->n, err))
 		repo->seen = vt_snapshot_of_tree(t);
 	return err->code;
@@ -121,6 +124,7 @@ struct demand {
 static void demand_leaf(void *ctx, const struct vt_input *leaf)
 {
 	struct demand *d = ctx;
+	/* warm inputs may have nothing yet */
 	if (!d->err->code && leaf->kind == VT_INPUT_PFS && !leaf->warm && !find(d->s, leaf->repo))
 		vt_err_set(d->err, VT_ENOINPUT, "%s: give --repo %s=DIR", leaf->pointer,
 			leaf->repo);
@@ -131,6 +135,7 @@ static int name_datums(struct vt_scan *scan, struct vt_err *err)
 	struct vt_programs used = { .v = NULL };
 	struct vt_digest transform, key;
 
+	/* NULL where keys were not asked for */
 	scan->key = vt_xcalloc(scan->datums.n + 1, sizeof *scan->key);
 	if (!vt_transform_hash(&transform, &used, scan->pipeline, err))
 		for (size_t i = 0; i < scan->datums.n; i++) {
@@ -225,6 +230,7 @@ static int place(const char *from, const char *to, struct vt_err *err)
 {
 	char *dir = vt_xstrndup(to, (size_t)(strrchr(to, '/') - to)),
 	     *real = vt_fs_realpath(from, err);
+	/* a link serves where both are on one file system; real: the engine may have linked it */
 	if (real && !vt_fs_mkdirs(dir, err) && link(real, to))
 		vt_fs_copy(real, to, 0444, err);
 	free(dir);
@@ -243,6 +249,7 @@ static int place_input(const struct repo *repo, const struct vt_datum_file *file
 					     : vt_path_join(repo->dir, path),
 		     *to = vt_path_join(root, path);
 		struct stat st;
+		/* several datum files may name one path */
 		if (lstat(to, &st))
 			place(file->in->empty_files ? "/dev/null" : from, to, err);
 		free(from);
@@ -266,6 +273,7 @@ static bool concerns(const struct vt_json *record, const char *carrier,
 			const char *path = vt_json_text(vt_json_get(files->item[i], "path"), "");
 			char *whole = *carrier ? vt_path_join(carrier, path) : vt_xstrdup(path);
 
+			/* entry->path begins with a slash, and ends with one for a folder */
 			found = !strncmp(whole, below, strlen(below));
 			free(whole);
 		}
@@ -292,6 +300,7 @@ static int place_records_of(const struct repo *repo, const char *carrier,
 				char *from = vt_path_join(dir, files.v[k]),
 				     *to = vt_asprintf("%s/%s%s.lineage/%s/%s", root, carrier,
 					     slash, names.v[i], files.v[k]);
+				/* of another input of the same repo */
 				if (!vt_fs_exists(to))
 					place(from, to, err);
 				free(from);
@@ -318,6 +327,7 @@ static int place_records(const struct repo *repo, const struct vt_datum_file *fi
 static void assign(struct vt_buf *buf, const char *name, const char *suffix, const char *root,
 	const char *value)
 {
+	/* within single quotes a shell knows ' alone */
 	vt_buf_printf(buf, "%s%s=%s'", name, suffix, root);
 	for (const char *p = value; *p; p++)
 		vt_buf_str(buf, *p == '\'' ? "'\\''" : (char[]){ *p, 0 });
@@ -333,6 +343,7 @@ static int place_variables(const struct vt_datum *datum, const char *root, struc
 		const struct vt_datum_file *f = &datum->file[i];
 		char *path = vt_asprintf("/%s%s", f->in->name, f->entry ? f->entry->path : "/"),
 		     *key = vt_asprintf("PACH_DATUM_%s", f->in->name);
+		/* as in the environment of a try */
 		if (path[strlen(path) - 1] == '/')
 			path[strlen(path) - 1] = 0;
 		assign(&b, f->in->name, "", "\"$PFS_ROOT\"", path);
@@ -358,6 +369,7 @@ int vt_scan_views(const struct vt_scan *scan, const char *dir, struct vt_err *er
 		for (size_t k = 0; k < d->n && !err->code; k++) {
 			const struct repo *r = find(scan, d->file[k].in->repo);
 			char *root = vt_path_join(view, d->file[k].in->name);
+			/* no such repo: the input is empty */
 			if (!r)
 				vt_fs_mkdirs(root, err);
 			else if (!place_input(r, &d->file[k], root, err) && !r->file_only)

@@ -40,6 +40,7 @@ int vt_snapshot_of(struct vt_snapshot **out, struct vt_store *store, const char 
 	if (!rc && !vt_digest_parse(&tree, seen->commit.tree))
 		rc = vt_err_set(err, VT_EINTEGRITY, "commit %s names no tree", commit);
 	if (!rc && vt_store_get_tree(store, &seen->tree, &tree, err)) {
+		/* The commit says that the tree is here: without it the store is damaged. */
 		rc = err->code = VT_EINTEGRITY;
 		vt_err_prefix(err, "commit %s", commit);
 	}
@@ -93,6 +94,7 @@ struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree)
 
 struct vt_snapshot *vt_snapshot_share(struct vt_snapshot *seen)
 {
+	/* one holder more; vt_snapshot_close() counts down */
 	seen->shared++;
 	return seen;
 }
@@ -113,6 +115,7 @@ static void origins_free(struct vt_origins *origins)
 
 void vt_snapshot_close(struct vt_snapshot *seen)
 {
+	/* shared counts holders beside the first */
 	if (!seen || seen->shared) {
 		if (seen)
 			seen->shared--;
@@ -132,6 +135,7 @@ static int by_path(const void *a, const void *b)
 	const struct origin *x = a, *y = b;
 	int order = strcmp(x->path, y->path);
 
+	/* equal paths in the order of the results */
 	return order ? order : (x->result > y->result) - (x->result < y->result);
 }
 
@@ -154,6 +158,7 @@ static int add_files(struct vt_origins *origins, struct vt_store *store, size_t 
 {
 	struct vt_tree *t = NULL;
 
+	/* only the paths are kept of a result's tree */
 	if (vt_store_get_tree(store, &t, &origins->result[result].tree, err))
 		return err->code;
 	for (size_t i = 0; i < t->n_files; i++)
@@ -187,6 +192,7 @@ static int add_outputs(struct vt_origins *origins, struct vt_store *store,
 		const struct vt_tree_file *file = vt_tree_find(tree, path);
 		struct vt_digest d;
 
+		/* a file that was changed since is none of the record's */
 		if (file &&
 			vt_digest_parse(&d,
 				vt_json_text(vt_json_get(files->item[i], "sha256"), "")) &&
@@ -209,6 +215,7 @@ static int add_record(struct vt_origins *origins, struct vt_store *store,
 	char *at = vt_xstrndup(path, n ? n - 1 : 0);
 	int rc = 0;
 
+	/* at: the folder whose .lineage it is */
 	for (size_t i = from; !rc && i < to; i++)
 		if (!strcmp(strrchr(written->file[i].path, '/'), "/record.json"))
 			rc = add_outputs(origins, store, tree, at, &written->file[i].digest, err);
@@ -225,12 +232,14 @@ static int add_records(struct vt_origins *origins, struct vt_store *store,
 {
 	int rc = 0;
 
+	/* one lineage a record, in place of those of results */
 	free(origins->lineage);
 	origins->lineage = vt_xcalloc(written->n_files + 1, sizeof(*origins->lineage));
 	for (size_t from = 0, to; !rc && from < written->n_files; from = to) {
 		const char *path = written->file[from].path;
 		size_t n = (size_t)(strrchr(path, '/') - path) + 1;
 
+		/* sorted: the files of a record's folder lie together */
 		for (to = from + 1;
 			to < written->n_files && !strncmp(written->file[to].path, path, n);)
 			to++;
@@ -261,6 +270,7 @@ static int find_makers(struct vt_origins *origins, struct vt_store *store,
 					.blobs = true,
 					.leave_out = keep_all },
 				err);
+		/* taken in: the folder has served */
 		vt_fs_remove_tree(dir, &none);
 	}
 	if (!rc && written)
@@ -292,11 +302,13 @@ static int read_origins(struct vt_origins **out, struct vt_store *store,
 	for (size_t i = 0; !rc && i < n; i++) {
 		struct vt_err none = VT_ERR_INIT;
 
+		/* A result that gc has taken is one origin less. */
 		if (vt_result_get(store, &o->result[o->n_results], &key[i], &none) ||
 			!o->result[o->n_results].has_lineage)
 			continue;
 		rc = add_files(o, store, o->n_results++, err);
 	}
+	/* no run made the commit */
 	if (!rc && !n)
 		rc = find_makers(o, store, seen->tree, err);
 	if (o->n > 1)
@@ -316,6 +328,7 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	size_t at;
 
 	*out = NULL;
+	/* a tree without a commit has no history */
 	if (!*seen->commit.id)
 		return 0;
 	if (!seen->origins && read_origins(&seen->origins, store, seen, err))
@@ -325,9 +338,11 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 		: NULL;
 	if (!found)
 		return 0;
+	/* of several results the first one that wrote the path, whichever bsearch met */
 	while (found > seen->origins->v && !strcmp(found[-1].path, file->path))
 		found--;
 	at = found->result;
+	/* read when it is asked for, and kept */
 	if (!seen->origins->lineage[at] &&
 		vt_store_get_tree(store, &seen->origins->lineage[at],
 			&seen->origins->result[at].lineage, err))
@@ -344,6 +359,7 @@ static bool holds(struct vt_store *store, const struct vt_digest *tree, const ch
 
 	if (vt_store_get_tree(store, &t, tree, &none))
 		return false;
+	/* the store's trees are sorted by path */
 	found = vt_tree_find(t, path) != NULL;
 	vt_tree_free(t);
 	return found;
