@@ -2,6 +2,7 @@
  * rest; the rest get the runner's record.  A record is new when no input carries it. */
 #include "pipelines/runner/datum_record.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -269,6 +270,7 @@ static int cover(struct sealing *sealing, const struct side *out, const char *ca
 						"write the changed file under another name",
 						out->files.v[at],
 						vt_json_text(vt_json_get(record, "stage"), "?"));
+				assert(at < out->files.n);
 				/* two records may list one file */
 				sealing->n_covered += !sealing->covered[at];
 				sealing->covered[at] = true;
@@ -554,6 +556,7 @@ static int seal_output(struct sealing *sealing, const struct vt_record_port *por
 	struct side out;
 	int rc = side_read(&out, sealing->d->out, err);
 
+	assert(!sealing->covered);
 	sealing->covered = vt_xcalloc(out.files.n + 1, sizeof *sealing->covered);
 	if (!rc)
 		rc = judge_records(sealing, &out, err);

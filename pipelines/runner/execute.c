@@ -10,6 +10,7 @@
  * published. */
 #include "pipelines/runner/job_internal.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ static bool admit(struct vt_run *run, const struct vt_job *j, struct vt_task *ta
 	if (run->running >= (size_t)run->opts.jobs ||
 		j->running >= (size_t)(j->pipeline->parallelism > 0 ? j->pipeline->parallelism : 1))
 		return false;
+	assert(run->running <= (size_t)run->opts.jobs);
 	/* a datum that alone is larger than the limit runs alone */
 	if (run->opts.memory > 0 && run->running &&
 		run->memory + j->pipeline->memory > run->opts.memory)
@@ -177,6 +179,7 @@ static int start_task(struct vt_run *run, struct vt_job *j, struct vt_task *task
 {
 	vt_job_move(j, task, VT_DATUM_RUNNING);
 	j->running++;
+	assert(run->running < (size_t)run->opts.jobs);
 	run->active[run->running++] = (struct vt_active){ j, task };
 	run->memory += j->pipeline->memory;
 	return start_try(run, j, task, err);
@@ -258,6 +261,7 @@ static int publish_task(struct vt_run *run, struct vt_job *j, struct vt_task *ta
 		if (!run->n_done)
 			clock_gettime(CLOCK_MONOTONIC, &run->done_since);
 		release_slot(run, j, task);
+		assert(run->n_done < GROUP + (size_t)run->opts.jobs);
 		run->done[run->n_done++] = (struct vt_active){ j, task };
 		j->waiting++;
 		return 0;
@@ -320,6 +324,7 @@ static void not_taken(struct vt_run *run, struct vt_job *j, struct vt_task *task
 	/* j->next moves back, so that the task comes up again */
 	size_t at = (size_t)(task - j->task);
 
+	assert(at < j->n);
 	vt_task_because(task, "%s", why);
 	vt_log(VT_LOG_WARN, "try", "pipeline=\"%s\" id=%.16s try=%d error=\"%s\"",
 		j->pipeline->name, task->datum->id, task->tries, task->why);
@@ -350,6 +355,7 @@ static int flush(struct vt_run *run, struct vt_err *err)
 	for (size_t i = 0; i < n; i++) {
 		struct vt_active one = run->done[i];
 
+		assert(one.job->waiting > 0);
 		one.job->waiting--;
 		/* the run ends, and nothing of the group counts */
 		if (err->code)
@@ -386,6 +392,7 @@ static int task_ended(struct vt_run *run, struct vt_job *j, struct vt_task *task
 	/* as shells report a signal */
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 
+	assert(task->attempt.keeper);
 	/* it serves the next one */
 	task->attempt.keeper = NULL;
 	if (task->in_err_cmd) {

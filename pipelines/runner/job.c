@@ -6,6 +6,7 @@
  * something changed. */
 #include "pipelines/runner/job_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,6 +164,7 @@ double vt_seconds_since(const struct timespec *start)
 
 void vt_job_move(struct vt_job *job, struct vt_task *task, enum vt_datum_state to)
 {
+	assert(job->count[task->state] > 0);
 	job->count[task->state]--;
 	job->count[to]++;
 	task->state = to;

@@ -6,6 +6,7 @@
  * closed, by the runner or because it is gone, the keeper ends, and what it runs. */
 #include "pipelines/runner/keeper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -165,6 +166,7 @@ static void encode(struct vt_buf *to, const struct vt_process *process, const ch
 		add_text(to, process->mount[i].from);
 		add_text(to, process->mount[i].to);
 	}
+	assert(to->len - sizeof length <= UINT32_MAX);
 	length = (uint32_t)(to->len - sizeof length);
 	memcpy(to->data, &length, sizeof length);
 }
@@ -202,6 +204,7 @@ static void remove_at(struct vt_keepers *k, size_t i)
 {
 	struct vt_keeper *one = k->v[i];
 
+	assert(i < k->n);
 	/* The keeper reads the end of its socket and leaves. */
 	close(one->socket);
 	while (waitpid(one->pid, NULL, 0) < 0 && errno == EINTR)
@@ -278,6 +281,7 @@ struct vt_keeper *vt_keepers_start(struct vt_keepers *keepers, struct vt_process
 		return NULL;
 	encode(&message, process, one->root);
 	/* What comes back of one that died while it waited is a failed try. */
+	assert(!one->busy && !one->leaves);
 	send_all(one->socket, message.data, message.len);
 	one->busy = true;
 	vt_buf_release(&message);

@@ -384,23 +384,28 @@ static int follow_list(struct finding *finding, const char *cmd, const char *inp
 	return finding->err->code;
 }
 
+static bool runs_a_stage(const struct vt_programs *programs)
+{
+	for (size_t i = 0; i < programs->n; i++)
+		if (vt_program_is_stage(programs->v[i].path))
+			return true;
+	return false;
+}
+
 /* A stage of ours computes with the plugin where the spec gives it a GPU. */
 static void add_plugin(struct finding *finding)
 {
 	const char *named = getenv("VOXTRAIL_PLUGIN");
-	bool ours = false;
 	char *dir = own_directory();
 	/* where the plugin is looked for, see backend.h */
 	char *path =
 		named && *named ? vt_xstrdup(named) : vt_asprintf("%s/libvoxtrail-cuda.so", dir);
 
-	for (size_t i = 0; i < finding->out->n; i++)
-		ours |= vt_program_is_stage(finding->out->v[i].path);
 	if (!vt_fs_exists(path)) {
 		free(path);
 		path = vt_asprintf("%s/../lib/voxtrail/libvoxtrail-cuda.so", dir);
 	}
-	if (ours && finding->pipeline->gpus && is_file(path))
+	if (finding->pipeline->gpus && runs_a_stage(finding->out) && is_file(path))
 		add_file(finding, "libvoxtrail-cuda.so", path, false);
 	free(path);
 	free(dir);
@@ -411,10 +416,8 @@ static void add_plugin(struct finding *finding)
 static void add_swapped(struct finding *finding)
 {
 	struct vt_loaded l;
-	bool ours = false;
+	bool ours = runs_a_stage(finding->out);
 
-	for (size_t i = 0; i < finding->out->n; i++)
-		ours |= vt_program_is_stage(finding->out->v[i].path);
 	vt_loaded_list(&l);
 	for (size_t i = 0; ours && i < l.n; i++)
 		/* swapped: not the system's own */

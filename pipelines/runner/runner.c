@@ -9,6 +9,7 @@
  * own lock inside its functions. */
 #include "pipelines/runner/runner.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,7 @@ static int make_parts(const struct vt_runner *runner, struct vt_err *err)
 
 static int take_place(struct vt_runner *runner, struct vt_err *err)
 {
+	assert(runner->lock < 0);
 	if (vt_fs_mkdirs(runner->dir, err) || take_lock(runner, err))
 		return err->code;
 	/* before its directories are moved: what runs there is found by its path */
@@ -366,6 +368,7 @@ static int make_parts_of(struct parts *parts, const struct vt_tree *all, size_t 
 	struct vt_tree_file *beside = vt_xcalloc(to - from + 1, sizeof(*beside));
 	size_t n = 0, k = 0;
 
+	assert(from <= to && to <= all->n_files);
 	for (size_t i = from; i < to; i++) {
 		struct vt_tree_file f = all->file[i];
 

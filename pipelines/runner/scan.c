@@ -5,6 +5,7 @@
  * repos and datums. */
 #include "pipelines/runner/scan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -193,6 +194,7 @@ int vt_scan_open(struct vt_scan **out, const struct vt_pipeline *pipeline,
 		vt_scan_close(s);
 		return err->code;
 	}
+	assert(s->n == binds->n);
 	vt_datums_enumerate(&s->datums, pipeline, snapshot, s);
 	if (!s->datums.n && !vt_pipeline_may_be_empty(pipeline) &&
 		vt_datums_missing(pipeline, snapshot, s))

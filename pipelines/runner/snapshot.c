@@ -9,6 +9,7 @@
  * files of it: each is written as a checkout would write it, taken in, and stands for a result. */
 #include "pipelines/runner/snapshot.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,7 @@ int vt_snapshot_made(struct vt_snapshot **out, struct vt_store *store, const cha
 	struct vt_snapshot *seen = vt_xcalloc(1, sizeof(*seen));
 	int rc = vt_commit_read(store, &seen->commit, commit, err);
 
+	assert(tree);
 	seen->tree = tree;
 	vt_tree_paths_of(&seen->paths, tree);
 	if (rc)
@@ -86,6 +88,7 @@ struct vt_snapshot *vt_snapshot_of_tree(struct vt_tree *tree)
 {
 	struct vt_snapshot *seen = vt_xcalloc(1, sizeof(*seen));
 
+	assert(tree);
 	seen->tree = tree;
 	seen->commit.provenance = vt_xstrdup("");
 	vt_tree_paths_of(&seen->paths, tree);
@@ -121,6 +124,7 @@ void vt_snapshot_close(struct vt_snapshot *seen)
 			seen->shared--;
 		return;
 	}
+	assert(!seen->shared);
 	origins_free(seen->origins);
 	vt_tree_paths_release(&seen->paths);
 	vt_tree_free(seen->tree);
@@ -234,6 +238,7 @@ static int add_records(struct vt_origins *origins, struct vt_store *store,
 
 	/* one lineage a record, in place of those of results */
 	free(origins->lineage);
+	assert(!origins->n_results);
 	origins->lineage = vt_xcalloc(written->n_files + 1, sizeof(*origins->lineage));
 	for (size_t from = 0, to; !rc && from < written->n_files; from = to) {
 		const char *path = written->file[from].path;
@@ -341,6 +346,7 @@ int vt_snapshot_lineage(struct vt_snapshot *seen, struct vt_store *store,
 	/* of several results the first one that wrote the path, whichever bsearch met */
 	while (found > seen->origins->v && !strcmp(found[-1].path, file->path))
 		found--;
+	assert(found->result < seen->origins->n_results);
 	at = found->result;
 	/* read when it is asked for, and kept */
 	if (!seen->origins->lineage[at] &&
