@@ -17,6 +17,7 @@
 #include "common/base/fs.h"
 #include "common/base/utf8.h"
 
+/* of nested containers; of values in a text */
 enum { MAX_DEPTH = 64, MOST_VALUES = 1 << 24 };
 static const size_t read_limit = 64u << 20;
 
@@ -33,6 +34,7 @@ static int value(struct reader *reader, struct vt_json **out);
 
 static int fail(struct reader *reader, const char *what)
 {
+	/* the column is counted only for a message */
 	const char *bol = reader->p;
 
 	while (bol > reader->begin && bol[-1] != '\n')
@@ -47,10 +49,12 @@ static void space(struct reader *reader)
 	while (reader->p < reader->end &&
 		(*reader->p == ' ' || *reader->p == '\t' || *reader->p == '\n' ||
 			*reader->p == '\r'))
+		/* newlines stand in white space alone: strings have them escaped */
 		reader->line += *reader->p++ == '\n';
 }
 
 static void push_pointer(struct reader *reader, const char *key)
+/* RFC 6901 */
 {
 	vt_buf_char(&reader->pointer, '/');
 	for (; *key; key++) {
@@ -65,6 +69,7 @@ static void push_pointer(struct reader *reader, const char *key)
 
 static void pop_pointer(struct reader *reader, size_t len)
 {
+	/* back to the length before the member was pushed */
 	assert(len < reader->pointer.cap && len <= reader->pointer.len);
 	reader->pointer.len = len;
 	reader->pointer.data[len] = '\0';
@@ -103,6 +108,7 @@ static int unicode(struct reader *reader, struct vt_buf *buf)
 		return reader->err->code;
 	if (c >= 0xDC00 && c <= 0xDFFF)
 		return fail(reader, "a low surrogate stands alone");
+	/* a pair of surrogates is one character */
 	if (c >= 0xD800 && c <= 0xDBFF) {
 		if (reader->end - reader->p < 6 || reader->p[0] != '\\' || reader->p[1] != 'u')
 			return fail(reader, "a high surrogate stands alone");
@@ -113,6 +119,7 @@ static int unicode(struct reader *reader, struct vt_buf *buf)
 			return fail(reader, "a high surrogate is not followed by a low one");
 		c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
 	}
+	/* texts end with a NUL here */
 	if (c == 0)
 		return fail(reader, "\\u0000 is not accepted");
 	vt_utf8_encode(buf, c);
@@ -130,6 +137,7 @@ static int escape(struct reader *reader, struct vt_buf *buf)
 		reader->p++;
 		return unicode(reader, buf);
 	}
+	/* strchr would find the NUL at its end */
 	at = *reader->p ? strchr(from, *reader->p) : NULL;
 	if (!at)
 		return fail(reader, "unknown escape");
@@ -163,6 +171,7 @@ static int string(struct reader *reader, char **out)
 	while (!rc) {
 		size_t n;
 
+		/* reads at least one byte a round, or fails */
 		if (reader->p == reader->end)
 			rc = fail(reader, "text ends inside a string");
 		else if (*reader->p == '"')
@@ -203,6 +212,7 @@ static int number(struct reader *reader, struct vt_json **out)
 
 	if (*reader->p == '-')
 		reader->p++;
+	/* no leading zeros */
 	if (reader->p < reader->end && *reader->p == '0')
 		reader->p++;
 	else if (!digits(reader))
@@ -222,17 +232,20 @@ static int number(struct reader *reader, struct vt_json **out)
 			return fail(reader, "digits must follow the exponent");
 	}
 	n = (size_t)(reader->p - from);
+	/* longer than any number that a double tells apart */
 	if (n >= sizeof(text))
 		return fail(reader, "number is too long");
 	memcpy(text, from, n);
 	text[n] = '\0';
 	errno = 0;
+	/* both readings are kept: exact as an integer, else as a double */
 	*out = vt_json_new(whole ? VT_JSON_INT : VT_JSON_REAL);
 	(*out)->real = strtod(text, NULL);
 	if ((*out)->real == 0)
 		(*out)->real = 0; /* "-0e0" is what "-0" is */
 	if (whole) {
 		(*out)->integer = strtoll(text, NULL, 10);
+		/* beyond int64 it is a real */
 		if (errno == ERANGE)
 			(*out)->type = VT_JSON_REAL;
 	}
@@ -268,6 +281,7 @@ static int member_key(struct reader *reader, const struct vt_json *object, char 
 		return rc;
 	push_pointer(reader, *key);
 	space(reader);
+	/* by hash, see json_index.c */
 	if (vt_json_get(object, *key))
 		rc = fail(reader, "this key is given twice in one object");
 	else if (reader->p == reader->end || *reader->p != ':')
@@ -290,6 +304,7 @@ static int element(struct reader *reader, struct vt_json *json)
 
 	space(reader);
 	if (json->type == VT_JSON_OBJECT) {
+		/* on an error the pointer stays, for the message has been made */
 		rc = member_key(reader, json, &key);
 		if (rc)
 			return rc;
@@ -322,6 +337,7 @@ static int container(struct reader *reader, enum vt_json_type type, char close,
 	space(reader);
 	if (++reader->depth > MAX_DEPTH)
 		rc = fail(reader, "nested deeper than 64 levels");
+	/* an empty one; else elements with commas between */
 	if (!rc && reader->p < reader->end && *reader->p == close) {
 		reader->p++;
 	} else {
@@ -358,6 +374,7 @@ static int value(struct reader *reader, struct vt_json **out)
 	space(reader);
 	if (reader->p == reader->end)
 		return fail(reader, "text ends where a value is expected");
+	/* begun, not read: memory is bounded even if the text ends early */
 	if (++reader->values > MOST_VALUES)
 		return fail(reader, "more than 16777216 values");
 	switch (*reader->p) {
@@ -399,6 +416,7 @@ int vt_json_parse(struct vt_json **out, const char *text, size_t n, const char *
 
 	if (n == 0)
 		r.begin = r.p = r.end = "";
+	/* so that pop_pointer() may write at 0 */
 	vt_buf_reserve(&r.pointer, 0);
 	rc = value(&r, &j);
 	if (!rc) {

@@ -9,6 +9,7 @@
 struct times {
 	/* bits: minute, hour, day of the month, month, day of the week */
 	uint64_t field[5];
+	/* whether * was given as day, as weekday: that one restricts nothing */
 	bool any_day, any_weekday;
 	double every; /* seconds; 0: by the fields */
 };
@@ -16,6 +17,7 @@ struct times {
 static const struct {
 	int from, to;
 	const char *names;
+	/* 0 and 7 are both Sunday */
 } ranges[5] = {
 	{ 0, 59, "" },
 	{ 0, 23, "" },
@@ -26,6 +28,7 @@ static const struct {
 
 static bool number(const char **p, int field, int *out)
 {
+	/* the first three letters of each name, one behind the other */
 	const char *names = ranges[field].names;
 	if (isdigit((unsigned char)**p)) {
 		char *end;
@@ -56,18 +59,21 @@ static bool part(const char **p, int field, uint64_t *bits)
 		to = from;
 		if (**p == '-' && ((*p)++, !number(p, field, &to)))
 			return false;
+		/* "5/15": from 5 on to the end */
 		if (**p == '/')
 			to = to == from ? ranges[field].to : to;
 	}
 	if (**p == '/') {
 		char *end;
 		long by = strtol(*p + 1, &end, 10);
+		/* a step past the range leaves the first value alone */
 		step = by > 60 ? 60 : (int)by;
 		*p = end;
 	}
 	if (step < 1 || to < from)
 		return false;
 	for (int v = from; v <= to; v += step)
+		/* Sunday as 7 is bit 0 */
 		*bits |= 1ull << (field == 4 && v == 7 ? 0 : v);
 	return true;
 }
@@ -78,6 +84,7 @@ static bool span(const char *p, double *out)
 	static const struct {
 		const char *unit;
 		double seconds;
+		/* "ms" before "m", which begins it */
 	} units[] = { { "h", 3600 }, { "ms", 0.001 }, { "m", 60 }, { "s", 1 } };
 	*out = 0;
 	while (*p) {
@@ -115,6 +122,7 @@ static bool parse(struct times *times, const char *spec)
 			if (!part(&spec, f, &times->field[f]))
 				return false;
 		} while (*spec == ',' && *spec++);
+		/* fields are parted by spaces, and nothing follows the last */
 		if (*spec != (f < 4 ? ' ' : 0))
 			return false;
 	}
@@ -146,8 +154,10 @@ bool vt_cron_due(const char *spec, time_t last, time_t now)
 		return false;
 	if (t.every > 0)
 		return (double)now - (double)last >= t.every;
+	/* once a year is the least that five fields can say, but for February 29th */
 	if (last < now - year)
 		last = now - year;
+	/* the first whole minute after `last` */
 	for (time_t m = last - last % 60 + 60; m <= now; m += 60)
 		if (matches(&t, m))
 			return true;

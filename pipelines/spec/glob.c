@@ -35,6 +35,7 @@ struct next {
 	const char *p, *end; /* pattern that follows */
 	const struct next *then;
 	int group; /* close group: which one, else -1 */
+	/* enclosing continuation, on the caller's stack */
 	char kind; /* repeat: '*', '+' */
 	const char *body, *body_end;
 	/* repeat: where this round began; !(...): where the excluded text began */
@@ -48,6 +49,7 @@ static bool match(struct search *search, const char *pattern, const char *p, con
 /* The index in [p, end) of the bracket that closes p[0], or NULL. */
 static const char *closing(const char *p, const char *end)
 {
+	/* "(", or "{" */
 	char open = *p, close = open == '(' ? ')' : '}';
 	int depth = 0;
 	for (; p < end; p++) {
@@ -66,6 +68,7 @@ static const char *class_end(const char *p, const char *end)
 	const char *q = p + 1;
 	if (q < end && (*q == '!' || *q == '^'))
 		q++;
+	/* a ] that stands first is a member */
 	for (const char *first = q; q < end; q++) {
 		if (*q == '\\' && q + 1 < end)
 			q++;
@@ -132,6 +135,7 @@ static bool go_on(struct search *search, const struct next *k, const char *s)
 
 static bool go_close(struct search *search, const struct next *k, const char *s)
 {
+	/* set before what follows is tried, and taken back if that fails */
 	int from = search->m->group[k->group].from, to = search->m->group[k->group].to;
 	search->m->group[k->group].from = (int)(k->from - search->m->path);
 	search->m->group[k->group].to = (int)(s - search->m->path);
@@ -158,7 +162,9 @@ static bool alternatives(struct search *search, const char *pattern, const char 
 static bool go_repeat(struct search *search, const struct next *k, const char *s)
 {
 	struct next again = *k;
+	/* body: where the next round begins */
 	again.body = s;
+	/* a round that consumed nothing would go on for ever */
 	if (s != k->body && alternatives(search, k->pattern, k->p, k->body_end, '|', s, &again))
 		return true;
 	return k->then->go(search, k->then, s);
@@ -167,6 +173,7 @@ static bool go_repeat(struct search *search, const struct next *k, const char *s
 static bool go_end(struct search *search, const struct next *k, const char *s)
 {
 	(void)search;
+	/* at the end of the path, or of the text that !(...) excludes */
 	return k->from ? s == k->from : !*s;
 }
 
@@ -175,11 +182,13 @@ static bool excluded(struct search *search, const char *pattern, const char *p, 
 	const char *s, const struct next *close)
 {
 	size_t n = strcspn(s, "/");
+	/* every end of the element, the longest first */
 	for (const char *e = s + n; e >= s; e--) {
 		struct next stop = { .go = go_end, .from = e, .group = -1, .pattern = pattern };
 		struct vt_glob_match before = *search->m;
 		bool is_one = alternatives(search, pattern, p, end, '|', s, &stop);
 
+		/* steps count work, whatever became of it */
 		before.steps = search->m->steps;
 		*search->m = before; /* an excluded text captures nothing */
 		if (!is_one && close->go(search, close, e))
@@ -192,6 +201,7 @@ static bool group(struct search *search, const char *pattern, const char *p, con
 	const char *s, const struct next *k)
 {
 	char kind = *p == '(' ? '@' : *p;
+	/* a plain (...) is @(...): one of the alternatives */
 	const char *open = *p == '(' ? p : p + 1, *shut = closing(open, end);
 	if (!shut)
 		return false;
@@ -214,6 +224,7 @@ static bool group(struct search *search, const char *pattern, const char *p, con
 	if (alternatives(search, pattern, open + 1, shut, '|', s,
 		    kind == '*' || kind == '+' ? &repeat : &close))
 		return true;
+	/* none at all, after the ones that consume something */
 	return (kind == '*' || kind == '?') && close.go(search, &close, s);
 }
 
@@ -223,6 +234,7 @@ static bool star(struct search *search, const char *pattern, const char *p, cons
 	bool across = p + 1 < end && p[1] == '*';
 	p += across ? 2 : 1;
 	size_t n = across ? strlen(s) : strcspn(s, "/");
+	/* greedy: the longest first, as captures show which one it was */
 	for (const char *e = s + n; e >= s; e--)
 		if (match(search, pattern, p, end, e, k))
 			return true;
@@ -271,12 +283,14 @@ static bool match_piece(struct search *search, const char *pattern, const char *
 
 /* --- dead ends ----------------------------------------------------------- */
 
+/* below so many steps no list of dead ends pays */
 enum { SHORT_SEARCH = 256 };
 
 static size_t hash_of(const struct search *search, const struct dead_end *end)
 {
 	uint64_t h = (uint64_t)(end->path - search->m->path);
 
+	/* addresses are of one search alone: they reach no output */
 	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)end->pattern;
 	h = h * 0x9e3779b97f4a7c15u + (uintptr_t)end->stop;
 	h = h * 0x9e3779b97f4a7c15u + end->unmoved;
@@ -298,6 +312,7 @@ static struct dead_end *place_of(const struct search *search, const struct dead_
 
 static void remember(struct search *search, const struct dead_end *end)
 {
+	/* at most half full, so that probing ends */
 	if (2 * search->n >= search->cap) {
 		struct search wider = { .m = search->m,
 			.n = search->n,
@@ -330,6 +345,7 @@ static struct dead_end point_of(const char *p, const char *s, const struct next 
 static bool match(struct search *search, const char *pattern, const char *p, const char *end,
 	const char *s, const struct next *k)
 {
+	/* counted before it is decided whether to remember */
 	if (++search->m->steps < SHORT_SEARCH)
 		return match_piece(search, pattern, p, end, s, k);
 
@@ -370,6 +386,7 @@ char *vt_glob_clean(const char *pattern)
 	struct vt_buf b = VT_BUF_INIT;
 	vt_buf_char(&b, '/');
 	for (const char *p = pattern; *p; p++)
+		/* runs of slashes as one */
 		if (*p != '/' || b.data[b.len - 1] != '/')
 			vt_buf_char(&b, *p);
 	if (b.len > 1 && b.data[b.len - 1] == '/')
@@ -383,6 +400,7 @@ int vt_glob_check(const char *pattern, struct vt_err *err)
 	int depth = 0;
 	for (const char *p = pattern; p < end; p++) {
 		long column = (long)(p - pattern) + 1;
+		/* a closed class may hold brackets: p goes to its end */
 		if (*p == '\\' && p + 1 < end)
 			p++;
 		else if (*p == '[' && !(p = class_end(p, end)))
@@ -427,6 +445,7 @@ char *vt_glob_replace(const struct vt_glob_match *match, const char *replacement
 	vt_buf_str(&b, "");
 	for (const char *p = replacement; *p; p++) {
 		const char *digits = p[0] == '$' && p[1] == '{' ? p + 2 : p + 1;
+		/* $$ is a dollar */
 		if (*p == '$' && p[1] == '$') {
 			vt_buf_char(&b, *++p);
 			continue;
@@ -437,8 +456,11 @@ char *vt_glob_replace(const struct vt_glob_match *match, const char *replacement
 		}
 		int n = 0;
 		for (; *digits >= '0' && *digits <= '9' && n < 1000; digits++)
+			/* more digits than any group has */
 			n = 10 * n + (*digits - '0');
+		/* ${1}2 is group 1 and a 2; $12 is group 12 */
 		p = p[1] == '{' && *digits == '}' ? digits : digits - 1;
+		/* $0 is the whole path */
 		if (n == 0)
 			vt_buf_str(&b, match->path);
 		else if (n <= match->n && match->group[n - 1].from >= 0)
@@ -472,6 +494,7 @@ size_t vt_glob_level(const char *pattern, size_t n)
 			depth++;
 		else if (strchr(")]}", pattern[i]))
 			depth -= depth > 0;
+		/* a slash within brackets parts no level */
 		else if (pattern[i] == '/' && !depth && seen++ == n)
 			return i;
 	}

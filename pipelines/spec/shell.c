@@ -50,10 +50,12 @@ static void end_command(struct reader *reader)
 		"esac", "}" };
 	size_t first = 0;
 
+	/* words before the name of a command: reserved ones, assignments */
 	while (first < reader->words.n &&
 		(one_of(reader->words.v[first], leading, sizeof leading / sizeof *leading) ||
 			is_assignment(reader->words.v[first])))
 		first++;
+	/* no command: loops over words, ends of blocks */
 	if (first < reader->words.n &&
 		!one_of(reader->words.v[first], nothing, sizeof nothing / sizeof *nothing)) {
 		const struct vt_strs command = { reader->words.v + first, reader->words.n - first,
@@ -71,6 +73,8 @@ static void skip_heredocs(struct reader *reader)
 		size_t n = strlen(reader->heredocs.v[i]);
 
 		while (*reader->p) {
+			/* tabs before it are allowed after <<- only, but no delimiter begins with
+			 * one */
 			const char *line = reader->p + strspn(reader->p, "\t"),
 				   *end = line + strcspn(line, "\n");
 			bool last = (size_t)(end - line) == n &&
@@ -91,10 +95,12 @@ static const char *inside_end(const char *p, char closing)
 	char quote = 0;
 
 	for (; *p; p++) {
+		/* within single quotes a backslash is a backslash */
 		if (*p == '\\' && p[1] && quote != '\'') {
 			p++;
 		} else if (quote) {
 			quote = *p == quote ? 0 : quote;
+			/* in backquotes quotes are not looked at */
 		} else if (closing == ')' && (*p == '\'' || *p == '"')) {
 			quote = *p;
 		} else if (closing == ')' && *p == '(') {
@@ -124,6 +130,7 @@ static void substitution(struct reader *reader, struct vt_buf *word, const char 
 /* One character or substitution of a word, inside double quotes or outside any. */
 static void word_part(struct reader *reader, struct vt_buf *word)
 {
+	/* a continued line */
 	if (*reader->p == '\\' && reader->p[1] == '\n') {
 		reader->p += 2;
 	} else if (*reader->p == '\\' && reader->p[1]) {
@@ -177,6 +184,7 @@ static void redirection(struct reader *reader)
 	bool here = !strncmp(reader->p, "<<", 2) && reader->p[2] != '<', quoted;
 
 	reader->p += strspn(reader->p, "<>");
+	/* <<- and >&, >|, <& */
 	reader->p += here && *reader->p == '-';
 	reader->p += *reader->p == '&' || *reader->p == '|';
 	reader->p += strspn(reader->p, " \t");
@@ -191,6 +199,7 @@ static void separator(struct reader *reader)
 {
 	bool line = *reader->p == '\n';
 
+	/* &> redirects both outputs */
 	if (!strncmp(reader->p, "&>", 2)) {
 		reader->p++;
 		redirection(reader);
@@ -212,6 +221,7 @@ static void read_script(const char *script, vt_shell_fn each, void *ctx, int dep
 		r.p += strspn(r.p, " \t");
 		if (!*r.p)
 			break;
+		/* a comment, as words have been taken off */
 		if (*r.p == '#') {
 			r.p += strcspn(r.p, "\n");
 		} else if (*r.p == '<' || *r.p == '>') {
@@ -220,6 +230,7 @@ static void read_script(const char *script, vt_shell_fn each, void *ctx, int dep
 			separator(&r);
 		} else {
 			char *word = read_word(&r, &quoted);
+			/* 2>file: the number belongs to the redirection */
 			bool descriptor = (*r.p == '<' || *r.p == '>') && *word && !quoted &&
 				strspn(word, "0123456789") == strlen(word);
 
@@ -239,11 +250,13 @@ void vt_shell_commands(const char *script, vt_shell_fn each, void *ctx)
 
 /* --- paths below /pfs ---------------------------------------------------- */
 
+/* what may stand before a path and after one */
 static const char before_path[] = " =:'\"\t\n(<>;|&,`", after_path[] = " =:'\"\t\n)<>;|&,`";
 
 const char *vt_pfs_next(const char *text, const char *start, size_t *length)
 {
 	for (const char *p = strstr(text, "/pfs"); p; p = strstr(p + 1, "/pfs")) {
+		/* p[-1] is read only behind the start of the text */
 		bool begins = p == start || strchr(before_path, p[-1]);
 
 		if (!begins || (p[4] && p[4] != '/' && !strchr(after_path, p[4])))
@@ -261,6 +274,7 @@ char *vt_pfs_prefix(const char *text, const char *root)
 	size_t n;
 
 	vt_buf_str(&b, "");
+	/* an empty text is "", not NULL */
 	vt_buf_reserve(&b, 1);
 	while ((at = vt_pfs_next(p, text, &n))) {
 		vt_buf_add(&b, p, (size_t)(at - p));

@@ -24,12 +24,14 @@ static const char *given_name(const struct vt_input *in)
 {
 	if (in->kind == VT_INPUT_PFS || in->kind == VT_INPUT_CRON)
 		return in->named ? in->name : "";
+	/* of a cross or join the first child's, sorted already */
 	return in->n ? given_name(in->child[0]) : "";
 }
 
 /* Stable, by the name as written: an input without one sorts first, as on the server. */
 static void sort_children(struct vt_input *in)
 {
+	/* insertion: few inputs, and stable */
 	for (size_t i = 1; i < in->n; i++)
 		for (size_t j = i;
 			j && strcmp(given_name(in->child[j - 1]), given_name(in->child[j])) > 0;
@@ -47,6 +49,7 @@ static void read_pfs(struct vt_input *in, const struct vt_json *j)
 	in->named = *vt_json_text(vt_json_get(j, "name"), "") != 0;
 	in->name = in->named ? vt_json_text(vt_json_get(j, "name"), "") : in->repo;
 	in->branch = vt_json_text(vt_json_get(j, "branch"), "master");
+	/* "//x" and "/x" are one pattern */
 	in->glob = vt_glob_clean(vt_json_text(vt_json_get(j, "glob"), ""));
 	in->join_on = vt_json_text(vt_json_get(j, "joinOn"), "");
 	in->group_by = vt_json_text(vt_json_get(j, "groupBy"), "");
@@ -79,6 +82,7 @@ static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
 	struct vt_input *in = vt_xcalloc(1, sizeof *in);
 	in->pointer = vt_xstrdup(pointer);
 	in->pipeline = pipeline;
+	/* an object with exactly one member, the kind */
 	if (vt_json_members(j) != 1) {
 		vt_findings_add(findings, VT_FINDING_ERROR, pointer,
 			"has %zu input kinds; write exactly one of pfs, cron, "
@@ -128,6 +132,7 @@ static void read_pipeline(struct vt_pipeline *pipeline, const struct vt_json *j,
 	pipeline->pointer = vt_xstrdup(pointer);
 	pipeline->json = vt_spec_normalize(j, pointer, findings);
 	if (!pipeline->json)
+		/* defaults as Pachyderm has them */
 		pipeline->json = vt_json_new(VT_JSON_OBJECT);
 	const struct vt_json *name = vt_json_get(pipeline->json, "pipeline"),
 			     *input = vt_json_get(pipeline->json, "input");
@@ -158,6 +163,7 @@ static void read_pipeline(struct vt_pipeline *pipeline, const struct vt_json *j,
 		free(at);
 	}
 	pipeline->warm = vt_pipeline_annotation(pipeline, "voxtrail/warm-start");
+	/* warm: its input is the last run's output of the same pipeline */
 	if (pipeline->warm && pipeline->input)
 		mark_warm(pipeline->input, pipeline->warm);
 }
@@ -177,7 +183,7 @@ struct readiness {
 	const struct vt_spec *s;
 	const char *self;
 	const bool *placed;
-	const char *missing;
+	const char *missing; /* a pipeline that is not placed yet, NULL: none */
 };
 
 /* Where the pipelines of this name begin in by_name. */
@@ -210,6 +216,7 @@ static void leaf_ready(void *ctx, const struct vt_input *leaf)
 
 	if (leaf->kind != VT_INPUT_PFS || (leaf->warm && !strcmp(leaf->repo, r->self)))
 		return;
+	/* a name may be given twice, which lint reports: all of them must be placed */
 	for (size_t i = first_named(s, leaf->repo);
 		i < s->n && !strcmp(s->by_name[i]->name, leaf->repo); i++)
 		if (!r->placed[s->by_name[i] - s->pipeline])
@@ -222,6 +229,7 @@ static void sort_pipelines(struct vt_spec *spec, struct vt_findings *findings)
 {
 	bool *placed = vt_xcalloc(spec->n + 1, sizeof *placed);
 	size_t *order = vt_xcalloc(spec->n + 1, sizeof *order), n = 0;
+	/* each round places at least one, or there is a cycle */
 	for (bool moved = true; moved && n < spec->n;) {
 		moved = false;
 		for (size_t i = 0; i < spec->n; i++) {
@@ -235,6 +243,7 @@ static void sort_pipelines(struct vt_spec *spec, struct vt_findings *findings)
 			order[n++] = i;
 		}
 	}
+	/* what is left waits in a ring */
 	for (size_t i = 0; i < spec->n && n < spec->n; i++) {
 		struct readiness r = { spec, spec->pipeline[i].name, placed, NULL };
 		if (placed[i])
@@ -280,6 +289,7 @@ static int by_name(const void *a, const void *b)
 				 *y = *(struct vt_pipeline *const *)b;
 	int c = strcmp(x->name, y->name);
 
+	/* the order of the file among equal names */
 	return c ? c : (x > y) - (x < y);
 }
 
@@ -304,6 +314,7 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 	if (vt_spec_is_yaml(path) ? read_yaml(&j, text, n, path, err)
 				  : vt_json_parse(&j, text, n, path, err))
 		return err->code;
+	/* an extended file is one list of specs from here on */
 	if (vt_json_get(j, "extends") && vt_spec_extend(&j, path, 0, err))
 		return err->code;
 	if (j->type == VT_JSON_ARRAY && j->n > VT_SPEC_MOST) {
@@ -315,6 +326,7 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 	struct vt_spec *s = vt_xcalloc(1, sizeof *s);
 	const char *slash = strrchr(path, '/');
 	s->path = vt_xstrdup(path);
+	/* the directory of relative files; "/" is its own */
 	s->dir = slash ? vt_xstrndup(path, slash > path ? (size_t)(slash - path) : 1)
 		       : vt_xstrdup(".");
 	bool many = j->type == VT_JSON_ARRAY;
@@ -328,6 +340,7 @@ int vt_spec_parse(struct vt_spec **out, const char *text, size_t n, const char *
 		read_pipeline(&s->pipeline[i], many ? j->item[i] : j, at, findings);
 		free(at);
 	}
+	/* pipelines hold normalized copies */
 	vt_json_free(j);
 	index_names(s);
 	sort_pipelines(s, findings);

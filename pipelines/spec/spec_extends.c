@@ -5,6 +5,7 @@
 
 #include "common/base/fs.h"
 
+/* of files that extend each other */
 enum { MAX_DEPTH = 8 };
 
 static const char *name_of(const struct vt_json *pipeline)
@@ -17,10 +18,12 @@ static struct vt_json *merged(const struct vt_json *target, const struct vt_json
 {
 	struct vt_json *out;
 
+	/* a patch that is no object replaces */
 	if (patch->type != VT_JSON_OBJECT)
 		return vt_json_copy(patch);
 	out = vt_json_new(VT_JSON_OBJECT);
 	for (size_t i = 0; target && target->type == VT_JSON_OBJECT && i < target->n; i++) {
+		/* RFC 7396: null takes a member out */
 		const struct vt_json *other = vt_json_get(patch, target->key[i]);
 
 		if (!other || other->type != VT_JSON_NULL)
@@ -29,6 +32,7 @@ static struct vt_json *merged(const struct vt_json *target, const struct vt_json
 				      : vt_json_copy(target->item[i]));
 	}
 	for (size_t i = 0; i < patch->n; i++)
+		/* members that only the patch has */
 		if (patch->item[i]->type != VT_JSON_NULL && !vt_json_get(out, patch->key[i]))
 			vt_json_put(out, patch->key[i], merged(NULL, patch->item[i]));
 	return out;
@@ -63,6 +67,7 @@ static int check_keys(const struct vt_json *file, const char *path, struct vt_er
 static int check_names(const struct vt_json *base, const struct vt_json *change, const char *path,
 	struct vt_err *err)
 {
+	/* `base` is a list of pipelines */
 	for (size_t i = 0; change && i < change->n; i++) {
 		size_t k = 0;
 
@@ -85,12 +90,14 @@ static struct vt_json *apply(const struct vt_json *base, const struct vt_json *f
 	for (size_t i = 0; i < base->n; i++) {
 		const struct vt_json *patch = vt_json_get(change, name_of(base->item[i]));
 
+		/* null under `change` takes the pipeline out */
 		if (!patch || patch->type != VT_JSON_NULL)
 			vt_json_push(out,
 				patch ? merged(base->item[i], patch) : vt_json_copy(base->item[i]));
 	}
 	for (size_t i = 0; add && i < add->n; i++)
 		vt_json_push(out, vt_json_copy(add->item[i]));
+	/* the project's name goes to every pipeline, those of `add` too */
 	for (size_t i = 0; project && i < out->n; i++) {
 		struct vt_json *patch = vt_json_new(VT_JSON_OBJECT),
 			       *named = vt_json_new(VT_JSON_OBJECT),
@@ -115,6 +122,7 @@ static int read_base(struct vt_json **out, const char *base, const char *path, i
 	char *dir, *at;
 	int rc;
 
+	/* no path: a spec reads nothing outside of its folder */
 	if (!*base || strchr(base, '/') || base[0] == '.')
 		return vt_err_set(err, VT_EDATA,
 			"%s: /extends: \"%s\" must be the name of a file beside it", path, base);
@@ -127,6 +135,7 @@ static int read_base(struct vt_json **out, const char *base, const char *path, i
 	if (rc)
 		vt_err_prefix(err, "%s: /extends", path);
 	if (!rc && vt_json_get(*out, "extends"))
+		/* a base that fails is freed there */
 		rc = vt_spec_extend(out, at, depth + 1, err);
 	if (!rc && (*out)->type != VT_JSON_ARRAY) {
 		vt_json_free(*out);

@@ -15,6 +15,7 @@ struct key {
 	const struct key *child;
 };
 
+/* ends a list of keys */
 #define END                                                                                        \
 	{                                                                                          \
 		NULL, 0, NULL                                                                      \
@@ -92,6 +93,7 @@ void vt_findings_add(struct vt_findings *findings, enum vt_finding_level level, 
 
 	findings->errors += level == VT_FINDING_ERROR;
 	findings->warnings += level == VT_FINDING_WARNING;
+	/* counted further, but not kept: a broken file may have thousands */
 	if ((level == VT_FINDING_ERROR ? findings->errors : findings->warnings) > VT_FINDINGS_KEPT)
 		return;
 	va_start(ap, fmt);
@@ -118,6 +120,7 @@ bool vt_spec_seconds(const char *text, double *out)
 	if (!isdigit((unsigned char)text[0]))
 		return false;
 	*out = strtod(text, &end);
+	/* digits and a point alone: no "1e3s", no "infs" */
 	return end[0] == 's' && !end[1] && strspn(text, "0123456789.") == (size_t)(end - text);
 }
 
@@ -147,6 +150,7 @@ bool vt_spec_quantity(const char *text, double *out)
 		return false;
 	double v = strtod(text, &end);
 	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+		/* strtod stopped at the suffix */
 		if (!strcmp(end, units[i].suffix)) {
 			*out = v * units[i].factor;
 			return true;
@@ -160,6 +164,7 @@ static char *camel(const char *key)
 	struct vt_buf b = VT_BUF_INIT;
 	vt_buf_str(&b, "");
 	for (const char *p = key; *p; p++)
+		/* an underscore at either end stays */
 		if (*p == '_' && p > key && p[1])
 			vt_buf_char(&b, (char)toupper((unsigned char)*++p));
 		else
@@ -210,6 +215,7 @@ static struct vt_json *object(const struct vt_json *json, const struct key *keys
 	for (size_t i = 0; i < json->n; i++) {
 		char *name = camel(json->key[i]), *here = vt_asprintf("%s/%s", at, json->key[i]);
 		const struct key *k = keys;
+		/* the one key that is not camelCase */
 		while (k->name && strcmp(k->name, name) &&
 			!(!strcmp(k->name, "URL") && !strcmp(name, "url")))
 			k++;
@@ -222,11 +228,13 @@ static struct vt_json *object(const struct vt_json *json, const struct key *keys
 				     : "remove "
 				       "it",
 				near ? near : "", near ? "\"" : "");
+			/* snake_case and camelCase are two spellings of one key */
 		} else if (vt_json_get(out, k->name)) {
 			vt_findings_add(findings, VT_FINDING_ERROR, here,
 				"\"%s\" is given twice (once in the other key "
 				"style); keep one",
 				k->name);
+			/* null is as if it were not given */
 		} else if (json->item[i]->type != VT_JSON_NULL) {
 			struct vt_json *copy = value(json->item[i], k, here, findings);
 			if (copy)
@@ -241,6 +249,7 @@ static struct vt_json *object(const struct vt_json *json, const struct key *keys
 static struct vt_json *list(const struct vt_json *json, const struct key *k, const char *at,
 	struct vt_findings *findings)
 {
+	/* each item by the kind of the list */
 	struct key one = { k->name, OBJECT, k->child };
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
 
@@ -302,6 +311,7 @@ static struct vt_json *text(const struct vt_json *json, const struct key *k, con
 
 static struct vt_json *map(const struct vt_json *json, const char *at, struct vt_findings *findings)
 {
+	/* the rest of the map is read, so that all faults are told */
 	for (size_t i = 0; i < json->n; i++)
 		if (json->item[i]->type != VT_JSON_STRING) {
 			char *here = vt_asprintf("%s/%s", at, json->key[i]);

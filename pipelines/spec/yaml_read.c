@@ -33,8 +33,10 @@ static int next(struct reader *reader)
 {
 	const yaml_parser_t *p = &reader->parser;
 
+	/* the event before is not needed any more */
 	if (reader->held)
 		yaml_event_delete(&reader->event);
+	/* held: there is an event to free */
 	reader->held = yaml_parser_parse(&reader->parser, &reader->event);
 	if (reader->held)
 		return 0;
@@ -70,11 +72,14 @@ static struct vt_json *plain(const char *text)
 		return vt_json_new(VT_JSON_NULL);
 	if (is_one_of(text, yes) || is_one_of(text, no))
 		return vt_json_new_bool(is_one_of(text, yes));
+	/* 18 digits fit an int64 */
 	if (digits && digits + sign == n && n < 19)
 		return vt_json_new_int(strtoll(text, &end, 10));
+	/* digits, and nothing that YAML would not take for a number, as "1e" or "inf" */
 	if (n < 64 && strspn(text, "0123456789+-.eE") == n && strcspn(text, "0123456789") < n &&
 		text[n - 1] != 'e' && text[n - 1] != 'E') {
 		v = strtod(text, &end);
+		/* v - v: neither infinite nor NaN */
 		if (!*end && v - v == 0)
 			return vt_json_new_real(v);
 	}
@@ -98,6 +103,7 @@ static const char *scalar_text(struct reader *reader)
 
 	if (refuse_links(reader, e->data.scalar.anchor, e->data.scalar.tag))
 		return NULL;
+	/* libyaml's texts may hold NULs, ours not */
 	if (strlen(text) == e->data.scalar.length)
 		return text;
 	fail(reader, "\\0 is not accepted in a text");
@@ -128,6 +134,7 @@ static int sequence(struct reader *reader, struct vt_json *out)
 		rc = value(reader, &item);
 		if (rc)
 			break;
+		/* out owns it from here on */
 		vt_json_push(out, item);
 		rc = next(reader);
 	}
@@ -150,6 +157,7 @@ static char *member_key(struct reader *reader, const struct vt_json *object)
 	text = scalar_text(reader);
 	if (!text)
 		return NULL;
+	/* "<<" merges in YAML 1.1 */
 	if (!strcmp(text, "<<") || vt_json_get(object, text)) {
 		fail(reader, "a key is given twice, or is a merge key");
 		return NULL;
@@ -212,9 +220,11 @@ static int value(struct reader *reader, struct vt_json **out)
 	case YAML_SCALAR_EVENT: rc = scalar(reader, out); break;
 	case YAML_SEQUENCE_START_EVENT:
 	case YAML_MAPPING_START_EVENT: rc = container(reader, out); break;
+	/* an alias is all that is left */
 	default: rc = refuse_links(reader, (const yaml_char_t *)"alias", NULL); break;
 	}
 	if (!rc)
+		/* for messages: where the value began */
 		(*out)->line = line;
 	return rc;
 }
@@ -233,6 +243,7 @@ static int document(struct reader *reader, struct vt_json *all)
 	struct vt_json *j = NULL;
 	int rc = 0;
 
+	/* %YAML and %TAG */
 	if (reader->event.data.document_start.version_directive ||
 		reader->event.data.document_start.tag_directives.start !=
 			reader->event.data.document_start.tag_directives.end)
@@ -243,6 +254,7 @@ static int document(struct reader *reader, struct vt_json *all)
 		if (!rc)
 			vt_json_push(all, j);
 	}
+	/* the document's end */
 	return rc ? rc : next(reader);
 }
 
@@ -255,6 +267,7 @@ int vt_yaml_parse(struct vt_json **documents, const char *text, size_t n, const 
 
 	if (!yaml_parser_initialize(&r.parser))
 		return vt_err_nomem(err, sizeof(r.parser));
+	/* never UTF-16: the text has one meaning */
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
 	all = vt_json_new(VT_JSON_ARRAY);
