@@ -67,6 +67,7 @@ static int head_intensities(struct head *head, struct vt_err *err)
 	if (!mask)
 		return vt_err_nomem(err, n);
 	for (size_t i = 0; i < n; i++)
+		/* the border's value is that of the first voxel */
 		used += mask[i] = head->x[i] != head->x[0];
 	int rc = used ? vt_percentiles(p, q, 2, head->x, mask, n, err)
 		      : vt_err_set(err, VT_EDATA, "the image is constant");
@@ -90,6 +91,7 @@ static int head_sphere(struct head *head, struct vt_err *err)
 	const size_t *d = head->grid.dim;
 	size_t slice = d[0] * d[1], top = 0;
 	double mass = 0, sum[3] = { 0, 0, 0 }, count = 0;
+	/* from the top down: the first slice with 10 cm^2 of head */
 	for (size_t k = d[2]; k-- > 0 && !top;) {
 		size_t n = 0;
 		for (size_t i = 0; i < slice; i++)
@@ -103,6 +105,7 @@ static int head_sphere(struct head *head, struct vt_err *err)
 			double v = (double)head->x[k * slice + i];
 			if (v <= head->air)
 				continue;
+			/* bright vessels and fat count no more than the 98 % */
 			v = fmin(v, head->high) - head->low;
 			mass += v;
 			count++;
@@ -115,6 +118,7 @@ static int head_sphere(struct head *head, struct vt_err *err)
 			"no head found: nothing is brighter than the air threshold %g", head->air);
 	for (int a = 0; a < 3; a++)
 		head->center[a] = sum[a] / mass * head->step;
+	/* of the ball with the head's volume */
 	head->radius =
 		vt_pow(0.75 * count * head->step * head->step * head->step / 3.14159265358979323846,
 			1.0 / 3);
@@ -136,6 +140,7 @@ static int head_median(struct head *head, struct vt_err *err)
 				       y = (double)j * head->step - head->center[1];
 				double z = (double)k * head->step - head->center[2],
 				       value = (double)head->x[v];
+				/* inside the sphere, without the darkest and the brightest */
 				mask[v] = x * x + y * y + z * z < head->radius * head->radius &&
 					value > head->low && value < head->high;
 				used += mask[v];
@@ -176,6 +181,7 @@ static double intensity_force(const struct growth *growth, const double p[3], co
 {
 	const struct head *h = growth->h;
 	double low = h->median, high = h->air;
+	/* from the surface inwards */
 	for (double depth = 1; depth <= 7; depth += h->step) {
 		double q[3] = { p[0] - depth * n[0], p[1] - depth * n[1], p[2] - depth * n[2] },
 		       v = sample(h, q);
@@ -193,6 +199,7 @@ static void move_chunk(void *ctx, size_t chunk)
 {
 	const struct growth *w = ctx;
 	const struct vt_surface *s = w->s;
+	/* Smith's bend and slope between the radii of 3.33 and 10 mm */
 	const double bend = (1 / 3.33 + 1 / 10.0) / 2, slope = 6 / (1 / 3.33 - 1 / 10.0);
 	size_t lo = chunk * CHUNK, hi = s->n_vertices - lo < CHUNK ? s->n_vertices : lo + CHUNK;
 	for (size_t v = lo; v < hi; v++) {
@@ -202,13 +209,17 @@ static void move_chunk(void *ctx, size_t chunk)
 			for (int a = 0; a < 3; a++)
 				mean[a] += s->at[s->around[v][i]][a];
 		double d[3], along = 0;
+		/* toward the neighbors' mean: the part across the surface, and the part along its
+		 * normal */
 		for (int a = 0; a < 3; a++) {
 			d[a] = mean[a] / s->n_around[v] - p[a];
 			along += d[a] * n[a];
 		}
+		/* 1 / radius of the curve at this vertex */
 		double curve = 2 * fabs(along) / (w->edge * w->edge);
 		double f2 = (1 + vt_tanh(slope * (curve * w->smooth - bend))) / 2;
 		double f3 = 0.05 * w->edge * intensity_force(w, p, n);
+		/* into next: every vertex moves by the positions of the step before */
 		for (int a = 0; a < 3; a++)
 			w->next[v][a] =
 				p[a] + 0.5 * (d[a] - along * n[a]) + (f2 * along + f3) * n[a];
@@ -224,6 +235,7 @@ static void grow(struct growth *growth, double smooth)
 	for (int i = 0; i < STEPS; i++) {
 		double left = 4.0 * (STEPS - i) / STEPS;
 		growth->smooth = 1 + (smooth - 1) * (left < 1 ? left : 1);
+		/* the edge's length changes slowly */
 		if (i == 0 || i == 50 || i % 100 == 0)
 			growth->edge = vt_surface_edge(growth->s);
 		vt_surface_normals(growth->s, growth->normal);
@@ -235,6 +247,7 @@ static void grow(struct growth *growth, double smooth)
 static int run_surface(struct head *head, struct vt_surface *surface, double threshold,
 	double smooth, struct vt_err *err)
 {
+	/* threshold^0.275 as the reference program takes its fraction */
 	struct growth w = { head, surface, malloc(surface->n_vertices * sizeof(*w.normal)),
 		malloc(surface->n_vertices * sizeof(*w.next)), 0, vt_pow(threshold, 0.275), 1 };
 	if (!w.normal || !w.next) {
@@ -243,6 +256,7 @@ static int run_surface(struct head *head, struct vt_surface *surface, double thr
 		return vt_err_nomem(err, surface->n_vertices * 48);
 	}
 	for (size_t v = 0; v < surface->n_vertices; v++)
+		/* a unit sphere becomes half of the head's */
 		for (int a = 0; a < 3; a++)
 			surface->at[v][a] =
 				surface->at[v][a] * head->radius * 0.5 + head->center[a];
@@ -259,10 +273,12 @@ static int find_surface(struct head *head, unsigned char *cubes, double threshol
 {
 	double smooth = 1;
 	size_t n = vt_geometry_count(&head->grid), twisted = 1;
+	/* set until a pass comes out untwisted */
 	report->flags |= VT_BRAIN_SELF_CROSS;
 	for (report->passes = 0; report->passes < PASSES && report->flags; smooth *= 10) {
 		struct vt_surface s = { 0 };
 		report->passes++;
+		/* 2562 vertices */
 		int rc = vt_surface_icosphere(&s, 4, err);
 		if (!rc)
 			rc = run_surface(head, &s, threshold, smooth, err);
@@ -292,6 +308,7 @@ static int add_dark_rim(const struct head *head, unsigned char *cubes, struct vt
 		return 0;
 	if (vt_percentiles(p, q, 3, head->x, cubes, n, err))
 		return err->code;
+	/* skewed to the bright side: bright CSF, and the surface lies outside it */
 	if (p[2] - p[1] > p[1] - p[0])
 		return 0;
 	unsigned char *wide = malloc(n + 1);

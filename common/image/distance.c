@@ -30,6 +30,7 @@ static void row_squared(double *f, const unsigned char *to, int n, double s)
 		f[x] = last < 0 ? INFINITY : s * (x - last);
 	}
 	if (last < 0)
+		/* an empty row stays infinite */
 		return;
 	for (int x = n - 1; x >= 0; x--) {
 		double d;
@@ -44,9 +45,9 @@ static void row_squared(double *f, const unsigned char *to, int n, double s)
 struct envelope {
 	double *copy; /* samples of the line */
 	/* of parabola k: where it begins to be the lowest; (copy + (s q)^2) / 2 s^2 */
-	double *from, *lift;
-	double *inverse; /* 1 / d: a division less a vertex */
-	int *at;         /* vertex of parabola k */
+	double *from, *lift; /* by from */
+	double *inverse;     /* 1 / d: a division less a vertex */
+	int *at;             /* vertex of parabola k */
 };
 
 static void envelope_new(struct envelope *envelope, int n)
@@ -72,6 +73,8 @@ static void envelope_free(struct envelope *envelope)
 /* Lower envelope of the parabolas f[q] + (s (p - q))^2 over one line of n samples. */
 static void line(double *f, size_t stride, int n, double s, struct envelope *envelope)
 {
+	/* parabolas over 2 s^2: their crossing is a difference of lifts over a difference of
+	 * vertices */
 	double half = 0.5 / (s * s);
 	int k = -1;
 
@@ -80,9 +83,11 @@ static void line(double *f, size_t stride, int n, double s, struct envelope *env
 		double at = -INFINITY, lift, value = f[(size_t)q * stride];
 
 		envelope->copy[q] = value;
+		/* infinity has no parabola */
 		if (value > DBL_MAX)
 			continue;
 		lift = value * half + 0.5 * q * q;
+		/* whoever is hidden behind the new one goes */
 		while (k >= 0) {
 			at = (lift - envelope->lift[k]) * envelope->inverse[q - envelope->at[k]];
 			if (at > envelope->from[k])
@@ -94,9 +99,11 @@ static void line(double *f, size_t stride, int n, double s, struct envelope *env
 		envelope->lift[k] = lift;
 		envelope->from[k] = k ? at : -INFINITY;
 	}
+	/* no finite sample: nothing to do */
 	if (k < 0)
 		return;
 	for (int j = 0; j <= k; j++) {
+		/* parabola j is the lowest on (from[j], from[j + 1]] */
 		int first = j ? (int)floor(envelope->from[j]) + 1 : 0,
 		    last = j < k ? (int)floor(envelope->from[j + 1]) : n - 1;
 		double value = envelope->copy[envelope->at[j]];
@@ -119,6 +126,7 @@ static void plane_squared(void *ctx, size_t z)
 	size_t nx = p->grid->dim[0], ny = p->grid->dim[1], at = z * ny * nx;
 	struct envelope e;
 
+	/* one envelope for all lines of a task */
 	envelope_new(&e, (int)ny);
 	for (size_t y = 0; y < ny; y++)
 		row_squared(p->f + at + y * nx, p->to + at + y * nx, (int)nx, spacing[0]);
@@ -147,6 +155,7 @@ void vt_distance_squared(double *out, const unsigned char *to, const struct vt_g
 
 	for (int a = 0; a < 3; a++)
 		assert(grid->dim[a] < INT_MAX);
+	/* planes first: axis z reads what x and y left */
 	vt_parallel_for(grid->dim[2], plane_squared, &p);
 	vt_parallel_for(grid->dim[1], wall_squared, &p);
 }
@@ -180,6 +189,7 @@ static void row_gaps(void *ctx, size_t z)
 				gap = nx;
 			gaps[x] = (uint16_t)gap;
 		}
+		/* an empty row is gap == nx in every voxel, and stays so */
 		for (unsigned x = nx; x-- > 0 && gap < nx;) {
 			gap = gaps[x] < gap + 1 ? gaps[x] : gap + 1;
 			gaps[x] = (uint16_t)gap;
@@ -199,6 +209,7 @@ struct search {
 static double search_plane(struct search *search, double best, size_t z, size_t y, size_t x,
 	double away)
 {
+	/* both: rows that exist on either side */
 	size_t nx = search->rows->grid->dim[0], ny = search->rows->grid->dim[1],
 	       both = y < ny - 1 - y ? y : ny - 1 - y, k = 1;
 	const uint16_t *up = search->rows->gap + (z * ny + y) * nx + x, *down = up;
@@ -207,6 +218,7 @@ static double search_plane(struct search *search, double best, size_t z, size_t 
 
 	assert(y < ny && x < nx && z < search->rows->grid->dim[2]);
 	best = d < best ? d : best;
+	/* along[] ascends: no row further out can be nearer */
 	for (; k <= both && away + ay[k] < best; k++) {
 		double e;
 
@@ -254,6 +266,7 @@ static bool search_all(double *out, const size_t *voxel, size_t n, struct search
 	size_t limit)
 {
 	for (size_t i = 0; i < n; i++) {
+		/* the work so far, not an estimate */
 		if (search->steps > limit)
 			return false;
 		out[i] = search_from(search, voxel[i]);
@@ -271,6 +284,7 @@ static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned ch
 	struct search s = { .rows = &r };
 	bool done;
 
+	/* x last, so that infinity follows along[0] */
 	for (int a = 3; a-- > 0;) {
 		s.along[a] = next;
 		for (size_t k = 0; k < grid->dim[a]; k++) {
@@ -281,6 +295,7 @@ static bool nearby(double *out, const size_t *voxel, size_t n, const unsigned ch
 	}
 	*next = INFINITY;
 	vt_parallel_for(grid->dim[2], row_gaps, &r);
+	/* limit: four rows looked at for each voxel of the grid */
 	done = search_all(out, voxel, n, &s, 4 * voxels);
 	free(r.gap);
 	free(along);
@@ -292,6 +307,7 @@ void vt_distance_squared_at(double *out, const size_t *voxel, size_t n, const un
 {
 	double *all;
 
+	/* gaps are 16 bits */
 	if (grid->dim[0] < UINT16_MAX && nearby(out, voxel, n, to, grid))
 		return;
 	all = vt_xmalloc((vt_grid_count(grid) + 1) * sizeof(*all));

@@ -21,6 +21,7 @@ void vt_pair_box(struct vt_pair_box *out, const struct vt_mask_pair *pair)
 	for (int k = 0; k < 2; k++)
 		out->any[k] = vt_mask_box(lo[k], size[k], mask[k], pair->grid.dim);
 	for (int a = 0; a < 3; a++) {
+		/* where only one has voxels its box is the joint one */
 		int first = !out->any[0] || (out->any[1] && lo[1][a] < lo[0][a]);
 		size_t end = 0;
 
@@ -94,6 +95,7 @@ static void surface_voxels(struct points *points, const unsigned char *m, const 
 			for (size_t x = 0; x < width; x++) {
 				const unsigned char *c = row + x;
 
+				/* masks are 0 and 1: bits instead of branches */
 				points->on[i + x] = *c &
 					(1 ^
 						(c[-1] & c[1] & *(c - nx) & c[nx] & *(c - plane) &
@@ -120,6 +122,7 @@ static double bevel(int a, const double face[3])
 static double piece_area(int corners, const int e[3], bool star, int middle, const double face[3],
 	double tip)
 {
+	/* edges alone tell the shape of a piece, but for a star and a chain of four */
 	int along = 0, across = 0;
 
 	while (along < 2 && !e[along])
@@ -143,6 +146,7 @@ static double piece_area(int corners, const int e[3], bool star, int middle, con
 static double take_piece(unsigned *left, int corner, const double face[3], double tip)
 {
 	int stack[8], n = 0, corners = 0, e[3] = { 0, 0, 0 }, middle = 0;
+	/* what is taken out of *left is the piece */
 	unsigned piece = *left;
 	bool star = false;
 
@@ -168,6 +172,7 @@ static double take_piece(unsigned *left, int corner, const double face[3], doubl
 			int d = c ^ (1 << a), joined = (int)(piece >> d & 1);
 
 			degree += joined;
+			/* each edge once */
 			e[a] += joined && d > c;
 			/* The middle edge of a chain is the one whose both ends have another
 			 * neighbor. */
@@ -194,9 +199,11 @@ static void area_table(double area[256], const double spacing[3])
 	double tip = sqrt(face[2] * face[2] + face[1] * face[1] + face[0] * face[0]) / 8;
 
 	for (unsigned code = 0; code < 256; code++) {
+		/* a code and its complement have one surface */
 		unsigned left = __builtin_popcount(code) > 4 ? ~code & 255 : code;
 
 		area[code] = 0;
+		/* take_piece() takes corners out of `left` */
 		for (int c = 0; c < 8; c++)
 			if (left >> c & 1)
 				area[code] += take_piece(&left, c, face, tip);
@@ -221,6 +228,7 @@ static void surface_elements(struct points *points, const unsigned char *m,
 					b[x + 1] << 5 | b[x + nx] << 6 | b[x + nx + 1] << 7);
 		}
 	points->on = vt_xmalloc(n);
+	/* 0 and 255: wholly outside or inside */
 	for (i = 0; i < n; i++)
 		points->on[i] = code[i] != 0 && code[i] != 255;
 	points_list(points, points->on, n);
@@ -249,8 +257,10 @@ static void sort_items(struct pair_item *pair_items, struct pair_item *spare, si
 
 		for (size_t i = 0; i < n; i++)
 			start[from[i].key >> shift & 255]++;
+		/* this byte is equal in all */
 		if (n && start[from[0].key >> shift & 255] == n)
 			continue;
+		/* counts become places */
 		for (int b = 0; b < 256; b++) {
 			size_t here = start[b];
 
@@ -276,6 +286,7 @@ static void measure(struct points *points, const unsigned char *to, const struct
 	for (size_t i = 0; i < points->n; i++) {
 		double d = sqrt(points->distance[i]);
 
+		/* a double that is not negative orders as its bits */
 		memcpy(&v[i].key, &d, sizeof(d));
 		v[i].weight = points->weight ? points->weight[i] : 1;
 	}
@@ -311,6 +322,7 @@ static double pooled95(const struct points *points, const struct points *b)
 {
 	double *v = vt_xmalloc((points->n + b->n) * sizeof(*v)), out;
 
+	/* a merge of two sorted lists */
 	for (size_t i = 0, j = 0; i + j < points->n + b->n;) {
 		bool first = j == b->n || (i < points->n && points->distance[i] <= b->distance[j]);
 
@@ -346,6 +358,7 @@ static double area95(const struct points *points)
 
 	for (size_t k = 0; k < points->n; k++)
 		all += points->weight[k];
+	/* the first distance at which 95 % of the area are reached */
 	for (sum = points->weight[0]; sum / all < 0.95 && i + 1 < points->n;
 		sum += points->weight[i])
 		i++;
@@ -380,6 +393,7 @@ static double penalty_of(const struct vt_mask_pair *pair)
 {
 	double d = 0;
 
+	/* the diagonal of the whole image in mm, unless the pair says otherwise */
 	for (int a = 3; a-- > 0;) {
 		double n = (double)pair->grid.dim[a], mm = pair->grid.spacing[a];
 
@@ -397,6 +411,7 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 
 	*out = (struct vt_surface_distance){ .nsd = 1 };
 	vt_pair_box(&b, pair);
+	/* one empty: nothing can be measured; both empty: equal */
 	if (b.any[0] != b.any[1])
 		*out = (struct vt_surface_distance){ penalty, penalty, penalty, penalty, 0, 0, 0,
 			0 };
@@ -408,6 +423,7 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 	measure(&p, r.on, &j.box);
 	measure(&r, p.on, &j.box);
 	out->n_prediction = p.n;
+	/* the surfaces are never empty: each mask has a voxel */
 	out->n_reference = r.n;
 	out->n_within = within(&p, pair->tolerance) + within(&r, pair->tolerance);
 	out->hd = larger(p.distance[p.n - 1], r.distance[r.n - 1]);
@@ -438,6 +454,7 @@ void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pai
 	joint_new(&j, pair, &b);
 	corners = j.box;
 	for (int a = 0; a < 3; a++)
+		/* neighborhoods lie between voxels: one more along each axis */
 		corners.dim[a]++;
 	area_table(area, corners.spacing);
 	surface_elements(&p, j.prediction, &corners, area);

@@ -25,6 +25,7 @@ static void source_of(const struct job *job, size_t x, size_t y, size_t z, doubl
 			job->map[i][2] * (double)z + job->map[i][3];
 }
 
+/* half a voxel around the first and last centers */
 static bool is_outside(const struct job *job, const double p[3])
 {
 	for (int i = 0; i < 3; i++)
@@ -105,12 +106,14 @@ static double cubic(const struct job *job, const double p[3])
 	double w[3][4], sum = 0;
 	const size_t *d = job->in_dim;
 	for (int a = 0; a < 3; a++) {
+		/* the cubic B-spline's four weights; q lies between at[1] and at[2] */
 		double q = within(p[a], d[a]);
 		double f = floor(q), t = q - f, s = 1 - t;
 		w[a][0] = s * s * s / 6;
 		w[a][1] = (4 - 6 * t * t + 3 * t * t * t) / 6;
 		w[a][2] = (4 - 6 * s * s + 3 * s * s * s) / 6;
 		w[a][3] = t * t * t / 6;
+		/* the coefficients were made for mirrored borders */
 		for (int i = 0; i < 4; i++)
 			at[a][i] = mirrored((ptrdiff_t)f + i - 1, d[a]);
 	}
@@ -133,6 +136,7 @@ static void sample_slice(void *ctx, size_t z)
 		for (size_t x = 0; x < job->out_dim[0]; x++) {
 			double p[3], v;
 			source_of(job, x, y, z, p);
+			/* NaN: border values continue outwards */
 			if (!isnan(job->outside) && is_outside(job, p))
 				v = job->outside;
 			else if (job->how == VT_NEAREST)
@@ -158,6 +162,7 @@ static void prefilter_line(double *c, size_t n, size_t stride)
 		for (size_t i = 1; i < horizon; i++, zi *= pole)
 			sum += zi * c[i * stride];
 	} else {
+		/* a short line: the mirrored sum in closed form, last = pole^(n - 1) */
 		for (size_t i = 1; i < n; i++)
 			last *= pole;
 		double back = last * last;
@@ -171,10 +176,13 @@ static void prefilter_line(double *c, size_t n, size_t stride)
 		sum /= 1 - last * last;
 	}
 	for (size_t i = 0; i < n; i++)
+		/* the gain (1 - z)(1 - 1/z) of the pole z */
 		c[i * stride] *= 6;
+	/* causal: c+[i] = 6 s[i] + z c+[i - 1] */
 	c[0] = 6 * sum;
 	for (size_t i = 1; i < n; i++)
 		c[i * stride] += pole * c[(i - 1) * stride];
+	/* anti-causal, from the end; its first value by the mirror */
 	c[(n - 1) * stride] =
 		pole / (pole * pole - 1) * (c[(n - 1) * stride] + pole * c[(n - 2) * stride]);
 	for (size_t i = n - 1; i-- > 0;)
@@ -200,6 +208,7 @@ int vt_resample(float *out, const struct vt_geometry *out_grid, const float *in,
 	double *coeff = NULL;
 	if (vt_index_map(job.map, out_grid, in_grid, err))
 		return err->code;
+	/* once for the whole volume: the filter is recursive */
 	if (how == VT_CUBIC) {
 		size_t n = vt_geometry_count(in_grid);
 		coeff = malloc(n * sizeof(*coeff));
@@ -275,12 +284,14 @@ void vt_geometry_cube(struct vt_geometry *out, const struct vt_geometry *geometr
 static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in, size_t width,
 	size_t stride)
 {
+	/* where it shrinks, each output averages over `ratio` inputs: a triangle as wide */
 	double ratio = (double)n_in / (double)n_out, reach = ratio > 1 ? ratio : 1;
 	for (size_t o = 0; o < n_out; o++) {
 		double center = ((double)o + 0.5) * ratio - 0.5, total = 0;
 		ptrdiff_t from = (ptrdiff_t)floor(center - reach) + 1,
 			  to = (ptrdiff_t)ceil(center + reach) - 1;
 		float *line = out + o * stride;
+		/* the weights of a line add up to 1, also at the borders */
 		for (ptrdiff_t i = from; i <= to; i++)
 			total += 1 - fabs((double)i - center) / reach;
 		memset(line, 0, width * sizeof(float));
@@ -298,6 +309,7 @@ int vt_resize(float *out, const size_t od[3], const float *in, const size_t id[3
 	struct vt_err *err)
 {
 	/* y first and z second, where lines are contiguous; x last on the smaller array. */
+	/* y first */
 	float *a = malloc(id[0] * od[1] * id[2] * sizeof(float) + 4),
 	      *b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
 	int rc = 0;

@@ -25,6 +25,8 @@
 #include "common/base/parallel.h"
 #include "common/image/morphology.h"
 
+/* MAX_SUB: sub-samples along an axis. MAX_SHARES: pieces in one output voxel; further ones are left
+ * out. */
 enum { MAX_SUB = 8, MAX_SHARES = 64 };
 
 /* A piece's, or a label's, part of one output voxel. */
@@ -103,6 +105,7 @@ static void add_point(struct shares *shares, const struct work *work, const doub
 	for (int a = 0; a < 3; a++) {
 		double last = (double)d[a] - 1, q;
 
+		/* a sample beyond the input's voxels belongs to no piece */
 		if (!(p[a] >= -0.5 && p[a] <= last + 0.5))
 			return;
 		q = fmin(fmax(p[a], 0), last);
@@ -137,6 +140,7 @@ static void weigh(struct shares *shares, const struct work *work, size_t x, size
 				const size_t at[3] = { x, y, z };
 				double q[3], p[3];
 
+				/* sub-samples at the centers of equal parts of the voxel */
 				for (int a = 0; a < 3; a++)
 					q[a] = (double)at[a] + (n[a] + 0.5) / work->sub[a] - 0.5;
 				for (int i = 0; i < 3; i++)
@@ -197,6 +201,7 @@ static int by_rank(const void *a, const void *b)
 		return p->far < q->far ? -1 : 1;
 	if (p->at != q->at)
 		return p->at < q->at ? -1 : 1;
+	/* the order is total: qsort needs no stability */
 	return (p->key > q->key) - (p->key < q->key);
 }
 
@@ -213,7 +218,9 @@ static void take_voxels(struct work *work)
 			own += (double)work->count[(size_t)c * (size_t)work->n_labels + (size_t)l] *
 				work->voxels_per;
 		exact = own + carry;
+		/* own + carry, rounded; the rest is handed on */
 		work->wanted[c] = exact > 0.5 ? (uint32_t)floor(exact + 0.5) : 0;
+		/* a piece of a whole voxel's volume never vanishes */
 		if (!work->wanted[c] && own >= 1)
 			work->wanted[c] = 1;
 		carry = exact - (double)work->wanted[c];
@@ -224,6 +231,8 @@ static void take_voxels(struct work *work)
 		for (size_t i = 0; i < work->slice[k].n; i++) {
 			const struct candidate *c = &work->slice[k].v[i];
 
+			/* Voxels that lie wholly within a piece are its own; only the others are
+			 * contested. */
 			if (c->weight > 1 - 1e-9 && work->wanted[c->key]) {
 				work->owner[c->at] = c->key;
 				work->wanted[c->key]--;
@@ -252,10 +261,13 @@ static void share_out(uint32_t *quota, const struct work *work, uint32_t piece, 
 	for (int l = 0; l < work->n_labels; l++)
 		all += count[l];
 	for (int l = 0; l < work->n_labels; l++) {
+		/* carry: what this label was given or refused in pieces before */
 		want[l] = count[l] ? (double)count[l] * (double)voxels / all + carry[l] : -1e9;
 		quota[l] = want[l] > 0 ? (uint32_t)floor(want[l]) : 0;
 		sum += quota[l];
 	}
+	/* floor() leaves some voxels over, or carries take some back: one at a time, where it errs
+	 * least */
 	for (; sum != voxels; sum < voxels ? sum++ : sum--) {
 		bool more = sum < voxels;
 		int best = -1;
@@ -270,6 +282,7 @@ static void share_out(uint32_t *quota, const struct work *work, uint32_t piece, 
 				      : gap < want[best] - (double)quota[best]))
 				best = l;
 		}
+		/* quota[best]-- in unsigned arithmetic; best is a label of the piece */
 		quota[best] += more ? 1 : (uint32_t)-1;
 	}
 	for (int l = 0; l < work->n_labels; l++)
@@ -297,6 +310,7 @@ static void label_piece(struct work *work, uint32_t piece, const size_t *at, siz
 				best = k;
 		/* What it would be by itself, should no label have voxels left to give. */
 		work->out[at[i]] = work->label[s.v[best].key];
+		/* no other label touches the voxel */
 		if (s.n == 1 && quota[s.v[0].key]) {
 			quota[s.v[0].key]--;
 			continue;
@@ -308,6 +322,7 @@ static void label_piece(struct work *work, uint32_t piece, const size_t *at, siz
 	if (open.n > 1)
 		qsort(open.v, open.n, sizeof(*open.v), by_rank);
 	for (size_t i = 0; i < open.n; i++)
+		/* owner 0: the voxel has its label */
 		if (work->owner[open.v[i].at] && quota[open.v[i].key]) {
 			work->out[open.v[i].at] = work->label[open.v[i].key];
 			work->owner[open.v[i].at] = 0;
@@ -328,6 +343,7 @@ static void label_voxels(struct work *work)
 				work->out[i] = work->label[0];
 		return;
 	}
+	/* a counting sort: begin[c] becomes the end of piece c, and so the begin of piece c + 1 */
 	begin = vt_xcalloc((size_t)work->n_pieces + 2, sizeof(*begin));
 	for (size_t i = 0; i < n; i++) {
 		begin[work->owner[i] + (size_t)1] += work->owner[i] != 0;
@@ -389,6 +405,8 @@ static int measure_pieces(struct work *work, struct vt_err *err)
 						back[a][2] * index[2] + back[a][3];
 
 					work->center[c][a] += mm[a];
+					/* only what can reach the output counts towards its
+					 * voxels */
 					inside = inside && q >= -0.5 &&
 						q < (double)work->out_grid->dim[a] - 0.5;
 				}
@@ -419,6 +437,7 @@ static int find_box(struct work *work, struct vt_err *err)
 			double q = back[a][3];
 
 			for (int j = 0; j < 3; j++)
+				/* the corners of the box, half a voxel and more around it */
 				q += back[a][j] *
 					((double)lo[j] + (c >> j & 1 ? (double)size[j] : -1.0));
 			low[a] = fmin(low[a], q);
@@ -442,6 +461,8 @@ static int prepare(struct work *work, struct vt_err *err)
 		double length = sqrt(work->map[0][a] * work->map[0][a] +
 			work->map[1][a] * work->map[1][a] + work->map[2][a] * work->map[2][a]);
 
+		/* as many as input voxels fit into the output voxel; 0.01 against rounding of a
+		 * spacing */
 		work->sub[a] = (int)ceil(fmin(length, MAX_SUB) - 0.01);
 		work->sub[a] = work->sub[a] < 1 ? 1 : work->sub[a];
 	}
@@ -520,6 +541,7 @@ static void mark_kept(struct losing *losing, const double map[3][4], unsigned ch
 	size_t i = 0;
 
 	for (int a = 0; a < 3; a++)
+		/* half of the output voxel's extent on the input's axes, and half an input voxel */
 		reach[a] = 0.5 * (fabs(map[a][0]) + fabs(map[a][1]) + fabs(map[a][2])) + 0.5;
 	for (size_t z = 0; z < o[2]; z++)
 		for (size_t y = 0; y < o[1]; y++)
@@ -539,6 +561,8 @@ static void mark_kept(struct losing *losing, const double map[3][4], unsigned ch
 				for (size_t k = lo[2]; k < hi[2]; k++)
 					for (size_t j = lo[1]; j < hi[1]; j++)
 						for (size_t h = lo[0]; h < hi[0]; h++)
+							/* piece 0, the outside, is marked, too:
+							 * kept[0] is nobody's */
 							losing->kept[losing->piece[(k * d[1] + j) *
 									d[0] +
 								h]] = 1;
@@ -554,6 +578,7 @@ static void note_lost(struct losing *losing, unsigned char label, const size_t *
 	for (size_t i = 0; n && i < voxels; i++) {
 		uint32_t c = losing->piece[i];
 
+		/* each piece once, at its first voxel */
 		if (!c || losing->kept[c])
 			continue;
 		losing->kept[c] = 1;
