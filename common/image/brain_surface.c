@@ -5,6 +5,7 @@
  * rotated scans meet the same code.  Positions are in mm of that grid.  Every vertex moves by
  * the positions of the step before, so threads cannot change the result.  Constants: Smith 2002
  * and the published behavior of its reference program. */
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -255,6 +256,7 @@ static int run_surface(struct head *head, struct vt_surface *surface, double thr
 		free(w.next);
 		return vt_err_nomem(err, surface->n_vertices * 48);
 	}
+	assert(head->radius > 0);
 	for (size_t v = 0; v < surface->n_vertices; v++)
 		/* a unit sphere becomes half of the head's */
 		for (int a = 0; a < 3; a++)

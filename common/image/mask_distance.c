@@ -419,6 +419,7 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 		return;
 	joint_new(&j, pair, &b);
 	surface_voxels(&p, j.prediction, &j.box);
+	assert(p.n && r.n);
 	surface_voxels(&r, j.reference, &j.box);
 	measure(&p, r.on, &j.box);
 	measure(&r, p.on, &j.box);
@@ -461,6 +462,7 @@ void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pai
 	surface_elements(&r, j.reference, &corners, area);
 	measure(&p, r.on, &corners);
 	measure(&r, p.on, &corners);
+	assert(p.n && r.n);
 	out->hd95 = larger(area95(&p), area95(&r));
 	near = area_within(&p, pair->tolerance, &all) + area_within(&r, pair->tolerance, &all);
 	out->nsd = near / all;

@@ -2,6 +2,7 @@
  * resizing. */
 #include "common/image/resample.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,6 +295,7 @@ static void resize_lines(float *out, size_t n_out, const float *in, size_t n_in,
 		/* the weights of a line add up to 1, also at the borders */
 		for (ptrdiff_t i = from; i <= to; i++)
 			total += 1 - fabs((double)i - center) / reach;
+		assert(total > 0);
 		memset(line, 0, width * sizeof(float));
 		for (ptrdiff_t i = from; i <= to; i++) {
 			float w = (float)((1 - fabs((double)i - center) / reach) / total);
@@ -313,6 +315,7 @@ int vt_resize(float *out, const size_t od[3], const float *in, const size_t id[3
 	float *a = malloc(id[0] * od[1] * id[2] * sizeof(float) + 4),
 	      *b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
 	int rc = 0;
+	assert(id[0] && id[1] && id[2] && od[0] && od[1] && od[2]);
 	if (!a || !b) {
 		rc = vt_err_nomem(err, id[0] * od[1] * (id[2] + od[2]) * sizeof(float));
 	} else {

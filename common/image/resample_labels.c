@@ -17,6 +17,7 @@
  * voxel, one struct candidate for every output voxel that a piece covers in part. */
 #include "common/image/resample.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,7 @@ static void share_out(uint32_t *quota, const struct work *work, uint32_t piece, 
 				      : gap < want[best] - (double)quota[best]))
 				best = l;
 		}
+		assert(best >= 0);
 		/* quota[best]-- in unsigned arithmetic; best is a label of the piece */
 		quota[best] += more ? 1 : (uint32_t)-1;
 	}
@@ -304,6 +306,7 @@ static void label_piece(struct work *work, uint32_t piece, const size_t *at, siz
 		int best = 0;
 
 		weigh(&s, work, at[i] % d[0], at[i] / d[0] % d[1], at[i] / d[0] / d[1], piece);
+		assert(s.n > 0); /* the voxel is the piece's */
 		for (int k = 1; k < s.n; k++)
 			if (s.v[k].weight > s.v[best].weight ||
 				(s.v[k].weight == s.v[best].weight && s.v[k].key > s.v[best].key))
