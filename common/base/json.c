@@ -1,8 +1,9 @@
 /* Recursive descent over the text, one function a kind of value, with a cursor in `struct reader`.
  *
- * The depth and the number of values are bounded, so neither the stack nor memory is the text's to
- * choose.  Lines are counted while white space is skipped (nowhere else may a newline stand), and
- * the JSON pointer grows and shrinks with the descent: a message costs nothing until there is one.
+ * The depth and the memory of all values are bounded, so neither the stack nor memory is the text's
+ * to choose.  Lines are counted while white space is skipped (nowhere else may a newline stand),
+ * and the JSON pointer grows and shrinks with the descent: a message costs nothing until there is
+ * one.
  * A value belongs to its parent as soon as it is read; on an error the whole tree so far is freed.
  * Values are in json_value.c, the writer in json_write.c, keys of large objects in json_index.c. */
 #include "common/base/json.h"
@@ -17,15 +18,21 @@
 #include "common/base/fs.h"
 #include "common/base/utf8.h"
 
-/* of nested containers; of values in a text */
-enum { MAX_DEPTH = 64, MOST_VALUES = 1 << 24 };
+enum {
+	MAX_DEPTH = 64, /* of nested containers */
+	/* bytes that all values may take; about what the allocator takes for each of them */
+	MOST_MEMORY = 1 << 30,
+	VALUE_MEMORY = sizeof(struct vt_json) + 24, /* with its place in the parent */
+	FIRST_ITEM_MEMORY = 160,
+	TEXT_MEMORY = 32, /* besides its bytes */
+};
 static const size_t read_limit = 64u << 20;
 
 struct reader {
 	const char *begin, *p, *end, *origin;
 	struct vt_buf pointer; /* JSON pointer of the value being read, for messages */
 	unsigned line;         /* of p */
-	size_t values;         /* begun so far */
+	size_t memory;         /* of the values so far */
 	int depth;
 	struct vt_err *err;
 };
@@ -42,6 +49,14 @@ static int fail(struct reader *reader, const char *what)
 	return vt_err_set(reader->err, VT_EDATA, "%s:%u:%d: at \"%s\": %s", reader->origin,
 		reader->line, (int)(reader->p - bol) + 1,
 		reader->pointer.data ? reader->pointer.data : "", what);
+}
+
+static int take(struct reader *reader, size_t bytes)
+{
+	if (bytes > MOST_MEMORY - reader->memory)
+		return fail(reader, "the values up to here take more than 1 GiB of memory");
+	reader->memory += bytes;
+	return 0;
 }
 
 static void space(struct reader *reader)
@@ -190,8 +205,11 @@ static int string(struct reader *reader, char **out)
 		return rc;
 	}
 	reader->p++;
-	*out = vt_buf_detach(&b);
-	return 0;
+	rc = take(reader, b.len + TEXT_MEMORY);
+	if (!rc)
+		*out = vt_xstrndup(b.data ? b.data : "", b.len);
+	vt_buf_release(&b);
+	return rc;
 }
 
 static size_t digits(struct reader *reader)
@@ -341,6 +359,8 @@ static int container(struct reader *reader, enum vt_json_type type, char close,
 	if (!rc && reader->p < reader->end && *reader->p == close) {
 		reader->p++;
 	} else {
+		if (!rc)
+			rc = take(reader, FIRST_ITEM_MEMORY);
 		while (!rc) {
 			rc = element(reader, j);
 			space(reader);
@@ -374,9 +394,9 @@ static int value(struct reader *reader, struct vt_json **out)
 	space(reader);
 	if (reader->p == reader->end)
 		return fail(reader, "text ends where a value is expected");
-	/* begun, not read: memory is bounded even if the text ends early */
-	if (++reader->values > MOST_VALUES)
-		return fail(reader, "more than 16777216 values");
+	/* before it is read: memory is bounded even if the text ends early */
+	if (take(reader, VALUE_MEMORY))
+		return reader->err->code;
 	switch (*reader->p) {
 	case '{': return container(reader, VT_JSON_OBJECT, '}', out);
 	case '[': return container(reader, VT_JSON_ARRAY, ']', out);

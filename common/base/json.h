@@ -8,9 +8,9 @@
  *      vt_json_free(j);
  *
  * The parser refuses duplicate keys, trailing commas, comments, invalid UTF-8, unpaired
- * surrogates, depth over 64 and text behind the value; a message holds line, column and JSON
- * pointer.  Objects keep the order of the text.  A getter on NULL or on a value of another type
- * returns the default it is given. */
+ * surrogates, depth over 64, values that take more than 1 GiB of memory and text behind the value;
+ * a message holds line, column and JSON pointer.  Objects keep the order of the text.  A getter on
+ * NULL or on a value of another type returns the default it is given. */
 #ifndef COMMON_BASE_JSON_H
 #define COMMON_BASE_JSON_H
 

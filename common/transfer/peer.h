@@ -27,6 +27,7 @@
 #define COMMON_TRANSFER_PEER_H
 
 #include "common/store/repo.h"
+#include "common/transfer/bounds.h"
 
 /* Bytes to come: from memory first, then from fd (-1: none). */
 struct vt_reader {
@@ -35,9 +36,16 @@ struct vt_reader {
 	int fd;
 	/* buffer that next points into; NULL if it is the caller's memory */
 	char *own;
+	/* NULL: a file, which nobody keeps waiting */
+	struct vt_peer_bounds *bounds;
 };
 
-/* n bytes to a descriptor */
+#define VT_READER_INIT                                                                             \
+	{                                                                                          \
+		(const char *)0, 0, -1, (char *)0, (struct vt_peer_bounds *)0                      \
+	}
+
+/* n bytes to a file */
 int vt_reader_copy(struct vt_reader *reader, uint64_t n, int to, const char *what,
 	struct vt_err *err);
 int vt_reader_bytes(struct vt_reader *reader, uint64_t n, struct vt_buf *to, const char *what,
@@ -78,6 +86,7 @@ struct vt_peer_ops {
 struct vt_peer {
 	const struct vt_peer_ops *ops;
 	const char *said; /* how messages name it */
+	bool foreign;     /* behind a pipe: what it says is a claim */
 };
 
 /* The store stays the caller's. */

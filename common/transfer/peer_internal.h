@@ -8,14 +8,18 @@ enum {
 	LINE_LIMIT = 4096,
 	BATCH_NAMES = 1 << 20, /* most names in one request */
 	REQUEST_BYTES = 1 << 27,
-	/* most in one answer, which holds the history of a repo: a line a commit */
-	ANSWER_LINES = 1 << 22,
-	ANSWER_BYTES = 1 << 29,
+	ANSWER_LINES = 1 << 22, /* most in one answer; bounds.h says how many bytes */
 };
 
 extern const char vt_peer_greeting[]; /* "voxtrail 2" */
 
-int vt_write_all(int fd, const void *bytes, size_t n, const char *what, struct vt_err *err);
+/* reader.c: to the other end */
+int vt_peer_send(int fd, const void *bytes, size_t n, struct vt_peer_bounds *bounds,
+	const char *what, struct vt_err *err);
+int vt_reader_send(struct vt_reader *reader, uint64_t n, int to, struct vt_peer_bounds *bounds,
+	const char *what, struct vt_err *err);
+/* Digits and nothing else; false otherwise, and above `most`. */
+bool vt_peer_count(uint64_t *out, const char *text, uint64_t most);
 
 /* vouchers.c: ids of the records that made the trees or their files, and of all their ancestors, as
  * far as the store has them; sorted. */

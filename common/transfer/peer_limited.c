@@ -305,7 +305,7 @@ struct vt_peer *vt_peer_limited(struct vt_peer *inner, struct vt_store *store,
 {
 	struct limited *l = vt_xcalloc(1, sizeof(*l));
 
-	l->peer = (struct vt_peer){ &ops, inner->said };
+	l->peer = (struct vt_peer){ &ops, inner->said, inner->foreign };
 	l->inner = inner;
 	l->s = store;
 	l->limits = *limits;

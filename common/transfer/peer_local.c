@@ -118,7 +118,7 @@ static int get_one(struct local *local, const char *name, vt_sink sink, void *ct
 	struct vt_err *err)
 {
 	char *path = vt_local_path(local->s, name, err);
-	struct vt_reader r = { NULL, 0, -1, NULL };
+	struct vt_reader r = VT_READER_INIT;
 	struct stat st;
 	int rc;
 
@@ -209,7 +209,7 @@ struct vt_peer *vt_peer_local(struct vt_store *store)
 
 	l->s = store;
 	vt_buf_str(&l->said, vt_store_dir(store));
-	l->peer = (struct vt_peer){ &ops, l->said.data };
+	l->peer = (struct vt_peer){ &ops, l->said.data, false };
 	return &l->peer;
 }
 

@@ -10,6 +10,7 @@ struct local {
 	struct vt_store *s;
 	bool owns;                /* the store was opened for this peer */
 	struct vt_strs name, tmp; /* what waits for flush */
+	uint64_t texts;           /* bytes of what is no object of that */
 	struct vt_tree_sums sums; /* trees that were checked */
 	struct vt_buf said;
 };

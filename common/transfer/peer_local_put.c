@@ -21,6 +21,11 @@
 #include "common/store/policy.h"
 #include "common/store/signatures.h"
 
+enum {
+	WAITING = 1 << 12,       /* most files that wait for flush */
+	WAITING_TEXTS = 4 << 20, /* and bytes of what is read into memory then, but for one text */
+};
+
 static const char *const kinds[] = { "objects", "trees", "records", "results", "commits",
 	"signatures" };
 
@@ -78,6 +83,22 @@ static char *waiting_path(const struct local *local, size_t i)
 	return vt_asprintf("%s/tmp/%s", local->s->dir, local->tmp.v[i]);
 }
 
+/* What waits is published before it is too much for one go: children come before who names them,
+ * so whatever is there is whole. */
+static int make_room(struct local *local, const char *kind, uint64_t size, struct vt_err *err)
+{
+	uint64_t texts = strcmp(kind, "objects") ? size : 0;
+
+	if (texts > VT_PEER_TEXT)
+		return vt_err_set(err, VT_EDATA, "one of the %s has %llu bytes; at most %d", kind,
+			(unsigned long long)size, VT_PEER_TEXT);
+	if (local->tmp.n && (local->tmp.n >= WAITING || local->texts + texts > WAITING_TEXTS) &&
+		vt_local_flush(&local->peer, err))
+		return err->code;
+	local->texts += texts;
+	return 0;
+}
+
 int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct vt_reader *reader,
 	struct vt_err *err)
 {
@@ -90,7 +111,7 @@ int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct v
 	if (!vt_local_parse_name(name, &kind, &id))
 		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds",
 			name);
-	if (vt_store_use(l->s, err))
+	if (vt_store_use(l->s, err) || make_room(l, kind, size, err))
 		return err->code;
 	tmp = vt_store_tmp_name(l->s);
 	fd = vt_fault("put.create")
@@ -206,7 +227,7 @@ static bool has_result(const struct local *local, const char *to)
 	struct vt_buf text = VT_BUF_INIT;
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_result r;
-	bool has = vt_fs_exists(path) && !vt_fs_read(&text, path, 1u << 30, &none) &&
+	bool has = vt_fs_exists(path) && !vt_fs_read(&text, path, VT_PEER_TEXT, &none) &&
 		vt_result_parse(&r, text.data ? text.data : "", text.len);
 
 	vt_buf_release(&text);
@@ -221,7 +242,7 @@ static int publish_one(struct local *local, size_t i, struct vt_published *publi
 	struct vt_buf text = VT_BUF_INIT;
 	const char *kind = published->kind;
 	struct vt_digest id;
-	int rc = strcmp(published->kind, "objects") ? vt_fs_read(&text, tmp, 1u << 30, err) : 0;
+	int rc = strcmp(published->kind, "objects") ? vt_fs_read(&text, tmp, VT_PEER_TEXT, err) : 0;
 
 	vt_local_parse_name(local->name.v[i], &kind, &id);
 	vt_store_name(name, &id);
@@ -282,7 +303,7 @@ static int publish_records(struct local *local, struct vt_err *err)
 		if (!vt_transfer_is_kind(local->name.v[i], "records"))
 			continue;
 		tmp = waiting_path(local, i);
-		rc = vt_fs_read(&text, tmp, 1u << 30, err);
+		rc = vt_fs_read(&text, tmp, VT_PEER_TEXT, err);
 		free(tmp);
 		if (!rc)
 			rc = vt_record_parse(&j, text.data, text.len, local->name.v[i], err);
@@ -394,6 +415,7 @@ void vt_local_forget(struct local *local)
 		unlinkat(local->s->tmp_fd, local->tmp.v[i], 0);
 	vt_strs_release(&local->name);
 	vt_strs_release(&local->tmp);
+	local->texts = 0;
 }
 
 int vt_local_flush(struct vt_peer *peer, struct vt_err *err)

@@ -5,9 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/transfer/peer_internal.h"
+
+/* hundredths of a second until a server that is told to end is made to */
+enum { CLOSE_PATIENCE = 300 };
 
 struct wire {
 	struct vt_peer peer;
@@ -15,6 +19,7 @@ struct wire {
 	int out;
 	pid_t pid;
 	struct vt_buf line, send;
+	struct vt_peer_bounds bounds;
 	char *said;
 };
 
@@ -37,15 +42,19 @@ static int explain(struct wire *wire, struct vt_err *err)
 
 	close(wire->out);
 	wire->out = -1;
-	if (!vt_reader_line(&wire->in, &wire->line, &none) && !strncmp(wire->line.data, "no ", 3))
+	if (!wire->bounds.expired && !vt_reader_line(&wire->in, &wire->line, &none) &&
+		!strncmp(wire->line.data, "no ", 3))
 		refused(wire, err);
 	return err->code;
 }
 
+/* A request, or what goes before the bytes of one. */
 static int put_text(struct wire *wire, const char *text, struct vt_err *err)
 {
-	return vt_write_all(wire->out, text, strlen(text), wire->said, err) ? explain(wire, err)
-									    : 0;
+	vt_peer_bounds_begin(&wire->bounds);
+	return vt_peer_send(wire->out, text, strlen(text), &wire->bounds, wire->said, err)
+		? explain(wire, err)
+		: 0;
 }
 
 /* Sends "WORD N" and the lines. */
@@ -78,27 +87,62 @@ static int answer(struct wire *wire, const char *word, const char **rest, struct
 static int answer_lines(struct wire *wire, struct vt_strs *out, size_t most, struct vt_err *err)
 {
 	const char *rest;
-	unsigned long long n;
-	size_t bytes = 0;
-	char *end;
+	uint64_t n;
 
 	if (answer(wire, "ok", &rest, err))
 		return err->code;
-	errno = 0;
-	n = strtoull(rest, &end, 10);
-	if (end == rest || *end || errno || n > most)
+	if (!vt_peer_count(&n, rest, most))
 		return vt_err_set(err, VT_EDATA, "%s: announced \"%.40s\" lines; at most %zu",
 			wire->said, rest, most);
-	for (unsigned long long i = 0; i < n; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		if (vt_reader_line(&wire->in, &wire->line, err))
 			return vt_err_prefix(err, "%s", wire->said);
-		bytes += wire->line.len;
-		if (bytes > ANSWER_BYTES)
-			return vt_err_set(err, VT_EDATA, "%s: answered with more than %d bytes",
-				wire->said, ANSWER_BYTES);
+		/* a short line takes as much as an id */
+		if (vt_peer_bounds_keep(&wire->bounds,
+			    wire->line.len < VT_HEX ? VT_HEX : wire->line.len, wire->said, err))
+			return err->code;
 		vt_strs_add(out, wire->line.data);
 	}
 	return 0;
+}
+
+/* Of the names that were asked about, and none besides: what is lacking there is sent. */
+static int answer_names(struct wire *wire, struct vt_strs *out, const struct vt_strs *names,
+	struct vt_err *err)
+{
+	struct vt_strs asked = VT_STRS_INIT, said = VT_STRS_INIT;
+	int rc = answer_lines(wire, &said, names->n, err);
+
+	for (size_t i = 0; !rc && i < names->n; i++)
+		vt_strs_add(&asked, names->v[i]);
+	vt_strs_sort(&asked);
+	for (size_t i = 0; !rc && i < said.n; i++)
+		if (vt_strs_hold(&asked, said.v[i]))
+			vt_strs_add(out, said.v[i]);
+		else
+			rc = vt_err_set(err, VT_EDATA,
+				"%s: answered \"%.100s\", which it was not asked about", wire->said,
+				said.v[i]);
+	vt_strs_release(&asked);
+	vt_strs_release(&said);
+	return rc;
+}
+
+/* "REPO heads/NAME ID", or tags/NAME; cut apart in place. */
+static bool add_ref(struct vt_refs *out, char *line)
+{
+	char *name = strchr(line, ' '), *id = name ? strchr(name + 1, ' ') : NULL, *word;
+	struct vt_digest d;
+
+	if (!id || !vt_digest_parse(&d, id + 1))
+		return false;
+	*name++ = '\0';
+	*id++ = '\0';
+	word = strchr(name, '/');
+	if (!word || !vt_repo_name_is_good(line) || !vt_ref_name_is_good(word + 1))
+		return false;
+	vt_refs_add(out, line, name, id);
+	return true;
 }
 
 static int wire_refs(struct vt_peer *peer, struct vt_refs *out, const char *repo,
@@ -112,17 +156,12 @@ static int wire_refs(struct vt_peer *peer, struct vt_refs *out, const char *repo
 	if (!rc)
 		rc = answer_lines(w, &lines, ANSWER_LINES, err);
 	for (size_t i = 0; !rc && i < lines.n; i++) {
-		char *name = strchr(lines.v[i], ' '), *id = name ? strchr(name + 1, ' ') : NULL;
-		struct vt_digest d;
+		char *line = vt_xstrdup(lines.v[i]);
 
-		if (!id || !vt_digest_parse(&d, id + 1)) {
+		if (!add_ref(out, line))
 			rc = vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.200s\"", w->said,
 				lines.v[i]);
-			break;
-		}
-		*name++ = '\0';
-		*id++ = '\0';
-		vt_refs_add(out, lines.v[i], name, id);
+		free(line);
 	}
 	vt_strs_release(&lines);
 	free(request);
@@ -142,7 +181,7 @@ static int wire_missing(struct vt_peer *peer, struct vt_strs *out, const struct 
 {
 	return ask((struct wire *)peer, "missing", names, err)
 		? err->code
-		: answer_lines((struct wire *)peer, out, names->n, err);
+		: answer_names((struct wire *)peer, out, names, err);
 }
 
 static int wire_unsound(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
@@ -189,14 +228,18 @@ static int wire_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink s
 	for (size_t i = 0; !rc && i < names->n; i++) {
 		const char *rest;
 		size_t n = strlen(names->v[i]);
+		uint64_t size = 0;
 
 		rc = answer(w, "object", &rest, err);
 		if (!rc && (strncmp(rest, names->v[i], n) || rest[n] != ' '))
 			rc = vt_err_set(err, VT_EDATA,
 				"%s: was asked for %s and answered \"%.200s\"", w->said,
 				names->v[i], rest);
+		if (!rc && !vt_peer_count(&size, rest + n + 1, INT64_MAX))
+			rc = vt_err_set(err, VT_EDATA, "%s: %s of \"%.40s\" bytes", w->said,
+				names->v[i], rest + n + 1);
 		if (!rc)
-			rc = sink(ctx, names->v[i], strtoull(rest + n + 1, NULL, 10), &w->in, err);
+			rc = sink(ctx, names->v[i], size, &w->in, err);
 	}
 	return rc;
 }
@@ -209,7 +252,7 @@ static int wire_put(struct vt_peer *peer, const char *name, uint64_t size, struc
 	int rc = put_text(w, request, err);
 
 	free(request);
-	if (!rc && vt_reader_copy(reader, size, w->out, name, err))
+	if (!rc && vt_reader_send(reader, size, w->out, &w->bounds, name, err))
 		rc = explain(w, err);
 	return rc;
 }
@@ -236,6 +279,24 @@ static int wire_move(struct vt_peer *peer, const char *repo, const char *name, c
 	return rc ? rc : answer(w, "ok", &rest, err);
 }
 
+/* It was told by the closed pipes; who does not end by that is ended. */
+static void end_child(struct wire *wire)
+{
+	const struct timespec moment = { 0, 10 * 1000 * 1000 };
+	int waited = wire->bounds.expired ? CLOSE_PATIENCE : 0;
+
+	for (pid_t ended = 0; wire->pid > 0; waited++) {
+		ended = waitpid(wire->pid, NULL, WNOHANG);
+		if (ended == wire->pid || (ended < 0 && errno != EINTR))
+			return;
+		if (waited == CLOSE_PATIENCE)
+			kill(wire->pid, SIGTERM);
+		if (waited == 2 * CLOSE_PATIENCE)
+			kill(wire->pid, SIGKILL);
+		nanosleep(&moment, NULL);
+	}
+}
+
 static void wire_close(struct vt_peer *peer)
 {
 	struct wire *w = (struct wire *)peer;
@@ -244,8 +305,7 @@ static void wire_close(struct vt_peer *peer)
 		close(w->out);
 	if (w->in.fd >= 0)
 		close(w->in.fd);
-	while (w->pid > 0 && waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	end_child(w);
 	vt_reader_release(&w->in);
 	vt_buf_release(&w->line);
 	vt_buf_release(&w->send);
@@ -369,7 +429,9 @@ static int connect_to(struct wire *wire, const struct address *address, bool wri
 {
 	int rc = spawn(wire, address, writing, err);
 
-	if (!rc && vt_reader_line(&wire->in, &wire->line, err))
+	if (!rc && vt_reader_line(&wire->in, &wire->line, err) && wire->bounds.expired)
+		rc = vt_err_prefix(err, "%s", wire->said);
+	else if (!rc && err->code)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no answer; is voxtrail on the PATH there, or "
 			"$VOXTRAIL_REMOTE its path?",
@@ -396,9 +458,12 @@ int vt_peer_open(struct vt_peer **out, const char *remote, bool writing, struct 
 	}
 	w = vt_xcalloc(1, sizeof(*w));
 	w->out = w->in.fd = -1;
+	w->in.bounds = &w->bounds;
 	w->said = vt_xstrdup(remote);
-	w->peer = (struct vt_peer){ &ops, w->said };
-	rc = connect_to(w, &a, writing, err);
+	w->peer = (struct vt_peer){ &ops, w->said, true };
+	rc = vt_peer_bounds_init(&w->bounds, err);
+	if (!rc)
+		rc = connect_to(w, &a, writing, err);
 	if (rc)
 		wire_close(&w->peer);
 	else

@@ -10,7 +10,13 @@ struct session {
 	struct vt_reader in;
 	int out;
 	struct vt_buf line, send;
+	struct vt_peer_bounds bounds;
 };
+
+static int say(struct session *session, const void *bytes, size_t n, struct vt_err *err)
+{
+	return vt_peer_send(session->out, bytes, n, &session->bounds, "the client", err);
+}
 
 static int say_lines(struct session *session, const struct vt_strs *lines, struct vt_err *err)
 {
@@ -18,25 +24,26 @@ static int say_lines(struct session *session, const struct vt_strs *lines, struc
 	vt_buf_printf(&session->send, "ok %zu\n", lines->n);
 	for (size_t i = 0; i < lines->n; i++)
 		vt_buf_printf(&session->send, "%s\n", lines->v[i]);
-	return vt_write_all(session->out, session->send.data, session->send.len, "answer", err);
+	return say(session, session->send.data, session->send.len, err);
 }
 
 static int say_ok(struct session *session, struct vt_err *err)
 {
-	return vt_write_all(session->out, "ok\n", 3, "answer", err);
+	return say(session, "ok\n", 3, err);
 }
 
 /* The N lines behind a request. */
 static int take_lines(struct session *session, const char *count, struct vt_strs *out,
 	struct vt_err *err)
 {
-	unsigned long n = strtoul(count, NULL, 10);
+	uint64_t n = 0;
 	size_t bytes = 0;
-	int rc = n > BATCH_NAMES
-		? vt_err_set(err, VT_EDATA, "a request of %lu names; at most %d", n, BATCH_NAMES)
-		: 0;
+	int rc = vt_peer_count(&n, count, BATCH_NAMES)
+		? 0
+		: vt_err_set(err, VT_EDATA, "a request of \"%.40s\" names; at most %d", count,
+			  BATCH_NAMES);
 
-	for (unsigned long i = 0; !rc && i < n; i++) {
+	for (uint64_t i = 0; !rc && i < n; i++) {
 		rc = vt_reader_line(&session->in, &session->line, err);
 		bytes += session->line.len;
 		if (!rc && bytes > REQUEST_BYTES)
@@ -93,9 +100,9 @@ static int send_object(void *ctx, const char *name, uint64_t size, struct vt_rea
 
 	vt_buf_clear(&v->send);
 	vt_buf_printf(&v->send, "object %s %llu\n", name, (unsigned long long)size);
-	if (vt_write_all(v->out, v->send.data, v->send.len, "answer", err))
+	if (say(v, v->send.data, v->send.len, err))
 		return err->code;
-	return vt_reader_copy(reader, size, v->out, name, err);
+	return vt_reader_send(reader, size, v->out, &v->bounds, name, err);
 }
 
 static int on_get(struct session *session, const char *args, struct vt_err *err)
@@ -112,12 +119,12 @@ static int on_get(struct session *session, const char *args, struct vt_err *err)
 static int on_put(struct session *session, char *args, struct vt_err *err)
 {
 	char *size = strrchr(args, ' ');
+	uint64_t n;
 
-	if (!size)
+	if (!size || !vt_peer_count(&n, size + 1, INT64_MAX))
 		return vt_err_set(err, VT_EDATA, "the request \"put %.100s\" has no size", args);
-	*size++ = '\0';
-	return session->peer->ops->put(session->peer, args, strtoull(size, NULL, 10), &session->in,
-		err);
+	*size = '\0';
+	return session->peer->ops->put(session->peer, args, n, &session->in, err);
 }
 
 static int on_move(struct session *session, char *args, struct vt_err *err)
@@ -183,11 +190,12 @@ static void say_no(struct session *session, const struct vt_err *why)
 	struct vt_err none = VT_ERR_INIT;
 	struct vt_buf text = VT_BUF_INIT;
 
+	vt_peer_bounds_begin(&session->bounds);
 	vt_buf_printf(&text, "no %d %s\n", why->code, why->text);
 	for (char *p = strchr(text.data, '\n'); p && p < text.data + text.len - 1;
 		p = strchr(p, '\n'))
 		*p = ' ';
-	vt_write_all(session->out, text.data, text.len, "answer", &none);
+	say(session, text.data, text.len, &none);
 	vt_buf_release(&text);
 }
 
@@ -195,25 +203,32 @@ int vt_peer_serve(struct vt_store *store, const struct vt_peer_limits *limits, i
 	struct vt_err *err)
 {
 	struct session v = { .peer = vt_peer_limited(vt_peer_local(store), store, limits),
-		.in = { NULL, 0, in, NULL },
+		.in = { NULL, 0, in, NULL, &v.bounds },
 		.out = out };
 	struct vt_err end = VT_ERR_INIT;
-	int rc;
+	int rc = vt_peer_bounds_init(&v.bounds, err);
 
 	signal(SIGPIPE, SIG_IGN);
+	if (rc)
+		v.bounds.seconds = VT_PEER_SECONDS;
 	vt_buf_printf(&v.send, "%s\n", vt_peer_greeting);
-	rc = vt_write_all(out, v.send.data, v.send.len, "answer", err);
+	if (!rc)
+		rc = say(&v, v.send.data, v.send.len, err);
 	/* the end of the input between two requests is the end of the session */
 	while (!rc && !vt_reader_line(&v.in, &v.line, &end)) {
 		char *line = vt_buf_detach(&v.line);
 
+		vt_peer_bounds_begin(&v.bounds);
 		rc = on_request(&v, line, err);
 		free(line);
 	}
-	if (!rc && (end.code == VT_EDATA || v.line.len)) { /* a line too long, or half of one */
+	/* a line too long, or half of one; or nothing for too long */
+	if (!rc && (end.code == VT_EDATA || v.line.len || v.bounds.expired)) {
 		*err = end;
 		rc = err->code;
 	}
+	if (v.bounds.expired) /* why, if the client reads that much */
+		v.bounds.seconds = 1;
 	if (rc)
 		say_no(&v, err);
 	vt_peer_close(v.peer);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/store/store_internal.h"
+#include "common/store/tree_check.h"
 #include "common/transfer/transfer_internal.h"
 
 enum {
@@ -67,10 +68,10 @@ static void add_unsound(const struct lack *lack, const char *kind, struct vt_str
 }
 
 /* Of the names, sorted, those that are not lacking: what is wrong behind them. */
-static int find_unsound(struct lack *lack, struct vt_peer *to, const struct vt_strs *all,
-	struct vt_strs *lacking, struct vt_err *err)
+static int find_unsound(struct lack *lack, struct vt_peer *from, struct vt_peer *to,
+	const struct vt_strs *all, struct vt_strs *lacking, struct vt_err *err)
 {
-	struct vt_strs there = VT_STRS_INIT;
+	struct vt_strs there = VT_STRS_INIT, unsound = VT_STRS_INIT;
 	size_t k = 0;
 	int rc = 0;
 
@@ -85,9 +86,14 @@ static int find_unsound(struct lack *lack, struct vt_peer *to, const struct vt_s
 		const struct vt_strs part = { there.v + i,
 			there.n - i < VT_TRANSFER_BATCH ? there.n - i : VT_TRANSFER_BATCH, 0 };
 
-		rc = to->ops->unsound(to, &lack->unsound, &part, err);
+		rc = to->ops->unsound(to, &unsound, &part, err);
 	}
+	if (!rc && to->foreign)
+		rc = vt_transfer_check_reached(from, to, &there, &unsound, err);
+	for (size_t i = 0; !rc && i < unsound.n; i++)
+		vt_strs_add(&lack->unsound, unsound.v[i]);
 	vt_strs_unique(&lack->unsound);
+	vt_strs_release(&unsound);
 	vt_strs_release(&there);
 	return rc;
 }
@@ -99,12 +105,13 @@ static int find_commits(struct lack *lack, struct vt_peer *from, struct vt_peer 
 	int rc = from->ops->history(from, &all, tips, err);
 
 	vt_strs_unique(&all);
-	for (size_t i = 0; i < all.n; i++)
+	for (size_t i = 0; !rc && i < all.n; i++)
 		add_name(&names, "commits", all.v[i]);
+	vt_strs_release(&all);
 	if (!rc)
 		rc = vt_transfer_missing(to, &lacking, &names, err);
 	if (!rc)
-		rc = find_unsound(lack, to, &names, &lacking, err);
+		rc = find_unsound(lack, from, to, &names, &lacking, err);
 	add_unsound(lack, "commits", &lacking);
 	if (!rc)
 		rc = vt_transfer_get(from, &lacking, vt_transfer_keep_text, &lack->commits, err);
@@ -121,7 +128,6 @@ static int find_commits(struct lack *lack, struct vt_peer *from, struct vt_peer 
 		vt_commit_release(&c);
 	}
 	vt_strs_unique(&lack->roots);
-	vt_strs_release(&all);
 	vt_strs_release(&names);
 	vt_strs_release(&lacking);
 	return rc;
@@ -156,6 +162,7 @@ static int find_trees(struct lack *lack, struct vt_peer *from, struct vt_peer *t
 	struct vt_err *err)
 {
 	struct vt_strs level = VT_STRS_INIT;
+	size_t depth = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < lack->roots.n; i++)
@@ -165,9 +172,15 @@ static int find_trees(struct lack *lack, struct vt_peer *from, struct vt_peer *t
 		struct vt_strs lacking = VT_STRS_INIT, fresh = VT_STRS_INIT, below = VT_STRS_INIT;
 		size_t before = lack->trees.n;
 
-		rc = vt_transfer_missing(to, &lacking, &level, err);
+		/* a name and a slash each */
+		if (++depth > VT_TREE_PATH / 2)
+			rc = vt_err_set(err, VT_EINTEGRITY,
+				"%s: %s lies deeper than a path of %d bytes can go", from->said,
+				level.v[0], VT_TREE_PATH);
+		if (!rc)
+			rc = vt_transfer_missing(to, &lacking, &level, err);
 		if (!rc && lack->unsound.n)
-			rc = find_unsound(lack, to, &level, &lacking, err);
+			rc = find_unsound(lack, from, to, &level, &lacking, err);
 		add_unsound(lack, "trees", &lacking);
 		vt_transfer_texts_sort(&lack->trees);
 		for (size_t i = 0; i < lacking.n; i++)
@@ -263,10 +276,10 @@ static int find_rest(struct lack *lack, struct vt_peer *from, struct vt_peer *to
 	vt_strs_unique(&lack->heads);
 	if (!rc && lack->heads.n)
 		rc = from->ops->vouchers(from, &vouchers, &lack->heads, err);
-	for (size_t i = 0; i < vouchers.n; i++)
-		add_name(&records, "records", vouchers.v[i]);
 	if (!rc)
 		rc = vt_transfer_find_signatures(&lack->signatures, from, to, &vouchers, err);
+	for (size_t i = 0; !rc && i < vouchers.n; i++)
+		add_name(&records, "records", vouchers.v[i]);
 	if (!rc)
 		rc = vt_transfer_missing(to, &lack->records, &records, err);
 	vt_strs_release(&vouchers);
@@ -397,19 +410,6 @@ static int plan_one(struct vt_transfer *transfer, struct vt_refs *plan, struct v
 	return rc;
 }
 
-static int check_refs(const struct vt_refs *refs, const struct vt_peer *peer, struct vt_err *err)
-{
-	for (size_t i = 0; i < refs->n; i++) {
-		const char *slash = strchr(refs->v[i].name, '/');
-
-		if (!vt_repo_name_is_good(refs->v[i].repo) || !slash ||
-			!vt_ref_name_is_good(slash + 1))
-			return vt_err_set(err, VT_EDATA, "%s: sent the ref \"%.100s %.100s\"",
-				peer->said, refs->v[i].repo, refs->v[i].name);
-	}
-	return 0;
-}
-
 static int plan(struct vt_transfer *transfer, struct vt_refs *out, struct vt_refs *there,
 	struct vt_peer *from, struct vt_peer *to, struct vt_err *err)
 {
@@ -419,8 +419,6 @@ static int plan(struct vt_transfer *transfer, struct vt_refs *out, struct vt_ref
 
 	if (!rc)
 		rc = to->ops->refs(to, there, transfer->repo, err);
-	if (!rc)
-		rc = check_refs(&here, from, err);
 	for (size_t i = 0; !rc && i < here.n; i++)
 		if (wanted(transfer, &here.v[i])) {
 			n++;

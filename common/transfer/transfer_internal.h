@@ -12,12 +12,20 @@ int vt_transfer_missing(struct vt_peer *peer, struct vt_strs *out, const struct 
 int vt_transfer_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,
 	struct vt_err *err);
 
+/* --- transfer_reach.c --- */
+
+/* A peer's word decides what is sent to it: VT_EDATA if it calls something unsound that the starts,
+ * "commits ID" and "trees ID" of the source, do not reach. */
+int vt_transfer_check_reached(struct vt_peer *from, const struct vt_peer *to,
+	const struct vt_strs *starts, const struct vt_strs *unsound, struct vt_err *err);
+
 /* --- transfer_texts.c --- */
 
 struct vt_transfer_text {
 	char *name; /* "KIND ID" */
 	struct vt_buf text;
 	struct vt_strs needs; /* names that must be there before it */
+	size_t next;          /* of needs, to look at */
 	bool sent, begun;
 };
 
@@ -26,7 +34,7 @@ struct vt_transfer_texts {
 	size_t n, cap;
 };
 
-/* At most 1 GiB from a peer, with a NUL behind. */
+/* At most VT_PEER_TEXT bytes and what the peer's bounds leave, with a NUL behind. */
 int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size,
 	struct vt_reader *reader, struct vt_err *err);
 /* VT_EINTEGRITY for other bytes than "KIND ID" says. */

@@ -177,7 +177,8 @@ int vt_transfer_put_results(const struct vt_lacking_results *results, struct vt_
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < results->n; i++) {
-		struct vt_reader r = { results->text[i].data, results->text[i].len, -1, NULL };
+		struct vt_reader r = { results->text[i].data, results->text[i].len, -1, NULL,
+			NULL };
 
 		rc = to->ops->put(to, results->name.v[i], results->text[i].len, &r, err);
 	}

@@ -31,12 +31,19 @@ static bool covers(const struct vt_buf *has, const struct vt_buf *wanted)
 	return all;
 }
 
+static int by_text(const void *name, const void *element)
+{
+	return strcmp(name, *(char *const *)element);
+}
+
+/* The names are sorted: they came as they were asked for. */
 static const struct vt_buf *text_of(const struct vt_lacking_results *results, const char *name)
 {
-	for (size_t i = 0; i < results->n; i++)
-		if (!strcmp(results->name.v[i], name))
-			return &results->text[i];
-	return NULL;
+	char *const *at = results->name.n
+		? bsearch(name, results->name.v, results->name.n, sizeof(char *), by_text)
+		: NULL;
+
+	return at ? &results->text[at - results->name.v] : NULL;
 }
 
 int vt_transfer_find_signatures(struct vt_lacking_results *out, struct vt_peer *from,
@@ -54,6 +61,7 @@ int vt_transfer_find_signatures(struct vt_lacking_results *out, struct vt_peer *
 		free(name);
 	}
 	rc = vt_transfer_present(from, &here, &names, err);
+	vt_strs_release(&names);
 	if (!rc && here.n)
 		rc = vt_transfer_present(to, &there, &here, err);
 	if (!rc)
@@ -62,14 +70,13 @@ int vt_transfer_find_signatures(struct vt_lacking_results *out, struct vt_peer *
 		rc = vt_transfer_get(to, &there, vt_transfer_keep, &theirs, err);
 	for (size_t i = 0; !rc && i < ours.n; i++) {
 		const struct vt_buf *has = text_of(&theirs, ours.name.v[i]);
-		struct vt_reader r = { ours.text[i].data, ours.text[i].len, -1, NULL };
+		struct vt_reader r = { ours.text[i].data, ours.text[i].len, -1, NULL, NULL };
 
 		if (!has || !covers(has, &ours.text[i]))
 			rc = vt_transfer_keep(out, ours.name.v[i], ours.text[i].len, &r, err);
 	}
 	vt_lacking_results_release(&ours);
 	vt_lacking_results_release(&theirs);
-	vt_strs_release(&names);
 	vt_strs_release(&here);
 	vt_strs_release(&there);
 	return rc;

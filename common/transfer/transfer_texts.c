@@ -17,10 +17,14 @@ void vt_transfer_texts_release(struct vt_transfer_texts *texts)
 int vt_transfer_read_text(struct vt_buf *text, const char *name, uint64_t size,
 	struct vt_reader *reader, struct vt_err *err)
 {
-	int rc = size > 1u << 30
-		? vt_err_set(err, VT_EDATA, "%s: %llu bytes", name, (unsigned long long)size)
-		: vt_reader_bytes(reader, size, text, name, err);
+	int rc = size > VT_PEER_TEXT ? vt_err_set(err, VT_EDATA, "%s: %llu bytes; at most %d", name,
+					       (unsigned long long)size, VT_PEER_TEXT)
+				     : 0;
 
+	if (!rc && reader->bounds)
+		rc = vt_peer_bounds_keep(reader->bounds, size + VT_HEX, name, err);
+	if (!rc)
+		rc = vt_reader_bytes(reader, size, text, name, err);
 	vt_buf_add(text, "", 0);
 	return rc;
 }
@@ -82,7 +86,7 @@ struct vt_transfer_text *vt_transfer_texts_find(const struct vt_transfer_texts *
 
 static int put_text(struct vt_peer *to, struct vt_transfer_text *node, struct vt_err *err)
 {
-	struct vt_reader r = { node->text.data, node->text.len, -1, NULL };
+	struct vt_reader r = { node->text.data, node->text.len, -1, NULL, NULL };
 
 	node->sent = true;
 	return to->ops->put(to, node->name, node->text.len, &r, err);
@@ -106,8 +110,8 @@ int vt_transfer_put_in_order(struct vt_transfer_texts *texts, struct vt_peer *to
 		while (!rc && depth) {
 			struct vt_transfer_text *top = stack[depth - 1], *below = NULL;
 
-			for (size_t k = 0; k < top->needs.n && !below; k++) {
-				below = vt_transfer_texts_find(texts, top->needs.v[k]);
+			while (top->next < top->needs.n && !below) {
+				below = vt_transfer_texts_find(texts, top->needs.v[top->next++]);
 				if (below && below->begun)
 					below = NULL;
 			}

@@ -191,12 +191,39 @@ static void serve(const uint8_t *bytes, size_t n)
 	free(dir);
 }
 
+static int keep_text(void *ctx, const char *name, uint64_t size, struct vt_reader *reader,
+	struct vt_err *err)
+{
+	return size > 1 << 20 ? vt_err_set(err, VT_EDATA, "%s: too long", name)
+			      : vt_reader_bytes(reader, size, ctx, name, err);
+}
+
+/* One request of each kind, as long as the answers are answers. */
+static int ask_all(struct vt_peer *p, struct vt_refs *refs, const struct vt_strs *asked,
+	struct vt_strs *got, struct vt_buf *text, struct vt_err *err)
+{
+	int rc = p->ops->refs(p, refs, NULL, err);
+
+	if (!rc)
+		rc = p->ops->history(p, got, asked, err);
+	if (!rc)
+		rc = p->ops->missing(p, got, asked, err);
+	if (!rc)
+		rc = p->ops->get(p, asked, keep_text, text, err);
+	if (!rc)
+		rc = p->ops->erased(p, got, asked, err);
+	if (!rc)
+		rc = p->ops->unsound(p, got, asked, err);
+	return rc ? rc : p->ops->vouchers(p, got, asked, err);
+}
+
 /* What a server answers: `cat` of the input stands in for ssh. */
 static void answers(const uint8_t *bytes, size_t n)
 {
 	char *path = fuzz_file("answers", bytes, n), *ssh = vt_asprintf("cat %s; :", path);
 	struct vt_refs refs = { NULL, 0, 0 };
 	struct vt_strs asked = VT_STRS_INIT, got = VT_STRS_INIT;
+	struct vt_buf text = VT_BUF_INIT;
 	struct vt_peer *p = NULL;
 	struct vt_err err = VT_ERR_INIT;
 
@@ -206,13 +233,12 @@ static void answers(const uint8_t *bytes, size_t n)
 	if (vt_peer_open(&p, "host:path", false, &err)) {
 		fuzz_refused(&err);
 	} else {
-		if (p->ops->refs(p, &refs, NULL, &err))
-			fuzz_refused(&err);
-		else if (p->ops->history(p, &got, &asked, &err))
+		if (ask_all(p, &refs, &asked, &got, &text, &err))
 			fuzz_refused(&err);
 		vt_peer_close(p);
 	}
 	vt_refs_release(&refs);
+	vt_buf_release(&text);
 	vt_strs_release(&asked);
 	vt_strs_release(&got);
 	free(ssh);

@@ -19,9 +19,6 @@ def commit(tree):
     return c
 
 
-exec(open(os.environ["EVIL"]).read())
-
-
 def w(s):
     o.write(s if isinstance(s, bytes) else s.encode())
     o.flush()
@@ -31,10 +28,17 @@ def ok(lines):
     w("ok %d\n" % len(lines) + "".join(x + "\n" for x in lines))
 
 
+def answers(word, asked):
+    """$EVIL may put another in its place that answers itself and returns true."""
+
+
+exec(open(os.environ["EVIL"]).read())
 w("voxtrail 2\n")
 for line in iter(lambda: i.readline().decode().rstrip("\n"), ""):
     word, _, args = line.partition(" ")
     asked = [i.readline().decode().rstrip("\n") for _ in range(int(args))] if word != "refs" and args.isdigit() else []
+    if answers(word, asked):
+        continue
     if word == "get":
         for n in asked:
             w("object %s %d\n" % (n, len(objs[n])))
