@@ -12,15 +12,16 @@
 #include "common/transfer/peer_internal.h"
 
 struct limited {
-	struct vt_peer peer, *inner;
-	struct vt_store *s;
+	struct vt_peer peer, *inner; /* inner is owned */
+	struct vt_store *s;          /* borrowed: what may be known is read from it */
 	struct vt_peer_limits limits;
 	struct vt_digest_set known; /* what the shown repos reach, and what was put */
-	bool counted;
+	bool counted;               /* known is filled: on the first request that needs it */
 };
 
 static bool all_repos(const struct limited *limited)
 {
+	/* no list of repos: all of them */
 	return !limited->limits.repos || !limited->limits.repos->n;
 }
 
@@ -46,8 +47,10 @@ static void know_tree(struct limited *limited, const struct vt_digest *id)
 	struct vt_tree_line line;
 	const char *at = NULL;
 
+	/* seen before, and with it all below */
 	if (!vt_digest_set_add(&limited->known, id))
 		return;
+	/* a tree that cannot be read is known, what it names is not */
 	vt_store_tree_text(limited->s, &text, &at, id, &none);
 	while (at && vt_tree_line_next(&at, &line, &none) > 0)
 		if (line.type == 'd')
@@ -76,6 +79,8 @@ static int know_records(struct limited *limited, const struct vt_refs *refs, str
 	struct vt_strs trees = VT_STRS_INIT, records = VT_STRS_INIT;
 	int rc = 0;
 
+	/* Records are looked for from the heads alone; of older trees they come by
+	 * limited_vouchers(). */
 	for (size_t i = 0; !rc && i < refs->n; i++) {
 		struct vt_commit c = { .id = "" };
 
@@ -261,6 +266,7 @@ static int limited_put(struct vt_peer *peer, const char *name, uint64_t size,
 
 	if (!rc && !strncmp(name, "results ", 8) && (l->limits.append_only || !all_repos(l)))
 		return refuse("results are taken in nowhere but with every right", err);
+	/* what was put may be named by what follows */
 	if (!rc && id && vt_digest_parse(&d, id + 1))
 		vt_digest_set_add(&l->known, &d);
 	return rc ? rc : l->inner->ops->put(l->inner, name, size, reader, err);
@@ -280,6 +286,7 @@ static int limited_move(struct vt_peer *peer, const char *repo, const char *name
 
 	if (!shows(l, repo))
 		return refuse("it is of other repos (--repo)", err);
+	/* a branch is moved to what is known only: an id alone opens nothing */
 	if (!knows(l, to))
 		return vt_err_set(err, VT_ENOINPUT, "%.16s: no commit of the repos shown here", to);
 	if (l->limits.append_only && force)

@@ -69,9 +69,11 @@ static int local_erased(struct vt_peer *peer, struct vt_strs *out, const struct 
 		struct vt_json *tomb =
 			vt_local_parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects")
 			? vt_erased_read(s, &id)
+			/* the file is gone, and a tombstone tells why */
 			: NULL;
 		char *line;
 
+		/* one that was proposed and not decided yet is told, too */
 		if (!tomb && vt_local_parse_name(names->v[i], &kind, &id) &&
 			!strcmp(kind, "objects") && vt_erased_proposed(s, &id))
 			tomb = vt_erased_proposal(s, &id);
@@ -81,6 +83,7 @@ static int local_erased(struct vt_peer *peer, struct vt_strs *out, const struct 
 		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1,
 			(long long)vt_json_integer(vt_json_get(tomb, "size"), 0),
 			vt_json_text(vt_json_get(tomb, "reason"), ""));
+		/* one answer, one line */
 		for (char *c = line; *c; c++)
 			if (*c == '\n')
 				*c = ' ';
@@ -98,6 +101,7 @@ static int local_bury(struct vt_peer *peer, const char *line, const char *who, s
 	char *reason;
 	unsigned long long size;
 
+	/* "ID SIZE REASON" */
 	if (strlen(line) < VT_HEX || line[VT_HEX - 1] != ' ' || !vt_digest_parse_n(&id, line))
 		return vt_err_set(err, VT_EDATA, "\"%.100s\" says nothing of an erased file", line);
 	if (vt_store_use(l->s, err))
@@ -173,6 +177,7 @@ static int local_move(struct vt_peer *peer, const char *repo, const char *name, 
 	bool forward = true;
 	int rc = 0;
 
+	/* no branch holds anything yet, or one that `to` descends from; a tag never moves */
 	if (*from && !strncmp(name, "tags/", 5))
 		forward = !strcmp(from, to);
 	else if (*from)

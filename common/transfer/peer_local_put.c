@@ -47,7 +47,7 @@ char *vt_local_path(struct vt_store *store, const char *name, struct vt_err *err
 	const char *kind;
 	struct vt_digest id;
 
-	if (vt_local_parse_name(name, &kind, &id))
+	if (vt_local_parse_name(name, &kind, &id)) /* kind is one of ours, with no path in it */
 		return vt_store_path(store, kind, &id);
 	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
 	return NULL;
@@ -114,12 +114,14 @@ int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct v
 	if (vt_store_use(l->s, err) || make_room(l, kind, size, err))
 		return err->code;
 	tmp = vt_store_tmp_name(l->s);
+	/* named by a counter here: what a peer calls it makes no path outside the store */
 	fd = vt_fault("put.create")
 		? -1
 		: openat(l->s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0) {
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/tmp: cannot create a file", l->s->dir);
 	} else {
+		/* listed before it is written: vt_local_forget() removes it if that fails */
 		vt_strs_add(&l->name, name);
 		vt_strs_add(&l->tmp, tmp);
 		rc = vt_fault("put.write") ? vt_err_errno(err, VT_EIO, "%s: cannot write", name)
@@ -135,6 +137,7 @@ int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct v
 static int check_tree(struct local *local, const char *name, const struct vt_buf *text,
 	struct vt_err *err)
 {
+	/* entries begin behind the header line */
 	const char *at = strchr(text->data, '\n');
 	struct vt_tree_line line;
 	int more = 0;
@@ -182,6 +185,7 @@ static int check_commit(struct local *local, const char *name, const struct vt_b
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_commit_parse(&c, text->data, text->len, name, err);
 
+	/* its tree first, then each parent */
 	for (size_t i = 0; !rc && i <= c.parents.n; i++) {
 		char *other = i ? vt_asprintf("commits %s", c.parents.v[i - 1])
 				: vt_asprintf("trees %s", c.tree);
@@ -206,6 +210,7 @@ static int check_result(struct local *local, const char *name, const struct vt_b
 		? 0
 		: vt_err_set(err, VT_EDATA, "%s is no result", name);
 
+	/* the tree of what it made, then that of its lineage */
 	for (int i = 0; !rc && i < 1 + r.has_lineage; i++) {
 		char hex[VT_HEX], *tree;
 
@@ -318,6 +323,7 @@ static int publish_records(struct local *local, struct vt_err *err)
 		rc = vt_received_tell(local->s, &local->name, "records", err);
 	if (!rc && n)
 		rc = vt_store_put_records(local->s, v, n, err);
+	/* vt_record_text borrows, and these texts and records are owned here */
 	for (size_t i = 0; i < n; i++) {
 		union {
 			const char *in;
@@ -400,6 +406,7 @@ static int check_bytes(struct local *local, struct vt_err *err)
 	return err->code;
 }
 
+/* before the first rename: a name never stands for bytes that a crash can take back */
 static int sync_contents(const struct local *local, struct vt_err *err)
 {
 	return vt_fault("put.sync") || syncfs(local->s->dir_fd) ? vt_err_errno(err, VT_EIO,
@@ -421,6 +428,7 @@ void vt_local_forget(struct local *local)
 int vt_local_flush(struct vt_peer *peer, struct vt_err *err)
 {
 	struct local *l = (struct local *)peer;
+	/* bytes are checked and durable before any of them takes its name */
 	int rc = l->tmp.n ? check_bytes(l, err) : 0;
 
 	if (!rc && l->tmp.n)

@@ -29,6 +29,7 @@ static int refused(struct wire *wire, struct vt_err *err)
 	char *end;
 	long code = strtol(wire->line.data + 3, &end, 10);
 
+	/* exit codes of ours, nothing else */
 	if (code < 1 || code > 127 || *end != ' ')
 		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", wire->said,
 			wire->line.data);
@@ -40,6 +41,7 @@ static int explain(struct wire *wire, struct vt_err *err)
 {
 	struct vt_err none = VT_ERR_INIT;
 
+	/* the server sees the end of its input, and its last words can be read */
 	close(wire->out);
 	wire->out = -1;
 	if (!wire->bounds.expired && !vt_reader_line(&wire->in, &wire->line, &none) &&
@@ -76,6 +78,7 @@ static int answer(struct wire *wire, const char *word, const char **rest, struct
 		return vt_err_prefix(err, "%s", wire->said);
 	if (!strncmp(wire->line.data, "no ", 3))
 		return refused(wire, err);
+	/* "ok" is no prefix of "okay" */
 	if (strncmp(wire->line.data, word, n) || (wire->line.data[n] && wire->line.data[n] != ' '))
 		return vt_err_set(err, VT_EDATA, "%s: answered \"%.200s\"", wire->said,
 			wire->line.data);
@@ -214,6 +217,7 @@ static int wire_bury(struct vt_peer *peer, const char *line, const char *who, st
 	const char *rest;
 	int rc = put_text((struct wire *)peer, request, err);
 
+	/* the other end knows who is logged in */
 	(void)who;
 	free(request);
 	return rc ? rc : answer((struct wire *)peer, "ok", &rest, err);
@@ -231,6 +235,7 @@ static int wire_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink s
 		uint64_t size = 0;
 
 		rc = answer(w, "object", &rest, err);
+		/* in the order asked for */
 		if (!rc && (strncmp(rest, names->v[i], n) || rest[n] != ' '))
 			rc = vt_err_set(err, VT_EDATA,
 				"%s: was asked for %s and answered \"%.200s\"", w->said,
@@ -298,6 +303,7 @@ static void end_child(struct wire *wire)
 }
 
 static void wire_close(struct vt_peer *peer)
+/* the end of its input ends the server; only then it can be waited for */
 {
 	struct wire *w = (struct wire *)peer;
 
@@ -332,6 +338,7 @@ static void address_release(struct address *address)
 
 static int parse_url(struct address *address, const char *remote, struct vt_err *err)
 {
+	/* behind "ssh://" */
 	const char *host = remote + 6, *slash = strchr(host, '/'), *colon;
 
 	if (!slash || slash == host)
@@ -385,6 +392,7 @@ static void quote(struct vt_buf *out, const char *text)
 
 static void run_ssh(const struct address *address, const char *command)
 {
+	/* may hold options, so a shell splits it */
 	const char *ssh = getenv("VOXTRAIL_SSH");
 	char *script = vt_asprintf("exec %s \"$@\"", ssh && *ssh ? ssh : "ssh");
 
@@ -414,6 +422,7 @@ static int spawn(struct wire *wire, const struct address *address, bool writing,
 		signal(SIGPIPE, SIG_DFL);
 		if (dup2(to[0], 0) >= 0 && dup2(from[1], 1) >= 0)
 			run_ssh(address, command.data);
+		/* dup2 or exec failed; as a shell says that a command is not there */
 		_Exit(127);
 	}
 	close(to[0]);

@@ -9,7 +9,7 @@
 #include "common/base/fs.h"
 #include "common/transfer/peer_internal.h"
 
-enum { CHUNK = 1 << 18 };
+enum { CHUNK = 1 << 18 }; /* bytes read ahead at once */
 
 bool vt_peer_count(uint64_t *out, const char *text, uint64_t most)
 {
@@ -96,6 +96,7 @@ int vt_reader_copy(struct vt_reader *reader, uint64_t n, int to, const char *wha
 		if (fill(reader, what, err))
 			return err->code;
 		k = n < reader->left ? (size_t)n : reader->left;
+		/* runs of zeros become holes */
 		if (vt_fs_put(to, reader->next, k))
 			return vt_err_errno(err, VT_EIO, "%s: cannot write", what);
 		reader->next += k;

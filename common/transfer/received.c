@@ -15,6 +15,7 @@ int vt_received_tell(struct vt_store *store, const struct vt_strs *names, const 
 		struct vt_json *detail = vt_json_new(VT_JSON_OBJECT),
 			       *list = vt_json_new(VT_JSON_ARRAY);
 
+		/* read on to the next name of the kind, a full event at a time */
 		for (; at < names->n && list->n < PER_EVENT; at++)
 			if (vt_transfer_is_kind(names->v[at], kind))
 				vt_json_push(list, vt_json_new_text(strchr(names->v[at], ' ') + 1));
@@ -33,5 +34,5 @@ bool vt_transfer_is_kind(const char *name, const char *kind)
 {
 	size_t n = strlen(kind);
 
-	return !strncmp(name, kind, n) && name[n] == ' ';
+	return !strncmp(name, kind, n) && name[n] == ' '; /* "commits" is no prefix of "commitsX" */
 }

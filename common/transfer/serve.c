@@ -139,6 +139,7 @@ static int on_move(struct session *session, char *args, struct vt_err *err)
 				"the request \"move %.100s\" is incomplete", args);
 		*word[i]++ = '\0';
 	}
+	/* "-": the ref is not there yet */
 	if (!strcmp(word[2], "-"))
 		*word[2] = '\0';
 	if ((*word[2] && !vt_digest_parse(&d, word[2])) || !vt_digest_parse(&d, word[3]))
@@ -172,6 +173,7 @@ static int on_request(struct session *session, char *line, struct vt_err *err)
 		if (!strcmp(line, "erased"))
 			return on_list(session, args, session->peer->ops->erased, err);
 		if (!strcmp(line, "bury"))
+			/* on this side the requester has no name */
 			return session->peer->ops->bury(session->peer, args, "who pushed", err)
 				? err->code
 				: say_ok(session, err);
@@ -192,6 +194,7 @@ static void say_no(struct session *session, const struct vt_err *why)
 
 	vt_peer_bounds_begin(&session->bounds);
 	vt_buf_printf(&text, "no %d %s\n", why->code, why->text);
+	/* all but the last */
 	for (char *p = strchr(text.data, '\n'); p && p < text.data + text.len - 1;
 		p = strchr(p, '\n'))
 		*p = ' ';
@@ -216,6 +219,7 @@ int vt_peer_serve(struct vt_store *store, const struct vt_peer_limits *limits, i
 		rc = say(&v, v.send.data, v.send.len, err);
 	/* the end of the input between two requests is the end of the session */
 	while (!rc && !vt_reader_line(&v.in, &v.line, &end)) {
+		/* requests reuse the line's buffer */
 		char *line = vt_buf_detach(&v.line);
 
 		vt_peer_bounds_begin(&v.bounds);

@@ -10,6 +10,7 @@
 enum {
 	FLUSH_OBJECTS = 1000, /* what an interruption can cost at most */
 };
+/* of a thousand small files or some large ones, whichever comes first */
 static const uint64_t flush_bytes = 64u << 20;
 
 void vt_transfer_release(struct vt_transfer *transfer)
@@ -75,6 +76,7 @@ static int find_unsound(struct lack *lack, struct vt_peer *from, struct vt_peer 
 	size_t k = 0;
 	int rc = 0;
 
+	/* both lists are sorted: one pass */
 	vt_strs_unique(lacking);
 	for (size_t i = 0; i < all->n; i++) {
 		while (k < lacking->n && strcmp(lacking->v[k], all->v[i]) < 0)
@@ -124,6 +126,7 @@ static int find_commits(struct lack *lack, struct vt_peer *from, struct vt_peer 
 			break;
 		vt_strs_add(&lack->roots, c.tree);
 		for (size_t k = 0; k < c.parents.n; k++)
+			/* parents go first, see vt_transfer_put_in_order() */
 			add_name(&node->needs, "commits", c.parents.v[k]);
 		vt_commit_release(&c);
 	}
@@ -141,6 +144,7 @@ static int read_entries(struct lack *lack, struct vt_transfer_text *node, struct
 	struct vt_tree_line line;
 	int more = 0;
 
+	/* behind the header line */
 	for (at = at ? at + 1 : ""; (more = vt_tree_line_next(&at, &line, err)) > 0;) {
 		char id[VT_HEX];
 
@@ -182,6 +186,7 @@ static int find_trees(struct lack *lack, struct vt_peer *from, struct vt_peer *t
 		if (!rc && lack->unsound.n)
 			rc = find_unsound(lack, from, to, &level, &lacking, err);
 		add_unsound(lack, "trees", &lacking);
+		/* sorted for the search; those that arrive are appended, from `before` on */
 		vt_transfer_texts_sort(&lack->trees);
 		for (size_t i = 0; i < lacking.n; i++)
 			if (!vt_transfer_texts_find(&lack->trees, lacking.v[i]))
@@ -195,6 +200,7 @@ static int find_trees(struct lack *lack, struct vt_peer *from, struct vt_peer *t
 		vt_strs_release(&lacking);
 		vt_strs_release(&fresh);
 		vt_strs_release(&level);
+		/* next is a level deeper */
 		level = below;
 	}
 	vt_strs_release(&level);
@@ -225,6 +231,7 @@ static int set_erased_apart(struct lack *lack, struct vt_peer *from, struct vt_s
 			e++;
 		if (e < lack->erased.n && !strncmp(lack->erased.v[e], id, VT_HEX - 1)) {
 			vt_strs_add(&asked, lack->erased.v[e]);
+			/* taken out of the list, which owns it */
 			free(objects->v[i]);
 		} else {
 			objects->v[kept++] = objects->v[i];
@@ -271,6 +278,7 @@ static int find_rest(struct lack *lack, struct vt_peer *from, struct vt_peer *to
 	add_unsound(lack, "objects", &objects);
 	if (!rc)
 		rc = set_erased_apart(lack, from, &objects, err);
+	/* records go along with every commit's tree that goes, and with the heads' */
 	for (size_t i = 0; i < lack->roots.n; i++)
 		vt_strs_add(&lack->heads, lack->roots.v[i]);
 	vt_strs_unique(&lack->heads);
@@ -307,6 +315,7 @@ static int pass_on(void *ctx, const char *name, uint64_t size, struct vt_reader 
 		return err->code;
 	s->t->bytes += size;
 	s->bytes += size;
+	/* a flush checks and publishes: what was flushed need not come again */
 	if (++s->n < FLUSH_OBJECTS && s->bytes < flush_bytes)
 		return 0;
 	s->n = 0;
@@ -323,12 +332,14 @@ static int send_all(struct vt_transfer *transfer, struct lack *lack, struct vt_p
 
 	if (!rc)
 		rc = to->ops->flush(to, err);
+	/* records and signatures are not counted: a summary tells of data */
 	bytes = transfer->bytes;
 	if (!rc)
 		rc = vt_transfer_put_results(&lack->signatures, to, err);
 	if (!rc)
 		rc = vt_transfer_get(from, &lack->records, pass_on, &s, err);
 	transfer->bytes = bytes;
+	/* tombstones before the trees that name what is erased, or the trees would be refused */
 	for (size_t i = 0; !rc && i < lack->erased.n; i++)
 		rc = to->ops->bury(to, lack->erased.v[i], from->said, err);
 	if (!rc)
@@ -344,6 +355,7 @@ static int send_all(struct vt_transfer *transfer, struct lack *lack, struct vt_p
 	transfer->n_erased = lack->erased.n;
 	transfer->n_results = lack->results.n;
 	transfer->n_signed = lack->signatures.n;
+	/* without new commits all that went is what the destination had lost */
 	transfer->n_healed = new_commits || transfer->n_results
 		? lack->unsound.n
 		: transfer->n_commits + transfer->n_trees + transfer->n_objects;
@@ -388,6 +400,7 @@ static int plan_one(struct vt_transfer *transfer, struct vt_refs *plan, struct v
 		return 0;
 	if (!forward && !strncmp(ref->name, "heads/", 6)) {
 		rc = descends(from, ref->commit, at, &forward, err);
+		/* backward, then: does the destination's hold ours? */
 		if (!rc && !forward)
 			rc = descends(to, at, ref->commit, &behind, err);
 	}
@@ -487,6 +500,7 @@ int vt_transfer_run(struct vt_transfer *transfer, struct vt_peer *from, struct v
 		rc = send_all(transfer, &l, from, to, todo.n != 0, err);
 	for (size_t i = 0; !rc && i < todo.n; i++) {
 		const struct vt_ref *r = &todo.v[i];
+		/* where the ref stood when the plan was made; a move since is refused there */
 		const char *at = vt_refs_at(&there, r->repo, r->name);
 
 		rc = to->ops->move(to, r->repo, r->name, at ? at : "", r->commit, transfer->force,

@@ -78,6 +78,7 @@ static int find_lists(struct vt_strs *lists, struct vt_peer *from, const struct 
 	rc = vt_transfer_get(from, &names, vt_transfer_keep, &text, err);
 	for (size_t i = 0; !rc && i < text.n; i++) {
 		struct vt_commit c = { .id = "" };
+		/* named by its bytes; checked before what it says is followed */
 		struct vt_digest list;
 
 		rc = vt_transfer_check_text(text.name.v[i], &text.text[i], err);
@@ -110,6 +111,7 @@ static int find_names(struct vt_strs *results, struct vt_peer *from, const struc
 
 		rc = vt_transfer_check_text(text.name.v[i], &text.text[i], err);
 		if (!rc)
+			/* the list of a run's keys */
 			rc = vt_result_list_parse(&key, &n, &text.text[i], text.name.v[i], err);
 		for (size_t k = 0; k < n; k++)
 			add_name(&all, "results", &key[k]);
@@ -144,6 +146,7 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 		rc = vt_transfer_missing(to, &lacking, &names, err);
 	if (!rc)
 		rc = vt_transfer_get(from, &lacking, vt_transfer_keep, out, err);
+	/* the lists go along, for a later transfer from there */
 	for (size_t i = 0; !rc && i < lists.n; i++)
 		vt_strs_add(objects, lists.v[i]);
 	for (size_t i = 0; !rc && i < out->n; i++) {

@@ -10,6 +10,7 @@ static bool covers(const struct vt_buf *has, const struct vt_buf *wanted)
 	struct vt_strs lines = VT_STRS_INIT;
 	bool all = true;
 
+	/* lines in any order */
 	for (const char *at = has->data; at && *at;) {
 		size_t n = strcspn(at, "\n");
 		char *line = vt_xstrndup(at, n);

@@ -73,6 +73,7 @@ void vt_transfer_texts_sort(struct vt_transfer_texts *texts)
 		qsort(texts->v, texts->n, sizeof(*texts->v), by_name);
 }
 
+/* bsearch: the key is a name, the member a text */
 static int name_of(const void *name, const void *text)
 {
 	return strcmp(name, ((const struct vt_transfer_text *)text)->name);
@@ -97,6 +98,7 @@ int vt_transfer_put_in_order(struct vt_transfer_texts *texts, struct vt_peer *to
 	struct vt_err *err)
 {
 	struct vt_transfer_text **stack =
+		/* each text is on it once at most */
 		vt_xmalloc((texts->n + 1) * sizeof(struct vt_transfer_text *));
 	size_t depth = 0;
 	int rc = 0;

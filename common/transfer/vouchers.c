@@ -21,6 +21,7 @@ static int add_producers(struct vt_store *store, struct vt_strs *out, const char
 	if (rc || out->n > before || !vt_digest_parse(&id, tree_hex))
 		return rc;
 	rc = vt_store_get_tree(store, &t, &id, err);
+	/* each file's digest once, however many trees hold it */
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
 		if (!vt_digest_set_add(asked, &t->file[i].digest))
 			continue;
@@ -91,6 +92,7 @@ int vt_transfer_vouchers(struct vt_store *store, struct vt_strs *out, const stru
 				: NULL;
 
 			if (path && vt_fs_exists(path) &&
+				/* `out` is sorted up to `before`; within one wave ids differ */
 				!contains(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
 				vt_strs_add(out, wave.v[i]);
 				add_parents(store, &next, wave.v[i]);
