@@ -13,8 +13,7 @@
  *                               included, name and what is lost or damaged there (as far as it
  *                               shows without reading files that look untouched)
  *      vouchers N + N tree ids  ok M, then M ids of the records that vouch for the trees or
- *                               their files, and of their
- *                               ancestors
+ *                               their files, and of their ancestors
  *      erased N + N names       ok M, then "ID SIZE REASON" of those that were erased there by
  *                               decision
  *      bury ID SIZE REASON      ok: there it is known as a proposal (erased.h) now
@@ -59,18 +58,16 @@ typedef int (*vt_sink)(void *ctx, const char *name, uint64_t size, struct vt_rea
 	struct vt_err *err);
 
 struct vt_peer;
+/* Adds to out what the peer answers to what it is asked. */
+typedef int (*vt_listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked,
+	struct vt_err *err);
+
 struct vt_peer_ops {
 	int (*refs)(struct vt_peer *p, struct vt_refs *out, const char *repo, struct vt_err *err);
-	int (*history)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *tips,
-		struct vt_err *err);
-	int (*missing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
-		struct vt_err *err);
-	int (*unsound)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
-		struct vt_err *err);
-	int (*vouchers)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *trees,
-		struct vt_err *err);
-	int (*erased)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *names,
-		struct vt_err *err);
+	vt_listing history;          /* of tips: the commits they reach */
+	vt_listing missing, unsound; /* of names: those not there; what is wrong behind them */
+	vt_listing vouchers;         /* of trees: the records they were made by, and theirs */
+	vt_listing erased;           /* of names: "ID SIZE REASON" of each erased object */
 	/* who: where that was decided */
 	int (*bury)(struct vt_peer *p, const char *line, const char *who, struct vt_err *err);
 	int (*get)(struct vt_peer *p, const struct vt_strs *names, vt_sink sink, void *ctx,

@@ -163,11 +163,8 @@ static int limited_refs(struct vt_peer *peer, struct vt_refs *out, const char *r
 	return rc;
 }
 
-typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked,
-	struct vt_err *err);
-
 /* Asked of what may be known only. */
-static int ask(struct limited *limited, listing fn, struct vt_strs *out,
+static int ask(struct limited *limited, vt_listing listing, struct vt_strs *out,
 	const struct vt_strs *names, struct vt_strs *others, struct vt_err *err)
 {
 	struct vt_strs known = VT_STRS_INIT;
@@ -175,7 +172,7 @@ static int ask(struct limited *limited, listing fn, struct vt_strs *out,
 
 	sift(limited, names, &known, others);
 	if (!rc)
-		rc = fn(limited->inner, out, &known, err);
+		rc = listing(limited->inner, out, &known, err);
 	vt_strs_release(&known);
 	return rc;
 }

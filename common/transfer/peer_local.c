@@ -66,18 +66,15 @@ static int local_erased(struct vt_peer *peer, struct vt_strs *out, const struct 
 	for (size_t i = 0; i < names->n; i++) {
 		const char *kind;
 		struct vt_digest id;
-		struct vt_json *tomb =
-			vt_local_parse_name(names->v[i], &kind, &id) && !strcmp(kind, "objects")
-			? vt_erased_read(s, &id)
-			/* the file is gone, and a tombstone tells why */
-			: NULL;
+		struct vt_json *tomb;
 		char *line;
 
+		if (!vt_local_parse_name(names->v[i], &kind, &id) || strcmp(kind, "objects"))
+			continue;
+		tomb = vt_erased_read(s, &id);
 		/* one that was proposed and not decided yet is told, too */
-		if (!tomb && vt_local_parse_name(names->v[i], &kind, &id) &&
-			!strcmp(kind, "objects") && vt_erased_proposed(s, &id))
+		if (!tomb && vt_erased_proposed(s, &id))
 			tomb = vt_erased_proposal(s, &id);
-
 		if (!tomb)
 			continue;
 		line = vt_asprintf("%s %lld %s", strchr(names->v[i], ' ') + 1,

@@ -76,16 +76,14 @@ static int on_refs(struct session *session, const char *args, struct vt_err *err
 	return rc;
 }
 
-typedef int (*listing)(struct vt_peer *p, struct vt_strs *out, const struct vt_strs *asked,
-	struct vt_err *err);
-
-static int on_list(struct session *session, const char *args, listing fn, struct vt_err *err)
+static int on_list(struct session *session, const char *args, vt_listing listing,
+	struct vt_err *err)
 {
 	struct vt_strs asked = VT_STRS_INIT, found = VT_STRS_INIT;
 	int rc = take_lines(session, args, &asked, err);
 
 	if (!rc)
-		rc = fn(session->peer, &found, &asked, err);
+		rc = listing(session->peer, &found, &asked, err);
 	if (!rc)
 		rc = say_lines(session, &found, err);
 	vt_strs_release(&asked);

@@ -19,8 +19,6 @@ void vt_transfer_release(struct vt_transfer *transfer)
 	vt_strs_release(&transfer->ahead);
 }
 
-/* --- requests in batches ------------------------------------------------- */
-
 static void add_name(struct vt_strs *list, const char *kind, const char *id)
 {
 	char *name = vt_asprintf("%s %s", kind, id);
@@ -74,7 +72,7 @@ static int find_unsound(struct lack *lack, struct vt_peer *from, struct vt_peer 
 {
 	struct vt_strs there = VT_STRS_INIT, unsound = VT_STRS_INIT;
 	size_t k = 0;
-	int rc = 0;
+	int rc;
 
 	/* both lists are sorted: one pass */
 	vt_strs_unique(lacking);
@@ -213,15 +211,9 @@ static int set_erased_apart(struct lack *lack, struct vt_peer *from, struct vt_s
 {
 	struct vt_strs asked = VT_STRS_INIT;
 	size_t kept = 0, e = 0;
-	int rc = 0;
+	int rc;
 
-	for (size_t i = 0; !rc && i < objects->n; i += VT_TRANSFER_BATCH) {
-		const struct vt_strs part = { objects->v + i,
-			objects->n - i < VT_TRANSFER_BATCH ? objects->n - i : VT_TRANSFER_BATCH,
-			0 };
-
-		rc = from->ops->erased(from, &lack->erased, &part, err);
-	}
+	rc = vt_transfer_ask(from, from->ops->erased, &lack->erased, objects, err);
 	vt_strs_sort(&lack->erased);
 	/* Both lists are sorted by digest.  What was not asked for is nobody's business here. */
 	for (size_t i = 0; i < objects->n; i++) {

@@ -7,6 +7,8 @@
 enum { VT_TRANSFER_BATCH = 20000 }; /* names in one request */
 
 /* --- transfer_requests.c --- */
+int vt_transfer_ask(struct vt_peer *peer, vt_listing listing, struct vt_strs *out,
+	const struct vt_strs *names, struct vt_err *err);
 int vt_transfer_missing(struct vt_peer *peer, struct vt_strs *out, const struct vt_strs *names,
 	struct vt_err *err);
 int vt_transfer_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink sink, void *ctx,

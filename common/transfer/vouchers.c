@@ -52,24 +52,6 @@ static void add_parents(struct vt_store *store, struct vt_strs *next, const char
 	vt_json_free(j);
 }
 
-static bool contains(const struct vt_strs *sorted, const char *text)
-{
-	size_t lo = 0, hi = sorted->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		int order = strcmp(sorted->v[mid], text);
-
-		if (!order)
-			return true;
-		if (order < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
 /* Generation by generation; a record that is not here is left out. */
 int vt_transfer_vouchers(struct vt_store *store, struct vt_strs *out, const struct vt_strs *trees,
 	struct vt_err *err)
@@ -93,7 +75,7 @@ int vt_transfer_vouchers(struct vt_store *store, struct vt_strs *out, const stru
 
 			if (path && vt_fs_exists(path) &&
 				/* `out` is sorted up to `before`; within one wave ids differ */
-				!contains(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
+				!vt_strs_hold(&(struct vt_strs){ out->v, before, 0 }, wave.v[i])) {
 				vt_strs_add(out, wave.v[i]);
 				add_parents(store, &next, wave.v[i]);
 			}
