@@ -49,6 +49,7 @@ static void sort_ids(struct loading *loading)
 	qsort_r(loading->by_id, loading->a->n, sizeof(*loading->by_id), by_id, loading->a);
 }
 
+/* the edges name executions that the same state of the tables has, so it is there */
 static size_t find(const struct loading *loading, const char *id)
 {
 	size_t lo = 0, hi = loading->a->n;
@@ -71,7 +72,7 @@ static int add_edge(void *ctx, const char *child, const char *parent)
 	struct vt_execution *e = &l->a->v[find(l, child)];
 
 	e->from = vt_xrealloc(e->from, (e->n_from + 1) * sizeof(*e->from));
-	e->from[e->n_from++] = find(l, parent);
+	e->from[e->n_from++] = find(l, parent); /* n_from is small: the executions one reads from */
 	return 0;
 }
 
@@ -109,6 +110,7 @@ static void add_raw_files(struct digests *digests)
 		const char *port = vt_json_text(vt_json_get(inputs->item[i], "port"), "");
 		struct vt_strs results = VT_STRS_INIT;
 
+		/* results are looked at for this port alone */
 		if (!strcmp(port, digests->port))
 			vt_record_port_results(&results, inputs->item[i]);
 		for (size_t k = 0; files && !strcmp(port, digests->port) && k < files->n; k++) {
@@ -129,6 +131,7 @@ static int add_raw(void *ctx, const char *id, const char *port, const char *sha2
 {
 	struct digests *d = ctx;
 
+	/* rows come sorted by execution and port: a new pair ends the one before */
 	if (!d->port || strcmp(d->id, id) || strcmp(d->port, port)) {
 		add_raw_files(d);
 		memcpy(d->id, id, VT_HEX);
@@ -146,7 +149,7 @@ static void order(struct vt_ancestry *ancestry)
 	size_t *queue = vt_xcalloc(ancestry->n + 1, sizeof(*queue)),
 	       *place = vt_xcalloc(ancestry->n + 1, sizeof(*place)), n = 0;
 
-	for (; n < ancestry->n_roots; n++)
+	for (; n < ancestry->n_roots; n++) /* place: 1 + the place in the queue; 0: not seen */
 		place[queue[n] = n] = n + 1;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < ancestry->v[queue[i]].n_from; k++)
@@ -173,7 +176,7 @@ static int count_roots(struct vt_ancestry *ancestry, const struct vt_lineage *li
 {
 	const struct vt_strs *roots = vt_lineage_roots(lineage);
 
-	while (ancestry->n_roots < ancestry->n &&
+	while (ancestry->n_roots < ancestry->n && /* sorted first by vt_lineage_ancestors() */
 		vt_strs_hold(roots, ancestry->v[ancestry->n_roots].id))
 		ancestry->n_roots++;
 	return ancestry->n_roots == roots->n
@@ -196,7 +199,7 @@ static int load(struct loading *loading, struct vt_lineage *lineage, struct vt_e
 	}
 	if (!rc)
 		rc = vt_lineage_raw(lineage, add_raw, &d, err);
-	add_raw_files(&d);
+	add_raw_files(&d); /* the last pair */
 	return rc ? rc : vt_lineage_missing(lineage, &loading->a->missing, err);
 }
 

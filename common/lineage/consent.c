@@ -35,7 +35,7 @@ static void add_content(struct vt_consent *consent)
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err)
 {
 	*out = (struct vt_consent){ .j = NULL };
-	if (vt_fs_is_absent(path))
+	if (vt_fs_is_absent(path)) /* nobody has withdrawn yet */
 		return 0;
 	if (vt_json_read(&out->j, path, err))
 		return err->code;
@@ -101,6 +101,7 @@ const char *vt_consent_decision(const struct vt_consent *consent, const char *re
 	for (size_t i = 0; list && i < list->n; i++)
 		if (!strcmp(text(list->item[i], "record"), record_hex) &&
 			vt_unicode_equal(text(list->item[i], "subject"), subject))
+			/* a later decision holds */
 			last = text(list->item[i], "decision");
 	return last;
 }
@@ -128,6 +129,7 @@ static struct vt_json *changed(const struct vt_json *list, const char *without,
 	struct vt_json *out = vt_json_new(VT_JSON_ARRAY);
 
 	for (size_t i = 0; list && i < list->n; i++)
+		/* a subject stands in the list once, so what is there is taken out first */
 		if (!without || !vt_unicode_equal(text(list->item[i], "subject"), without))
 			vt_json_push(out, vt_json_copy(list->item[i]));
 	if (added)
@@ -160,6 +162,7 @@ enum change { WITHDRAW, RESTORE, DECIDE };
 
 struct changing {
 	enum change what;
+	/* record: a digest in hex; NULL unless DECIDE */
 	const char *subject, *reason, *record, *decision;
 	const struct vt_strs *content;
 };
@@ -203,6 +206,7 @@ static int change_locked(struct vt_store *store, const struct changing *changing
 	char *path = vt_consent_path(store);
 	struct vt_consent c = { .j = NULL };
 	struct vt_json *e = entry(changing->subject, changing->reason), *list = NULL;
+	/* again, under the lock: what was read before it may be out of date */
 	int rc = vt_consent_read(&c, path, err);
 	bool there = !rc && vt_consent_withdrawn(&c, changing->subject);
 
@@ -218,7 +222,7 @@ static int change_locked(struct vt_store *store, const struct changing *changing
 		vt_json_push(list, vt_json_new_text(changing->content->v[i]));
 	}
 	vt_json_put(e, "content", list);
-	if (rc || (changing->what == WITHDRAW && there))
+	if (rc || (changing->what == WITHDRAW && there)) /* withdrawn already: nothing to say */
 		goto out;
 	/* the decision stands in the history before it holds */
 	rc = append_event(store, changing, e, err);
@@ -245,7 +249,7 @@ static int change(struct vt_store *store, const struct changing *changing, struc
 	if (rc)
 		return rc;
 	rc = change_locked(store, changing, err);
-	if (!rc)
+	if (!rc) /* nothing is between the event and its effect any more */
 		vt_history_settled(store);
 	vt_store_unlock(store);
 	return rc;
@@ -327,6 +331,7 @@ const struct vt_json *vt_consent_of_content(const struct vt_consent *consent,
 	if (!vt_digest_set_has(&consent->content, digest))
 		return NULL;
 	vt_digest_hex(hex, digest);
+	/* the set says that it is in the list; here whose it is */
 	for (size_t i = 0; i < list->n; i++) {
 		const struct vt_json *content = vt_json_get(list->item[i], "content");
 

@@ -60,6 +60,7 @@ static int sort_execution(void *ctx, const struct vt_lineage_step *step)
 	int rc = vt_lineage_reads_others(p->s, step->id, p->e->subject, &others, p->err);
 
 	vt_strs_add(&p->touched, step->id);
+	/* what failed has made nothing, so nothing of it is mixed */
 	if (!rc && others && !strcmp(step->status, "ok"))
 		vt_strs_add(&p->e->mixed, step->id);
 	if (!rc && !others && vt_digest_parse(&d, step->id))
@@ -73,7 +74,7 @@ static int sort_executions(struct planning *planning)
 	struct vt_err none = VT_ERR_INIT;
 	int rc = vt_lineage_open_subject(&t, planning->s, planning->e->subject, &none);
 
-	if (rc == VT_ENOINPUT)
+	if (rc == VT_ENOINPUT) /* nobody read its raw files: commits alone hold it */
 		return 0;
 	if (rc)
 		*planning->err = none;
@@ -97,9 +98,12 @@ static void collect_files(struct planning *planning, const struct vt_json *recor
 			char *whose = vt_record_subject(record, &results, path);
 			struct vt_digest d;
 
+			/* a file without a digest holds no bytes here */
 			if (!vt_digest_parse(&d,
 				    vt_json_text(vt_json_get(files->item[k], "sha256"), "")))
 				;
+			/* inputs of those that read nobody else may be other raw files, their
+			 * outputs are the subject's */
 			else if (vt_unicode_equal(whose, planning->e->subject) || (alone && output))
 				add_blob(planning, &d, path,
 					(uint64_t)vt_json_integer(vt_json_get(files->item[k],
@@ -107,6 +111,8 @@ static void collect_files(struct planning *planning, const struct vt_json *recor
 						0),
 					output);
 			else
+				/* a claim can stop an erasure, and a person can set it aside; a
+				 * belief cannot be */
 				vt_digest_set_add(believed ? &planning->theirs : &planning->claimed,
 					&d);
 			free(whose);
@@ -124,6 +130,7 @@ static int collect_record(struct planning *planning, const char *id)
 	     believed = known && vt_digest_set_has(&planning->believed, &d);
 	int rc;
 
+	/* a record that a person rejected says nothing */
 	if (known && vt_digest_set_has(&planning->rejected, &d))
 		return 0;
 	rc = vt_store_get_record(planning->s, &j, id, planning->err);
@@ -186,6 +193,7 @@ static int collect_commit(void *ctx, const struct vt_commit *commit, struct vt_e
 	(void)err;
 	for (size_t i = 0; t && i < t->n_files; i++)
 		if (vt_record_names(t->file[i].path, p->e->subject))
+			/* a commit without a provenance is what somebody brought */
 			add_blob(p, &t->file[i].digest, t->file[i].path, t->file[i].size,
 				*commit->provenance != '\0');
 		else
@@ -229,6 +237,7 @@ static void once_each(struct planning *planning)
 	if (e->n_blobs > 1)
 		qsort(e->blob, e->n_blobs, sizeof(*e->blob), by_digest);
 	for (size_t i = 0; i < e->n_blobs; i++)
+		/* the first of equals: see by_digest() */
 		if (n && vt_digest_equal(&e->blob[n - 1].digest, &e->blob[i].digest))
 			free(e->blob[i].path);
 		else
@@ -268,6 +277,7 @@ int vt_erase_plan(struct vt_erasure *out, struct vt_store *store, const char *su
 	vt_digest_set_release(&p.rejected);
 	vt_strs_release(&p.touched);
 	if (rc)
+		/* the caller's lists are empty, or whole */
 		vt_erasure_release(out);
 	return rc;
 }
@@ -292,6 +302,7 @@ void vt_erasure_content(const struct vt_erasure *erasure, struct vt_strs *out)
 
 	for (size_t i = 0; i < erasure->n_blobs; i++) {
 		vt_digest_hex(hex, &erasure->blob[i].digest);
+		/* an empty file is everyone's */
 		if (!erasure->blob[i].shared && erasure->blob[i].size)
 			vt_strs_add(out, hex);
 	}
@@ -305,8 +316,10 @@ static int remove_bytes(const struct vt_erasure *erasure, struct vt_store *store
 		     *dir = vt_xstrndup(path, (size_t)(strrchr(path, '/') - path));
 		int rc = 0;
 
+		/* gone: an erasure that was killed had removed it */
 		if (!erasure->blob[i].shared && unlink(path) && errno != ENOENT)
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot be removed", path);
+		/* durable one by one: once it is said to be done, no crash brings bytes back */
 		if (!rc && !erasure->blob[i].shared && vt_fs_is_dir(dir))
 			rc = vt_fs_sync_dir(dir, err);
 		free(dir);
@@ -333,6 +346,7 @@ static int tell(const struct vt_erasure *erasure, struct vt_store *store, const 
 		if (!erasure->blob[i].shared)
 			vt_strs_add(&content, hex);
 	}
+	/* once without blobs, too */
 	for (size_t from = 0; !rc && (!from || from < content.n); from += PER_EVENT) {
 		struct vt_json *detail = vt_json_new(VT_JSON_OBJECT),
 			       *list = vt_json_new(VT_JSON_ARRAY);
@@ -351,6 +365,7 @@ static int tell(const struct vt_erasure *erasure, struct vt_store *store, const 
 
 static int check_claims(const struct vt_erasure *erasure, struct vt_err *err)
 {
+	/* what is gone already needs no decision */
 	for (size_t i = 0; i < erasure->n_blobs; i++)
 		if (erasure->blob[i].claimed && !erasure->blob[i].gone)
 			return vt_err_set(err, VT_ECLAIM,
@@ -365,7 +380,7 @@ static int check_claims(const struct vt_erasure *erasure, struct vt_err *err)
 static int erase_locked(const struct vt_erasure *erasure, struct vt_store *store,
 	const char *reason, struct vt_err *err)
 {
-	int rc = tell(erasure, store, reason, err);
+	int rc = tell(erasure, store, reason, err); /* before the first tombstone */
 
 	for (size_t i = 0; !rc && i < erasure->n_blobs; i++)
 		if (!erasure->blob[i].shared)
@@ -386,6 +401,7 @@ int vt_erase_do(struct vt_erasure *erasure, struct vt_store *store, const char *
 
 	vt_erasure_content(erasure, &content);
 	if (!rc)
+		/* first: from here on no stage takes its files in, whatever becomes of the rest */
 		rc = vt_consent_withdraw(store, erasure->subject, &content, reason, err);
 	vt_strs_release(&content);
 	if (!rc)
@@ -395,7 +411,9 @@ int vt_erase_do(struct vt_erasure *erasure, struct vt_store *store, const char *
 	rc = erase_locked(erasure, store, reason, err);
 	vt_store_unlock(store);
 	if (!rc)
+		/* without the lock: vt_gc_tmp() takes it */
 		rc = vt_erase_leftovers(erasure, store, err);
+	/* erased as far as it could be, and failed all the same */
 	if (!rc && erasure->unreadable.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"%zu commits cannot be read, so they may hold more of %s: %s",

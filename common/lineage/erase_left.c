@@ -20,7 +20,7 @@
 #include "common/store/gc.h"
 #include "common/store/store_internal.h"
 
-enum { WAIT_SECONDS = 10 };
+enum { WAIT_SECONDS = 10 }; /* for who uses tmp/ */
 
 static void leave(struct vt_erasure *erasure, char *sentence)
 {
@@ -48,6 +48,7 @@ static int look_at(void *ctx, const char *rel, char type, struct vt_err *err)
 	if (l->found || type != 'f')
 		return 0;
 	path = vt_path_join(l->base, rel);
+	/* one that vanished meanwhile shows nobody */
 	if (!vt_digest_file(&d, &size, path, &none) && vt_digest_set_has(&l->theirs, &d))
 		l->found = true;
 	free(path);
@@ -70,6 +71,7 @@ bool vt_erase_holds_subject(const struct vt_erasure *erasure, const char *path)
 
 static bool is_free(const char *path)
 {
+	/* a living stage holds a lock on its directory */
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	bool free = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB);
 
@@ -117,6 +119,7 @@ static int sweep_work(struct vt_erasure *erasure, struct vt_store *store, struct
 
 	if (vt_fs_is_dir(work))
 		rc = vt_fs_list(&names, work, err);
+	/* no lock file, though there are places: nobody can tell whether a run is alive */
 	if (!rc && names.n && (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))) {
 		leave(erasure,
 			vt_asprintf("%s: in use by a run; erase again when it is done", work));
@@ -150,6 +153,7 @@ static int name_log(void *ctx, const char *rel, char type, struct vt_err *err)
 	char *path = vt_path_join(l->base, rel);
 
 	(void)err;
+	/* larger ones are not read */
 	if (type == 'f' && !vt_fs_read(&text, path, 64u << 20, &none) && text.len &&
 		vt_record_names(text.data, l->e->subject))
 		leave(l->e, vt_asprintf("%s: a log that names the subject", path));

@@ -20,6 +20,7 @@ static void name(struct vt_erasure *erasure, char *sentence)
 {
 	bool known = false;
 
+	/* one sentence once; a handful */
 	for (size_t i = 0; !known && i < erasure->outside.n; i++)
 		known = !strcmp(erasure->outside.v[i], sentence);
 	if (!known)

@@ -17,7 +17,7 @@
 
 struct texts {
 	struct vt_record_text *v;
-	bool *keep;
+	bool *keep; /* of each: taken in, or left out */
 	size_t n;
 };
 
@@ -113,6 +113,7 @@ int vt_store_import_made(struct vt_store *store, const struct vt_strs *dirs, str
 		rc = vt_record_dir_read_top(&c[read], dirs->v[read], err);
 	for (size_t i = 0; !rc && i < read; i++) {
 		all.v = vt_xrealloc(all.v, (all.n + c[i].n + 1) * sizeof(*all.v));
+		/* ancestors come along as claims */
 		for (size_t k = 0; k < c[i].n; k++) {
 			if (c[i].v[k].own) /* one that is here as a claim is made now, too */
 				vt_strs_add(&made, c[i].v[k].id);
@@ -147,6 +148,7 @@ static int put_stated_tree(struct vt_store *store, const struct vt_json *output,
 		there = vt_fs_exists(path);
 		free(path);
 	}
+	/* stated only where all its files are here */
 	if (!rc && there && !vt_digest_equal(&t->id, &whole->id))
 		rc = vt_store_put_tree(store, t, err);
 	vt_tree_free(t);
@@ -267,7 +269,7 @@ int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt
 
 	*out = (struct vt_import){ .tree = NULL };
 	rc = vt_record_dir_read(&c, dir, err);
-	if (!rc && c.n) {
+	if (!rc && c.n) { /* without records there is nothing to check */
 		rc = vt_store_hash(store, &checked, dir,
 			&(struct vt_ingest_opts){ .follow = opts->follow }, err);
 		if (!rc)
@@ -279,12 +281,13 @@ int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt
 		rc = vt_store_ingest(store, &out->tree, dir,
 			&(struct vt_ingest_opts){ .copy = opts->copy, .follow = opts->follow },
 			err);
+	/* what was checked is what was taken in */
 	if (!rc && checked && !vt_digest_equal(&checked->id, &out->tree->id))
 		rc = vt_err_set(err, VT_EIO,
 			"%s: a file in it changed while it was read; import it again", dir);
 	if (!rc)
 		rc = put_stated_trees(store, &c, out->tree, err);
-	news = !rc && is_new(store, &c);
+	news = !rc && is_new(store, &c); /* before they are put */
 	if (!rc)
 		rc = vouch(store, &c, opts, err);
 	if (!rc)

@@ -41,7 +41,7 @@ static void sort_volumes(struct vt_side *side)
 	assert(side->n <= side->cap);
 	if (side->n > 1)
 		qsort(side->v, side->n, sizeof(*side->v), by_digest);
-	for (size_t i = 0; i < side->n; i++)
+	for (size_t i = 0; i < side->n; i++) /* by_digest: no two of one path and digest */
 		if (n && !by_digest(&side->v[n - 1], &side->v[i])) {
 			free(side->v[i].subject);
 			free(side->v[i].path);
@@ -78,6 +78,7 @@ static void add_notes(struct vt_side *side, const struct vt_json *record)
 	for (size_t i = 0; subjects && subjects->type == VT_JSON_OBJECT && i < subjects->n; i++) {
 		const struct vt_json *content = vt_json_get(subjects->item[i], "content");
 
+		/* sorted: the caller has made subjects unique */
 		if (!vt_json_members(content) || !vt_strs_hold(&side->subjects, subjects->key[i]))
 			continue;
 		vt_strs_add(&side->decoded, subjects->key[i]);
@@ -106,6 +107,8 @@ static void add_volumes(struct vt_side *side, const struct vt_ancestry *ancestry
 		for (size_t k = 0; k < ancestry->v[i].n_raw; k++) {
 			const struct vt_raw_file *f = &ancestry->v[i].raw[k];
 
+			/* equal labels are no leak: two subjects may well have the same, an empty
+			 * one for instance */
 			if (strcmp(f->port, "labels") && *f->subject && is_image(f->path) &&
 				vt_strs_hold(&side->subjects, f->subject) &&
 				!vt_strs_hold(&side->decoded, f->subject))
@@ -127,7 +130,7 @@ void vt_side_trained(struct vt_side *side, const struct vt_ancestry *ancestry, b
 		if (choosing)
 			add_names(&side->subjects, vt_json_get(split, "validation"));
 	}
-	if (!noted)
+	if (!noted) /* no split is noted: all that was read */
 		vt_ancestry_subjects(&side->subjects, ancestry);
 	vt_strs_unique(&side->subjects);
 	add_volumes(side, ancestry);
@@ -174,7 +177,7 @@ void vt_side_decode(struct vt_side *side, const char *dir,
 		char *path = vt_path_join(dir, side->v[i].path);
 		struct vt_strs hex = VT_STRS_INIT;
 
-		if (!digest(&hex, path))
+		if (!digest(&hex, path)) /* what cannot be decoded is compared by its raw bytes */
 			vt_strs_add(&hex, side->v[i].sha256);
 		for (size_t k = 0; k < hex.n; k++)
 			add_volume(&out, hex.v[k], side->v[i].subject, side->v[i].path);
@@ -223,6 +226,7 @@ static const char *patient_of(const struct vt_side *side, const struct vt_side *
 {
 	const char *said = vt_json_text(vt_json_get(side->patients, subject), NULL);
 
+	/* who no list names is a patient of its own */
 	return said ? said : vt_json_text(vt_json_get(other->patients, subject), subject);
 }
 
@@ -282,6 +286,7 @@ void vt_leak_find(struct vt_leak *out, const struct vt_side *training,
 	for (size_t i = 0, first = 0; i < evaluation->n; i++) {
 		const char *wanted = evaluation->v[i].sha256;
 
+		/* both lists are sorted by digest; equal digests on both sides give every pair */
 		while (first < training->n && strcmp(training->v[first].sha256, wanted) < 0)
 			first++;
 		for (size_t k = first; k < training->n && !strcmp(training->v[k].sha256, wanted);

@@ -82,6 +82,7 @@ int vt_lineage_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx
 	return ask(lineage,
 		UP STEP "up "
 			"CROSS JOIN record r ON r.n = up.n "
+			/* roots first, each group by id: see count_roots() */
 			"ORDER BY up.n NOT IN "
 			"(SELECT n "
 			"FROM root), r.id",
@@ -91,6 +92,7 @@ int vt_lineage_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx
 int vt_lineage_named_ancestors(struct vt_lineage *lineage, vt_lineage_fn fn, void *ctx,
 	struct vt_err *err)
 {
+	/* by the parents that a record names, not by edges: those say what a parent made */
 	return ask(lineage,
 		"WITH RECURSIVE up (n) AS (" ROOTS " UNION SELECT r.n "
 		"FROM up "
@@ -106,6 +108,7 @@ int vt_lineage_descendants(struct vt_lineage *lineage, vt_lineage_fn fn, void *c
 {
 	struct calling c = { .step = fn, .ctx = ctx };
 
+	/* raw: the roots themselves read it */
 	if (lineage->raw)
 		return ask(lineage,
 			DOWN STEP "down "
@@ -202,6 +205,8 @@ static int add_dispute(void *ctx, int n, const char *const *column)
 	char *sentence =
 		vt_asprintf("records %.16s and %.16s state different results of derivation "
 			    "%.16s",
+			/* (record, other, derivation), or (other) to the record and derivation
+			 * in d */
 			n > 1 ? column[0] : d->id, column[n - 1 - (n > 1)],
 			n > 1 ? column[2] : d->derivation);
 
@@ -244,6 +249,7 @@ int vt_lineage_disputes(struct vt_lineage *lineage, struct vt_strs *out, struct 
 		"ORDER BY 1, 2",
 		add_dispute, &d, err);
 
+	/* db holds what was carried; the store may dispute it as well */
 	if (!rc && lineage->s && lineage->db != lineage->s->db)
 		rc = ask(lineage,
 			UP "SELECT r.id, r.derivation, r.result "

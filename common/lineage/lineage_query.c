@@ -48,7 +48,7 @@ static int readers(struct vt_lineage *lineage, const struct vt_strs *digests, st
 		1, (const char *const[]){ list }, vt_record_index_add_text, &lineage->roots);
 
 	free(list);
-	lineage->raw = lineage->roots.n != 0;
+	lineage->raw = lineage->roots.n != 0; /* roots that read it are descendants themselves */
 	return rc;
 }
 
@@ -84,6 +84,7 @@ static int makers_of_parts(struct vt_store *store, const struct vt_tree *tree, s
 	for (size_t i = 0; !rc && i < candidates.n; i++)
 		if (fits[i])
 			vt_strs_add(ids, candidates.v[i]);
+	/* what no candidate explains whole is asked for file by file */
 	for (size_t i = 0; i < tree->n_files; i++)
 		if (!covered[i])
 			rest.file[rest.n_files++] = tree->file[i];
@@ -111,6 +112,7 @@ int vt_lineage_makers(struct vt_store *store, const struct vt_tree *tree, struct
 int vt_lineage_only_of(struct vt_store *store, const struct vt_tree *part, struct vt_strs *ids,
 	struct vt_err *err)
 {
+	/* both sorted: one pass */
 	struct vt_strs makers = VT_STRS_INIT;
 	size_t n = 0, k = 0;
 	int rc = vt_store_producers_of_files(store, part, &makers, err);
@@ -185,6 +187,7 @@ static bool beside_record(const struct vt_lineage *lineage, const char *path)
 			const char *at = lineage->carried.v[i].at.v[k];
 			size_t n = strlen(at);
 
+			/* "" is the directory itself */
 			if (!n || (!strncmp(path, at, n) && path[n] == '/'))
 				return true;
 		}
@@ -332,6 +335,8 @@ static int put_stored(struct vt_lineage *lineage, const struct vt_strs *ids, boo
 		struct vt_buf text = VT_BUF_INIT;
 		struct vt_json *j = NULL;
 
+		/* one that is not there, or cannot be read, is reported as missing by the
+		 * answers */
 		if (!vt_store_get_record(lineage->s, &j, ids->v[i], &none) &&
 			!vt_json_canonical(&text, j, &none)) {
 			one = (struct vt_record_text){ text.data, text.len, j };
@@ -374,6 +379,7 @@ static int complete_from_store(struct vt_lineage *lineage, struct vt_err *err)
 		for (size_t i = 0; !rc && i < open.n; i++)
 			rc = vt_store_producers(lineage->s, open.v[i], &ids, err);
 		vt_strs_unique(&ids);
+		/* roots are there already: blanked, so as not to be read again */
 		for (size_t i = 0; !rc && i < lineage->roots.n; i++)
 			for (size_t k = 0; k < ids.n; k++)
 				if (!strcmp(ids.v[k], lineage->roots.v[i]))
@@ -416,6 +422,7 @@ static int fill_own(struct vt_lineage *lineage, struct vt_err *err)
 	if (!rc)
 		rc = vt_record_index_add_records(lineage->own, v, lineage->carried.n, err);
 	if (!rc)
+		/* what is believed decides which edges count; again for what came since */
 		rc = copy_trust(lineage, err);
 	if (!rc)
 		rc = demand_roots(lineage, err);
@@ -454,6 +461,7 @@ static int choose_db(struct vt_lineage *lineage, struct vt_err *err)
 static int settle(struct vt_lineage **out, struct vt_lineage *lineage, int rc, struct vt_err *err)
 {
 	if (!rc) {
+		/* sorted: choose_db() compares counts */
 		vt_strs_unique(&lineage->roots);
 		lineage->roots_json = json_list(&lineage->roots);
 		rc = choose_db(lineage, err);

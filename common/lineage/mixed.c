@@ -84,6 +84,7 @@ static int joins(struct sorting *sorting, const struct execution *execution, boo
 	struct joining j = { &sorting->alone, false };
 	int rc;
 
+	/* a training joins whatever it reads: what it learned cannot be told apart */
 	*yes = !strcmp(execution->stage, "train");
 	if (*yes)
 		return 0;

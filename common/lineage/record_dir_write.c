@@ -7,11 +7,11 @@
 #include "common/record/record_dir.h"
 #include "common/lineage/lineage_query.h"
 
-static const size_t limit = 64u << 20;
+static const size_t limit = 64u << 20; /* most bytes of ancestors in one directory */
 
 struct lines {
 	struct vt_store *s;
-	const char *own;
+	const char *own; /* id of the record that they lead to; not among them */
 	struct vt_strs v;
 	size_t bytes;
 	struct vt_err *err;
@@ -34,6 +34,7 @@ static int canonical_text(struct vt_buf *out, struct vt_store *store, const char
 static int add_ancestor(void *ctx, const struct vt_lineage_step *step)
 {
 	struct lines *l = ctx;
+	/* the limit is a convenience: more ancestors are found in the store */
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = !strcmp(step->id, l->own) || l->bytes > limit
 		? 0
@@ -58,6 +59,7 @@ static int write_parents(struct vt_store *store, const char *id, const char *bas
 
 	if (!rc)
 		rc = vt_lineage_named_ancestors(t, add_ancestor, &l, err);
+	/* the same bytes whatever order they came in */
 	vt_strs_sort(&l.v);
 	for (size_t i = 0; i < l.v.n; i++)
 		vt_buf_printf(&text, "%s\n", l.v.v[i]);
@@ -145,6 +147,7 @@ static void find_places(struct vt_strs *out, const struct vt_json *record,
 		size_t whole = strlen(tree->file[i].path);
 		const char *end = tree->file[i].path + whole - n;
 
+		/* end[-1]: whole > n */
 		if (whole > n + 1 && end[-1] == '/' && !strcmp(end, path) &&
 			has_digest(&tree->file[i], sha256)) {
 			char *at = vt_xstrndup(tree->file[i].path, whole - n - 1);
@@ -173,6 +176,7 @@ static int write_at(struct vt_store *store, const char *id, const char *dir, con
 	}
 	if (!rc)
 		rc = write_parents(store, id, base, err);
+	/* after its parents: a directory that has the record has them */
 	if (!rc)
 		rc = vt_fs_write_quick(path, text.data, text.len, 0644, err);
 	if (!rc)
