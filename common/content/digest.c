@@ -18,7 +18,7 @@
 
 #include "common/base/buf.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20 }; /* bytes read at once */
 
 static EVP_MD *sha256;
 static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
@@ -30,7 +30,7 @@ static void fetch_sha256(void)
 	sha256 = own ? EVP_MD_fetch(own, "SHA256", "provider=default") : NULL;
 }
 
-static void must(int done)
+static void must(int done) /* 1: OpenSSL's functions say so on success */
 {
 	if (done != 1)
 		vt_end_process(VT_EBUG, "voxtrail: SHA-256 is not available in this OpenSSL\n");
@@ -79,6 +79,7 @@ void vt_digest_stream_end(struct vt_digest *out, struct vt_digest_stream *stream
 	unsigned len = sizeof(out->b);
 
 	must(EVP_DigestFinal_ex(stream->ctx, out->b, &len));
+	/* ready for the next text */
 	must(EVP_DigestInit_ex(stream->ctx, NULL, NULL));
 }
 
@@ -90,6 +91,7 @@ void vt_digest_stream_free(struct vt_digest_stream *stream)
 	free(stream);
 }
 
+/* the inode is the same: it is one descriptor */
 static bool moved(const struct stat *stat, const struct stat *b)
 {
 	return stat->st_size != b->st_size || stat->st_mtim.tv_sec != b->st_mtim.tv_sec ||
@@ -109,6 +111,7 @@ static int hash_all(int fd, struct vt_digest_stream *stream, uint64_t *n)
 			break;
 		vt_digest_stream_add(stream, chunk, (size_t)got);
 		*n += (uint64_t)got;
+		/* a large file may be left in the middle when a stop is asked for */
 		if (vt_stop_between(*n, (uint64_t)got))
 			break;
 	}
@@ -130,6 +133,7 @@ int vt_digest_file(struct vt_digest *out, uint64_t *size, const char *path, stru
 		;
 	else if (fstat(fd, &before) || hash_all(fd, s, size) || fstat(fd, &after))
 		rc = vt_err_errno(err, VT_EIO, "%s: cannot read", path);
+	/* a file that grew or shrank has another size than what was read */
 	else if (moved(&before, &after) || *size != (uint64_t)after.st_size)
 		rc = vt_err_set(err, VT_EIO,
 			"%s: changed while it was read; commit it when nothing writes to it", path);

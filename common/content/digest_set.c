@@ -43,6 +43,7 @@ bool vt_digest_set_add(struct vt_digest_set *set, const struct vt_digest *digest
 {
 	size_t i;
 
+	/* at most three quarters full: probes stay short, and there is a free slot */
 	if (4 * (set->n + 1) > 3 * set->cap)
 		grow(set);
 	i = slot_of(set, digest);

@@ -107,6 +107,7 @@ static int refuse_kind(const struct vt_fileset *fileset, int dir_fd, const char 
 	n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
 	if (fileset->follow)
+		/* a follower's link that got here leads to no file */
 		return vt_err_set(err, VT_EDATA,
 			"%s/%s: a symbolic link to %s, which is not a file here; fetch "
 			"it (datalad get, git annex get) or remove the link",
@@ -119,7 +120,7 @@ static int refuse_kind(const struct vt_fileset *fileset, int dir_fd, const char 
 
 bool vt_fileset_is_store(int dir_fd, const char *name)
 {
-	static const char first[] = "voxstore ";
+	static const char first[] = "voxstore "; /* without its NUL */
 	char text[sizeof(first) - 1], *path = vt_asprintf("%s/format", name);
 	int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	bool store = fd >= 0 && read(fd, text, sizeof(text)) == (ssize_t)sizeof(text) &&
@@ -154,6 +155,7 @@ static void walk_into(struct vt_fileset *fileset, int dir_fd, const char *name, 
 int vt_fileset_check_holes(const char *root, const char *path, const struct stat *st,
 	struct vt_err *err)
 {
+	/* bytes; smaller ones are hashed in no time, whatever they hold */
 	const uint64_t most = (uint64_t)16 << 30;
 	uint64_t size = (uint64_t)st->st_size, there = (uint64_t)st->st_blocks * 512;
 
@@ -206,11 +208,13 @@ static void walk(struct vt_fileset *fileset, int dir_fd, const char *rel)
 	if (*rel)
 		vt_buf_char(&path, '/');
 	base = path.len;
+	/* errno tells the end of a directory from an error */
 	while (errno = 0, d && (e = readdir(d)) != NULL) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
-		path.len = base;
+		path.len = base; /* the buffer is reused; what is behind is overwritten */
 		vt_buf_str(&path, e->d_name);
+		/* a dataset of DataLad or git-annex */
 		if (fileset->follow && !strcmp(path.data, ".git"))
 			continue;
 		if (!(fileset->leave_out ? fileset->leave_out : vt_tree_is_lineage)(path.data))
@@ -219,6 +223,7 @@ static void walk(struct vt_fileset *fileset, int dir_fd, const char *rel)
 	if (errno) {
 		vt_err_errno(&err, VT_EIO, "%s/%s: cannot list", fileset->root, rel);
 		note(fileset, rel, &err);
+		/* readdir() ends early, without an error, where the directory was removed */
 	} else if (d && !fstat(dirfd(d), &st) && !st.st_nlink) {
 		vt_err_set(&err, VT_ENOINPUT, "%s/%s: was removed while it was read", fileset->root,
 			rel);
@@ -276,7 +281,7 @@ int vt_fileset_dir(struct vt_fileset *fileset, const char *root, struct vt_err *
 		return vt_err_set(err, VT_EDATA, "%s: is a store, not a directory of data",
 			fileset->root);
 	}
-	walk(fileset, fd, "");
+	walk(fileset, fd, ""); /* takes fd over */
 	return settle(fileset, err);
 }
 

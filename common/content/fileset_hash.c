@@ -22,14 +22,14 @@
  * of reading, 16 KiB 0.55, 64 KiB
  * 0.75, 128 KiB 0.80. */
 enum { CHUNK = 16 << 10, MOST_WORKERS = 32 };
-static const uint64_t large = 1 << 20;
+static const uint64_t large = 1 << 20; /* a file from here on counts by its size in the order */
 
 struct work {
 	struct vt_fileset *s;
 	/* indices of the wanted files: large ones first, so that no thread ends long after the
 	 * rest */
 	size_t *order, n;
-	int copies_fd;
+	int copies_fd; /* where copies go, and what their names begin with; -1: none are made */
 	const char *prefix;
 	enum vt_fileset_until until;
 	vt_sha256_blocks *blocks; /* NULL: OpenSSL's streams */
@@ -40,8 +40,8 @@ struct work {
 
 struct lane {
 	struct vt_fileset_file *f; /* NULL: idle */
-	int in, out;
-	uint64_t got; /* bytes read so far */
+	int in, out;               /* out: the copy that is written; -1: none, or a reflink */
+	uint64_t got;              /* bytes read so far */
 	/* CHUNK and two blocks; what is not hashed begins at `at` */
 	unsigned char *buf;
 	size_t at, n_blocks; /* whole blocks from `at` */
@@ -55,6 +55,7 @@ static void fail(struct work *work, struct vt_fileset_file *file, int code, cons
 	size_t i = (size_t)(file - work->s->file), least = atomic_load(&work->failed);
 
 	assert(file >= work->s->file && i < work->s->n);
+	/* these are told without errno, which says nothing of them */
 	if (code == VT_EDATA || (code == VT_EIO && !errno))
 		vt_err_set(&err, code, "%s/%s: %s", work->s->root, file->path, what);
 	else
@@ -62,6 +63,7 @@ static void fail(struct work *work, struct vt_fileset_file *file, int code, cons
 	file->code = err.code;
 	file->fault = vt_xstrdup(err.text);
 	file->wanted = false;
+	/* the least index, whatever order the threads get there in */
 	while (i < least && !atomic_compare_exchange_weak(&work->failed, &least, i))
 		;
 }
@@ -79,8 +81,10 @@ static int open_copy(struct work *work, struct lane *lane)
 			  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lane->out < 0)
 		return -1;
+	/* an empty file has nothing to share */
 	if (!f->stamp.size || ioctl(lane->out, FICLONE, lane->in))
 		return 0;
+	/* what was cloned is what is hashed, and the source may change from here on */
 	if (dup3(lane->out, lane->in, O_CLOEXEC) < 0)
 		return -1;
 	close(lane->out);
@@ -113,6 +117,7 @@ static bool fill(struct work *work, struct lane *lane)
 	size_t have = 0;
 	uint64_t left = lane->f->stamp.size - lane->got, want = left < CHUNK ? left : CHUNK;
 
+	/* a stop is looked for once a MiB of a file, not at every chunk */
 	if (work->heeds && lane->got % large == 0 && vt_stop_asked()) {
 		atomic_store(&work->stopped, true);
 		errno = ECANCELED;
@@ -127,6 +132,7 @@ static bool fill(struct work *work, struct lane *lane)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0) {
+			/* no errno: the end came too early, so the file has shrunk */
 			errno = k ? errno : 0;
 			drop(work, lane, VT_EIO, k ? "cannot read" : changed);
 			return false;
@@ -173,6 +179,7 @@ static bool take(struct work *work, struct lane *lane)
 	while (!atomic_load(&work->stopped) && (i = atomic_fetch_add(&work->next, 1)) < work->n) {
 		struct vt_fileset_file *f = &work->s->file[work->order[i]];
 
+		/* a fault at a lower index is what will be told */
 		if (work->until == VT_FILESET_FIRST_FAULT &&
 			work->order[i] > atomic_load(&work->failed)) {
 			f->wanted = false;
@@ -220,18 +227,21 @@ static bool supply(struct work *work, struct lane *lane)
 	for (;;) {
 		if (lane->f && lane->n_blocks)
 			return true;
+		/* the last blocks are through */
 		if (lane->f && lane->got == lane->f->stamp.size && settled(work, lane)) {
 			vt_sha256_end(&lane->f->digest, &lane->sha);
 			close_lane(lane);
 		}
 		if (lane->f && fill_blocks(work, lane))
 			return true;
+		/* dropped by settled() or fill_blocks(): the next file */
 		if (lane->f)
 			continue;
 		if (!take(work, lane))
 			return false;
 		vt_sha256_begin(&lane->sha);
 		lane->n_blocks = 0;
+		/* an empty file has its padding alone */
 		if (fill_blocks(work, lane))
 			return true;
 	}
@@ -255,6 +265,7 @@ static void hash_side_by_side(struct work *work, struct lane lane[VT_SHA_LANES])
 			}
 		if (!n)
 			return;
+		/* all lanes go as far as the shortest: a block of each at a time */
 		work->blocks(n, state, p, least);
 		for (unsigned i = 0; i < n; i++) {
 			active[i]->at += least * VT_SHA_BLOCK;
@@ -292,11 +303,12 @@ static void hash_in_turn(struct work *work, struct lane *lane)
 
 static void worker(void *ctx, size_t index)
 {
+	/* the last block of a chunk may be padded to two */
 	const size_t room = CHUNK + 2 * VT_SHA_BLOCK;
 	struct work *w = ctx;
 	struct lane lane[VT_SHA_LANES];
 	unsigned n = w->blocks ? VT_SHA_LANES : 1;
-	unsigned char *buffers = vt_xmalloc(n * room);
+	unsigned char *buffers = vt_xmalloc(n * room); /* borrowed by the lanes */
 
 	(void)index;
 	for (unsigned i = 0; i < n; i++)
@@ -316,11 +328,12 @@ struct rank {
 static int by_size_then_index(const void *a, const void *b)
 {
 	const struct rank *x = a, *y = b;
+	/* small ones stay in the order of paths, which is near that of the disk */
 	uint64_t p = x->size >= large ? x->size : 0, q = y->size >= large ? y->size : 0;
 
 	if (p != q)
 		return p < q ? 1 : -1;
-	return x->index > y->index ? 1 : -1;
+	return x->index > y->index ? 1 : -1; /* indices differ */
 }
 
 /* Fills work->order; returns the bytes to read. */
@@ -356,10 +369,11 @@ int vt_fileset_hash(struct vt_fileset *fileset, int copies_fd, const char *prefi
 		return rc;
 	atomic_store(&w.failed, SIZE_MAX);
 	sum = arrange(&w);
-	w.heeds = sum > VT_STOP_BYTES;
+	w.heeds = sum > VT_STOP_BYTES; /* else it is done before anybody could stop it */
 	workers = workers > MOST_WORKERS ? MOST_WORKERS : workers;
 	workers = workers > w.n ? w.n : workers;
 	if (w.n)
+		/* a few bytes are hashed before a thread has started */
 		vt_parallel_for(sum < large ? 1 : workers, worker, &w);
 	free(w.order);
 	return atomic_load(&w.stopped) ? vt_err_set(err, VT_EFAIL, "%s: stopped", fileset->root)

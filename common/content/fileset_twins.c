@@ -13,6 +13,7 @@ static size_t common(const char *a, const char *b)
 	for (size_t i = 0; a[i] && a[i] == b[i]; i++)
 		if (a[i] == '/')
 			n = i + 1;
+	/* both begin with the same parts up to here, which the path before has added */
 	return n;
 }
 

@@ -8,6 +8,7 @@
 
 void vt_sha256_begin(struct vt_sha256 *state)
 {
+	/* FIPS 180-4, 5.3.3 */
 	static const struct vt_sha256 first = { { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 		0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
 
@@ -16,13 +17,14 @@ void vt_sha256_begin(struct vt_sha256 *state)
 
 size_t vt_sha256_pad(unsigned char *tail, uint64_t size)
 {
+	/* 0x80 and the length in bits need nine bytes */
 	size_t rest = size % VT_SHA_BLOCK, blocks = rest + 9 > VT_SHA_BLOCK ? 2 : 1,
 	       end = blocks * VT_SHA_BLOCK;
 
 	tail[rest] = 0x80;
 	memset(tail + rest + 1, 0, end - 8 - rest - 1);
 	for (int i = 0; i < 8; i++)
-		tail[end - 1 - (size_t)i] = (unsigned char)(size * 8 >> 8 * i);
+		tail[end - 1 - (size_t)i] = (unsigned char)(size * 8 >> 8 * i); /* big-endian */
 	return blocks;
 }
 
@@ -40,6 +42,7 @@ static bool agrees(vt_sha256_blocks *f, unsigned n, size_t blocks)
 	const unsigned char *p[VT_SHA_LANES] = { NULL };
 	bool good = true;
 
+	/* any bytes will do, as long as streams differ */
 	for (unsigned i = 0; i < n; i++) {
 		for (size_t k = 0; k < sizeof(text[i]); k++)
 			text[i][k] = (unsigned char)(k * 31 + i * 7 + (k >> 8));
@@ -69,6 +72,7 @@ static void choose(void)
 {
 	const char *isa = getenv("VOXTRAIL_ISA");
 
+	/* OpenSSL's streams, then */
 	if ((isa && !strcmp(isa, "portable")) || !vt_sha256_shani_here())
 		return;
 	chosen = vt_sha256_shani;
@@ -81,6 +85,7 @@ int vt_sha256_engine(vt_sha256_blocks **out, struct vt_err *err)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, choose);
+	/* results of this engine would name files that nobody else can find */
 	if (wrong)
 		return vt_err_set(err, VT_EBUG,
 			"the SHA instructions of this processor and OpenSSL give different "

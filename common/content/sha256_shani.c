@@ -11,7 +11,7 @@ bool vt_sha256_shani_here(void)
 
 	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSSE3) || !(c & bit_SSE4_1))
 		return false;
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29);
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29); /* SHA */
 }
 
 /* FIPS 180-4, 4.2.2. */
@@ -105,12 +105,15 @@ static inline __attribute__((always_inline)) void four_rounds(__m128i s[2], __m1
 {
 	__m128i w = m[r & 3], x;
 
+	/* the first 16 words are the block itself; then w[i] = s1(w[i-2]) + w[i-7] + s0(w[i-15]) +
+	 * w[i-16] */
 	if (r >= 4) {
 		x = _mm_add_epi32(_mm_sha256msg1_epu32(w, m[(r + 1) & 3]),
 			_mm_alignr_epi8(m[(r + 3) & 3], m[(r + 2) & 3], 4));
 		w = m[r & 3] = _mm_sha256msg2_epu32(x, m[(r + 3) & 3]);
 	}
 	x = _mm_add_epi32(w, _mm_loadu_si128((const __m128i *)(k + 4 * r)));
+	/* two rounds each: (c d g h) becomes (a b e f), and the other way round */
 	s[1] = _mm_sha256rnds2_epu32(s[1], s[0], x);
 	s[0] = _mm_sha256rnds2_epu32(s[0], s[1], _mm_shuffle_epi32(x, 0x0e));
 }

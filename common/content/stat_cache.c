@@ -23,6 +23,8 @@ static const char magic[16] = "voxstat 1\n";
 /* entries; beyond them it begins anew, for it has no way to tell which files are gone */
 static const size_t most = 4u << 20;
 static const size_t least = 4096; /* entries worth a save of their own */
+/* ns that a file must have been at rest: where times have fractions, and where they count whole
+ * seconds, as on FAT */
 static const int64_t tick = 20000000, whole_second = 2000000000;
 
 /* Written as it is in memory: a machine of other byte order finds no inode and starts anew. */
@@ -60,6 +62,7 @@ static void load(struct vt_stat_cache *cache)
 		return;
 	memcpy(&h, cache->map.data, sizeof(h));
 	if (memcmp(h.magic, magic, sizeof(magic)) ||
+		/* divided, and multiplied: neither side can overflow */
 		h.n != (cache->map.size - sizeof(h)) / sizeof(struct entry) ||
 		h.n * sizeof(struct entry) != cache->map.size - sizeof(h))
 		return;
@@ -108,6 +111,7 @@ static size_t slot_of(const struct vt_stat_cache *cache, const struct vt_stamp *
 	size_t i;
 
 	assert(cache->n_added < cache->n_slots && !(cache->n_slots & (cache->n_slots - 1)));
+	/* inodes come in runs; the odd factor is 2^64 / golden ratio */
 	i = (stamp->ino * 0x9e3779b97f4a7c15u ^ stamp->dev) >> 7 & (cache->n_slots - 1);
 	while (cache->slot[i] && order(&cache->added[cache->slot[i] - 1].stamp, stamp))
 		i = (i + 1) & (cache->n_slots - 1);
@@ -119,6 +123,7 @@ static const struct entry *entry_of(const struct vt_stat_cache *cache, const str
 	size_t lo = 0, hi = cache->n, slot = cache->n_added ? slot_of(cache, stamp) : 0;
 
 	assert(!cache->n || cache->entry);
+	/* what was added since is newer than what the file says */
 	if (cache->n_added && cache->slot[slot])
 		return &cache->added[cache->slot[slot] - 1];
 
@@ -168,6 +173,7 @@ int64_t vt_stat_clock(void)
 
 bool vt_stat_is_racy(const struct vt_stamp *stamp, int64_t hashed_at)
 {
+	/* a time without a fraction is of a file system that counts in seconds */
 	return stamp->mtime > hashed_at - (stamp->mtime % 1000000000 ? tick : whole_second);
 }
 
@@ -191,6 +197,7 @@ void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp
 		cache->added = vt_xrealloc(cache->added, cache->cap_added * sizeof(*cache->added));
 	}
 	cache->added[cache->n_added++] = (struct entry){ *stamp, *digest };
+	/* fill_slots() puts the entry in as well */
 	if (2 * cache->n_added > cache->n_slots)
 		fill_slots(cache);
 	else
@@ -199,6 +206,7 @@ void vt_stat_cache_add(struct vt_stat_cache *cache, const struct vt_stamp *stamp
 
 bool vt_stat_cache_is_due(const struct vt_stat_cache *cache)
 {
+	/* the file is written whole: not for every few entries */
 	return cache->n_added >= least && cache->n_added >= cache->n / 4;
 }
 
@@ -226,6 +234,7 @@ static struct entry *merge(struct vt_stat_cache *cache, size_t *n,
 		else
 			o = order(&cache->entry[a].stamp, &cache->added[b].stamp);
 
+		/* entries of files that are gone go with what keep() refuses */
 		if (o < 0) {
 			if (!keep || keep(ctx, &cache->entry[a].digest))
 				out[k++] = cache->entry[a];
@@ -267,6 +276,7 @@ int vt_stat_cache_save(struct vt_stat_cache *cache,
 	rc = vt_fault("cache.save") ? vt_err_errno(err, VT_EIO, "%s: cannot write", cache->path)
 				    : vt_fs_write_parts(cache->path, part, 2, 0644, err);
 	free(all);
+	/* also where the write failed: what it would have spared is hashed again */
 	cache->n_added = 0;
 	if (cache->n_slots)
 		memset(cache->slot, 0, cache->n_slots * sizeof(*cache->slot));

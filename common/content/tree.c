@@ -109,8 +109,10 @@ static int build_dir(struct vt_tree *tree, size_t from, size_t to, size_t skip,
 		c[n] = (struct child){ tree->file[i].executable ? 'x' : 'f', name, len,
 			tree->file[i].digest, tree->file[i].size };
 		if (name[len] == '/') {
+			/* sorted paths: the files of a directory are neighbors */
 			while (end < to && !strncmp(tree->file[end].path + skip, name, len + 1))
 				end++;
+			/* its size is the sum of its files, which build_dir() adds up */
 			c[n].type = 'd';
 			c[n].size = 0;
 			rc = build_dir(tree, i, end, skip + len + 1, &c[n].digest, &c[n].size, err);
@@ -124,6 +126,7 @@ static int build_dir(struct vt_tree *tree, size_t from, size_t to, size_t skip,
 	for (size_t i = 0; !rc && i < n; i++) {
 		char *name = vt_xstrndup(c[i].name, c[i].len);
 
+		/* a file and a directory of one name, or one file twice */
 		if (i && !by_name(&c[i - 1], &c[i]))
 			rc = vt_err_set(err, VT_EDATA, "%.*s%s: two entries have this path",
 				(int)skip, tree->file[from].path, name);
@@ -136,6 +139,7 @@ static int build_dir(struct vt_tree *tree, size_t from, size_t to, size_t skip,
 		size_t length = text.len + 1;
 
 		*id = vt_digest_bytes(text.data, text.len);
+		/* many are kept: no room to spare */
 		add_dir(tree, path, *id, vt_xrealloc(vt_buf_detach(&text), length));
 	}
 	vt_buf_release(&text);
@@ -196,6 +200,7 @@ static const struct seat *file_above(const struct seat *seat, size_t n, size_t i
 		size_t len = (size_t)(p - path);
 		char *dir;
 
+		/* the path before lies in this directory: it was looked for then */
 		if (!strncmp(before, path, len + 1))
 			continue;
 		dir = vt_xstrndup(path, len);
@@ -242,6 +247,7 @@ int vt_tree_of_fileset(struct vt_tree **out, const struct vt_fileset *fileset, s
 
 	for (size_t i = 0; i < fileset->n; i++)
 		add_file(t, fileset->file[i].path, fileset->file[i].digest,
+			/* executable for its owner */
 			fileset->file[i].stamp.size, (fileset->file[i].mode & 0100) != 0);
 	rc = build_dir(t, 0, t->n_files, 0, &t->id, &t->size, err);
 	if (rc)
@@ -282,6 +288,7 @@ static bool is_below(const char *path, const char *dir)
 
 	while (n && dir[n - 1] == '/')
 		n--;
+	/* "" and "/" are the root */
 	return !n || (!strncmp(path, dir, n) && (!path[n] || path[n] == '/'));
 }
 
@@ -322,7 +329,7 @@ int vt_tree_select(struct vt_tree **out, const struct vt_tree *tree, const struc
 	if (!rc)
 		rc = vt_tree_from_files(out, some, n, err);
 	free(hits);
-	free(some);
+	free(some); /* paths are copied by vt_tree_from_files() */
 	return rc;
 }
 
@@ -334,7 +341,7 @@ struct vt_digest vt_tree_dir_hash(const struct vt_tree *tree)
 
 	for (size_t i = 0; i < tree->n_files; i++) {
 		vt_digest_hex(hex, &tree->file[i].digest);
-		vt_buf_printf(&text, "%s  %s\n", hex, tree->file[i].path);
+		vt_buf_printf(&text, "%s  %s\n", hex, tree->file[i].path); /* as sha256sum */
 	}
 	d = vt_digest_bytes(text.data ? text.data : "", text.len);
 	vt_buf_release(&text);

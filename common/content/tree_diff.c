@@ -90,6 +90,7 @@ static void pair_up(struct vt_tree_change *change, size_t n)
 
 static void find_renames(struct vt_tree_diff *diff)
 {
+	/* what stands on one side alone: it may have another name on the other */
 	struct vt_tree_diff lone = { NULL, 0, 0, 0 }, rest = { NULL, 0, 0, diff->n_same };
 
 	for (size_t i = 0; i < diff->n; i++)
@@ -107,7 +108,7 @@ static void find_renames(struct vt_tree_diff *diff)
 		pair_up(lone.v + i, k - i);
 	}
 	for (size_t i = 0; i < lone.n; i++)
-		if (lone.v[i].before || lone.v[i].after)
+		if (lone.v[i].before || lone.v[i].after) /* one that was taken has neither */
 			add(&rest, lone.v[i].change, lone.v[i].before, lone.v[i].after);
 	if (rest.n > 1)
 		qsort(rest.v, rest.n, sizeof(*rest.v), by_path);

@@ -14,14 +14,15 @@ static const char *fault_of(const char *name, size_t n)
 
 	if (n == 0 || (n == 1 && name[0] == '.') || (n == 2 && name[0] == '.' && name[1] == '.'))
 		return "is empty, \".\" or \"..\"";
-	if (n > 255)
+	if (n > 255) /* NAME_MAX of Linux */
 		return "is longer than 255 bytes";
 	for (size_t i = 0, k; i < n; i += k) {
 		k = vt_utf8_decode((const unsigned char *)name + i, n - i, &c);
-		if (!k)
+		if (!k) /* k: bytes of the character; 0: malformed */
 			return "is not UTF-8";
 		if (vt_utf8_is_hidden(c))
 			return "holds a control character, or one that cannot be seen";
+		/* what globs and shells would take for patterns */
 		if (c < 0x80 && strchr("\\*?[]{}", (int)c))
 			return "holds one of \\ * ? [ ] { }";
 	}

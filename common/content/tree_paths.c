@@ -57,6 +57,7 @@ static void go_to(struct pass *pass, const char *path, size_t at)
 		close_dir(pass, at);
 	rest = path + (pass->depth ? strlen(pass->out->v[pass->open[pass->depth - 1]].path) : 0);
 	for (const char *slash = strchr(rest, '/'); slash; slash = strchr(slash + 1, '/'))
+		/* with its slash: "/a/" is no prefix of "/a-b" */
 		open_dir(pass, vt_xstrndup(path, (size_t)(slash - path) + 1), at);
 }
 

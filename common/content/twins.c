@@ -39,6 +39,7 @@ void vt_twins_add(struct vt_twins *twins, const char *name, size_t len)
 	}
 	twin = &twins->v[twins->n];
 	*twin = (struct vt_twin){ .name = name, .len = len, .place = twins->n++ };
+	/* case and Unicode form taken away: what may collide on some file system */
 	twin->fold = digest_of(twin, vt_unicode_fold);
 }
 
@@ -92,6 +93,7 @@ static void look_at_group(struct found *found, struct vt_twin *group, size_t n)
 {
 	assert(n > 1);
 	keep_first(&found->fold, &found->n_folds, &group[0], &group[1]);
+	/* n names make n - 1 pairs, each with the one before */
 	found->n_folds += n - 2;
 	for (size_t i = 0; i < n; i++)
 		group[i].form = digest_of(&group[i], vt_unicode_form);
@@ -114,6 +116,7 @@ int vt_twins_check(struct vt_twins *twins, const char *kind, const char *where, 
 		if (end - i > 1)
 			look_at_group(&f, twins->v + i, end - i);
 	}
+	/* one name in two forms is refused; names that differ in case alone are told */
 	if (f.n_forms)
 		return vt_err_set(err, VT_EDATA,
 			"\"%.*s\" and \"%.*s\" are one name in two Unicode forms; rename one",

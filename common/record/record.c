@@ -19,7 +19,7 @@ static struct vt_json *pairs_of(const struct vt_record_port *port, size_t n)
 		struct vt_json *pair;
 		char hex[VT_HEX];
 
-		if (!port[i].tree)
+		if (!port[i].tree) /* an optional input that was not given */
 			continue;
 		pair = vt_json_new(VT_JSON_ARRAY);
 		vt_digest_hex(hex, &port[i].tree->id);
@@ -102,6 +102,7 @@ static struct vt_json *port_json(const struct vt_record_port *port)
 		vt_json_put_digest(o, "sha256", &f->digest);
 		vt_json_put_int(o, "size", (int64_t)f->size);
 		if (f->executable)
+			/* left out where false: one content, one form */
 			vt_json_put_bool(o, "executable", true);
 		vt_json_push(files, o);
 	}
@@ -149,6 +150,7 @@ int vt_record_write(struct vt_buf *out, struct vt_digest *id, const struct vt_re
 		vt_json_put(j, "notes", vt_json_copy(record->notes));
 	if (!rc)
 		vt_json_put_digest(j, "derivation", &derivation);
+	/* a failed execution has made nothing that could have an id */
 	if (!rc && !record->failure) {
 		vt_json_put(j, "outputs", ports_json(record->output, record->n_outputs));
 		rc = vt_record_result(&result, record, err);
@@ -191,6 +193,7 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
 			const char *in;
 			char *out;
 		} path = { vt_json_text(vt_json_get(files->item[i], "path"), "") };
+		/* -1: malformed, see below */
 		int64_t size = vt_json_integer(vt_json_get(files->item[i], "size"), -1);
 
 		f[i] = (struct vt_tree_file){ .path = path.out,
@@ -215,6 +218,7 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
 static bool is_word(const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+		/* controls of ASCII, DEL, and C1 in UTF-8 */
 		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
 			return false;
 	return true;
