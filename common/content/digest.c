@@ -92,10 +92,11 @@ void vt_digest_stream_free(struct vt_digest_stream *stream)
 }
 
 /* the inode is the same: it is one descriptor */
-static bool moved(const struct stat *stat, const struct stat *b)
+static bool moved(const struct stat *before, const struct stat *after)
 {
-	return stat->st_size != b->st_size || stat->st_mtim.tv_sec != b->st_mtim.tv_sec ||
-		stat->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
+	return before->st_size != after->st_size ||
+		before->st_mtim.tv_sec != after->st_mtim.tv_sec ||
+		before->st_mtim.tv_nsec != after->st_mtim.tv_nsec;
 }
 
 /* Hashes to the end of fd; *n counts the bytes. */
@@ -181,9 +182,9 @@ bool vt_digest_parse_n(struct vt_digest *out, const char *hex)
 	return true;
 }
 
-bool vt_digest_equal(const struct vt_digest *digest, const struct vt_digest *b)
+bool vt_digest_equal(const struct vt_digest *one, const struct vt_digest *other)
 {
-	return !memcmp(digest->b, b->b, sizeof(digest->b));
+	return !memcmp(one->b, other->b, sizeof(one->b));
 }
 
 void vt_json_put_digest(struct vt_json *object, const char *key, const struct vt_digest *digest)

@@ -35,6 +35,6 @@ void vt_digest_stream_free(struct vt_digest_stream *stream);
 void vt_digest_hex(char out[VT_HEX], const struct vt_digest *digest);
 bool vt_digest_parse(struct vt_digest *out, const char *hex);   /* exactly 64 lower-case digits */
 bool vt_digest_parse_n(struct vt_digest *out, const char *hex); /* the first 64 bytes at hex */
-bool vt_digest_equal(const struct vt_digest *digest, const struct vt_digest *b);
+bool vt_digest_equal(const struct vt_digest *one, const struct vt_digest *other);
 
 #endif

@@ -22,10 +22,10 @@ struct vt_stamp vt_stamp_of(const struct stat *st)
 		.ctime = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec };
 }
 
-bool vt_stamp_same(const struct vt_stamp *stamp, const struct vt_stamp *b)
+bool vt_stamp_same(const struct vt_stamp *one, const struct vt_stamp *other)
 {
-	return stamp->dev == b->dev && stamp->ino == b->ino && stamp->size == b->size &&
-		stamp->mtime == b->mtime;
+	return one->dev == other->dev && one->ino == other->ino && one->size == other->size &&
+		one->mtime == other->mtime;
 }
 
 void vt_fileset_begin(struct vt_fileset *fileset)

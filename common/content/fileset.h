@@ -29,7 +29,7 @@ struct vt_stamp vt_stamp_of(const struct stat *st);
 
 /* Same file, size and modification time?  The change time is left out: a hard link made
  * meanwhile moves it. */
-bool vt_stamp_same(const struct vt_stamp *stamp, const struct vt_stamp *b);
+bool vt_stamp_same(const struct vt_stamp *one, const struct vt_stamp *other);
 
 enum vt_fileset_copy {
 	VT_FILESET_HASH = 0, /* read only */

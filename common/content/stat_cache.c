@@ -96,12 +96,12 @@ void vt_stat_cache_close(struct vt_stat_cache *cache)
 	free(cache);
 }
 
-static int order(const struct vt_stamp *stamp, const struct vt_stamp *b)
+static int order(const struct vt_stamp *one, const struct vt_stamp *other)
 {
-	if (stamp->dev != b->dev)
-		return stamp->dev < b->dev ? -1 : 1;
-	if (stamp->ino != b->ino)
-		return stamp->ino < b->ino ? -1 : 1;
+	if (one->dev != other->dev)
+		return one->dev < other->dev ? -1 : 1;
+	if (one->ino != other->ino)
+		return one->ino < other->ino ? -1 : 1;
 	return 0;
 }
 

@@ -13,36 +13,37 @@ static void add(struct vt_tree_diff *diff, enum vt_change change, const struct v
 	diff->v[diff->n++] = (struct vt_tree_change){ change, before, after };
 }
 
-static bool same(const struct vt_tree_file *file, const struct vt_tree_file *tree_file)
+static bool same(const struct vt_tree_file *one, const struct vt_tree_file *other)
 {
-	return vt_digest_equal(&file->digest, &tree_file->digest) &&
-		file->executable == tree_file->executable;
+	return vt_digest_equal(&one->digest, &other->digest) &&
+		one->executable == other->executable;
 }
 
 /* Both lists are sorted by path. */
-static void merge(struct vt_tree_diff *diff, const struct vt_tree *tree, const struct vt_tree *b)
+static void merge(struct vt_tree_diff *diff, const struct vt_tree *before,
+	const struct vt_tree *after)
 {
 	size_t i = 0, k = 0;
 
-	while (i < tree->n_files || k < b->n_files) {
+	while (i < before->n_files || k < after->n_files) {
 		int order;
 
-		if (i == tree->n_files)
+		if (i == before->n_files)
 			order = 1;
-		else if (k == b->n_files)
+		else if (k == after->n_files)
 			order = -1;
 		else
-			order = strcmp(tree->file[i].path, b->file[k].path);
+			order = strcmp(before->file[i].path, after->file[k].path);
 
 		if (order < 0) {
-			add(diff, VT_REMOVED, &tree->file[i++], NULL);
+			add(diff, VT_REMOVED, &before->file[i++], NULL);
 		} else if (order > 0) {
-			add(diff, VT_ADDED, NULL, &b->file[k++]);
+			add(diff, VT_ADDED, NULL, &after->file[k++]);
 		} else {
-			if (same(&tree->file[i], &b->file[k]))
+			if (same(&before->file[i], &after->file[k]))
 				diff->n_same++;
 			else
-				add(diff, VT_CHANGED, &tree->file[i], &b->file[k]);
+				add(diff, VT_CHANGED, &before->file[i], &after->file[k]);
 			i++;
 			k++;
 		}

@@ -195,17 +195,17 @@ void vt_geometry_to_mm(const struct vt_geometry *geometry, const double index[3]
 	memcpy(mm, out, sizeof(out));
 }
 
-double vt_geometry_gap(const struct vt_geometry *geometry, const struct vt_geometry *b)
+double vt_geometry_gap(const struct vt_geometry *one, const struct vt_geometry *other)
 {
 	double worst = 0;
-	if (memcmp(geometry->dim, b->dim, sizeof(geometry->dim)))
+	if (memcmp(one->dim, other->dim, sizeof(one->dim)))
 		return INFINITY;
 	for (int corner = 0; corner < 8; corner++) {
 		double index[3], p[3], q[3];
 		for (int i = 0; i < 3; i++)
-			index[i] = corner >> i & 1 ? (double)geometry->dim[i] - 1 : 0;
-		vt_geometry_to_mm(geometry, index, p);
-		vt_geometry_to_mm(b, index, q);
+			index[i] = corner >> i & 1 ? (double)one->dim[i] - 1 : 0;
+		vt_geometry_to_mm(one, index, p);
+		vt_geometry_to_mm(other, index, q);
 		double d = sqrt((p[0] - q[0]) * (p[0] - q[0]) + (p[1] - q[1]) * (p[1] - q[1]) +
 			(p[2] - q[2]) * (p[2] - q[2]));
 		worst = d > worst ? d : worst;

@@ -67,7 +67,7 @@ size_t vt_geometry_count(const struct vt_geometry *geometry);
 double vt_geometry_voxel_ml(const struct vt_geometry *geometry);
 
 /* Largest distance in mm between equal corners of the two boxes; infinity if the sizes differ. */
-double vt_geometry_gap(const struct vt_geometry *geometry, const struct vt_geometry *b);
+double vt_geometry_gap(const struct vt_geometry *one, const struct vt_geometry *other);
 
 /* VT_EDATA naming both geometries if they differ in size or by more than `tolerance_mm`. */
 int vt_geometry_same(const struct vt_geometry *geometry, const char *name_a,

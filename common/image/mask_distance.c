@@ -318,19 +318,20 @@ static size_t within(const struct points *points, double tolerance)
 }
 
 /* Percentile of both directions together. */
-static double pooled95(const struct points *points, const struct points *b)
+static double pooled95(const struct points *one, const struct points *other)
 {
-	double *v = vt_xmalloc((points->n + b->n) * sizeof(*v)), out;
+	double *v = vt_xmalloc((one->n + other->n) * sizeof(*v)), out;
 
 	/* a merge of two sorted lists */
-	for (size_t i = 0, j = 0; i + j < points->n + b->n;) {
-		bool first = j == b->n || (i < points->n && points->distance[i] <= b->distance[j]);
+	for (size_t i = 0, j = 0; i + j < one->n + other->n;) {
+		bool first =
+			j == other->n || (i < one->n && one->distance[i] <= other->distance[j]);
 
-		v[i + j] = first ? points->distance[i] : b->distance[j];
+		v[i + j] = first ? one->distance[i] : other->distance[j];
 		i += first;
 		j += !first;
 	}
-	out = vt_percentile_sorted(v, points->n + b->n, 95);
+	out = vt_percentile_sorted(v, one->n + other->n, 95);
 	free(v);
 	return out;
 }

@@ -163,11 +163,11 @@ static char *text_of(const struct vt_json *j)
 	return vt_buf_detach(&b);
 }
 
-static bool same_spacing(const struct vt_json *json, const struct vt_json *b)
+static bool same_spacing(const struct vt_json *one, const struct vt_json *other)
 {
 	for (size_t i = 0; i < 3; i++) {
-		double x = vt_json_number(vt_json_at(json, i), 0),
-		       y = vt_json_number(vt_json_at(b, i), 0);
+		double x = vt_json_number(vt_json_at(one, i), 0),
+		       y = vt_json_number(vt_json_at(other, i), 0);
 
 		if (!(fabs(x - y) <= 1e-3 * fabs(x)))
 			return false;

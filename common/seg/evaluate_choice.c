@@ -330,15 +330,15 @@ static void warn_folds(const struct vt_choice *c)
 			left, first);
 }
 
-static bool same_manifest(const struct vt_json *json, const struct vt_json *b)
+static bool same_manifest(const struct vt_json *one, const struct vt_json *other)
 {
 	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
 	bool same;
 
-	if (!json || !b)
+	if (!one || !other)
 		return false;
-	vt_json_sorted(&x, json);
-	vt_json_sorted(&y, b);
+	vt_json_sorted(&x, one);
+	vt_json_sorted(&y, other);
 	same = x.len == y.len && !memcmp(x.data, y.data, x.len);
 	vt_buf_release(&x);
 	vt_buf_release(&y);

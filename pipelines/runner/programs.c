@@ -457,14 +457,14 @@ void vt_programs_release(struct vt_programs *programs)
 	*programs = (struct vt_programs){ .v = NULL };
 }
 
-static bool same_file(const struct stat *stat, const struct stat *b)
+static bool same_file(const struct stat *one, const struct stat *other)
 {
 	/* by what changes when it is written to or replaced */
-	return stat->st_dev == b->st_dev && stat->st_ino == b->st_ino &&
-		stat->st_size == b->st_size && stat->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		stat->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-		stat->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-		stat->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+	return one->st_dev == other->st_dev && one->st_ino == other->st_ino &&
+		one->st_size == other->st_size && one->st_mtim.tv_sec == other->st_mtim.tv_sec &&
+		one->st_mtim.tv_nsec == other->st_mtim.tv_nsec &&
+		one->st_ctim.tv_sec == other->st_ctim.tv_sec &&
+		one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
 }
 
 int vt_programs_changed(const struct vt_programs *programs, struct vt_err *err)

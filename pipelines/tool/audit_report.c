@@ -85,11 +85,11 @@ const char *vt_audit_role(const struct vt_audit *audit, const char *subject)
 
 /* --- groups -------------------------------------------------------------- */
 
-static bool same_group(const struct vt_json *json, const struct vt_json *b)
+static bool same_group(const struct vt_json *one, const struct vt_json *other)
 {
-	return !strcmp(text(json, "stage"), text(b, "stage")) &&
-		!strcmp(text(json, "version"), text(b, "version")) &&
-		!strcmp(text(json, "binary"), text(b, "binary"));
+	return !strcmp(text(one, "stage"), text(other, "stage")) &&
+		!strcmp(text(one, "version"), text(other, "version")) &&
+		!strcmp(text(one, "binary"), text(other, "binary"));
 }
 
 /* Breadth first puts a parent behind the child that led to it, but another child may stand

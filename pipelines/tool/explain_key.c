@@ -138,15 +138,15 @@ void vt_explain_result(struct vt_store *store, const struct vt_result *result)
 
 /* --- two keys -------------------------------------------------------------- */
 
-static bool same(const struct vt_json *json, const struct vt_json *b)
+static bool same(const struct vt_json *one, const struct vt_json *other)
 {
 	struct vt_buf x = VT_BUF_INIT, y = VT_BUF_INIT;
 	bool equal;
 
-	if (json)
-		vt_json_sorted(&x, json);
-	if (b)
-		vt_json_sorted(&y, b);
+	if (one)
+		vt_json_sorted(&x, one);
+	if (other)
+		vt_json_sorted(&y, other);
 	equal = x.len == y.len && (!x.len || !memcmp(x.data, y.data, x.len));
 	vt_buf_release(&x);
 	vt_buf_release(&y);

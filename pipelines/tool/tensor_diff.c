@@ -155,15 +155,16 @@ static struct distance distance_of(const struct tensor *tensor, const struct ten
 	return d;
 }
 
-static bool same_shape(const struct tensor *tensor, const struct tensor *b)
+static bool same_shape(const struct tensor *one, const struct tensor *other)
 {
-	size_t n = tensor->shape ? tensor->shape->n : 0;
+	size_t n = one->shape ? one->shape->n : 0;
 
-	if (strcmp(tensor->type, b->type) || tensor->n != b->n || n != (b->shape ? b->shape->n : 0))
+	if (strcmp(one->type, other->type) || one->n != other->n ||
+		n != (other->shape ? other->shape->n : 0))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (vt_json_integer(tensor->shape->item[i], -1) !=
-			vt_json_integer(b->shape->item[i], -1))
+		if (vt_json_integer(one->shape->item[i], -1) !=
+			vt_json_integer(other->shape->item[i], -1))
 			return false;
 	return true;
 }
