@@ -104,8 +104,7 @@ static void measure(struct work *work, const char *name, int edge, const char *p
 		fprintf(stderr, "%s\n", vt_session_error(work->s)->text);
 	else
 		printf("{\"who\":\"voxtrail\",\"net\":\"%s\",\"edge\":%d,\"precision\":\"%s\","
-		       "\"work\":\"%s\","
-		       "\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
+		       "\"work\":\"%s\",\"median_ms\":%.3f,\"least_ms\":%.3f}\n",
 			name, edge, precision, train ? "train" : "infer", 1e3 * t[repeats / 2],
 			1e3 * t[0]);
 	free(work->x);
@@ -144,8 +143,7 @@ int main(int argc, char **argv)
 	if (argc < 9 || vt_json_parse(&params, argv[2], strlen(argv[2]), "params", &err)) {
 		fprintf(stderr,
 			"usage: gpu_step NAME PARAMS IN OUT EDGE PRECISION REPEATS "
-			"train|infer|tune "
-			"%s\n",
+			"train|infer|tune %s\n",
 			err.text);
 		return 64;
 	}

@@ -245,12 +245,11 @@ static const struct vt_stage stage = {
 	.output = "predictions.csv: class, true class if known, probabilities; "
 		  "metrics.json with --patches",
 	.about = "The network sees one patch from the middle of each subject's "
-		 "container, with 0 outside. Scans are prepared and cropped as the "
-		 "training data were. A subject that cannot be used is put into "
-		 "quarantine/, and the others are classified. metrics.json has accuracy "
-		 "with Wilson's interval, the area under the ROC curve of each class "
-		 "against the others with DeLong's interval, the mean area, and the "
-		 "counts of answers by true class (docs/metrics.md).",
+		 "container, with 0 outside. Scans are prepared and cropped as the training data "
+		 "were. A subject that cannot be used is put into quarantine/, and the others are "
+		 "classified. metrics.json has accuracy with Wilson's interval, the area under the "
+		 "ROC curve of each class against the others with DeLong's interval, the mean "
+		 "area, and the counts of answers by true class (docs/metrics.md).",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -128,11 +128,10 @@ static const struct vt_stage stage = {
 	.summary = "Writes a cohort's median or mean voxel spacing into its manifest.",
 	.output = "manifest.json: the manifest with spacing_mm; spacing.csv: each subject's",
 	.about = "The spacing is read from the header of each subject's first channel, "
-		 "along right, anterior and superior. The result is rounded to 0.0001 mm. "
-		 "Stages that take this manifest resample each subject to that spacing on "
-		 "its own. A pipeline can therefore still have one subject per datum, and "
-		 "a new subject causes the others to be prepared again only if the "
-		 "spacing changes.",
+		 "along right, anterior and superior. The result is rounded to 0.0001 mm. Stages "
+		 "that take this manifest resample each subject to that spacing on its own. A "
+		 "pipeline can therefore still have one subject per datum, and a new subject "
+		 "causes the others to be prepared again only if the spacing changes.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -56,8 +56,7 @@ static void describe_data(struct vt_buf *out, const struct vt_stage_run *stage_r
 
 	vt_markdown_say(out,
 		"## What it was made from\n\n| | |\n|---|---|\n| checkpoint (tree) | `%s` |\n| "
-		"cohort | %s "
-		"|\n| network | %s, %lld parameters |\n",
+		"cohort | %s |\n| network | %s, %lld parameters |\n",
 		vt_stage_tree(stage_run, "model"), c->manifest->name, c->model,
 		(long long)vt_json_integer(vt_json_pointer(c->json, "/model/parameters"), 0));
 	list(out, "channels, in order", vt_json_get(c->json, "channels"));
@@ -96,8 +95,7 @@ static void describe_regions(struct vt_buf *out, const struct vt_checkpoint *c)
 	}
 	vt_buf_str(out,
 		"\nA combination of regions that is exactly one label's is written as that label; "
-		"any "
-		"other region by region in this order, the last one wins.\n\n");
+		"any other region by region in this order, the last one wins.\n\n");
 }
 
 /* Scores of another checkpoint are none of this one's. */
@@ -286,13 +284,12 @@ static const struct vt_stage stage = {
 	.version = STAGE_VERSION,
 	.summary = "Turns a checkpoint into ONNX, safetensors and a model card.",
 	.about = "The ONNX network takes a batch of patches whose edges are multiples of "
-		 "the network's stride, and returns logits. The card says which subjects "
-		 "the checkpoint was made from, how their scans were prepared and how it "
-		 "scored. The weights are those of --weights in canonical form, so that "
-		 "equal checkpoints export equal bytes. With the output of quantize, its "
-		 "convolutions are written with QuantizeLinear and DequantizeLinear and their "
-		 "kernels as int8. Shells have a builtin of this name: in a "
-		 "shell, type `env export`.",
+		 "the network's stride, and returns logits. The card says which subjects the "
+		 "checkpoint was made from, how their scans were prepared and how it scored. The "
+		 "weights are those of --weights in canonical form, so that equal checkpoints "
+		 "export equal bytes. With the output of quantize, its convolutions are written "
+		 "with QuantizeLinear and DequantizeLinear and their kernels as int8. Shells have "
+		 "a builtin of this name: in a shell, type `env export`.",
 	.output = "model.onnx, model.safetensors, checkpoint.json, model-card.md",
 	.in = in,
 	.params = params,

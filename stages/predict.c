@@ -458,8 +458,7 @@ static int check_names(const struct job *j, struct vt_err *err)
 	for (int r = 0; p->probabilities && r < m->n_regions; r++)
 		if (!vt_path_is_portable(m->region[r].name) || strchr(m->region[r].name, '/'))
 			return vt_err_set(err, VT_EUSAGE,
-				"--probabilities: region \"%s\" cannot be the name of a "
-				"file",
+				"--probabilities: region \"%s\" cannot be the name of a file",
 				m->region[r].name);
 	return 0;
 }

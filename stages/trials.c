@@ -81,8 +81,7 @@ static const struct vt_stage stage = {
 		   "winner.",
 	.output = "trials.csv, trials.json, trials.html (one self-contained page with a picture)",
 	.about = "Trials are ranked by the last rung they reached and their score there; the first "
-		 "is "
-		 "the winner. Columns are the params that differ between trials.",
+		 "is the winner. Columns are the params that differ between trials.",
 	.in = in,
 	.params = params,
 	.params_size = sizeof(struct params),

@@ -275,10 +275,8 @@ static int decide(struct deciding *deciding, const struct vt_strs *files, struct
 	if (!rc && (deciding->users.n < 2 || !files->n))
 		rc = vt_err_set(err, VT_ECLAIM,
 			"the policy asks for a second person, and %s%s stands behind it: --ask "
-			"FILE "
-			"writes what is to be decided, `voxtrail trust approve FILE --key KEY "
-			"--out "
-			"OUT` signs it, --approve OUT brings it",
+			"FILE writes what is to be decided, `voxtrail trust approve FILE --key KEY "
+			"--out OUT` signs it, --approve OUT brings it",
 			deciding->users.n ? "only " : "nobody of its approvers",
 			deciding->users.n ? deciding->users.v[0] : "");
 	if (!rc && !deciding->again)

@@ -256,10 +256,7 @@ static void put_profiles(struct graph *graph, struct vt_json *root)
 {
 	static const struct {
 		const char *id, *name, *version;
-	} profile[] = { { WFRUN "process/0.5",
-				"Process Run "
-				"Crate",
-				"0.5" },
+	} profile[] = { { WFRUN "process/0.5", "Process Run Crate", "0.5" },
 		{ WFRUN "workflow/0.5", "Workflow Run Crate", "0.5" },
 		{ WFRUN "provenance/0.5", "Provenance Run Crate", "0.5" },
 		{ "https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate",

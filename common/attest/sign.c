@@ -100,8 +100,7 @@ static int check_mode(const char *path, struct vt_err *err)
 	if (!stat(path, &st) && (st.st_mode & 077))
 		return vt_err_set(err, VT_ECONFIG,
 			"%s: a private key that others may read or write (mode %04o); chmod 600 "
-			"it, "
-			"and make a new one if others use this machine",
+			"it, and make a new one if others use this machine",
 			path, (unsigned)(st.st_mode & 07777));
 	return 0;
 }

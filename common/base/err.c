@@ -52,7 +52,6 @@ int vt_err_prefix(struct vt_err *err, const char *fmt, ...)
 int vt_err_nomem(struct vt_err *err, unsigned long long nbytes)
 {
 	return vt_err_set(err, VT_ENOMEM,
-		"out of memory: %llu bytes (%.1f GiB) could "
-		"not be allocated",
-		nbytes, (double)nbytes / (1ULL << 30));
+		"out of memory: %llu bytes (%.1f GiB) could not be allocated", nbytes,
+		(double)nbytes / (1ULL << 30));
 }

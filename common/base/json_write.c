@@ -120,8 +120,7 @@ static int sorted(struct vt_buf *out, const struct vt_json *json, bool reals, st
 		return sorted_object(out, json, reals, err);
 	if (json->type == VT_JSON_REAL && !reals)
 		return vt_err_set(err, VT_EBUG,
-			"a real number (%.17g) in hashed JSON; it must be a decimal "
-			"string",
+			"a real number (%.17g) in hashed JSON; it must be a decimal string",
 			json->real);
 	if (json->type != VT_JSON_ARRAY) {
 		scalar(out, json);

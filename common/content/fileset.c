@@ -163,8 +163,7 @@ int vt_fileset_check_holes(const char *root, const char *path, const struct stat
 		return 0;
 	return vt_err_set(err, VT_EDATA,
 		"%s/%s: a file with holes: %llu bytes long, %llu of them on the disk; leave it "
-		"out, "
-		"or make it whole (`cp --sparse=never`) if it is meant",
+		"out, or make it whole (`cp --sparse=never`) if it is meant",
 		root, path, (unsigned long long)size, (unsigned long long)there);
 }
 

@@ -149,9 +149,8 @@ int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err)
 	for (int i = 0; i < 3; i++)
 		if (!(geometry->spacing[i] >= 0.01 && geometry->spacing[i] <= 100))
 			return vt_err_set(err, VT_EDATA,
-				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the "
-				"affine or pixdim "
-				"empty, or in meters?)",
+				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the affine "
+				"or pixdim empty, or in meters?)",
 				geometry->spacing[0], geometry->spacing[1], geometry->spacing[2]);
 	double volume = fabs(determinant(geometry->affine)) /
 		(geometry->spacing[0] * geometry->spacing[1] * geometry->spacing[2]);
@@ -220,8 +219,7 @@ int vt_geometry_same(const struct vt_geometry *geometry, const char *name_a,
 	if (memcmp(geometry->dim, b->dim, sizeof(geometry->dim)))
 		return vt_err_set(err, VT_EDATA,
 			"%s has %zu x %zu x %zu voxels, %s has %zu x %zu x %zu: register and "
-			"resample them to "
-			"one grid first",
+			"resample them to one grid first",
 			name_a, geometry->dim[0], geometry->dim[1], geometry->dim[2], name_b,
 			b->dim[0], b->dim[1], b->dim[2]);
 	double gap = vt_geometry_gap(geometry, b);
@@ -230,10 +228,9 @@ int vt_geometry_same(const struct vt_geometry *geometry, const char *name_a,
 	vt_geometry_code(geometry, ca);
 	vt_geometry_code(b, cb);
 	return vt_err_set(err, VT_EDATA,
-		"%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f "
-		"%.3f against "
-		"%s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to one grid "
-		"first",
+		"%s and %s have equal sizes but lie up to %.3f mm apart (%s, origin %.3f %.3f %.3f "
+		"against %s, origin %.3f %.3f %.3f; %g mm allowed): register and resample them to "
+		"one grid first",
 		name_a, name_b, gap, ca, geometry->affine[0][3], geometry->affine[1][3],
 		geometry->affine[2][3], cb, b->affine[0][3], b->affine[1][3], b->affine[2][3],
 		tolerance_mm);

@@ -26,10 +26,7 @@ static bool is_behind(const unsigned char *bytes, size_t size)
 {
 	if (vt_gzip_is(bytes, size))
 		return false;
-	vt_log(VT_LOG_WARN, "gzip",
-		"note=\"%zu bytes after the gzip stream were not "
-		"read\"",
-		size);
+	vt_log(VT_LOG_WARN, "gzip", "note=\"%zu bytes after the gzip stream were not read\"", size);
 	return true;
 }
 

@@ -122,8 +122,7 @@ static int check_sizes(struct vt_nifti_header *header, struct vt_err *err)
 			header->dtype = codes[i].type;
 	if (!header->dtype)
 		return vt_err_set(err, VT_EDATA,
-			"datatype is %d (%s), want an integer of 8 to 64 bits, float32 or "
-			"float64",
+			"datatype is %d (%s), want an integer of 8 to 64 bits, float32 or float64",
 			header->datatype, nifti_datatype_string(header->datatype));
 	if (header->bitpix != 8 * (int)vt_dtype_size(header->dtype))
 		return vt_err_set(err, VT_EDATA, "bitpix is %d, but %s has %zu bits",
@@ -298,9 +297,8 @@ int vt_nifti_geometry(struct vt_geometry *geometry, const struct vt_nifti_header
 	} else if (header->qform_code > 0) {
 		if (!qform)
 			return vt_err_set(err, VT_EDATA,
-				"qform is not a rotation with positive spacings: quatern (%g, "
-				"%g, %g), "
-				"pixdim (%g, %g, %g); give the file a valid qform or sform",
+				"qform is not a rotation with positive spacings: quatern (%g, %g, "
+				"%g), pixdim (%g, %g, %g); give the file a valid qform or sform",
 				header->quatern[0], header->quatern[1], header->quatern[2],
 				header->pixdim[1], header->pixdim[2], header->pixdim[3]);
 		geometry->form = VT_FORM_QFORM;

@@ -258,8 +258,7 @@ int vt_patch_reference_map(uint8_t **out, const struct vt_patch_file *file, stru
 	if (!r->labels)
 		return vt_err_set(err, VT_EDATA,
 			"subject %s: the container holds no whole label map; run crop-patch of "
-			"this "
-			"version again",
+			"this version again",
 			file->subject);
 	map = calloc(n, 1);
 	if (!map)
@@ -367,8 +366,7 @@ static int check_half(const float *image, size_t n, size_t channels, struct vt_e
 		if (isfinite(image[i]) && (vt_half_from_float(image[i]) & 0x7fff) == 0x7c00)
 			return vt_err_set(err, VT_EDATA,
 				"channel %zu holds %g, f16 ends at 65504; normalize the channels "
-				"or "
-				"store f32 (--dtype f32)",
+				"or store f32 (--dtype f32)",
 				i / (n / channels), (double)image[i]);
 	return 0;
 }

@@ -171,10 +171,8 @@ static int forms_agree(const struct prepare *prep, const struct prepare_channel 
 		return 0;
 	return vt_err_set(err, VT_EDATA,
 		"%s: its sform (code %d: x %g %g %g, origin %g %g %g) and its qform (code %d: "
-		"quatern "
-		"%g %g %g, origin %g %g %g) lie up to %.3f mm apart, %g mm are allowed; correct "
-		"the "
-		"header, or allow it with --form-tolerance: then the sform counts",
+		"quatern %g %g %g, origin %g %g %g) lie up to %.3f mm apart, %g mm are allowed; "
+		"correct the header, or allow it with --form-tolerance: then the sform counts",
 		channel->name->role, g->sform_code, g->sform[0][0], g->sform[1][0], g->sform[2][0],
 		g->sform[0][3], g->sform[1][3], g->sform[2][3], g->qform_code, g->quatern[0],
 		g->quatern[1], g->quatern[2], g->qoffset[0], g->qoffset[1], g->qoffset[2],

@@ -99,9 +99,8 @@ static int find_brain(struct prepare *prep, struct vt_err *err)
 	const char *learned = prep->opts->learned ? prep->opts->learned : "";
 	if (*learned && (!provider || strcmp(provider->name, learned)))
 		return vt_err_set(err, VT_EUSAGE,
-			"brains of the training data were found by the network \"%s\", and "
-			"here %s%s: give that one's weights, "
-			"stripped scans or a mask",
+			"brains of the training data were found by the network \"%s\", and here "
+			"%s%s: give that one's weights, stripped scans or a mask",
 			learned, provider ? "it is " : "there is none",
 			provider ? provider->name : "");
 	if (mask_channel(prep, &channel, err) || vt_volume_convert(&channel->volume, err))
@@ -126,9 +125,8 @@ static int judge(const struct prepare *prep, struct vt_err *err)
 	for (unsigned flag = 1; prep->opts->refuse && flag <= VT_BRAIN_LAST; flag <<= 1)
 		if (brain->flags & flag)
 			return vt_err_set(err, VT_EDATA,
-				"implausible brain mask of %.0f ml (method %s): %s; give a "
-				"mask or stripped scans, "
-				"or allow it with --implausible flag",
+				"implausible brain mask of %.0f ml (method %s): %s; give a mask or "
+				"stripped scans, or allow it with --implausible flag",
 				brain->volume_ml, prep->report->method,
 				vt_brain_flag_text((enum vt_brain_flag)flag));
 	return 0;

@@ -131,13 +131,11 @@ static int read_pair(struct vt_volume *volume, const struct vt_nifti_header *hea
 	if (!is_pair_name(path))
 		return vt_err_set(err, VT_EDATA,
 			"magic says the voxels are in an .img file, but the name is not .hdr: "
-			"rename the "
-			"pair or convert it to one file");
+			"rename the pair or convert it to one file");
 	char *img = image_beside(path);
 	if (!img)
 		return vt_err_set(err, VT_EDATA,
-			"its voxels are missing: there is no .img or .img.gz with the "
-			"same name");
+			"its voxels are missing: there is no .img or .img.gz with the same name");
 	int rc = vt_fs_map(&m, img, err);
 	if (!rc)
 		rc = read_samples(volume, header, &m, err);

@@ -369,10 +369,9 @@ static int check_claims(const struct vt_erasure *erasure, struct vt_err *err)
 	for (size_t i = 0; i < erasure->n_blobs; i++)
 		if (erasure->blob[i].claimed && !erasure->blob[i].gone)
 			return vt_err_set(err, VT_ECLAIM,
-				"%s: according to a claim, another subject's files have "
-				"the same bytes; nothing was erased: vouch for the "
-				"record or reject it (`voxtrail trust`), or erase them "
-				"with --claims-too",
+				"%s: according to a claim, another subject's files have the same "
+				"bytes; nothing was erased: vouch for the record or reject it "
+				"(`voxtrail trust`), or erase them with --claims-too",
 				erasure->blob[i].path);
 	return 0;
 }

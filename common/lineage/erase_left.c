@@ -92,8 +92,7 @@ static int sweep_scratch(struct vt_erasure *erasure, struct vt_store *store, str
 		if (!vt_erase_holds_subject(erasure, path))
 			leave(erasure,
 				vt_asprintf("%s: what a killed stage would resume from; it may "
-					    "rest "
-					    "on the subject: `voxtrail gc --scratch --sweep` "
+					    "rest on the subject: `voxtrail gc --scratch --sweep` "
 					    "removes it",
 					path));
 		else if (is_free(path))

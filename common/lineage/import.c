@@ -70,9 +70,7 @@ static int import_records(struct vt_store *store, const struct vt_record_dir *c,
 	if (refused)
 		vt_log(VT_LOG_WARN, "contradiction",
 			"dir=\"%s\" left_out=%zu note=\"%s; `voxtrail import --vouch` takes it in "
-			"all "
-			"the "
-			"same\"",
+			"all the same\"",
 			dir, refused, why.text);
 	if (!rc)
 		rc = put_kept(store, &t, n, err);
@@ -210,8 +208,7 @@ static int check_claims(struct vt_store *store, const struct vt_record_dir *c,
 		if (!vt_trust_has(store, c->v[i].id))
 			rc = vt_err_set(err, VT_ECLAIM,
 				"%s: nobody vouches for the record %.16s (%s), and believed ones "
-				"alone "
-				"are to be taken in",
+				"alone are to be taken in",
 				dir, c->v[i].id, c->v[i].origin);
 	if (!rc && refused)
 		rc = vt_err_set(err, why.code, "%s: %s; --vouch TEXT takes it in all the same", dir,

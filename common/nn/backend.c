@@ -102,8 +102,7 @@ static int load_plugin(struct vt_device *device, struct vt_err *err)
 		memcpy(&get, &symbol, sizeof(get));
 		rc = get ? check_table(get(), path, err)
 			 : vt_err_set(err, VT_EDEVICE,
-				   "the plugin %s has no symbol %s: it is not a plugin "
-				   "of voxtrail",
+				   "the plugin %s has no symbol %s: it is not a plugin of voxtrail",
 				   path, VT_BACKEND_SYMBOL);
 	}
 	if (!rc)

@@ -280,8 +280,7 @@ int vt_model_build(struct vt_graph **out, const struct vt_model_request *request
 	for (int i = 0; i < 3; i++)
 		if (request->patch[i] < stride || request->patch[i] % stride)
 			return vt_err_set(err, VT_EUSAGE,
-				"%s: the patch %dx%dx%d must be a multiple of %d on "
-				"every axis",
+				"%s: the patch %dx%dx%d must be a multiple of %d on every axis",
 				m->name, request->patch[0], request->patch[1], request->patch[2],
 				stride);
 	g = vt_graph_new();

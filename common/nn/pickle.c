@@ -308,9 +308,8 @@ static int refuse_name(struct reader *reader, const char *name)
 	/* What came from elsewhere is printed only as far as it is plain text. */
 	printable[n] = '\0';
 	return vt_err_set(reader->err, VT_EDATA,
-		"%s: its pickle calls %s, which is not part of a state dict and is not "
-		"run; save the weights alone, with torch.save(model.state_dict(), path), "
-		"or as safetensors",
+		"%s: its pickle calls %s, which is not part of a state dict and is not run; save "
+		"the weights alone, with torch.save(model.state_dict(), path), or as safetensors",
 		reader->origin, printable);
 }
 

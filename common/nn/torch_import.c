@@ -469,9 +469,8 @@ static int add_tensors(struct torch_file *file)
 	if (!d)
 		return bad(file,
 			"holds no state dict: neither its value nor what stands there under "
-			"state_dict, "
-			"model_state_dict, network_weights, model or net "
-			"has tensors by name");
+			"state_dict, model_state_dict, network_weights, model or net has tensors "
+			"by name");
 	for (size_t i = 0; !rc && i + 1 < d->n; i += 2)
 		if (d->item[i + 1]->kind == VT_PICKLE_TENSOR)
 			rc = d->item[i]->kind == VT_PICKLE_TEXT

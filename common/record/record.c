@@ -204,8 +204,7 @@ int vt_record_tree(struct vt_tree **out, const struct vt_json *port, struct vt_e
 			!vt_digest_parse(&f[i].digest,
 				vt_json_text(vt_json_get(files->item[i], "sha256"), "")))
 			rc = vt_err_set(err, VT_EDATA,
-				"file %zu (\"%s\"): path, size or digest is missing or "
-				"malformed",
+				"file %zu (\"%s\"): path, size or digest is missing or malformed",
 				i, path.out);
 	}
 	if (!rc)
@@ -262,8 +261,7 @@ static int check_trees(const struct vt_json *ports, const char *origin, struct v
 		vt_tree_free(t);
 		if (strcmp(hex, vt_json_text(vt_json_get(ports->item[i], "tree"), "")))
 			return vt_err_set(err, VT_EINTEGRITY,
-				"%s: port %s: the files listed do not make the tree id "
-				"it states",
+				"%s: port %s: the files listed do not make the tree id it states",
 				origin, port);
 	}
 	return 0;

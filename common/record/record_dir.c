@@ -330,8 +330,7 @@ static int check_file(const struct checking *checking, const struct vt_record_di
 	vt_digest_hex(hex, &checking->t->file[i].digest);
 	if (strcmp(hex, stated))
 		return vt_err_set(err, VT_EINTEGRITY,
-			"%s/%s: its digest is %s, but the record %.16s beside it (%s) "
-			"says %s",
+			"%s/%s: its digest is %s, but the record %.16s beside it (%s) says %s",
 			checking->dir, path, hex, record->id, record->origin, stated);
 	checking->vouched[i] = true;
 	return 0;
@@ -395,8 +394,7 @@ static int check_reached(const struct vt_record_dir *dir, struct vt_err *err)
 	for (size_t i = 0; !rc && i < dir->n; i++)
 		if (!reached[i])
 			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s: the record %.16s is no ancestor of any record beside "
-				"it",
+				"%s: the record %.16s is no ancestor of any record beside it",
 				dir->v[i].origin, dir->v[i].id);
 	free(stack);
 	free(reached);

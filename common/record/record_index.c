@@ -216,8 +216,7 @@ static int tables(struct vt_record_index *index, struct vt_err *err)
 	if (!made && !index->read_only)
 		return make_tables(index, err);
 	return vt_err_set(err, VT_EDATA,
-		"%s: tables of version %d, this program has version %d; run `voxtrail "
-		"rebuild`",
+		"%s: tables of version %d, this program has version %d; run `voxtrail rebuild`",
 		index->path, version, TABLES);
 }
 
@@ -234,8 +233,7 @@ static int open_unwritable(struct vt_record_index *index, struct vt_err *err)
 	if (!stat(wal, &st) && st.st_size)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"%s: what a killed process left in %s must be merged first; run any "
-			"voxtrail "
-			"command on a copy that may be written to",
+			"voxtrail command on a copy that may be written to",
 			index->path, wal);
 	vt_buf_str(&uri, "file:");
 	for (const char *p = index->path; *p; p++)

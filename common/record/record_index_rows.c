@@ -463,8 +463,7 @@ int vt_record_index_fill_begin(struct vt_record_index *index, struct vt_err *err
 {
 	return vt_index_exec(index,
 		"PRAGMA mmap_size = 0; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
-		"cache_size = "
-		"-262144; BEGIN IMMEDIATE",
+		"cache_size = -262144; BEGIN IMMEDIATE",
 		err);
 }
 

@@ -172,8 +172,7 @@ static int check(const struct vt_configure_recipe *recipe, const struct choice *
 	if (recipe->need.bytes > c->limits->bytes)
 		return vt_err_set(err, VT_ENOMEM,
 			"--memory-limit: a patch of %dx%dx%d, the smallest, needs %.0f MiB to "
-			"train "
-			"on, %.0f may be used",
+			"train on, %.0f may be used",
 			recipe->patch[0], recipe->patch[1], recipe->patch[2],
 			ceil(recipe->need.bytes / 1048576), c->limits->bytes / 1048576);
 	if (recipe->steps < LEAST_STEPS)

@@ -128,8 +128,7 @@ static int choose_expected(struct vt_choice *c, struct vt_err *err)
 		if (f && f->labeled && c->o->which == VT_WHICH_FOLDS && !kept)
 			return vt_err_set(err, VT_EDATA,
 				"subject %s is expected, and no checkpoint's fold kept it out; "
-				"leave "
-				"it out of --expected, or give the checkpoint of fold %d",
+				"leave it out of --expected, or give the checkpoint of fold %d",
 				subject, f->fold);
 		if (f && f->labeled && !kept)
 			add_target(c, subject, f, 0, NULL);
@@ -251,9 +250,8 @@ static int check_trained(const struct vt_choice *c, struct vt_err *err)
 				vt_strs_hold(&c->roles[m].train, t->subject))
 				return vt_err_set(err, VT_EDATA,
 					"subject %s was trained on by checkpoint %s; score "
-					"subjects "
-					"that no network has seen (--subjects test, or folds), or "
-					"accept it with --trained true",
+					"subjects that no network has seen (--subjects test, or "
+					"folds), or accept it with --trained true",
 					t->subject, c->s->member[m].dir);
 		}
 	}

@@ -83,8 +83,7 @@ static int check_preparation(const struct vt_published *published, struct vt_err
 		(published->quantile[0] != 2 || published->quantile[1] != 98))
 		return vt_err_set(err, VT_EDATA,
 			"model.json: /normalize has quantiles %g and %g percent; scans can be "
-			"scaled "
-			"by 2 and 98",
+			"scaled by 2 and 98",
 			published->quantile[0], published->quantile[1]);
 	return 0;
 }

@@ -292,8 +292,7 @@ static int read_region(struct vt_manifest *manifest, const struct vt_json *j, si
 		if (!strcmp(manifest->region[k].name, r->name))
 			return vt_err_set(err, VT_EDATA,
 				"%s: /regions/%zu/name: \"%s\" stands twice; regions are told "
-				"apart by "
-				"their names",
+				"apart by their names",
 				origin, i, r->name);
 	for (size_t k = 0; k < values->n; k++) {
 		int64_t v = vt_json_integer(values->item[k], -1);
@@ -413,8 +412,7 @@ static int read_people(struct vt_manifest *manifest, const struct vt_json *j, co
 			strstr(template, "{subject}")))
 		return wrong(origin, "/subject",
 			"says how a subject's name is made: a text with {patient} and other "
-			"fields, "
-			"\"sub-{patient}_ses-{session}\"",
+			"fields, \"sub-{patient}_ses-{session}\"",
 			err);
 	manifest->subject = template ? vt_xstrdup(template) : NULL;
 	if (patients && patients->type != VT_JSON_OBJECT)
@@ -432,8 +430,7 @@ int vt_manifest_parse(struct vt_manifest **out, const struct vt_json *j, const c
 	struct vt_manifest *m = vt_xcalloc(1, sizeof(*m));
 	int rc = known_keys(j,
 		" format name description source subject patients channels mask label exclusive "
-		"regions "
-		"spacing_mm split classes ",
+		"regions spacing_mm split classes ",
 		origin, "", err);
 
 	m->name = vt_xstrdup(vt_json_text(vt_json_get(j, "name"), ""));

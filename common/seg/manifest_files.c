@@ -392,8 +392,7 @@ static int scan(struct vt_strs *ids, const struct vt_manifest *manifest,
 	for (size_t i = 0; i < c.hidden.n; i++)
 		vt_log(VT_LOG_WARN, "hidden",
 			"path=\"%s/%s\" note=\"its name begins with a dot, so it is no subject; "
-			"rename it "
-			"if it is one\"",
+			"rename it if it is one\"",
 			root, c.hidden.v[i]);
 	release_claims(&c);
 	return rc;

@@ -263,8 +263,7 @@ static int name_unreferenced(struct vt_json *out, const struct maps *k, const st
 			vt_json_push(out, vt_json_new_text(all.v[i]));
 			vt_log(VT_LOG_WARN, "no-reference",
 				"subject=\"%s\" why=\"its label map has no reference below "
-				"--labels\" "
-				"scored=no",
+				"--labels\" scored=no",
 				all.v[i]);
 		}
 		free(label);

@@ -36,8 +36,7 @@ int vt_measure_subjects(struct vt_strs *ids, const struct vt_manifest *manifest,
 	if (!rc && !ids->n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no label maps: neither <subject>/seg.nii.gz nor files as the manifest "
-			"%s "
-			"lays them out",
+			"%s lays them out",
 			root, manifest->name);
 	return rc;
 }
@@ -80,8 +79,7 @@ static int origin_of(enum vt_label_origin *out, const struct vt_manifest *manife
 		vt_err_set(err, VT_EDATA,
 			"%s: /label/map of manifest %s gives values of /label/values another "
 			"meaning; say whether they have gone through it (--values written, as "
-			"predict "
-			"writes them) or not (--values stored)",
+			"predict writes them) or not (--values stored)",
 			path, manifest->name);
 	free(written);
 	free(own);

@@ -132,8 +132,7 @@ static int windows_make(struct windows *windows, const struct vt_prediction *pre
 	if (out.d != in.d || out.h != in.h || out.w != in.w)
 		return vt_err_set(err, VT_EDATA,
 			"the network answers %dx%dx%d voxels for a patch of %dx%dx%d; a label map "
-			"needs "
-			"an answer for every voxel",
+			"needs an answer for every voxel",
 			out.d, out.h, out.w, in.d, in.h, in.w);
 	if (out.c != prediction->outputs)
 		return vt_err_set(err, VT_EDATA, "one network has %d outputs, another %d",
@@ -440,8 +439,7 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 		if (!rc && !p->there)
 			vt_log(VT_LOG_INFO, "windows",
 				"subject=\"%s\" joined=host because=\"no room for the volume on "
-				"the "
-				"device\"",
+				"the device\"",
 				file->subject);
 	}
 	if (!rc && !p->there && !opts->votes)
@@ -487,8 +485,7 @@ int vt_predict_values(float *values, struct vt_prediction *prediction, struct vt
 	if (prediction->voted)
 		return vt_err_set(err, VT_EUSAGE,
 			"--subvolumes: votes have no probabilities; leave --probabilities and "
-			"other "
-			"networks out");
+			"other networks out");
 	if (prediction->there)
 		return vt_remote_volume_values(prediction->there, values, err);
 	memcpy(values, prediction->values,

@@ -66,14 +66,12 @@ static void curve(struct vt_buf *out, const struct vt_evaluation *evaluation, co
 
 	vt_buf_str(out,
 		"<h2>Training</h2><svg viewBox=\"0 0 700 250\" role=\"img\" aria-label=\"loss and "
-		"validation "
-		"Dice by step\" "
-		"style=\"max-width:100%\" font-size=\"11\" fill=\"#5a6678\">");
+		"validation Dice by step\" style=\"max-width:100%\" font-size=\"11\" "
+		"fill=\"#5a6678\">");
 	for (int k = 0; k <= 5; k++)
 		vt_html_say(out,
 			"<line x1=\"46\" x2=\"686\" y1=\"%d\" y2=\"%d\" stroke=\"#e6e9ef\"/><text "
-			"x=\"18\" "
-			"y=\"%d\">%.1f</text>",
+			"x=\"18\" y=\"%d\">%.1f</text>",
 			216 - 40 * k, 216 - 40 * k, 220 - 40 * k, 0.2 * k);
 	polyline(out, history, 1, last, "#1c2430");
 	for (int r = 0; r < evaluation->manifest->n_regions; r++) {
@@ -235,17 +233,15 @@ static void folds_table(struct vt_buf *out, const struct vt_evaluation *evaluati
 	fold_cells(out, evaluation, 0, true);
 	vt_buf_str(out,
 		"</tbody></table><p>Mean, and in small print the standard deviation (n - 1): of a "
-		"fold "
-		"over its subjects, in the last row over the folds' means.</p>\n");
+		"fold over its subjects, in the last row over the folds' means.</p>\n");
 }
 
 static void empty_table(struct vt_buf *out, const struct vt_evaluation *evaluation)
 {
 	vt_buf_str(out,
 		"<h2>Empty masks</h2><table><thead><tr><th>region</th><th>subjects</th><th>both "
-		"empty</th><th>missed</th><th>false alarm</th>"
-		"<th>absent</th><th>HD95 mm, all</th><th>HD95 mm, where both "
-		"exist</th></tr></thead><tbody>\n");
+		"empty</th><th>missed</th><th>false alarm</th><th>absent</th><th>HD95 mm, "
+		"all</th><th>HD95 mm, where both exist</th></tr></thead><tbody>\n");
 	for (int r = 0; r < evaluation->manifest->n_regions; r++) {
 		vt_html_say(out,
 			"<tr><td>%s</td><td>%zu</td><td>%zu</td><td>%zu</td><td>%zu</td>"
@@ -264,12 +260,9 @@ static void empty_table(struct vt_buf *out, const struct vt_evaluation *evaluati
 	}
 	vt_buf_str(out,
 		"</tbody></table><p>Both empty: Dice 1, distances 0. Missed, false alarm or "
-		"absent: "
-		"Dice 0, distances are the penalty (the grid's diagonal unless given). A ratio "
-		"that is "
-		"not defined, such as the sensitivity of an empty reference, is left out of that "
-		"mean "
-		"alone.</p>\n");
+		"absent: Dice 0, distances are the penalty (the grid's diagonal unless given). A "
+		"ratio that is not defined, such as the sensitivity of an empty reference, is left "
+		"out of that mean alone.</p>\n");
 	absent_list(out, evaluation);
 }
 
@@ -301,8 +294,7 @@ static void lesions_table(struct vt_buf *out, const struct vt_evaluation *evalua
 	}
 	vt_buf_str(out,
 		"</tbody></table><p>Rule of the BraTS 2023 challenges: a missed or false lesion "
-		"has Dice 0 and "
-		"the penalty as distance.</p>\n");
+		"has Dice 0 and the penalty as distance.</p>\n");
 }
 
 static void threshold_table(struct vt_buf *out, const struct vt_evaluation *evaluation)
@@ -327,8 +319,7 @@ static void threshold_table(struct vt_buf *out, const struct vt_evaluation *eval
 			mean(evaluation, r, VT_DICE));
 	vt_buf_str(out,
 		"</tbody></table><p>The threshold is fitted on the training subjects, on the "
-		"normalized "
-		"channel.</p>\n");
+		"normalized channel.</p>\n");
 }
 
 static void summary(struct vt_buf *out, const struct vt_evaluation *evaluation)
@@ -346,14 +337,12 @@ static void summary(struct vt_buf *out, const struct vt_evaluation *evaluation)
 		sizeof(distance) / sizeof(distance[0]));
 	vt_buf_str(out,
 		"<p>hd95_mm: 95th percentile of each direction, the larger (MONAI). "
-		"hd95_pooled_mm: of both "
-		"together (medpy). hd95_surfel_mm: "
-		"weighted by area (DeepMind surface-distance, BraTS 2023).");
+		"hd95_pooled_mm: of both together (medpy). hd95_surfel_mm: weighted by area "
+		"(DeepMind surface-distance, BraTS 2023).");
 	if (evaluation->draws)
 		vt_html_say(out,
 			" Small print: 95 %% interval of the mean, percentile bootstrap over "
-			"subjects, %u "
-			"draws.",
+			"subjects, %u draws.",
 			evaluation->draws);
 	vt_buf_str(out, "</p>\n");
 	empty_table(out, evaluation);

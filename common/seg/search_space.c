@@ -44,8 +44,7 @@ static int draw_one(struct vt_json **out, const char *name, const struct vt_json
 	} else {
 		return wrong(name,
 			"must be one of {\"uniform\": [lo, hi]}, {\"log-uniform\": [lo, hi]} above "
-			"0, "
-			"{\"integer\": [lo, hi]}, {\"choice\": [values]}",
+			"0, {\"integer\": [lo, hi]}, {\"choice\": [values]}",
 			err);
 	}
 	return 0;

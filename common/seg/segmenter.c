@@ -267,8 +267,7 @@ int vt_segment_read(struct vt_segment_opts *opts, const char *threshold, const c
 	if (!rc && c->softmax && !plain_thresholds(opts, c->n_regions))
 		rc = vt_err_set(err, VT_EUSAGE,
 			"--threshold: this checkpoint's regions exclude each other (softmax) and "
-			"the "
-			"largest wins; leave it out");
+			"the largest wins; leave it out");
 	return rc;
 }
 

@@ -138,8 +138,7 @@ int vt_scores_of_subjects(struct vt_scored **out, size_t *n, const char *root, c
 	if (!rc && !s.n)
 		rc = vt_err_set(err, VT_ENOINPUT,
 			"%s: no subjects.csv, neither there nor in its directories; give the "
-			"output of "
-			"evaluate",
+			"output of evaluate",
 			root);
 	free(own);
 	vt_strs_release(&names);

@@ -60,8 +60,7 @@ int vt_train_classes_check(const struct vt_trainer *trainer, struct vt_err *err)
 	if (trainer->class_of && there < 2)
 		return vt_err_set(err, VT_EDATA,
 			"all %zu subjects to train on are of class \"%s\": there is nothing to "
-			"tell "
-			"apart; give another fold, or a split with subjects of each class",
+			"tell apart; give another fold, or a split with subjects of each class",
 			trainer->n_train, trainer->manifest->classes.v[one]);
 	for (int c = 0; trainer->class_of && c < trainer->outputs; c++)
 		if (!n[c])
@@ -82,8 +81,7 @@ int vt_train_classes_begin(struct vt_trainer *trainer, struct vt_err *err)
 		return vt_err_set(err, VT_EDATA,
 			"the network gives one answer for a whole scan, and the manifest %s has no "
 			"\"classes\": say there {\"names\": [...], \"subjects\": {\"id\": "
-			"\"name\", "
-			"...}} and crop again, or give the network another head",
+			"\"name\", ...}} and crop again, or give the network another head",
 			trainer->manifest->name);
 	if (trainer->o->n_more || trainer->o->on_device)
 		return vt_err_set(err, VT_EUSAGE,

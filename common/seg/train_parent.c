@@ -23,10 +23,9 @@ static int check_spacing(const struct vt_trainer *trainer, struct vt_err *err)
 			if (y < 0.999 * x || y > 1.001 * x)
 				return vt_err_set(err, VT_EDATA,
 					"subjects %s and %s have voxels of %g and %g mm (axis %zu "
-					"of z, "
-					"y, x); resample them to one spacing (spacing_mm in the "
-					"manifest, --spacing of skullstrip-normalize), or train on "
-					"all as they are with --mixed-spacing true",
+					"of z, y, x); resample them to one spacing (spacing_mm in "
+					"the manifest, --spacing of skullstrip-normalize), or "
+					"train on all as they are with --mixed-spacing true",
 					trainer->d->file[0].subject, f->subject, x, y, a);
 		}
 	}
@@ -68,9 +67,8 @@ static int check_subjects(const struct vt_trainer *trainer, const struct vt_json
 		if (kept_out && learned(train, f->subject))
 			return vt_err_set(err, VT_EDATA,
 				"subject %s is kept out here as %s, but the checkpoint of "
-				"--previous was "
-				"trained on it; give the same --fold and split, or accept it with "
-				"--allow subjects",
+				"--previous was trained on it; give the same --fold and split, or "
+				"accept it with --allow subjects",
 				f->subject, f->test ? "test" : "validation");
 	}
 	return 0;
@@ -89,8 +87,7 @@ static int compare(const struct vt_trainer *trainer, const struct vt_json *paren
 	if (!rc && strcmp(was, is) && !vt_contract_allows(allow, "activation"))
 		rc = vt_err_set(err, VT_EDATA,
 			"--activation is %s, the checkpoint of --previous was trained with %s; "
-			"give "
-			"that, or accept the difference with --allow activation",
+			"give that, or accept the difference with --allow activation",
 			is, was);
 	if (!rc && !vt_contract_allows(allow, "subjects"))
 		rc = check_subjects(trainer, parent, err);

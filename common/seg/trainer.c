@@ -44,11 +44,9 @@ static void warn_no_test(const struct vt_trainer *trainer)
 	}
 	vt_log(VT_LOG_WARN, "no-test-subject",
 		"labeled=%zu seed=%lld note=\"the manifest's split keeps none of these subjects "
-		"for "
-		"testing: evaluate will have nobody to score. Unless you score folds (evaluate "
+		"for testing: evaluate will have nobody to score. Unless you score folds (evaluate "
 		"--subjects folds) or other data, stop here: take the split that `voxtrail "
-		"manifest "
-		"DIR --place FILE` prints, or another seed, and prepare again\"",
+		"manifest DIR --place FILE` prints, or another seed, and prepare again\"",
 		n, (long long)trainer->manifest->seed);
 }
 
@@ -119,8 +117,7 @@ static int check_regions(const struct vt_manifest *manifest, bool softmax, struc
 	if (softmax && vt_manifest_overlap(manifest, pair))
 		return vt_err_set(err, VT_EDATA,
 			"softmax needs regions that exclude each other, but %s and %s of manifest "
-			"%s "
-			"share a label value; give --activation sigmoid, or other regions",
+			"%s share a label value; give --activation sigmoid, or other regions",
 			manifest->region[pair[0]].name, manifest->region[pair[1]].name,
 			manifest->name);
 	if (!softmax && manifest->exclusive)
@@ -208,11 +205,9 @@ static int check_sizes_of(const struct vt_trainer *trainer, const struct vt_data
 
 		if (f->d < p[0] || f->h < p[1] || f->w < p[2])
 			return vt_err_set(err, VT_EDATA,
-				"subject %s is %dx%dx%d voxels (z, y, x), smaller than the "
-				"patch of %dx%dx%d; give a smaller --patch, "
-				"crop-patch with --min-size of that size, or --pad true to "
-				"surround "
-				"it with zeros",
+				"subject %s is %dx%dx%d voxels (z, y, x), smaller than the patch "
+				"of %dx%dx%d; give a smaller --patch, crop-patch with --min-size "
+				"of that size, or --pad true to surround it with zeros",
 				f->subject, f->d, f->h, f->w, p[0], p[1], p[2]);
 	}
 	return 0;
@@ -245,8 +240,7 @@ static int check_keep(const struct vt_trainer *trainer, struct vt_err *err)
 	if (vt_session_remote(trainer->eval))
 		return vt_err_set(err, VT_EUSAGE,
 			"--keep loss: the validation loss is computed on the CPU only; give --keep "
-			"dice "
-			"or --device cpu");
+			"dice or --device cpu");
 	s = vt_session_shape_at(trainer->eval, 0);
 	if (s.d != p[0] || s.h != p[1] || s.w != p[2])
 		return vt_err_set(err, VT_EUSAGE,
@@ -266,8 +260,7 @@ static int nobody_to_train_on(const struct vt_trainer *trainer, struct vt_err *e
 		return vt_err_set(err, VT_EDATA,
 			"no labeled subject is left to train on: in %zu of %zu the first of two "
 			"networks found nothing, so they have no box, and the others are held out "
-			"for "
-			"test or in validation fold %d; train the first network longer",
+			"for test or in validation fold %d; train the first network longer",
 			missed, trainer->d->n, trainer->o->fold);
 	return vt_err_set(err, VT_EDATA,
 		"no labeled subject is left to train on: all are held out for test "

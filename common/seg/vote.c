@@ -141,8 +141,7 @@ int vt_vote(uint8_t *classes, struct vt_session *session, const struct vt_patch_
 	if (out.d != in.d || out.h != in.h || out.w != in.w || out.c > 255)
 		return vt_err_set(err, VT_EDATA,
 			"the network answers %d classes of %dx%dx%d voxels for a patch of "
-			"%dx%dx%d; "
-			"a vote needs an answer for every voxel, of at most 255 classes",
+			"%dx%dx%d; a vote needs an answer for every voxel, of at most 255 classes",
 			out.c, out.d, out.h, out.w, in.d, in.h, in.w);
 	v.block = vt_xcalloc((size_t)subvolumes, sizeof(*v.block));
 	if (!place_grid(&v, subvolumes))

@@ -105,8 +105,7 @@ static int copy_out(const struct placing *placing, const struct vt_tree_file *fi
 		rc = vt_err_errno(err, VT_ECANTCREAT, "%s/%s: cannot create", placing->stage, to);
 	else if (ioctl(out, FICLONE, in) && placing->how == VT_CHECKOUT_REFLINK && file->size)
 		rc = vt_err_errno(err, VT_ECANTCREAT,
-			"%s/%s: no reflink of the store's file can be made here (use "
-			"--writable)",
+			"%s/%s: no reflink of the store's file can be made here (use --writable)",
 			placing->stage, to);
 	else if (lseek(out, 0, SEEK_END) == 0 && copy_bytes(in, out))
 		rc = vt_err_errno(err, VT_EIO, "%s/%s: cannot write", placing->stage, to);

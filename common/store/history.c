@@ -90,8 +90,7 @@ static int read_tail(struct tail *tail, int fd, const char *path, struct vt_err 
 		tail->n = vt_json_integer(vt_json_get(j, "n"), 0);
 		if (!rc && tail->n < 1)
 			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s: its last line is no event; run `voxtrail history "
-				"--check`",
+				"%s: its last line is no event; run `voxtrail history --check`",
 				path);
 		vt_json_free(j);
 	}
@@ -229,8 +228,7 @@ static int check_line(const struct vt_json *json, const char *text, size_t n, in
 		wrong = "has another number";
 	else if (strcmp(vt_json_text(vt_json_get(json, "prev"), ""), prev))
 		wrong = "does not hold the digest of the line before it: one of the two was "
-			"changed, or lines were "
-			"taken out";
+			"changed, or lines were taken out";
 	vt_buf_release(&again);
 	return wrong
 		? vt_err_set(err, VT_EINTEGRITY, "%s: line %lld %s", path, (long long)number, wrong)

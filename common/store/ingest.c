@@ -416,10 +416,9 @@ static void warn_overwritten(const struct ingest *in, const struct vt_fileset_fi
 	if (!fstatat(in->s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) &&
 		st.st_ino == file->stamp.ino && st.st_dev == file->stamp.dev)
 		vt_log(VT_LOG_WARN, "overwritten",
-			"file=\"%s/%s\" object=%s note=\"this file was committed before and "
-			"then written to in place: commits "
-			"that hold its old content are damaged; commit with --copy what will be "
-			"edited\"",
+			"file=\"%s/%s\" object=%s note=\"this file was committed before and then "
+			"written to in place: commits that hold its old content are damaged; "
+			"commit with --copy what will be edited\"",
 			in->scan.root, file->path, name);
 }
 

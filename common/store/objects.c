@@ -61,8 +61,7 @@ static void damaged(const struct vt_store *store, struct vt_object *object, cons
 	object->state = VT_OBJECT_DAMAGED;
 	object->fault =
 		vt_asprintf("%s/objects/%s: %s since it was taken in; commit the original of %s "
-			    "again, or fetch it "
-			    "from another store",
+			    "again, or fetch it from another store",
 			store->dir, name, why, object->path);
 }
 
@@ -116,8 +115,7 @@ static bool replace(struct vt_store *store, struct vt_object *object, struct vt_
 	}
 	vt_log(VT_LOG_WARN, "object",
 		"name=\"%s\" note=\"its owner made it writable: the store has a copy of its own "
-		"now, "
-		"the owner keeps the file\"",
+		"now, the owner keeps the file\"",
 		name);
 	object->mode = st.st_mode;
 	object->stamp = vt_stamp_of(&st);

@@ -124,9 +124,8 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct v
 		if (!rc && i == NAMED && vt_json_get(out->file[i], "approvers"))
 			rc = vt_err_set(err, VT_ECONFIG,
 				"%s: who runs a command chooses this file, so it names no "
-				"approvers: "
-				"put them into %s, or into the store's with `voxtrail trust "
-				"add-approver`",
+				"approvers: put them into %s, or into the store's with `voxtrail "
+				"trust add-approver`",
 				out->path[i], out->path[MACHINE]);
 	}
 	if (rc)
@@ -302,8 +301,7 @@ int vt_policy_check_peer(struct vt_store *store, const struct vt_record_text *re
 		if (!vt_trust_has(store, id))
 			rc = vt_err_set(err, VT_ECLAIM,
 				"nobody vouches for the record %.16s that comes along, and the "
-				"policy "
-				"takes believed ones only",
+				"policy takes believed ones only",
 				id);
 	}
 	free(keep);

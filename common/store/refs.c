@@ -127,9 +127,8 @@ static int list_kind(struct vt_refs *out, struct vt_store *store, const char *re
 
 		if (!vt_ref_name_is_good(names.v[i]))
 			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s/%s: no branch or tag can have this name; remove the "
-				"file",
-				dir, names.v[i]);
+				"%s/%s: no branch or tag can have this name; remove the file", dir,
+				names.v[i]);
 		else
 			rc = vt_ref_read(store, id, repo, name, err);
 		if (!rc)
@@ -156,8 +155,7 @@ int vt_refs_list(struct vt_refs *out, struct vt_store *store, const char *repo, 
 	for (size_t i = 0; !rc && i < repos.n; i++) {
 		if (!vt_repo_name_is_good(repos.v[i]))
 			rc = vt_err_set(err, repo ? VT_EUSAGE : VT_EINTEGRITY,
-				"\"%s\": names of repos are 1 to 63 "
-				"letters, digits, _ and -",
+				"\"%s\": names of repos are 1 to 63 letters, digits, _ and -",
 				repos.v[i]);
 		if (!rc)
 			rc = list_kind(out, store, repos.v[i], "heads", err);
@@ -240,9 +238,8 @@ static void say_twin(struct vt_store *store, const char *repo)
 		for (size_t i = 0; i < refs.n; i++)
 			if (strcmp(refs.v[i].repo, repo) && !strcasecmp(refs.v[i].repo, repo)) {
 				vt_log(VT_LOG_WARN, "case-twins",
-					"one=\"%s\" other=\"%s\" note=\"repos whose names "
-					"differ in case alone are one where a file system "
-					"takes A for a\"",
+					"one=\"%s\" other=\"%s\" note=\"repos whose names differ "
+					"in case alone are one where a file system takes A for a\"",
 					refs.v[i].repo, repo);
 				break;
 			}

@@ -80,8 +80,7 @@ static int refuse_network(const char *dir, struct vt_err *err)
 	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
 		if ((unsigned long)f.f_type == remote[i].magic)
 			return vt_err_set(err, VT_EUSAGE,
-				"%s: a store cannot live on %s; give a directory on a local "
-				"disk",
+				"%s: a store cannot live on %s; give a directory on a local disk",
 				dir, remote[i].name);
 	return 0;
 }

@@ -59,8 +59,7 @@ int vt_store_find_derivation(struct vt_store *store, const char *derivation_hex,
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s: derivation %.16s has two results, of records %.16s and %.16s: "
 				"one lies, or the work is not reproducible; `voxtrail trust "
-				"reject` "
-				"takes one out",
+				"reject` takes one out",
 				store->dir, derivation_hex, f.ids.v[0], f.ids.v[i]);
 	if (!rc && f.ids.n)
 		*id = vt_xstrdup(f.ids.v[0]);

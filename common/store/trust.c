@@ -305,8 +305,7 @@ static int check_raw(struct vt_store *store, const struct vt_json *file, const c
 	if (!rc && subject.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"record %.16s (%s) claims to have made %s (%.16s), which was read here as "
-			"a "
-			"raw file of subject %s; nobody vouches for the record",
+			"a raw file of subject %s; nobody vouches for the record",
 			id, stage, vt_json_text(vt_json_get(file, "path"), ""), sha256,
 			subject.v[0]);
 	vt_strs_release(&subject);

@@ -199,8 +199,7 @@ static void report_undead(void *ctx, const char *digest_hex)
 {
 	report(ctx,
 		vt_asprintf("objects/%.2s/%s: erased by decision, but the bytes are here; run "
-			    "`voxtrail erase` "
-			    "again",
+			    "`voxtrail erase` again",
 			digest_hex, digest_hex + 2));
 }
 

@@ -408,8 +408,7 @@ static int plan_one(struct vt_transfer *transfer, struct vt_refs *plan, struct v
 	} else {
 		rc = vt_err_set(err, VT_EFAIL,
 			"%s@%s is %.16s in %s and %.16s in %s, and neither holds the other's "
-			"history; commit on top of one of "
-			"them, or --force gives up the one in %s",
+			"history; commit on top of one of them, or --force gives up the one in %s",
 			ref->repo, word, ref->commit, from->said, at, to->said, to->said);
 	}
 	return rc;

@@ -135,10 +135,7 @@ static int make_graph(struct vg_conv *conv, const struct vg_conv_spec *spec, str
 
 	return rc ? rc
 		  : vg_cudnn_make(conv->c, &conv->graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR,
-			    &ops, 1,
-			    "operation "
-			    "graph",
-			    err);
+			    &ops, 1, "operation graph", err);
 }
 
 /* --- engines ------------------------------------------------------------- */
@@ -410,10 +407,7 @@ static int repeat(struct vg_conv *conv, const struct vt_json *said, const char *
 		CUDNN_TYPE_BACKEND_DESCRIPTOR, n, conv->knob };
 	if (!rc)
 		rc = vg_cudnn_make(c, &conv->config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, g,
-			n ? 2 : 1,
-			"engine "
-			"configuration",
-			err);
+			n ? 2 : 1, "engine configuration", err);
 	if (!rc)
 		rc = build_plan(conv, conv->config, err);
 	if (!rc)

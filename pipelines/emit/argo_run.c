@@ -247,8 +247,7 @@ static int read_tasks(struct vt_argo_run *run, const char *path)
 			"/dag/tasks");
 	if (!tasks)
 		return vt_err_set(run->err, VT_EDATA,
-			"%s: the entry point is no dag; only what voxtrail emits is "
-			"executed here",
+			"%s: the entry point is no dag; only what voxtrail emits is executed here",
 			path);
 	run->task = vt_xcalloc(tasks->n + 1, sizeof *run->task);
 	for (size_t i = 0; i < tasks->n; i++) {
@@ -269,9 +268,8 @@ static int read_tasks(struct vt_argo_run *run, const char *path)
 			vt_json_get(tasks->item[i], "withParam") ||
 			vt_json_get(tasks->item[i], "when"))
 			return vt_err_set(run->err, VT_EDATA,
-				"%s: task %s: is neither a container nor a fan-out of one; "
-				"only what voxtrail emits is "
-				"executed here",
+				"%s: task %s: is neither a container nor a fan-out of one; only "
+				"what voxtrail emits is executed here",
 				path, text(tasks->item[i], "name"));
 		run->task[run->n++] = (struct vt_argo_task){ .json = tasks->item[i],
 			.template = t,

@@ -70,10 +70,9 @@ int vt_emit_pachyderm(struct vt_buf *out, const struct vt_spec *spec, struct vt_
 		if (spec->pipeline[i].warm)
 			return vt_err_set(err, VT_EDATA,
 				"%s: %s/input: %s reads its own output, which no Pachyderm takes; "
-				"let "
-				"its input \"%s\" read a repo of its own, and after each training "
-				"fill that: pachctl create repo %s-previous; pachctl copy file "
-				"%s@master:/ %s-previous@master:/",
+				"let its input \"%s\" read a repo of its own, and after each "
+				"training fill that: pachctl create repo %s-previous; pachctl copy "
+				"file %s@master:/ %s-previous@master:/",
 				spec->path, spec->pipeline[i].pointer, spec->pipeline[i].name,
 				spec->pipeline[i].warm, spec->pipeline[i].name,
 				spec->pipeline[i].name, spec->pipeline[i].name);

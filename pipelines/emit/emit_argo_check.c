@@ -18,8 +18,7 @@ static void check_cron(void *ctx, const struct vt_input *leaf)
 	if (leaf->kind == VT_INPUT_CRON && !c->err->code && !vt_argo_is_label(name))
 		vt_err_set(c->err, VT_EDATA,
 			"%s/cron/name: a CronWorkflow cannot be called %s; write lower-case "
-			"letters, "
-			"digits and -",
+			"letters, digits and -",
 			leaf->pointer, name);
 	free(name);
 }
@@ -70,8 +69,7 @@ int vt_argo_refuse(const struct vt_spec *spec, int slices, struct vt_err *err)
 	if (!vt_argo_is_label(c->project))
 		return vt_err_set(c->err, VT_EDATA,
 			"%s: the project \"%s\" names the workflow, and Kubernetes takes "
-			"lower-case "
-			"letters, digits and - only; rename it",
+			"lower-case letters, digits and - only; rename it",
 			spec->path, c->project);
 	for (size_t i = 0; i < spec->n && !c->err->code; i++) {
 		const struct vt_pipeline *p = &spec->pipeline[i];
@@ -80,20 +78,17 @@ int vt_argo_refuse(const struct vt_spec *spec, int slices, struct vt_err *err)
 		if (vt_json_get(p->transform, "errCmd"))
 			vt_err_set(c->err, VT_EDATA,
 				"%s: %s/transform/errCmd: Argo has nothing like it; let the stage "
-				"exit "
-				"65 with a quarantine file",
+				"exit 65 with a quarantine file",
 				spec->path, p->pointer);
 		else if (!vt_argo_is_field(p->name) || strlen(p->name) > longest)
 			vt_err_set(c->err, VT_EDATA,
 				"%s: %s/pipeline/name: Argo takes letters, digits and - only, %zu "
-				"at "
-				"most; rename %s",
+				"at most; rename %s",
 				spec->path, p->pointer, longest, p->name);
 		else if (strstr(text, "{{"))
 			vt_err_set(c->err, VT_EDATA,
 				"%s: %s: Argo takes {{...}} for a variable of its own; write it in "
-				"a "
-				"script that the command names",
+				"a script that the command names",
 				spec->path, p->pointer);
 		vt_input_leaves(p->input, check_cron, c);
 		free(text);

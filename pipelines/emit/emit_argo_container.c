@@ -25,8 +25,7 @@ void vt_argo_command(struct vt_json *container, const struct vt_pipeline *pipeli
 	vt_buf_printf(&script,
 		") ;; *) exit $rc ;; esac; if command -v voxtrail >/dev/null; then voxtrail record "
 		"/pfs/.spec/spec.json --pipeline %s --in /pfs --out /pfs/out --code $rc || exit; "
-		"fi; "
-		": >/pfs/out/.voxtrail-done",
+		"fi; : >/pfs/out/.voxtrail-done",
 		pipeline->name);
 	for (size_t i = 0; in && i < in->n; i++)
 		vt_buf_printf(&text, "%s\n", vt_json_text(in->item[i], ""));

@@ -87,8 +87,7 @@ static void plan_rule(struct vt_buf *buf, const struct vt_spec *spec,
 	vt_buf_printf(buf,
 		"],\n    shell:\n        \"mkdir -p .views .keys && rm -rf .views/%s && printf %%s "
 		"{params.spec:q} >.views/%s.json && \"\n        \"voxtrail plan .views/%s.json "
-		"--pipeline %s "
-		"{params.repos:q} --views .views/%s --keys {output:q}\"\n",
+		"--pipeline %s {params.repos:q} --views .views/%s --keys {output:q}\"\n",
 		pipeline->name, pipeline->name, pipeline->name, pipeline->name, pipeline->name);
 	vt_strs_release(&repos);
 }
@@ -105,8 +104,7 @@ static void datum_rule(struct vt_buf *buf, const struct vt_pipeline *pipeline, c
 	vt_json_quote(buf, pipeline->name);
 	vt_buf_printf(buf,
 		"],\n    shell:\n        \"sh -c {params.step:q} %s .parts/%s/{wildcards.key} "
-		".views/%s.json "
-		".views/%s/{wildcards.key}\"\n",
+		".views/%s.json .views/%s/{wildcards.key}\"\n",
 		pipeline->name, pipeline->name, pipeline->name, pipeline->name);
 }
 

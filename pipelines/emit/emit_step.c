@@ -128,8 +128,7 @@ void vt_emit_step(struct vt_buf *buf, const struct vt_pipeline *pipeline)
 	vt_buf_str(buf, "\t[ $code = 65 ] && break\ndone\n");
 	if (vt_json_get(pipeline->transform, "errCmd"))
 		vt_buf_str(buf,
-			"[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; "
-			"}\n");
+			"[ $recovered = no ] || { rm -rf \"$out\"; mkdir -p \"$out\"; exit 0; }\n");
 	vt_buf_str(buf, "exit $code\n");
 }
 

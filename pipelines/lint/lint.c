@@ -54,26 +54,22 @@ static void lint_names(const struct vt_spec *spec, const struct vt_pipeline *pip
 	size_t n = strlen(pipeline->name);
 	if (!n)
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/name",
-			"is missing; write \"pipeline\": {\"name\": "
-			"\"...\"}");
+			"is missing; write \"pipeline\": {\"name\": \"...\"}");
 	else if (n > 51 || !isalnum((unsigned char)pipeline->name[0]) ||
 		strspn(pipeline->name,
 			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != n)
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/name",
-			"write letters, digits, - and _ only, beginning "
-			"with a letter or digit, "
-			"at most 51");
+			"write letters, digits, - and _ only, beginning with a letter or digit, at "
+			"most 51");
 	if (n + strlen(pipeline->project) + strlen("--v99") > 63)
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline",
-			"project and name together pass 58 characters; "
-			"shorten one");
+			"project and name together pass 58 characters; shorten one");
 	if (!is_plain(pipeline->project))
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/project",
 			"write letters, digits, - and _ only");
 	if (n && vt_spec_find(spec, pipeline->name) != pipeline)
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/pipeline/name",
-			"another pipeline of this file has that "
-			"name; choose a new one");
+			"another pipeline of this file has that name; choose a new one");
 }
 
 static void lint_transform(const struct vt_pipeline *pipeline, struct vt_findings *findings)
@@ -95,8 +91,7 @@ static void lint_transform(const struct vt_pipeline *pipeline, struct vt_finding
 			"same name; write image@sha256:...");
 	if (!cmd || !cmd->n || !*vt_json_text(cmd->item[0], ""))
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/cmd",
-			"is missing; write [\"program\", \"argument\", "
-			"...]");
+			"is missing; write [\"program\", \"argument\", ...]");
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
 		if (vt_json_get(pipeline->json, refused[i])) {
 			char *where = vt_asprintf("%s/%s", pipeline->pointer, refused[i]);
@@ -117,8 +112,7 @@ static void lint_transform(const struct vt_pipeline *pipeline, struct vt_finding
 		if (vt_json_get(secrets->item[i], "envVar") &&
 			!vt_json_get(secrets->item[i], "key"))
 			at(findings, VT_FINDING_ERROR, pipeline->pointer, "/transform/secrets",
-				"a secret with envVar needs a key; "
-				"add \"key\"");
+				"a secret with envVar needs a key; add \"key\"");
 }
 
 /* Files that a program reads and no word names are not in the key; `salt` stands for them. */
@@ -151,8 +145,7 @@ static void lint_numbers(const struct vt_pipeline *pipeline, struct vt_findings 
 			"write \"until_success\" or \"every_job\"");
 	else if (pipeline->every_job)
 		at(findings, VT_FINDING_WARNING, pipeline->pointer, "/reprocessSpec",
-			"every_job never skips; leave it out if the "
-			"transform is deterministic");
+			"every_job never skips; leave it out if the transform is deterministic");
 	if (pipeline->tries < 1)
 		at(findings, VT_FINDING_ERROR, pipeline->pointer, "/datumTries", "write 1 or more");
 	if (pipeline->parallelism < 1)
@@ -160,8 +153,7 @@ static void lint_numbers(const struct vt_pipeline *pipeline, struct vt_findings 
 			"write 1 or more");
 	if (pipeline->parallelism > 1 && pipeline->gpus)
 		at(findings, VT_FINDING_WARNING, pipeline->pointer, "/parallelismSpec/constant",
-			"asks for several datums on GPUs at "
-			"a time; one device serves one");
+			"asks for several datums on GPUs at a time; one device serves one");
 	if (patch) {
 		struct vt_json *j = NULL;
 		struct vt_err err = VT_ERR_INIT;
@@ -181,12 +173,10 @@ static void lint_trigger(const struct vt_input *in, const struct vt_json *trigge
 	double number;
 	if (rate && !vt_cron_valid(rate))
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/rateLimitSpec",
-			"write \"@every 1h\", or five "
-			"fields such as \"0 3 * * *\"");
+			"write \"@every 1h\", or five fields such as \"0 3 * * *\"");
 	if (cron && !vt_cron_valid(cron))
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/cronSpec",
-			"write five fields such as \"0 3 * * "
-			"*\", or \"@every 24h\"");
+			"write five fields such as \"0 3 * * *\", or \"@every 24h\"");
 	if (size && !vt_spec_quantity(size, &number))
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/trigger/size",
 			"is no amount; write for example \"100M\"");
@@ -230,8 +220,7 @@ static void lint_group_key(const struct vt_input *in, const struct vt_input *par
 			"(group) in the glob");
 	else if (on && vt_glob_highest(on) > vt_glob_groups(in->glob))
 		at(findings, VT_FINDING_ERROR, in->pointer, key,
-			"names a group that the glob does not have; add a (group) to "
-			"the glob");
+			"names a group that the glob does not have; add a (group) to the glob");
 }
 
 static void lint_pfs(const struct vt_pipeline *pipeline, const struct vt_input *in,
@@ -248,8 +237,7 @@ static void lint_pfs(const struct vt_pipeline *pipeline, const struct vt_input *
 			"write letters, digits, - and _ only");
 	if (!in->named)
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/name",
-			"is missing, and the default changes how inputs "
-			"sort; write the name");
+			"is missing, and the default changes how inputs sort; write the name");
 	lint_glob(in, j, findings);
 	if (!vt_ref_name_is_good(in->branch))
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/branch",
@@ -263,8 +251,7 @@ static void lint_pfs(const struct vt_pipeline *pipeline, const struct vt_input *
 			"is not runnable locally; remove it");
 	if (in->lazy)
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/lazy",
-			"gives pipes, which image readers cannot seek in; "
-			"remove it");
+			"gives pipes, which image readers cannot seek in; remove it");
 	if (in->reference)
 		at(findings, VT_FINDING_WARNING, in->pointer, "/pfs/reference",
 			"takes the input out of the key, so lineage "
@@ -274,8 +261,7 @@ static void lint_pfs(const struct vt_pipeline *pipeline, const struct vt_input *
 		lint_trigger(in, in->trigger, findings);
 	if (in->warm && strcmp(in->repo, pipeline->name))
 		at(findings, VT_FINDING_ERROR, in->pointer, "/pfs/repo",
-			"is the warm-start input and must read the "
-			"pipeline's own output");
+			"is the warm-start input and must read the pipeline's own output");
 }
 
 /* It becomes a directory, a name in emitted programs and a word of their shells. */
@@ -292,8 +278,7 @@ static void lint_cron(const struct vt_input *in, struct vt_findings *findings)
 {
 	if (!vt_cron_valid(in->cron_spec))
 		at(findings, VT_FINDING_ERROR, in->pointer, "/cron/spec",
-			"write five fields such as \"0 3 * * *\", or "
-			"\"@every 24h\"");
+			"write five fields such as \"0 3 * * *\", or \"@every 24h\"");
 }
 
 static void lint_input(const struct vt_spec *spec, const struct vt_pipeline *pipeline,
@@ -445,8 +430,7 @@ void vt_lint(const struct vt_spec *spec, struct vt_findings *findings)
 		lint_numbers(p, findings);
 		if (!p->input) {
 			at(findings, VT_FINDING_ERROR, p->pointer, "/input",
-				"is missing; a pipeline without input never "
-				"runs");
+				"is missing; a pipeline without input never runs");
 			continue;
 		}
 		lint_input(spec, p, p->input, NULL, findings);
@@ -461,7 +445,6 @@ void vt_lint(const struct vt_spec *spec, struct vt_findings *findings)
 		lint_words(p, "errStdin", &names, findings);
 		if (p->warm && (!vt_spec_find(spec, p->name) || strlen(p->warm) == 0))
 			at(findings, VT_FINDING_ERROR, p->pointer, "/metadata/annotations",
-				"voxtrail/warm-start names no "
-				"input");
+				"voxtrail/warm-start names no input");
 	}
 }

@@ -27,13 +27,10 @@ static void lint_leaf(void *ctx, const struct vt_input *leaf)
 	if (strcmp(project, l->p->project))
 		say(l->f, VT_FINDING_WARNING, leaf->pointer,
 			leaf->kind == VT_INPUT_CRON ? "/cron/project" : "/pfs/project",
-			"is another project; here the repo of "
-			"that name in the store is read");
+			"is another project; here the repo of that name in the store is read");
 	if (strcmp(type, "user"))
 		say(l->f, VT_FINDING_ERROR, leaf->pointer, "/pfs/repoType",
-			"is not \"user\", and no other kind of "
-			"repo "
-			"has files here; remove it");
+			"is not \"user\", and no other kind of repo has files here; remove it");
 	if (vt_json_true(vt_json_pointer(leaf->json, "/propagationSpec/never"), false))
 		say(l->f, VT_FINDING_WARNING, leaf->pointer, "/pfs/propagationSpec",
 			"has no effect here: a run sees "
@@ -55,7 +52,6 @@ void vt_lint_cluster(const struct vt_pipeline *pipeline, struct vt_findings *fin
 			"is not done here: no workspace is prepared");
 	if (strcmp(pipeline->output_branch, "master"))
 		say(findings, VT_FINDING_WARNING, pipeline->pointer, "/outputBranch",
-			"is master here; `voxtrail branch` gives a "
-			"commit another name");
+			"is master here; `voxtrail branch` gives a commit another name");
 	vt_input_leaves(pipeline->input, lint_leaf, &l);
 }

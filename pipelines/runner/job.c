@@ -140,10 +140,8 @@ int vt_run_prepare(struct vt_run *run, struct vt_job *j, struct vt_err *err)
 	if (reuse.n_claims)
 		vt_log(VT_LOG_INFO, "not-reused",
 			"pipeline=\"%s\" results=%zu note=\"their records are claims, or were "
-			"rejected, or "
-			"do not tell of these files: the work is done here; `voxtrail trust` says "
-			"how "
-			"records are believed\"",
+			"rejected, or do not tell of these files: the work is done here; `voxtrail "
+			"trust` says how records are believed\"",
 			j->pipeline->name, reuse.n_claims);
 	for (size_t i = 0; i < j->n && !err->code; i++) {
 		struct vt_task *t = &j->task[i];

@@ -365,8 +365,7 @@ static int follow_list(struct finding *finding, const char *cmd, const char *inp
 
 	if (!path)
 		vt_err_set(finding->err, VT_ENOINPUT,
-			"program \"%s\" is neither at that path, nor beside voxtrail, nor on "
-			"PATH",
+			"program \"%s\" is neither at that path, nor beside voxtrail, nor on PATH",
 			program);
 	free(path);
 	for (size_t i = 0; i < list->n; i++)

@@ -95,8 +95,7 @@ static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
 		if (who) {
 			vt_err_set(d->err, VT_EDATA,
 				"repo %s: %s is of subject %s, who has withdrawn consent (%s); "
-				"take "
-				"the subject's files out and run again",
+				"take the subject's files out and run again",
 				leaf->repo, path, vt_json_text(vt_json_get(who, "subject"), ""),
 				vt_json_text(vt_json_get(who, "reason"), ""));
 			return;

@@ -84,8 +84,7 @@ static bool gives_way(struct vt_run *run, const struct vt_bind *to, struct vt_er
 	if (stays && strcmp(hex, head.tree))
 		vt_log(VT_LOG_INFO, "kept",
 			"repo=\"%s\" commit=%.16s default=\"%s\" note=\"the repo has a commit of "
-			"its "
-			"own, which stays; --repo %s=PATH binds another\"",
+			"its own, which stays; --repo %s=PATH binds another\"",
 			to->repo, head.id, to->from, to->repo);
 	vt_tree_free(t);
 	vt_commit_release(&head);

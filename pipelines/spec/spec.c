@@ -85,9 +85,8 @@ static struct vt_input *read_input(const struct vt_json *j, const char *pointer,
 	/* an object with exactly one member, the kind */
 	if (vt_json_members(j) != 1) {
 		vt_findings_add(findings, VT_FINDING_ERROR, pointer,
-			"has %zu input kinds; write exactly one of pfs, cron, "
-			"cross, join, "
-			"group, union",
+			"has %zu input kinds; write exactly one of pfs, cron, cross, join, group, "
+			"union",
 			vt_json_members(j));
 		return in;
 	}
@@ -250,9 +249,8 @@ static void sort_pipelines(struct vt_spec *spec, struct vt_findings *findings)
 			continue;
 		vt_input_leaves(spec->pipeline[i].input, leaf_ready, &r);
 		vt_findings_add(findings, VT_FINDING_ERROR, spec->pipeline[i].input->pointer,
-			"pipeline \"%s\" waits for \"%s\" "
-			"in a cycle; break it, "
-			"or name the input in the annotation voxtrail/warm-start",
+			"pipeline \"%s\" waits for \"%s\" in a cycle; break it, or name the input "
+			"in the annotation voxtrail/warm-start",
 			spec->pipeline[i].name, r.missing);
 	}
 	if (n == spec->n)

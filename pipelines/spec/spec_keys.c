@@ -231,8 +231,7 @@ static struct vt_json *object(const struct vt_json *json, const struct key *keys
 			/* snake_case and camelCase are two spellings of one key */
 		} else if (vt_json_get(out, k->name)) {
 			vt_findings_add(findings, VT_FINDING_ERROR, here,
-				"\"%s\" is given twice (once in the other key "
-				"style); keep one",
+				"\"%s\" is given twice (once in the other key style); keep one",
 				k->name);
 			/* null is as if it were not given */
 		} else if (json->item[i]->type != VT_JSON_NULL) {

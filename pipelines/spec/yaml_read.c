@@ -90,8 +90,7 @@ static int refuse_links(struct reader *reader, const yaml_char_t *anchor, const 
 {
 	return anchor || tag ? fail(reader,
 				       "anchors, aliases, tags and directives are not read; write "
-				       "the value out, "
-				       "or in quotes")
+				       "the value out, or in quotes")
 			     : 0;
 }
 

@@ -102,8 +102,7 @@ static int load_key(struct vt_key **k, const struct vt_attest_request *request, 
 {
 	return request->key ? vt_key_read(k, request->key, err)
 			    : vt_err_set(err, VT_EUSAGE,
-				      "say --key FILE; `voxtrail attest "
-				      "keygen FILE` makes one");
+				      "say --key FILE; `voxtrail attest keygen FILE` makes one");
 }
 
 static void sign_records(const struct vt_attest_request *request, const struct vt_key *k,
@@ -248,8 +247,7 @@ static int verify_envelope(const struct vt_json *envelope, const struct vt_key *
 			"https://slsa.dev/provenance/v1"))
 		rc = vt_err_set(err, VT_EDATA,
 			"a statement of type \"%.100s\", which says nothing of an execution; a "
-			"model "
-			"signature is checked with its directory",
+			"model signature is checked with its directory",
 			vt_json_text(vt_json_get(statement, "predicateType"), ""));
 	if (!rc)
 		vt_say("good: %s of %s, record %s\n",

@@ -78,8 +78,7 @@ static void summary(struct vt_buf *buf, const struct vt_audit *audit)
 	if (audit->a->missing.n)
 		vt_html_say(buf,
 			"<div class=card><b class=bad>incomplete</b>%zu records are named but not "
-			"to be "
-			"found</div>",
+			"to be found</div>",
 			audit->a->missing.n);
 	else
 		vt_buf_str(buf,
@@ -191,10 +190,8 @@ static void picture(struct vt_buf *buf, const struct vt_audit *audit)
 static void subjects(struct vt_buf *buf, const struct vt_audit *audit)
 {
 	static const char *const roles[][2] = { { "train", "trained on" },
-		{ "validation",
-			"used to choose the "
-			"weights" },
-		{ "test", "set aside" }, { "", "no training names them" } };
+		{ "validation", "used to choose the weights" }, { "test", "set aside" },
+		{ "", "no training names them" } };
 
 	vt_buf_str(buf, "<h2>Subjects</h2>");
 	for (size_t k = 0; k < 4; k++) {
@@ -312,6 +309,5 @@ void vt_audit_html(struct vt_buf *out, const struct vt_audit *audit)
 	}
 	vt_buf_str(out,
 		"<p class=soft>Every id is a SHA-256 that can be recomputed: files with sha256sum, "
-		"the rest as "
-		"docs/store.md says.</body></html>\n");
+		"the rest as docs/store.md says.</body></html>\n");
 }

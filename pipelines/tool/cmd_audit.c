@@ -74,9 +74,7 @@ int vt_cmd_audit(int argc, char **argv)
 		while (form < 4 && strcmp(forms[form].name, json ? "json" : name))
 			form++;
 		if (form == 4)
-			vt_err_set(&c.err, VT_EUSAGE,
-				"--format=%s: give text, json, dot "
-				"or html",
+			vt_err_set(&c.err, VT_EUSAGE, "--format=%s: give text, json, dot or html",
 				name);
 		else if (!vt_lineage_store(&c.s, c.store, c.args.v[0], &c.err) &&
 			!vt_lineage_open(&t, c.s, c.args.v[0], VT_LINEAGE_MADE, &c.err) &&

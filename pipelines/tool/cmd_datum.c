@@ -100,8 +100,7 @@ static int verify(struct vt_run *run, struct vt_job *j, long long most, struct v
 			continue;
 		char *label = vt_datum_label(j->task[i].datum);
 		vt_say("%.16s %s: other files than before; the stage lets an id, a path, a time or "
-		       "the host into its "
-		       "output\n",
+		       "the host into its output\n",
 			j->task[i].datum->id, label);
 		free(label);
 		differ++;

@@ -73,14 +73,12 @@ static void print_text(const struct vt_erasure *erasure, bool done)
 	for (size_t i = 0; i < erasure->mixed.n; i++)
 		vt_say("mixed    %s  made of others too: stays\n", erasure->mixed.v[i]);
 	vt_say("%s: %zu raw and %zu derived files, %llu bytes %s; %zu kept because others have the "
-	       "same bytes; %zu "
-	       "gone before; %zu executions are mixed\n",
+	       "same bytes; %zu gone before; %zu executions are mixed\n",
 		erasure->subject, n.raw, n.derived, n.bytes,
 		done ? "erased" : "would be erased with --yes", n.shared, n.gone, erasure->mixed.n);
 	if (n.linked)
 		vt_say("%zu of them %s other names on the disk (hard links of directories that "
-		       "were taken in or "
-		       "checked out): remove those too\n",
+		       "were taken in or checked out): remove those too\n",
 			n.linked, done ? "had" : "have");
 	for (size_t i = 0; i < erasure->left.n; i++)
 		vt_say("left     %s\n", erasure->left.v[i]);
@@ -88,8 +86,7 @@ static void print_text(const struct vt_erasure *erasure, bool done)
 		vt_say("outside  %s\n", erasure->outside.v[i]);
 	if (erasure->mixed.n)
 		vt_say("decide about the mixed ones: voxtrail consent decide RECORD %s "
-		       "retrain|accept|retire --reason "
-		       "TEXT\n",
+		       "retrain|accept|retire --reason TEXT\n",
 			erasure->subject);
 }
 
@@ -186,8 +183,7 @@ static void list_proposals(struct vt_store *store, struct vt_err *err)
 
 	if (!vt_erased_each_proposal(store, print_proposal, store, &n, err))
 		vt_say("%zu files were erased elsewhere and wait for a decision here: erase "
-		       "--accept or "
-		       "--lift DIGEST --reason TEXT\n",
+		       "--accept or --lift DIGEST --reason TEXT\n",
 			n);
 }
 
@@ -230,12 +226,11 @@ int vt_cmd_erase(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "erase SUBJECT | --proposed | --accept DIGEST | --lift DIGEST",
 		.about = "Removes a subject's files from the store: raw files, and files "
-			 "derived from this subject alone. Each leaves a tombstone, so "
-			 "that verify and audit report it as erased and the bytes cannot "
-			 "come back. The subject counts as withdrawn. Files made from "
-			 "several subjects stay and are listed as mixed. Checkouts that "
-			 "the store knows of are named; nothing outside the store is "
-			 "touched.",
+			 "derived from this subject alone. Each leaves a tombstone, so that verify "
+			 "and audit report it as erased and the bytes cannot come back. The "
+			 "subject counts as withdrawn. Files made from several subjects stay and "
+			 "are listed as mixed. Checkouts that the store knows of are named; "
+			 "nothing outside the store is touched.",
 		.most = 1,
 		.opts = opts,
 	};

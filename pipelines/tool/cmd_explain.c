@@ -98,11 +98,10 @@ int vt_cmd_explain(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "explain PIPELINE[@REF] PATH | --spec FILE PIPELINE [DATUM]",
 		.about = "Prints which datum wrote a path of an output commit (by "
-			 "default the newest), and the parts of its key. With --spec: "
-			 "prints the parts of a datum's key for the present spec and "
-			 "data, and which of them changed since the datum was last "
-			 "computed. DATUM is an id or a path; without it, prints one "
-			 "line for each datum that would run.",
+			 "default the newest), and the parts of its key. With --spec: prints the "
+			 "parts of a datum's key for the present spec and data, and which of them "
+			 "changed since the datum was last computed. DATUM is an id or a path; "
+			 "without it, prints one line for each datum that would run.",
 		.least = 1,
 		.most = 2,
 		.opts = opts,

@@ -110,11 +110,10 @@ int vt_cmd_history(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "history",
 		.about = "Prints what was done to the store, and by whom: commits, "
-			 "imports, erasures and other events. Every line contains the "
-			 "digest of the line before it. If a line was changed or "
-			 "removed, it is named and the exit status is 76. Note the head "
-			 "elsewhere: --holds then proves that nothing up to it was "
-			 "changed.",
+			 "imports, erasures and other events. Every line contains the digest of "
+			 "the line before it. If a line was changed or removed, it is named and "
+			 "the exit status is 76. Note the head elsewhere: --holds then proves that "
+			 "nothing up to it was changed.",
 		.opts = opts,
 		.mode = VT_STORE_READ,
 	};

@@ -81,12 +81,11 @@ int vt_cmd_import(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "import DIR...",
 		.about = "Ingests outputs of stages with their records and the records "
-			 "of their ancestors. The order does not matter, and importing "
-			 "again changes nothing. A record that contradicts its files is "
-			 "refused with status 76, and so is a claim that contradicts "
-			 "this store. A record is a claim until a key of the policy has "
-			 "signed it (attestations.jsonl beside it) or somebody vouches "
-			 "for it.",
+			 "of their ancestors. The order does not matter, and importing again "
+			 "changes nothing. A record that contradicts its files is refused with "
+			 "status 76, and so is a claim that contradicts this store. A record is a "
+			 "claim until a key of the policy has signed it (attestations.jsonl beside "
+			 "it) or somebody vouches for it.",
 		.least = 1,
 		.most = SIZE_MAX,
 		.opts = opts,

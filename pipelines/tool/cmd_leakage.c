@@ -25,8 +25,7 @@ static void print_text(const struct vt_leak *leak, const struct vt_side *train,
 			leak->volume[i].training->sha256, leak->volume[i].training->path,
 			leak->volume[i].evaluation->path);
 	vt_say("trained on %zu subjects (%zu volumes), evaluated on %zu (%zu): %zu subjects and "
-	       "%zu volumes are "
-	       "shared\n",
+	       "%zu volumes are shared\n",
 		train->subjects.n, train->n, test->subjects.n, test->n, leak->subjects.n,
 		leak->n_volumes);
 }
@@ -216,12 +215,11 @@ int vt_cmd_leakage(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "leakage WHAT [EVALUATED]",
 		.about = "Says whether the subjects or the bytes of the volumes (under "
-			 "any name) that a checkpoint was trained on are among those it "
-			 "is evaluated on. WHAT is the output of an evaluation; or a "
-			 "checkpoint, and EVALUATED an evaluation, any other output, or a "
-			 "directory of scans. Exits with 0 if nothing is shared, 1 if "
-			 "something is shared or records are missing, 3 if nothing is "
-			 "shared according to claims.",
+			 "any name) that a checkpoint was trained on are among those it is "
+			 "evaluated on. WHAT is the output of an evaluation; or a checkpoint, and "
+			 "EVALUATED an evaluation, any other output, or a directory of scans. "
+			 "Exits with 0 if nothing is shared, 1 if something is shared or records "
+			 "are missing, 3 if nothing is shared according to claims.",
 		.least = 1,
 		.most = 2,
 		.opts = opts,

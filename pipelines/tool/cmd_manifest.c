@@ -274,12 +274,11 @@ int vt_cmd_manifest(int argc, char **argv)
 	struct vt_call c = {
 		.usage = "manifest DIR",
 		.about = "Prints a draft of a manifest for the cohort in DIR. Channels "
-			 "come from file names, their JSON sidecars and dataset.json; "
-			 "label values and spacing from the files. Remarks on what was "
-			 "left out go to standard error. Edit the draft: only you know "
-			 "the names of labels and regions. With --check, prints for "
-			 "every subject the file of each channel, size, spacing, "
-			 "patient, fold, label values and faults; exits with 65 if there "
+			 "come from file names, their JSON sidecars and dataset.json; label values "
+			 "and spacing from the files. Remarks on what was left out go to standard "
+			 "error. Edit the draft: only you know the names of labels and regions. "
+			 "With --check, prints for every subject the file of each channel, size, "
+			 "spacing, patient, fold, label values and faults; exits with 65 if there "
 			 "are any.",
 		.least = 1,
 		.most = 1,

@@ -23,8 +23,7 @@ static void opened(void *ctx, const char *object)
 	if (++*n > LISTED)
 		return;
 	vt_say("writable: objects/%s is sound, but its owner may write to it; the next checkout of "
-	       "it gives the store "
-	       "a copy of its own\n",
+	       "it gives the store a copy of its own\n",
 		object);
 }
 

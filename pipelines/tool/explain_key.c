@@ -308,8 +308,7 @@ static const char *not_used(const struct vt_result *at)
 		return "quarantined last time, and tried again in every run";
 	if (at->brought)
 		return "another store brought its result, whose records are claims (`voxtrail "
-		       "trust`) "
-		       "or do not tell of all its files";
+		       "trust`) or do not tell of all its files";
 	return "the key is as it was, but files of its result are lost or were written to, or a "
 	       "record of it was rejected";
 }

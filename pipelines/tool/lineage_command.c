@@ -56,9 +56,8 @@ static int claims(struct vt_lineage *lineage, enum vt_lineage_side side, struct 
 	if (!vt_lineage_claims(lineage, side, &ids, err) && ids.n)
 		vt_err_set(err, VT_ECLAIM,
 			"the answer rests on %zu record%s that nobody here made or vouches for, "
-			"e.g. "
-			"%.16s; `voxtrail trust list` names them, `voxtrail trust --help` says "
-			"how one is believed",
+			"e.g. %.16s; `voxtrail trust list` names them, `voxtrail trust --help` "
+			"says how one is believed",
 			ids.n, ids.n == 1 ? "" : "s", ids.v[0]);
 	vt_strs_release(&ids);
 	return err->code;
@@ -78,15 +77,13 @@ int vt_claims_refuse(struct vt_store *store, struct vt_lineage *lineage, enum vt
 	if (vt_lineage_unvouched(lineage)->n)
 		return vt_err_set(err, VT_EINTEGRITY,
 			"%s: no record beside it lists this file (%zu such files): it is no output "
-			"of "
-			"what made the rest",
+			"of what made the rest",
 			vt_lineage_unvouched(lineage)->v[0], vt_lineage_unvouched(lineage)->n);
 	rc = vt_lineage_disputes(lineage, &disputes, err);
 	if (!rc && disputes.n)
 		rc = vt_err_set(err, VT_EINTEGRITY,
 			"%s: one of them lies, or the work is not reproducible; `voxtrail trust "
-			"reject "
-			"RECORD` takes one out",
+			"reject RECORD` takes one out",
 			disputes.v[0]);
 	vt_strs_release(&disputes);
 	return rc || !required ? rc : claims(lineage, side, err);

@@ -152,8 +152,7 @@ int vt_refs_command(const char *kind, const char *word, int argc, char **argv)
 	struct request q = { .kind = kind, .word = word };
 	const struct vt_opt opts[] = {
 		{ 'f', "force", VT_OPT_FLAG, &q.force, NULL,
-			"move an existing one; remove one even if commits become "
-			"unreachable" },
+			"move an existing one; remove one even if commits become unreachable" },
 		{ 'd', "delete", VT_OPT_FLAG, &q.remove, NULL, "remove NAME" },
 		{ 0, "json", VT_OPT_FLAG, &q.json, NULL, "list as a JSON array" },
 		VT_APPROVAL_OPTS(&q.approval),

@@ -25,8 +25,7 @@ static void report(const struct vt_transfer *t, const char *verb)
 		vt_say("attestations of %zu records\n", t->n_signed);
 	if (t->n_healed)
 		vt_say("%zu files, trees and commits that the destination had lost or found "
-		       "damaged are "
-		       "whole again there\n",
+		       "damaged are whole again there\n",
 			t->n_healed);
 	if (t->n_results)
 		vt_say("%zu results of datums: a run there uses those whose records it believes\n",
@@ -77,18 +76,15 @@ int vt_transfer_command(int pull, int argc, char **argv)
 	const struct vt_opt opts[] = {
 		{ 0, "all", VT_OPT_FLAG, &all, NULL, "every repo" },
 		{ 0, "results", VT_OPT_FLAG, &results, NULL,
-			"also the results of the heads' datums, so that a run there "
-			"skips them" },
+			"also the results of the heads' datums, so that a run there skips them" },
 		{ 'f', "force", VT_OPT_FLAG, &force, NULL,
 			"also move branches and tags that cannot move forward" },
 		VT_OPTS_END,
 	};
 	char *usage = vt_asprintf("%s REPO[@NAME] REMOTE | %s --all REMOTE", word, word), *at;
 	char *about = vt_asprintf("Copies branches and tags of REPO (or one) %s REMOTE, with the "
-				  "files and records "
-				  "that are "
-				  "not there yet. REMOTE is a store's directory, HOST:PATH or "
-				  "ssh://HOST[:PORT]/PATH.",
+				  "files and records that are not there yet. REMOTE is a store's "
+				  "directory, HOST:PATH or ssh://HOST[:PORT]/PATH.",
 		pull ? "from" : "to");
 	struct vt_call c = { .usage = usage, .about = about, .least = 1, .most = 2, .opts = opts };
 

@@ -266,8 +266,7 @@ static void compare(int kernel, uint32_t items, const uint8_t *want)
 			memcpy(&wanted, want + at / 4 * 4, n);
 			vt_err_set(&pending, VT_EBUG,
 				"%s of %u items: PTX leaves 0x%08x at byte %llu of an array of "
-				"%llu, "
-				"the host's compilation 0x%08x",
+				"%llu, the host's compilation 0x%08x",
 				name_of(kernel), items, got, (unsigned long long)at / 4 * 4,
 				(unsigned long long)g->size, wanted);
 			return;

@@ -394,8 +394,7 @@ static void training(void)
 				!(fabs(many.norm[STEPS - 1] - one.norm[STEPS - 1]) <=
 					1e-4 * one.norm[STEPS - 1]))
 				CHECK_FAIL("loss %d, %d GPUs: weights differ by %.2g, m by %.2g, "
-					   "mean by %.2g, "
-					   "s y %.9g and %.9g",
+					   "mean by %.2g, s y %.9g and %.9g",
 					i, cards, distance(many.weights, one.weights, one.n),
 					distance(many.m, one.m, one.n),
 					distance(many.mean, one.mean, one.n), many.sy, one.sy);

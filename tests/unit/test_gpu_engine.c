@@ -109,8 +109,7 @@ static void compare(const struct vt_graph *g, const char *what, const char *prec
 			precision, training, out, kept, grad, tolerance);
 	if (!(out <= tolerance) || !(grad <= 8 * tolerance) || !(kept <= tolerance))
 		CHECK_FAIL("%s, %s, training %d: output differs by %.2g, weights by %.2g, "
-			   "gradients by %.2g; allowed "
-			   "%g",
+			   "gradients by %.2g; allowed %g",
 			what, precision, training, out, kept, grad, tolerance);
 	free(want.v);
 	free(got.v);

@@ -125,8 +125,7 @@ static void meshnets(void)
 	}
 	counts("meshnet",
 		"{\"variant\": \"mindgrab\", \"channels\": 21, \"dilations\": [1, 1, 1, 2, 4, 8, "
-		"1], "
-		"\"norm\": \"batch\", \"act\": \"relu\", \"bias\": true}",
+		"1], \"norm\": \"batch\", \"act\": \"relu\", \"bias\": true}",
 		1, 3, 16, 72516);
 }
 

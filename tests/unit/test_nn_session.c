@@ -111,10 +111,7 @@ static void recompute(void)
 	static const struct {
 		const char *name, *params;
 		int edge;
-	} net[] = { { "segresnet",
-			    "{\"init_filters\": 8, "
-			    "\"dropout\": 0.2}",
-			    16 },
+	} net[] = { { "segresnet", "{\"init_filters\": 8, \"dropout\": 0.2}", 16 },
 		{ "unet3d", "{\"width\": 8, \"groups\": 4, \"deep_supervision\": 1}", 16 },
 		{ "meshnet", "{\"channels\": 5, \"act\": \"elu\", \"dropout\": 0.1}", 13 },
 		{ "vnet", "{}", 16 } };
@@ -174,14 +171,12 @@ static void unet_bits(void)
 static void other_networks_bits(void)
 {
 	same_everywhere(network("unet3d-cbam",
-		"{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, "
-		"\"deep_supervision\": true}",
-		4, 1, 16, 8, 16));
+		"{\"width\": 8, \"reduction\": 4, \"dropout\": 0.1, \"deep_supervision\": true}", 4,
+		1, 16, 8, 16));
 	same_everywhere(network("attention-unet", "{\"channels\": [8, 12], \"dropout\": 0.2}", 2, 2,
 		4, 6, 8));
 	same_everywhere(network("segresnet",
-		"{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], "
-		"\"blocks_up\": [1]}",
+		"{\"init_filters\": 8, \"vae\": true, \"blocks_down\": [1, 1], \"blocks_up\": [1]}",
 		4, 1, 8, 8, 16));
 }
 

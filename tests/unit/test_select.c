@@ -129,8 +129,7 @@ static void forms_are_refused_and_cases_said(void)
 		if (n >= 4)
 			CHECK_STR(err.text,
 				"\"X\xc3\xa4\" and \"Xa\xcc\x88\" are one name in two Unicode "
-				"forms; "
-				"rename one");
+				"forms; rename one");
 		vt_twins_release(&twins);
 	}
 }

@@ -70,9 +70,7 @@ static void a_changed_object_is_refused(void)
 	CHECK_EQ(truncate(file, 3), 0);
 	CHECK_EQ(vt_store_put_tree(store, tree, &err), VT_EINTEGRITY);
 	CHECK(strstr(err.text, "its size has changed since it was taken in") &&
-		strstr(err.text,
-			"original of f "
-			"again"));
+		strstr(err.text, "original of f again"));
 	tear_down();
 }
 

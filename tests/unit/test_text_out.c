@@ -136,8 +136,7 @@ static void a_report_runs_and_loads_nothing(void)
 		CHECK(!strstr(page.data, "<img src=x") && !strstr(page.data, "t1<b"));
 		CHECK(strstr(page.data, "&lt;img src=x onerror=alert(1)&gt;"));
 		CHECK(strstr(page.data,
-			"http-equiv=\"Content-Security-Policy\" "
-			"content=\"default-src 'none';"));
+			"http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';"));
 		CHECK(!strstr(page.data, "<script") && !strstr(page.data, "http://") &&
 			!strstr(page.data, "https://"));
 		vt_checkpoint_close(&m.checkpoint);

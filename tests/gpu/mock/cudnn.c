@@ -298,8 +298,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendA
 	if (!r || r->type != type || (r->n && r->n != n) || n < 1 || !from || mock_get(d, name) ||
 		d->n == MOCK_ATTRIBUTES)
 		mock_die("cuDNN: attribute %d of type %d with %lld elements is no attribute of "
-			 "descriptor type %d, or "
-			 "is set twice",
+			 "descriptor type %d, or is set twice",
 			(int)name, (int)type, (long long)n, (int)d->type);
 	*v = (struct mock_value){ .name = name, .type = type, .n = n };
 	keep(v, from);

@@ -133,8 +133,7 @@ static void perform(const struct mock_op *op)
 		if (mock_memory_place(op->from) == MOCK_PAGEABLE &&
 			sum_of(op->from, op->n) != op->sum)
 			mock_die("%zu bytes of the host changed after they were given to an "
-				 "asynchronous copy and "
-				 "before it ran",
+				 "asynchronous copy and before it ran",
 				op->n);
 		memmove(op->to, op->from, op->n);
 		return;
