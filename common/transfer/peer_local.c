@@ -174,7 +174,7 @@ static int local_move(struct vt_peer *peer, const char *repo, const char *name, 
 	bool forward = true;
 	int rc = 0;
 
-	/* no branch holds anything yet, or one that `to` descends from; a tag never moves */
+	/* forward: the ref is new, or `to` descends from where it is; a tag never moves */
 	if (*from && !strncmp(name, "tags/", 5))
 		forward = !strcmp(from, to);
 	else if (*from)

@@ -303,7 +303,6 @@ static void end_child(struct wire *wire)
 }
 
 static void wire_close(struct vt_peer *peer)
-/* the end of its input ends the server; only then it can be waited for */
 {
 	struct wire *w = (struct wire *)peer;
 

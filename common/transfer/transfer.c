@@ -82,12 +82,7 @@ static int find_unsound(struct lack *lack, struct vt_peer *from, struct vt_peer 
 		if (k == lacking->n || strcmp(lacking->v[k], all->v[i]))
 			vt_strs_add(&there, all->v[i]);
 	}
-	for (size_t i = 0; !rc && i < there.n; i += VT_TRANSFER_BATCH) {
-		const struct vt_strs part = { there.v + i,
-			there.n - i < VT_TRANSFER_BATCH ? there.n - i : VT_TRANSFER_BATCH, 0 };
-
-		rc = to->ops->unsound(to, &unsound, &part, err);
-	}
+	rc = vt_transfer_ask(to, to->ops->unsound, &unsound, &there, err);
 	if (!rc && to->foreign)
 		rc = vt_transfer_check_reached(from, to, &there, &unsound, err);
 	for (size_t i = 0; !rc && i < unsound.n; i++)

@@ -4,8 +4,6 @@
 
 #include "common/transfer/peer.h"
 
-enum { VT_TRANSFER_BATCH = 20000 }; /* names in one request */
-
 /* --- transfer_requests.c --- */
 int vt_transfer_ask(struct vt_peer *peer, vt_listing listing, struct vt_strs *out,
 	const struct vt_strs *names, struct vt_err *err);

@@ -3,14 +3,15 @@
 
 #include "common/transfer/transfer_internal.h"
 
+enum { BATCH = 20000 }; /* names in one request */
+
 /* The batch of names that begins at `at`, borrowed. */
 static struct vt_strs batch(const struct vt_strs *names, size_t at)
 {
 	const size_t left = names->n - at;
 
 	assert(at < names->n);
-	return (struct vt_strs){ names->v + at, left < VT_TRANSFER_BATCH ? left : VT_TRANSFER_BATCH,
-		0 };
+	return (struct vt_strs){ names->v + at, left < BATCH ? left : BATCH, 0 };
 }
 
 int vt_transfer_ask(struct vt_peer *peer, vt_listing listing, struct vt_strs *out,
@@ -18,7 +19,7 @@ int vt_transfer_ask(struct vt_peer *peer, vt_listing listing, struct vt_strs *ou
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < names->n; i += VT_TRANSFER_BATCH) {
+	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
 		const struct vt_strs part = batch(names, i);
 
 		rc = listing(peer, out, &part, err);
@@ -37,7 +38,7 @@ int vt_transfer_get(struct vt_peer *peer, const struct vt_strs *names, vt_sink s
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < names->n; i += VT_TRANSFER_BATCH) {
+	for (size_t i = 0; !rc && i < names->n; i += BATCH) {
 		const struct vt_strs part = batch(names, i);
 
 		rc = peer->ops->get(peer, &part, sink, ctx, err);
