@@ -48,8 +48,8 @@ $(if $(filter 1,$(CUDA)),$(if $(NVCC),,$(error CUDA=1: nvcc is not on PATH; inst
 WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 OPT_release := -O3 -g
-OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_asan    := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 -g --coverage
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # What a release build does against a memory error that got past everything else; tests/cli/install/hardening.py reads it back
