@@ -12,7 +12,7 @@
 enum { MOST_STEPS = 64 };
 
 struct vt_augment {
-	struct vt_augment_step step[MOST_STEPS];
+	struct vt_augment_step step[MOST_STEPS]; /* gate_p: a gate's probability */
 	double gate_p[MOST_STEPS];
 	int n, n_gates;
 };
@@ -86,7 +86,7 @@ static int take_range(struct vt_augment_step *step, const struct parse *parse,
 {
 	const struct vt_json *r = vt_json_get(j, "range");
 
-	step->lo = vt_json_number(vt_json_at(r, 0), 1);
+	step->lo = vt_json_number(vt_json_at(r, 0), 1); /* defaults are refused below: 1 > 0 */
 	step->hi = vt_json_number(vt_json_at(r, 1), 0);
 	if (!r || r->type != VT_JSON_ARRAY || r->n != 2 || !(step->lo <= step->hi) ||
 		!(step->lo >= kinds[step->kind].lo && step->hi <= kinds[step->kind].hi))
@@ -245,6 +245,7 @@ static bool happens(const struct drawing *drawing, int k, struct vt_rng *rng)
 {
 	const struct vt_augment_step *s = &drawing->a->step[k];
 
+	/* drawn whether its gate is open or not: a closed gate changes nothing of what follows */
 	*rng = stream(drawing, "augment", k);
 	return vt_rng_uniform(rng) < s->p && (s->gate < 0 || drawing->open[s->gate]);
 }
@@ -289,16 +290,17 @@ static void draw_rotation(struct vt_sampling *sampling, const struct vt_augment_
 {
 	double degrees[3] = { 0 };
 
+	/* an axis that does not turn takes no draw */
 	for (int a = 0; a < 3; a++)
 		if (step->axis[a])
 			degrees[a] = vt_rng_between(rng, step->lo, step->hi);
 	for (int a = 0; a < 3; a++) {
 		double angle = degrees[a] * 3.14159265358979323846 / 180, c = vt_cos(angle),
 		       e = vt_sin(angle), turn[3][3] = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } };
-		int u = a == 0 ? 1 : 0, v = a == 2 ? 1 : 2;
+		int u = a == 0 ? 1 : 0, v = a == 2 ? 1 : 2; /* the plane that turns about axis a */
 
 		turn[u][u] = turn[v][v] = c;
-		turn[u][v] = -e * spacing[v] / spacing[u];
+		turn[u][v] = -e * spacing[v] / spacing[u]; /* m acts on voxels, the turn on mm */
 		turn[v][u] = e * spacing[u] / spacing[v];
 		multiply(sampling->m, turn);
 	}
@@ -312,7 +314,7 @@ static void draw_zoom(struct vt_sampling *sampling, const struct vt_augment_step
 	double factor = vt_rng_between(rng, step->lo, step->hi);
 
 	for (int i = 0; i < 9; i++)
-		sampling->m[i / 3][i % 3] /= factor;
+		sampling->m[i / 3][i % 3] /= factor; /* positions draw nearer: things grow */
 	sampling->bends = true;
 	note_reals(trace, "factor", &factor, 1);
 }
@@ -340,6 +342,7 @@ static void draw_elastic(struct vt_sampling *sampling, const struct vt_augment_s
 	size_t n = 3;
 
 	for (int a = 0; a < 3; a++) {
+		/* (patch - 1) / grid is the last cell; each needs four control points */
 		sampling->n_control[a] = (int)((patch[a] - 1) / step->grid) + 4;
 		n *= (size_t)sampling->n_control[a];
 	}
@@ -422,6 +425,7 @@ static void draw_space(struct vt_sampling *sampling, struct drawing *drawing,
 /* gamma: below and above 1 equally often, where the range has both. */
 static double draw_value(const struct vt_augment_step *step, struct vt_rng *rng)
 {
+	/* drawn for every gamma: ranges with and without 1 inside take as many draws */
 	double u = step->kind == VT_AUG_GAMMA ? vt_rng_uniform(rng) : 0;
 
 	if (step->kind != VT_AUG_GAMMA || step->hi <= 1 || step->lo >= 1)
@@ -437,6 +441,7 @@ static void change_channels(struct drawing *drawing, int k, struct vt_rng *rng, 
 	double value[VT_PATCH_CHANNELS] = { 0 }, taken[VT_PATCH_CHANNELS] = { 0 };
 	struct vt_json *j = note(drawing, k);
 
+	/* drawn for each channel, taken or not: what one does moves nothing of another */
 	for (int c = 0; c < n; c++) {
 		taken[c] = vt_rng_uniform(rng) < s->channel_p;
 		value[c] = draw_value(s, rng);
@@ -449,6 +454,7 @@ static void change_channels(struct drawing *drawing, int k, struct vt_rng *rng, 
 		struct vt_augment_channel ch = { image + (size_t)c * voxels, { p[0], p[1], p[2] },
 			voxels, value[c], stream(drawing, "augment noise", k) };
 
+		/* a channel's noise begins behind that of the channel before */
 		vt_rng_seek(&ch.rng, 4 * (uint64_t)c * voxels);
 		if (taken[c] > 0)
 			vt_augment_intensity(s, &ch);
@@ -497,12 +503,14 @@ void vt_augment_draw(const struct vt_augment *augment, const struct vt_patch_fil
 	note_reals(trace ? (vt_json_push(trace, vt_json_new(VT_JSON_OBJECT)), trace->item[0])
 			 : NULL,
 		"center", s.center, 3);
+	/* gates before entries, which look at them */
 	for (int g = 0; g < augment->n_gates; g++) {
 		struct vt_rng r = stream(&d, "augment gate", g);
 
 		d.open[g] = vt_rng_uniform(&r) < augment->gate_p[g];
 	}
 	draw_space(&s, &d, file);
+	/* space first, intensities on what came of it */
 	vt_augment_sample(image, target, file, &s, opts->patch);
 	free(s.control);
 	change_intensities(&d, image, file->c);

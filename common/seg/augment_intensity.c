@@ -22,10 +22,10 @@ struct pass {
 	struct vt_augment_channel *c;
 	size_t plane; /* voxels of one */
 	bool not_zero;
-	struct plane_sum *part;
-	struct statistics was; /* before the change */
-	double center;         /* squares are taken from it */
-	float *other;          /* second array, of the channel's size */
+	struct plane_sum *part; /* one a plane */
+	struct statistics was;  /* before the change */
+	double center;          /* squares are taken from it */
+	float *other;           /* second array, of the channel's size */
 	int axis, radius, small[3];
 	const double *kernel;
 };
@@ -77,6 +77,7 @@ static struct statistics measure(struct pass *pass, bool not_zero)
 	pass->center = 0;
 	a = sum(pass);
 	if (a.n > 0) {
+		/* in two passes: deviations from the mean, not a difference of large squares */
 		pass->center = a.sum / a.n;
 		s = (struct statistics){ a.n, pass->center, sqrt(sum(pass).squares / a.n), a.min,
 			a.max };
@@ -91,6 +92,7 @@ static void change_plane(void *ctx, size_t z)
 	struct pass *p = ctx;
 	const struct vt_augment_step *s = p->s;
 	double value = p->c->value, min = p->was.min, range = p->was.max - p->was.min;
+	/* a stream's words by voxel: no thread depends on another's draws */
 	struct vt_rng r = p->c->rng;
 	uint64_t word = r.index;
 
@@ -107,9 +109,11 @@ static void change_plane(void *ctx, size_t z)
 			v += value * vt_rng_normal(&r);
 			break;
 		case VT_AUG_GAMMA:
+			/* 1e-7: a constant patch has no range */
 			v = vt_pow((v - min) / (range + 1e-7), value) * range + min;
 			break;
 		default:
+			/* contrast: about the mean, within the range there was */
 			v = (v - p->was.mean) * value + p->was.mean;
 			v = fmin(fmax(v, min), p->was.max);
 		}
@@ -168,7 +172,7 @@ static int reflect(int i, int n)
 	return i < n ? i : period - 1 - i;
 }
 
-enum { BLUR_REACH = 64, BLUR_RUN = 64 };
+enum { BLUR_REACH = 64, BLUR_RUN = 64 }; /* voxels: most on either side; of a run */
 
 /* v[i] of a run of voxels along x from `at` on: the kernel's values in order. */
 static void blur_run(const struct pass *pass, double *v, const int at[3], int count)
@@ -178,12 +182,14 @@ static void blur_run(const struct pass *pass, double *v, const int at[3], int co
 	const float *row =
 		pass->c->x + ((size_t)at[0] * (size_t)n[1] + (size_t)at[1]) * (size_t)n[2];
 
+	/* along x the row with its reflected ends is put together once */
 	for (int i = 0; pass->axis == 2 && i < count + 2 * pass->radius; i++)
 		beside[i] = row[reflect(at[2] + i - pass->radius, n[2])];
 	for (int k = 0; k <= 2 * pass->radius; k++) {
 		int q[2] = { at[0], at[1] };
 		const float *x = beside + k;
 
+		/* along z and y whole rows are added, each reflected as a row */
 		if (pass->axis < 2) {
 			q[pass->axis] = reflect(at[pass->axis] + k - pass->radius, n[pass->axis]);
 			x = pass->c->x +
@@ -217,7 +223,7 @@ static void blur(struct pass *pass)
 {
 	double s = pass->c->value, total = 0, kernel[2 * BLUR_REACH + 1];
 
-	pass->radius = (int)(4 * s + 0.5);
+	pass->radius = (int)(4 * s + 0.5); /* four standard deviations, as scipy */
 	assert(pass->radius <= BLUR_REACH);
 	if (!pass->radius)
 		return;
@@ -226,6 +232,7 @@ static void blur(struct pass *pass)
 	for (int k = 0; k <= 2 * pass->radius; k++)
 		kernel[k] /= total;
 	pass->kernel = kernel;
+	/* the axes in turn: the kernel is a product */
 	for (pass->axis = 0; pass->axis < 3; pass->axis++) {
 		vt_parallel_for((size_t)pass->c->dim[0], blur_plane, pass);
 		memcpy(pass->c->x, pass->other, pass->c->n * sizeof(float));
@@ -239,6 +246,7 @@ static void shrink_plane(void *ctx, size_t z)
 {
 	struct pass *p = ctx;
 	const int *n = p->c->dim, *m = p->small;
+	/* the voxel in the middle of what one voxel stands for */
 	int from[3] = { (int)((2 * (int64_t)z + 1) * n[0] / (2 * m[0])), 0, 0 };
 
 	for (int y = 0; y < m[1]; y++)
@@ -255,6 +263,7 @@ static void shrink_plane(void *ctx, size_t z)
 /* Lower neighbor among m and the share of the next one, for voxel i of n. */
 static int between(double *share, int i, int n, int m)
 {
+	/* voxel centers of both grids at the same places */
 	double at = (i + 0.5) * m / n - 0.5;
 
 	at = fmin(fmax(at, 0), m - 1);
@@ -276,6 +285,7 @@ static void enlarge_plane(void *ctx, size_t z)
 		const float *from[4];
 		double w[4];
 
+		/* the four rows around it, in z and y */
 		for (int k = 0; k < 4; k++) {
 			int qz = lz + (k >> 1) < m[0] ? lz + (k >> 1) : m[0] - 1,
 			    qy = ly + (k & 1) < m[1] ? ly + (k & 1) : m[1] - 1;

@@ -31,6 +31,7 @@ static void spline(double w[4], double t)
 {
 	double u = 1 - t;
 
+	/* uniform cubic B-spline: the weights sum to 1, and no kink is at a control point */
 	w[0] = u * u * u / 6;
 	w[1] = (3 * t * t * t - 6 * t * t + 4) / 6;
 	w[2] = (3 * u * u * u - 6 * u * u + 4) / 6;
@@ -52,6 +53,7 @@ static void blend(double *out, const double *in, size_t n, double place)
 static void place_row(float *at, const struct job *j, int z, int y, const double *line)
 {
 	const struct vt_sampling *s = j->s;
+	/* from the patch's middle, which lies at s->center in the volume */
 	double rel[3] = { z - 0.5 * (j->grid[0] - 1), y - 0.5 * (j->grid[1] - 1), 0 };
 
 	for (int x = 0; x < j->grid[2]; x++) {
@@ -66,6 +68,7 @@ static void place_row(float *at, const struct job *j, int z, int y, const double
 	}
 }
 
+/* control: [z, y, x, 3]; it is blended axis by axis: to a plane, to a line, to a point */
 static void place_plane(void *ctx, size_t z)
 {
 	struct job *j = ctx;
@@ -99,6 +102,7 @@ static void find_box(struct job *j, size_t n)
 			hi[a] = v > hi[a] ? v : hi[a];
 		}
 	for (int a = 0; a < 3; a++) {
+		/* within the volume; nothing of it where the positions lie beside it */
 		double first = fmin(fmax(floor(lo[a]), 0), dim[a]),
 		       last = fmin(fmax(floor(hi[a]) + 1, -1), dim[a] - 1);
 
@@ -123,6 +127,7 @@ static float whole_below(float v)
 {
 	float near;
 
+	/* within it (int) is exact, and cheaper; beyond it, and for NaN, the library answers */
 	if (!(v > -0x1p20f && v < 0x1p20f))
 		return floorf(v);
 	near = (float)(int)v;
@@ -144,6 +149,7 @@ static void locate(struct corner *c, const struct job *j, const float *at)
 
 static bool inside(const struct job *j, const struct corner *c, int k, size_t *i)
 {
+	/* corner k: bits 4 z, 2 y, 1 x */
 	int z = c->at[0] + (k >> 2), y = c->at[1] + (k >> 1 & 1), x = c->at[2] + (k & 1);
 
 	if (z < 0 || y < 0 || x < 0 || z >= j->size[0] || y >= j->size[1] || x >= j->size[2])
@@ -176,8 +182,8 @@ static float interpolate(const struct job *j, const struct corner *c)
 	float z = c->share[0], y = c->share[1], x = c->share[2], sum = 0;
 	float yx[4];
 
-	if (!(z > 0 || y > 0 || x > 0))
-		return p[0] + 0.0f; /* of a negative zero too */
+	if (!(z > 0 || y > 0 || x > 0)) /* on a voxel, exactly: the same bits as it has */
+		return p[0] + 0.0f;     /* of a negative zero too */
 	for (int s = 0; s < 2; s++, p += plane) {
 		float wz = s ? z : 1 - z;
 
@@ -203,6 +209,7 @@ static size_t goes_to(const struct job *j, int z, int y, int x)
 	for (int a = 0; a < 3; a++) {
 		int from = s->axis[a];
 
+		/* axis: which axis of the grid goes along axis a of the patch */
 		o[a] = (size_t)(s->flip[from] ? j->grid[from] - 1 - q[from] : q[from]);
 	}
 	return (o[0] * (size_t)j->patch[1] + o[1]) * (size_t)j->patch[2] + o[2];
@@ -270,7 +277,7 @@ static uint8_t vote(const struct job *j, const struct corner *c)
 		all &= bits;
 		any |= bits;
 	}
-	if (all == any)
+	if (all == any) /* eight alike: nothing to weigh, the common case */
 		return all;
 	for (int k = 0; k < 8; k++)
 		each[k] = weight(c, k);
@@ -335,6 +342,7 @@ static void copy_row(const struct job *j, int z, int y, const int at[3], int ski
 	float *row)
 {
 	const struct vt_patch_file *f = j->f;
+	/* to, step: of the first voxel in the patch, and from one to the next */
 	size_t voxels = (size_t)j->patch[0] * (size_t)j->patch[1] * (size_t)j->patch[2],
 	       to = goes_to(j, z, y, skip), step = n > 1 ? goes_to(j, z, y, skip + 1) - to : 0;
 	const uint8_t *regions = f->regions
@@ -354,6 +362,7 @@ static void copy_plane(void *ctx, size_t z)
 {
 	const struct job *j = ctx;
 	const struct vt_patch_file *f = j->f;
+	/* rows and parts of rows beside the volume stay zero */
 	int at[3] = { j->first[0] + (int)z, 0, j->first[2] > 0 ? j->first[2] : 0 };
 	int end = j->first[2] + j->grid[2] < f->w ? j->first[2] + j->grid[2] : f->w;
 	float *row;
@@ -384,7 +393,7 @@ void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file
 	size_t n = (size_t)patch[0] * (size_t)patch[1] * (size_t)patch[2];
 
 	for (int a = 0; a < 3; a++)
-		j.grid[sampling->axis[a]] = patch[a];
+		j.grid[sampling->axis[a]] = patch[a]; /* patch = grid with its axes changed */
 	if (straight(&j)) {
 		copy(&j, image, n);
 		return;
@@ -392,6 +401,7 @@ void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file
 	j.at = vt_xmalloc(3 * n * sizeof(*j.at));
 	vt_parallel_for((size_t)j.grid[0], place_plane, &j);
 	find_box(&j, n);
+	/* + 1: an empty box has an address, too */
 	j.box = vt_xmalloc(
 		((size_t)j.size[0] * (size_t)j.size[1] * (size_t)j.size[2] + 1) * sizeof(*j.box));
 	for (int c = 0; c < file->c; c++) {

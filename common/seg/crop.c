@@ -18,6 +18,7 @@ struct prepared {
 	struct vt_placement placement;
 	struct vt_json *geometry;
 	struct vt_volume file[VT_MAX_CHANNELS];
+	/* by the manifest; voxels of file[], or of a caller */
 	const float *channel[VT_MAX_CHANNELS];
 	int n_channels, n_files;
 	unsigned char *mask, *labels;
@@ -48,7 +49,7 @@ static int read_channel(struct prepared *prepared, const char *dir, const char *
 
 	*v = (struct vt_volume)VT_VOLUME_INIT;
 	rc = vt_volume_read(v, path, VT_VOLUME_3D | VT_VOLUME_FINITE, err);
-	prepared->n_files += !rc;
+	prepared->n_files += !rc; /* counted though refused below: release() frees it */
 	prepared->channel[prepared->n_channels] = v->voxels;
 	prepared->n_channels += !rc;
 	if (!rc && memcmp(v->geometry.dim, prepared->placement.work.dim, sizeof(prepared->dim)))
@@ -122,6 +123,7 @@ static void middle_box(struct prepared *prepared, const struct vt_crop_opts *opt
 static void grow_box(struct prepared *prepared, const struct vt_crop_opts *opts)
 {
 	for (int a = 0; a < 3; a++) {
+		/* half on the low side, rounded down */
 		int need = opts->least > prepared->size[a] ? opts->least - prepared->size[a] : 0;
 
 		need += (opts->multiple - (prepared->size[a] + need) % opts->multiple) %
@@ -149,12 +151,13 @@ static int find_box(struct prepared *prepared, const char *region, const struct 
 	size_t lo[3], size[3];
 	bool any;
 
-	if (opts->center[0] && !region) {
+	if (opts->center[0] && !region) { /* a region's box is found, not given */
 		center_box(prepared, opts->center);
 		grow_box(prepared, opts);
 		return 0;
 	}
 	any = vt_mask_box(lo, size, prepared->mask, prepared->dim);
+	/* all of it, whatever the mask holds */
 	for (int a = 0; opts->whole && !region && a < 3; a++) {
 		lo[a] = 0;
 		size[a] = prepared->dim[a];
@@ -187,6 +190,7 @@ static int find_box(struct prepared *prepared, const char *region, const struct 
 static const char *row_of(const struct prepared *prepared, const void *array, size_t element, int y,
 	int z, int *from, int *to)
 {
+	/* first voxel of the row in the prepared grid */
 	int sy = prepared->lo[1] + y, sz = prepared->lo[2] + z;
 
 	*from = prepared->lo[0] < 0 ? -prepared->lo[0] : 0;
@@ -213,7 +217,7 @@ static void cut(void *out, const struct prepared *prepared, const void *array, s
 			y++, to_row += (size_t)prepared->size[0] * element) {
 			const char *row = row_of(prepared, array, element, y, z, &from, &to);
 
-			if (from > 0 || to < prepared->size[0])
+			if (from > 0 || to < prepared->size[0]) /* padding */
 				memset(to_row, 0, (size_t)prepared->size[0] * element);
 			if (row)
 				memcpy(to_row + (size_t)from * element, row,
@@ -243,7 +247,7 @@ static float *cut_image(const struct prepared *prepared, int dims[4], struct vt_
 	struct cutting k = { prepared, vt_voxels_alloc(all * sizeof(float)), n };
 
 	dims[0] = prepared->n_channels;
-	for (int a = 0; a < 3; a++)
+	for (int a = 0; a < 3; a++) /* prepared is x, y, z; a container z, y, x */
 		dims[1 + a] = prepared->size[2 - a];
 	if (k.image)
 		vt_parallel_for((size_t)prepared->n_channels, cut_channel, &k);
@@ -277,6 +281,7 @@ static struct vt_json *crop_json(const struct vt_crop_opts *opts, bool region)
 static int crop_int(int *out, const struct vt_json *value, const char *key, int otherwise,
 	int least, int most, struct vt_err *err)
 {
+	/* absent: `otherwise`; there and no integer: out of any bounds */
 	int64_t n = vt_json_integer(value, value ? INT64_MIN : otherwise);
 
 	if (n < least || n > most)
@@ -325,6 +330,7 @@ int vt_preparation_read(struct vt_preparation *out, const struct vt_json *checkp
 		if (!(mm >= 0.01 && mm <= 100))
 			rc = vt_err_set(err, VT_EDATA,
 				"/spacing_mm must be three numbers from 0.01 to 100");
+		/* what settings say holds before what the volume had */
 		else if (o->spacing[a] <= 0 && !o->conform)
 			o->spacing[a] = mm;
 	}
@@ -445,7 +451,7 @@ static void cut_reference(struct vt_patch_reference *reference, uint8_t **labels
 	size_t lo[3], size[3];
 	uint8_t *to;
 
-	if (!vt_mask_box(lo, size, prepared->own, g->dim))
+	if (!vt_mask_box(lo, size, prepared->own, g->dim)) /* no label at all: an empty box */
 		memset(size, 0, sizeof(size));
 	for (int a = 0; a < 3; a++) {
 		reference->dims[a] = (int)g->dim[2 - a];
@@ -568,7 +574,7 @@ int vt_crop_prepared(struct vt_patch_file *out, const struct vt_manifest *manife
 			image);
 	else
 		free(image);
-	if (region)
+	if (region) /* a brain's mask is the caller's */
 		free(p.mask);
 	return rc ? vt_err_prefix(err, "subject %s", subject) : 0;
 }
@@ -582,6 +588,7 @@ int vt_crop_subjects(struct vt_strs *ids, const char *root, struct vt_err *err)
 	for (size_t i = 0; !rc && i < names.n; i++) {
 		char *path = vt_path_join(root, names.v[i]);
 
+		/* what skullstrip-normalize wrote beside subjects */
 		if (names.v[i][0] == '.' || !strcmp(names.v[i], "quarantine"))
 			;
 		else if (vt_fs_is_dir(path))

@@ -34,9 +34,11 @@ struct vt_learned_mask {
  * which is x. */
 static void turn_kernel(float *w, size_t n)
 {
+	/* 27: each kernel is 3 x 3 x 3; x and z change places */
 	for (float *k = w; k < w + n; k += 27)
 		for (int a = 0; a < 3; a++)
 			for (int b = 0; b < 3; b++)
+				/* c < a: each pair once */
 				for (int c = 0; c < a; c++) {
 					float t = k[a * 9 + b * 3 + c];
 
@@ -55,6 +57,7 @@ static int load_weight(struct vt_weight *weight, const struct vt_learned_mask *m
 	int rc = vt_safetensors_get(&mask->weights, name, weight->dims, weight->n_dims,
 		weight->value, err);
 
+	/* the last layer has kernels of one voxel */
 	if (!rc && weight->n_dims == 5 && weight->dims[4] == 3)
 		turn_kernel(weight->value, weight->n);
 	free(name);
@@ -83,6 +86,7 @@ static int session_new(struct vt_learned_mask *mask, const int box[3], struct vt
 	for (int i = 0; !rc && i < vt_session_n_weights(mask->session); i++) {
 		struct vt_weight *w = vt_session_weight(mask->session, i);
 
+		/* "model.<i>..." to i */
 		rc = load_weight(w, mask, (int)strtol(w->name + strlen("model."), NULL, 10), err);
 	}
 	return rc;
@@ -148,7 +152,7 @@ static int normalized(float *out, const struct vt_learned_mask *mask, const floa
 		range[0] = moments.min;
 		range[1] = moments.max;
 	}
-	if (!(range[1] > range[0]))
+	if (!(range[1] > range[0])) /* a NaN too */
 		return vt_err_set(err, VT_EDATA,
 			"the scan is constant (%g) where the network looks for contrast", range[0]);
 	for (size_t i = 0; i < n; i++) {
@@ -194,7 +198,7 @@ static int classify_there(struct vt_learned_mask *mask, unsigned char *labels, c
 	int rc = vt_remote_volume_new(&v, vt_session_remote(mask->session), &volume,
 		mask->net.classes, VT_JOIN_LOGITS, err);
 
-	for (int i = 0; i < longest; i++)
+	for (int i = 0; i < longest; i++) /* one window that counts 1 everywhere */
 		one[i] = 1;
 	*done = v != NULL;
 	if (!rc && v)
@@ -231,6 +235,7 @@ static int classify(struct vt_learned_mask *mask, unsigned char *labels, const f
 	bool done = false;
 	int rc = 0;
 
+	/* a session is of one box */
 	if (!mask->session || memcmp(box, mask->box, sizeof(mask->box)))
 		rc = session_new(mask, box, err);
 	if (!rc && vt_session_remote(mask->session))

@@ -10,23 +10,27 @@
 #include "common/seg/vote.h"
 #include "common/seg/window.h"
 
+/* windows on an axis; patches in one pass; voxels of a pass, which bound them */
 enum { MOST_WINDOWS = 256, MOST_ITEMS = 4, VOXELS_AT_ONCE = 1 << 22 };
 
+/* no voxel counts for nothing, and no mean divides by zero */
 static const float least_weight = 1e-3f;
 
 const char *const vt_window_names[] = { "patch", "whole", NULL };
 
 struct windows {
+	/* at: z, y, x of first voxels by axis; count of them; n: all combinations */
 	int n, at[3][MOST_WINDOWS], count[3];
 	int patch[3], dim[3];
+	/* z, y, x; a weight is the product of the three */
 	float *factor[3]; /* of a voxel's weight, by its position in the patch */
 	int flips;        /* mirrorings of each: 1 or 8 */
 };
 
 struct vt_prediction {
-	const struct vt_patch_file *f;
+	const struct vt_patch_file *f; /* borrowed, as the sessions are */
 	struct vt_session *const *session;
-	size_t n, voxels;
+	size_t n, voxels; /* n: networks; voxels: of the volume */
 	int outputs;
 	bool softmax;
 	struct vt_predict_opts how;
@@ -58,17 +62,20 @@ static int place_windows(struct windows *windows, double overlap, struct vt_err 
 
 		step = step < 1 ? 1 : step;
 		windows->count[a] = 0;
+		/* smaller than the patch: in the middle of it, zeros around */
 		if (room <= 0) {
 			windows->at[a][windows->count[a]++] =
 				-((windows->patch[a] - windows->dim[a]) / 2);
 			continue;
 		}
+		/* whole steps, the last at `room`, and one to spare */
 		if (room / step + 2 > MOST_WINDOWS)
 			return vt_err_set(err, VT_EUSAGE,
 				"overlap %g makes more than %d windows on an axis of %d voxels",
 				overlap, MOST_WINDOWS, windows->dim[a]);
 		for (int x = 0; x < room; x += step)
 			windows->at[a][windows->count[a]++] = x;
+		/* the last window ends where the volume does, whatever the step */
 		windows->at[a][windows->count[a]++] = room;
 	}
 	windows->n = windows->count[0] * windows->count[1] * windows->count[2];
@@ -90,7 +97,7 @@ static int place_whole(struct windows *windows, struct vt_err *err)
 
 static void gaussian(float *g, int n)
 {
-	double s = 0.125 * n;
+	double s = 0.125 * n; /* nnU-Net's: an eighth of the edge */
 
 	for (int i = 0; i < n; i++) {
 		double x = i - (n - 1) / 2.0;
@@ -102,7 +109,7 @@ static void gaussian(float *g, int n)
 /* Origin of window i, mirrorings of one beside each other; returns which. */
 static int window_at(int at[3], const struct windows *windows, int i)
 {
-	int k = i / windows->flips;
+	int k = i / windows->flips; /* which place; i % flips is which mirroring */
 
 	at[0] = windows->at[0][k / (windows->count[1] * windows->count[2])];
 	at[1] = windows->at[1][k / windows->count[2] % windows->count[1]];
@@ -167,7 +174,7 @@ static void add_row(float *sum, const float *y, float plane, const float *factor
 	for (int x = 0; x < n; x++) {
 		float k = plane * factor[x], value = 1.0f;
 
-		if (y)
+		if (y) /* no y: the sum of weights itself */
 			value = mirrored ? y[-x] : y[x];
 		sum[x] += (k > least_weight ? k : least_weight) * value;
 	}
@@ -178,11 +185,13 @@ static void add_slice(void *ctx, size_t slice)
 	const struct addition *a = ctx;
 	const struct windows *w = a->w;
 	const int *n = w->patch;
+	/* from, to: the part of a row of the patch that lies in the volume */
 	int z = (int)slice, oz = a->at[0] + z, from = a->at[2] < 0 ? -a->at[2] : 0;
 	int to = a->at[2] + n[2] > w->dim[2] ? w->dim[2] - a->at[2] : n[2];
 	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2];
 	bool mirrored = a->flips & 1;
 
+	/* bits of flips: 4 z, 2 y, 1 x */
 	for (int v = 0; v < n[1] && oz >= 0 && oz < w->dim[0]; v++) {
 		int oy = a->at[1] + v, first = mirrored ? n[2] - 1 - from : from;
 		size_t out = ((size_t)oz * (size_t)w->dim[1] + (size_t)oy) * (size_t)w->dim[2] +
@@ -190,6 +199,7 @@ static void add_slice(void *ctx, size_t slice)
 		size_t in = ((size_t)(a->flips & 4 ? n[0] - 1 - z : z) * (size_t)n[1] +
 				    (size_t)(a->flips & 2 ? n[1] - 1 - v : v)) *
 				(size_t)n[2] +
+			/* a mirrored row is read backwards from there */
 			(size_t)first;
 		float plane = w->factor[0][z] * w->factor[1][v];
 
@@ -220,6 +230,8 @@ static void join_windows(float *logits, float *total, struct vt_session *session
 	memset(total, 0, voxels * sizeof(float));
 	for (int first = 0; first < n; first += in.n) {
 		for (int k = 0; k < in.n; k++) {
+			/* the last pass is filled up with its last window, whose copies are not
+			 * added */
 			flips = window_at(at, windows, first + k < n ? first + k : n - 1);
 			vt_window_read(x + (size_t)k * x_size, file, at, windows->patch, flips);
 		}
@@ -236,6 +248,7 @@ static void join_windows(float *logits, float *total, struct vt_session *session
 	}
 	for (int c = 0; c < out.c; c++)
 		for (size_t v = 0; v < voxels; v++)
+			/* every voxel lies in a window */
 			logits[(size_t)c * voxels + v] /= total[v];
 	free(x);
 	free(y);
@@ -245,6 +258,7 @@ static void join_windows(float *logits, float *total, struct vt_session *session
 static void add_probabilities(float *sum, const float *logits, int c, size_t voxels, bool softmax)
 {
 	for (size_t v = 0; v < voxels; v++) {
+		/* most: taken from all logits, so that no exp() overflows */
 		double total = 0, most = logits[v];
 
 		for (int k = 1; softmax && k < c; k++)
@@ -343,6 +357,7 @@ static int predict_here(struct vt_prediction *prediction, struct vt_err *err)
 	size_t n = prediction->voxels * (size_t)prediction->outputs;
 	int turns = vt_tta_count(prediction->how.tta), rc = 0;
 	bool several = prediction->passes > 1;
+	/* one network and no turns: its logits are the answer, and no sum is needed */
 	struct passes r = { malloc(prediction->voxels * sizeof(float)),
 		several ? malloc(n * sizeof(float)) : NULL,
 		turns > 1 ? malloc(n * sizeof(float)) : NULL };
@@ -392,6 +407,7 @@ static int predict_there(struct vt_prediction *prediction, struct vt_err *err)
 	const struct vt_volume_ref volume = { f->image, f->half, NULL, f->c, f->d, f->h, f->w };
 	const enum vt_join several = prediction->softmax ? VT_JOIN_CLASSES : VT_JOIN_BITS;
 	int rc = vt_remote_volume_new(&prediction->there, vt_session_remote(prediction->session[0]),
+		/* one network: its logits; several: sums of their probabilities */
 		&volume, prediction->outputs, prediction->n == 1 ? VT_JOIN_LOGITS : several, err);
 
 	for (size_t i = 0; !rc && prediction->there && i < prediction->n; i++)
@@ -465,6 +481,8 @@ int vt_predict_bits(uint8_t *bits, struct vt_prediction *prediction, struct vt_e
 	for (size_t v = 0; prediction->voted && v < prediction->voxels; v++) {
 		uint8_t c = prediction->voted[v];
 
+		/* as vt_window_classes() and vt_window_regions() have it: bit c - 1 is of class
+		 * c */
 		bits[v] = prediction->how.classes || !c ? c : (uint8_t)(1 << (c - 1));
 	}
 	if (prediction->voted)
@@ -500,6 +518,7 @@ int vt_predict_probabilities(float *values, struct vt_prediction *prediction, st
 
 	if (rc)
 		return rc;
+	/* of one pass values are logits, of several a sum of probabilities (less one half) */
 	if (prediction->passes == 1) {
 		float *logits = malloc(n * sizeof(float));
 

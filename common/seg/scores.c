@@ -7,6 +7,7 @@
 #include "common/base/text_out.h"
 #include "common/seg/evaluator.h"
 
+/* of a score in a subject's record: a column is read by its offset */
 #define AT(f) offsetof(struct vt_region_score, f)
 
 static const struct {
@@ -68,6 +69,7 @@ const char *vt_score_name(enum vt_score k)
 /* NaN where it is not defined */
 static double score_value(const struct vt_region_score *score, enum vt_score k)
 {
+	/* the one column that is computed: its offset is not used */
 	if (k == VT_VOLUME_DIFFERENCE)
 		return score->overlap.volume_ml - score->overlap.reference_ml;
 	return *(const double *)(const void *)((const char *)score + columns[k].offset);
@@ -105,6 +107,8 @@ static struct vt_summary mean_of(const struct vt_evaluation *evaluation, size_t 
 		const struct vt_subject_score *one = &evaluation->subject[i];
 		double v = score_value(&one->region[r], k);
 
+		/* left out where the score is not defined, where the subject has no label map and
+		 * is not to count, and where another member scored it */
 		if (isnan(v) || !counts_for(evaluation, one) ||
 			(member != SIZE_MAX && one->member != member))
 			continue;
@@ -119,6 +123,7 @@ static struct vt_summary mean_of(const struct vt_evaluation *evaluation, size_t 
 		if (isnan(v) || !counts_for(evaluation, one) ||
 			(member != SIZE_MAX && one->member != member))
 			continue;
+		/* about the mean, in a second pass: no cancellation */
 		square += (v - s.mean) * (v - s.mean);
 	}
 	s.sd = s.n > 1 ? sqrt(square / (double)(s.n - 1)) : NAN;
@@ -160,6 +165,7 @@ static struct vt_interval interval_of(const double *value, size_t n, int k, unsi
 	struct vt_interval ci;
 	size_t m = 0;
 
+	/* in the order of subjects: draws depend on it */
 	for (size_t i = 0; i < n; i++)
 		if (!isnan(value[i * VT_N_SCORES + (size_t)k]))
 			own[m++] = value[i * VT_N_SCORES + (size_t)k];
@@ -170,6 +176,7 @@ static struct vt_interval interval_of(const double *value, size_t n, int k, unsi
 
 static void summarize_region(struct vt_evaluation *evaluation, int r, unsigned draws)
 {
+	/* value: [n, VT_N_SCORES] */
 	double *value = vt_xmalloc((evaluation->n * VT_N_SCORES + 1) * sizeof(*value));
 	struct vt_interval ci[VT_N_SCORES];
 	double found[VT_N_SCORES] = { 0 };
@@ -183,6 +190,7 @@ static void summarize_region(struct vt_evaluation *evaluation, int r, unsigned d
 			double v = score_value(s, (enum vt_score)k);
 
 			value[n * VT_N_SCORES + (size_t)k] = v;
+			/* without the penalties of empty ones */
 			found[k] += s->overlap.empty == VT_NOT_EMPTY ? v : 0;
 		}
 		n += counts_for(evaluation, &evaluation->subject[i]);
@@ -192,6 +200,8 @@ static void summarize_region(struct vt_evaluation *evaluation, int r, unsigned d
 		struct vt_summary *s = &evaluation->summary[r][k];
 
 		*s = mean_of(evaluation, SIZE_MAX, r, (enum vt_score)k);
+		/* all subjects have it: draws of all columns at once; else drawn anew over those
+		 * that do */
 		s->ci = s->n == n ? ci[k] : interval_of(value, n, k, draws);
 		s->found_mean =
 			evaluation->n_found[r] ? found[k] / (double)evaluation->n_found[r] : 0;

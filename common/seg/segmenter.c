@@ -52,6 +52,7 @@ static const char *name_of(const struct vt_member *member)
 static int check_meaning(const struct vt_member *first, const struct vt_member *member,
 	const char *allow, struct vt_err *err)
 {
+	/* what contracts say, in JSON; freed here */
 	struct vt_json *a = vt_contract_of_checkpoint(first->checkpoint.json),
 		       *b = vt_contract_of_checkpoint(member->checkpoint.json);
 	char *who = vt_asprintf("ensemble member %s beside %s", name_of(member), name_of(first)),
@@ -75,6 +76,7 @@ static bool same_contract(const struct vt_member *x, const struct vt_member *y)
 	struct vt_json *a = vt_contract_of_checkpoint(x->checkpoint.json),
 		       *b = vt_contract_of_checkpoint(y->checkpoint.json);
 	struct vt_err none = VT_ERR_INIT;
+	/* agreeing both ways, as one may leave out what the other says */
 	bool same = !vt_contract_agree(a, b, "", NULL, &none) &&
 		!vt_contract_agree(b, a, "", NULL, &none);
 
@@ -96,6 +98,7 @@ static int open_member(struct vt_segmenter *segmenter, const char *dir, const ch
 	segmenter->n++;
 	if (segmenter->n > 1)
 		rc = check_meaning(&segmenter->member[0], m, allow, err);
+	/* the first member of the same contract gives the group, or it is a new one */
 	for (size_t i = 0; i + 1 < segmenter->n && m->group == segmenter->n_groups; i++)
 		if (same_contract(&segmenter->member[i], m))
 			m->group = segmenter->member[i].group;
@@ -114,11 +117,12 @@ static void order_by_group(struct vt_segmenter *segmenter)
 				sorted[n++] = segmenter->member[i];
 	free(segmenter->member);
 	segmenter->member = sorted;
-	segmenter->first = &segmenter->member[0].checkpoint;
+	segmenter->first = &segmenter->member[0].checkpoint; /* moved along with the members */
 }
 
 void vt_segment_settle(int64_t *device, int64_t precision)
 {
+	/* int8 is of the CPU alone */
 	if (precision == VT_SEGMENT_INT8 && *device == VT_DEVICE_AUTO)
 		*device = VT_DEVICE_CPU;
 	vt_device_settle(device);
@@ -184,6 +188,7 @@ size_t vt_segmenter_group(const struct vt_segmenter *segmenter, int group, size_
 {
 	size_t first = 0;
 
+	/* groups are consecutive, see order_by_group() */
 	while (segmenter->member[first].group != group)
 		first++;
 	for (*n = 0; first + *n < segmenter->n && segmenter->member[first + *n].group == group;)
@@ -223,7 +228,7 @@ static int number_of(double *out, const struct vt_json *j, size_t i,
 	const struct vt_manifest *manifest, const char *flag, const double bounds[2],
 	struct vt_err *err)
 {
-	double v = vt_json_number(j->item[i], bounds[0] - 1);
+	double v = vt_json_number(j->item[i], bounds[0] - 1); /* out of bounds if it is no number */
 
 	if (!(v >= bounds[0] && v <= bounds[1]))
 		return vt_err_set(err, VT_EUSAGE, "--%s: %s must be a number from %g to %g", flag,
@@ -258,7 +263,7 @@ int vt_segment_read(struct vt_segment_opts *opts, const char *threshold, const c
 	int rc;
 
 	for (int r = 0; r < VT_MAX_REGIONS; r++) {
-		opts->threshold[r] = 0.5;
+		opts->threshold[r] = 0.5; /* opts hold every region's number, given or not */
 		opts->least_mm3[r] = 0;
 	}
 	rc = read_numbers(opts->threshold, threshold, c->manifest, "threshold", share, err);
@@ -284,9 +289,11 @@ static void whole_edges(int edges[3], const struct vt_checkpoint *c,
 	edges[0] = file->d;
 	edges[1] = file->h;
 	edges[2] = file->w;
+	/* turned by 90 degrees y and x change places: the window holds both ways */
 	if (tta == VT_TTA_AXIAL16)
 		edges[1] = edges[2] = file->h > file->w ? file->h : file->w;
 	for (int a = 0; a < 3; a++)
+		/* the next multiple of what the network divides by */
 		edges[a] += (stride - edges[a] % stride) % stride;
 }
 
@@ -319,6 +326,7 @@ int vt_segment_begin(struct vt_prediction **out, const struct vt_segmenter *segm
 
 	windows.classes = segmenter->first->manifest->exclusive;
 	for (size_t i = 0; windows.whole && i < n; i++)
+		/* session points into segmenter->session: the group's place there */
 		if (fit_whole(segmenter, (size_t)(session - segmenter->session) + i, file,
 			    windows.tta, err))
 			return vt_err_prefix(err, "subject %s", file->subject);
@@ -340,6 +348,7 @@ static int drop_small(uint8_t *bits, const struct vt_manifest *manifest, int reg
 		rc = vt_components(label, &count, &size, mask, grid->dim, VT_CONNECT_26, err);
 	for (size_t v = 0; !rc && v < n; v++)
 		if (label[v] && (double)size[label[v]] < voxels_least)
+			/* a class taken away leaves background */
 			bits[v] = manifest->exclusive ? 0 : (uint8_t)(bits[v] & ~(1u << region));
 	free(size);
 	free(label);
@@ -370,6 +379,7 @@ void vt_segment_rule(uint8_t *bits, const float *probability, const struct vt_ch
 		memset(bits, 0, n);
 		for (int r = 0; r < c->n_regions; r++)
 			for (size_t v = 0; v < n; v++)
+				/* bit r of a voxel: region r holds */
 				bits[v] |= (uint8_t)(((double)probability[(size_t)r * n + v] >
 							     opts->threshold[r])
 					<< r);
@@ -389,7 +399,7 @@ int vt_segment_probabilities(float *probability, const struct vt_segmenter *segm
 
 	if (!nothing_found(file))
 		return vt_predict_probabilities(probability, prediction, err);
-	for (size_t i = 0; i < n * outputs; i++)
+	for (size_t i = 0; i < n * outputs; i++) /* with softmax channel 0 is background */
 		probability[i] = segmenter->first->softmax && i < n ? 1.0f : 0.0f;
 	return 0;
 }
@@ -411,6 +421,7 @@ static int drop_small_inside(uint8_t *bits, const struct vt_manifest *manifest,
 	inside = vt_xmalloc(n);
 	rc = vt_paste_inside(inside, file, err);
 	for (size_t v = 0; !rc && v < n; v++)
+		/* padding of the container is not the scan's */
 		bits[v] = inside[v] ? bits[v] : 0;
 	free(inside);
 	return rc ? rc : vt_segment_drop_small(bits, manifest, &grid, opts, err);

@@ -23,6 +23,7 @@ static void choose_roles(struct vt_trainer *trainer)
 	for (size_t i = 0; i < trainer->d->n; i++) {
 		const struct vt_patch_file *f = &trainer->d->file[i];
 
+		/* held out for test, or nothing to learn from */
 		if (!labeled(trainer, i) || f->test)
 			continue;
 		if (f->fold == trainer->o->fold)
@@ -151,6 +152,7 @@ static int check_meaning(const struct vt_trainer *trainer, struct vt_err *err)
 
 static struct vt_session_opts first_plan(const struct vt_train_opts *opts)
 {
+	/* bytes of a stored activation */
 	const int on_device = opts->precision.first == VT_LEVEL_F32 ? 4 : 2;
 
 	return (struct vt_session_opts){ .training = true,
@@ -357,6 +359,7 @@ static int start(struct vt_trainer *trainer, struct vt_err *err)
 static int loop(struct vt_trainer *trainer, struct vt_err *err)
 {
 	const uint64_t first_look =
+		/* the first validation from here on */
 		(trainer->step / trainer->o->validate + 1) * trainer->o->validate;
 	int rc = 0;
 

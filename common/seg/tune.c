@@ -25,6 +25,7 @@ struct held {
 	uint8_t *level;  /* [n, width] */
 	size_t n, width; /* width: regions, with softmax 1 */
 	bool resampled;  /* its scan, and so its label file, has another grid */
+	/* voxels of each region in the label map, see count_reference() */
 	uint64_t reference[VT_MAX_REGIONS];
 };
 
@@ -52,6 +53,7 @@ static int read_list(double *out, int *n, const char *text, const char *flag, do
 	for (size_t i = 0; !rc && i < j->n; i++) {
 		double v = vt_json_number(j->item[i], -1);
 
+		/* a threshold of 0 or 1 would keep all or nothing */
 		if (!(v >= 0 && v <= most) || (most == 1 && (v == 0 || v == 1)))
 			rc = vt_err_set(err, VT_EUSAGE, "--%s: number %zu must %s", flag, i + 1,
 				most == 1 ? "lie between 0 and 1" : "be from 0 to 1e9");
@@ -88,6 +90,7 @@ static uint8_t level_of(const struct vt_tune_grid *grid, float probability)
 {
 	int level = 0;
 
+	/* ascending: the first that it does not pass */
 	while (level < grid->n_thresholds && (double)probability > grid->threshold[level])
 		level++;
 	return (uint8_t)level;
@@ -267,6 +270,7 @@ static int parts_of(struct parts *out, const struct search *search, const struct
 	int rc = mask && label ? 0 : vt_err_nomem(err, all * sizeof(*label));
 
 	*out = (struct parts){ .label = label };
+	/* voxels that were not kept pass no threshold */
 	for (size_t i = 0; !rc && i < held->n; i++)
 		mask[held->voxel[i]] = passes(held, search, i, r, t);
 	if (!rc)
@@ -276,6 +280,7 @@ static int parts_of(struct parts *out, const struct search *search, const struct
 	for (size_t i = 0; !rc && i < held->n; i++) {
 		size_t v = held->voxel[i];
 
+		/* label 0 is outside of the mask; ignored voxels count on neither side */
 		if (!mask[v] || ignored(search, held, v))
 			continue;
 		out->found[label[v]]++;
@@ -300,6 +305,7 @@ static int add_sizes_native(double *dice, const struct search *search, const str
 {
 	const struct vt_tune_grid *g = &search->t->grid;
 	const struct vt_grid grid = vt_patch_grid(held->f);
+	/* a mask of this region alone */
 	const uint8_t alone = (uint8_t)(search->m->exclusive ? r + 1 : 1 << r);
 	uint8_t *bits = vt_xmalloc(voxels_of(held->f));
 	double one[VT_MAX_REGIONS];
@@ -346,7 +352,7 @@ static void add_sizes(double *dice, const struct search *search, const struct he
 			}
 		dice[k] += found + held->reference[r]
 			? 2.0 * (double)tp / (double)(found + held->reference[r])
-			: 1.0;
+			: 1.0; /* both empty */
 	}
 }
 
@@ -370,7 +376,7 @@ static int try_all(struct search *search, int r, struct vt_err *err)
 			release_parts(&p);
 		}
 	for (int k = 0; k < pairs; k++)
-		dice[k] /= (double)search->n;
+		dice[k] /= (double)search->n; /* [thresholds, sizes] */
 	search->t->region[r].dice = dice;
 	return rc;
 }
@@ -407,6 +413,7 @@ static int bits_under(uint8_t *bits, const struct search *search, const struct h
 	int at[VT_MAX_REGIONS] = { 0 };
 
 	for (int r = 0; r < search->m->n_regions; r++)
+		/* a threshold of the grid: opts were made of it */
 		while (!search->c->softmax && g->threshold[at[r]] != opts->threshold[r])
 			at[r]++;
 	memset(bits, 0, voxels_of(held->f));
@@ -457,7 +464,7 @@ static int keep_what_helps(struct search *search, struct vt_err *err)
 
 		with.threshold[r] = g->threshold[t->threshold];
 		with.least_mm3[r] = g->least_mm3[t->size];
-		if (with.threshold[r] == 0.5 && with.least_mm3[r] == 0)
+		if (with.threshold[r] == 0.5 && with.least_mm3[r] == 0) /* as it was */
 			continue;
 		rc = score_maps(dice, &then, search, &with, err);
 		t->kept = !rc && then > now;
@@ -506,6 +513,7 @@ int vt_tune(struct vt_tuned *out, const struct vt_segmenter *segmenter,
 	memset(out, 0, sizeof(*out));
 	out->grid = *grid;
 	plain(&out->best);
+	/* softmax takes the largest, whatever the threshold */
 	if (search.c->softmax) {
 		out->grid.n_thresholds = 1;
 		out->grid.threshold[0] = 0.5;
