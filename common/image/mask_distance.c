@@ -420,12 +420,12 @@ void vt_surface_distance(struct vt_surface_distance *out, const struct vt_mask_p
 		return;
 	joint_new(&j, pair, &b);
 	surface_voxels(&p, j.prediction, &j.box);
-	assert(p.n && r.n);
 	surface_voxels(&r, j.reference, &j.box);
+	/* the surfaces are never empty: each mask has a voxel */
+	assert(p.n && r.n);
 	measure(&p, r.on, &j.box);
 	measure(&r, p.on, &j.box);
 	out->n_prediction = p.n;
-	/* the surfaces are never empty: each mask has a voxel */
 	out->n_reference = r.n;
 	out->n_within = within(&p, pair->tolerance) + within(&r, pair->tolerance);
 	out->hd = larger(p.distance[p.n - 1], r.distance[r.n - 1]);
@@ -461,9 +461,9 @@ void vt_surfel_distance(struct vt_surfel_distance *out, const struct vt_mask_pai
 	area_table(area, corners.spacing);
 	surface_elements(&p, j.prediction, &corners, area);
 	surface_elements(&r, j.reference, &corners, area);
+	assert(p.n && r.n);
 	measure(&p, r.on, &corners);
 	measure(&r, p.on, &corners);
-	assert(p.n && r.n);
 	out->hd95 = larger(area95(&p), area95(&r));
 	near = area_within(&p, pair->tolerance, &all) + area_within(&r, pair->tolerance, &all);
 	out->nsd = near / all;
