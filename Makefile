@@ -89,6 +89,8 @@ ifeq ($(ARCH),x86_64)
 $B/obj/%_avx2.c.o:   ISA := -mavx2 -mfma -mf16c
 $B/obj/%_avx512.c.o: ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 $B/obj/%_vnni.c.o:   ISA := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c
+# Instructions made of halves, which -O3 unrolls for most of a minute.
+$B/obj/tests/unit/test_nn_wide_avx2.c.o: ISA := -mavx2 -mfma -mf16c $(if $(filter release,$(MODE)),-O2)
 $B/obj/%_shani.c.o:  ISA := -msha -msse4.1 -mssse3
 endif
 # gcc 12 for ARM64 dies of some reductions in its vectorizer (internal compiler error); the kernels' own it compiles.
@@ -103,7 +105,10 @@ jobs        = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 in_parallel = +@$(MAKE) --no-print-directory $(jobs)
 default:
 	$(in_parallel) all
-all: $(BINS) $(if $(filter 1,$(CUDA)),plugin)
+# What takes longest to compile comes first: no processor waits for it at the end.
+LONG_C   := $(wildcard common/nn/cpu/kernels_*.c)
+LONG_T   := tests/unit/test_nn_wide_avx2.c tests/gpu/emulate_kernels.c
+all: $(call objects,$(LONG_C)) $(BINS) $(if $(filter 1,$(CUDA)),plugin)
 
 $B/flags: FORCE
 	@mkdir -p $(@D); echo '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS_NOW))' >$@
@@ -171,7 +176,7 @@ help:
 #h make install DESTDIR= PREFIX=/usr/local      make deb   a Debian package      make clean
 #h make sbom   SPDX and CycloneDX documents      make release KEY=FILE   deb and SBOM in one directory, signed
 
-tests-built: $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(BENCH:%=$B/bench/%) $(if $(filter 1,$(CUDA)),plugin)
+tests-built: $(call objects,$(LONG_T) $(LONG_C)) $(BINS) $(UNIT:%=$B/tests/%) $(TOOLS_T:%=$B/tests/%) $B/tests/fuzz_parsers $(BENCH:%=$B/bench/%) $(if $(filter 1,$(CUDA)),plugin)
 .PHONY: tests-built plugin
 test:
 	$(in_parallel) tests-built

@@ -2,6 +2,7 @@
 # deb.sh MAKE BUILD: a Debian package of what `make install` installs, as BUILD/voxtrail_VERSION_ARCH.deb.  The version is the
 # changelog's newest; the dependencies are what dpkg-shlibdeps finds; the programs are those of BUILD, or where dpkg-buildflags
 # asks for hardening that BUILD was not made with, others made with it.  Times are the commit's: one commit gives one package.
+# XZ_LEVEL is how hard xz tries (default 6).
 set -eu
 umask 022
 make=$1 b=$2
@@ -13,6 +14,7 @@ lacking() {
 		case $flag in
 		-O*|-g*|-f*-prefix-map=*|-Wdate-time|-Wformat|-Werror=*) continue ;;
 		-D_FORTIFY_SOURCE=2) grep -q -- '-D_FORTIFY_SOURCE=3' "$b/flags" && continue ;;
+		-fcf-protection) grep -q -- '-fcf-protection=full' "$b/flags" && continue ;; # full is the default
 		esac
 		grep -qF -- " $flag " "$b/flags" || printf '%s ' "$flag"
 	done
@@ -46,4 +48,4 @@ EOF
 SOURCE_DATE_EPOCH=$(sh tools/build_id.sh --time)
 export SOURCE_DATE_EPOCH
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$root" "$b/voxtrail_${version}_$arch.deb"
+dpkg-deb --root-owner-group -Zxz -z"${XZ_LEVEL:-6}" --build "$root" "$b/voxtrail_${version}_$arch.deb"

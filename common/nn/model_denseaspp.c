@@ -5,6 +5,7 @@
 
 static const struct vt_model_param params[] = {
 	{ "depth", 3, 0, 0, NULL, vt_med3d_depths },
+	{ "width", 64, 4, 256, NULL, NULL },
 	{ "shortcut", 0, 0, 0, NULL, vt_med3d_shortcuts },
 	{ "detach_shortcut", 0, 0, 1, NULL, NULL },
 	{ "hidden", 512, 8, 2048, NULL, NULL },

@@ -47,7 +47,7 @@ struct vt_layer_name {
 struct vt_layer_name vt_name(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* The stages of a Med3D residual network up to 1/8 of the resolution; `table` holds depth,
- * shortcut and detach_shortcut. */
+ * width, shortcut and detach_shortcut. */
 int vt_med3d_encoder(struct vt_graph *graph, const struct vt_model_request *request,
 	const struct vt_model_param *table, int x);
 extern const char *const vt_med3d_depths[], *const vt_med3d_shortcuts[];

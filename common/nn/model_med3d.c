@@ -14,6 +14,7 @@ static const char *const strides[] = { "8", "32", NULL };
 
 static const struct vt_model_param params[] = {
 	{ "depth", 3, 0, 0, NULL, vt_med3d_depths },
+	{ "width", 64, 4, 256, NULL, NULL }, /* channels of the first stage */
 	{ "shortcut", PUBLISHED, 0, 0, NULL, vt_med3d_shortcuts },
 	/* norm and ReLU before each convolution (He et al. 2016, identity mappings) */
 	{ "preactivated", 0, 0, 1, NULL, NULL },
@@ -138,7 +139,8 @@ int vt_med3d_encoder(struct vt_graph *graph, const struct vt_model_request *requ
 {
 	bool plain = table == params && vt_model_choice(request, table, "output_stride") == 1;
 	int depth = vt_model_choice(request, table, "depth"),
-	    shortcut = vt_model_choice(request, table, "shortcut");
+	    shortcut = vt_model_choice(request, table, "shortcut"),
+	    width = (int)vt_model_number(request, table, "width");
 	struct stage s = { .g = graph,
 		.bottleneck = nets[depth].bottleneck,
 		.detach = vt_model_flag(request, table, "detach_shortcut"),
@@ -146,10 +148,10 @@ int vt_med3d_encoder(struct vt_graph *graph, const struct vt_model_request *requ
 		.pad = (shortcut == PUBLISHED ? nets[depth].shortcut : (enum shortcut)shortcut) ==
 			PAD };
 
-	x = norm(graph, conv(graph, x, "conv1", 64, 7, 2, 1), "bn1", true);
+	x = norm(graph, conv(graph, x, "conv1", width, 7, 2, 1), "bn1", true);
 	x = vt_graph_maxpool(graph, x, 3, 2, 1);
 	for (int i = 0; i < 4; i++) {
-		s.planes = 64 << i;
+		s.planes = width << i;
 		s.out_c = s.bottleneck ? 4 * s.planes : s.planes;
 		set_resolution(&s, i, plain);
 		for (int j = 0; j < nets[depth].blocks[i]; j++)
@@ -164,14 +166,16 @@ int vt_med3d_encoder(struct vt_graph *graph, const struct vt_model_request *requ
 static int segment(struct vt_graph *graph, const struct vt_model_request *request, int x,
 	const char *name)
 {
+	int c = (int)vt_model_number(request, params, "width") / 2;
+
 	x = vt_graph_conv(graph, x, vt_name("%s.0", name).text,
-		(struct vt_conv){ .out_c = 32,
+		(struct vt_conv){ .out_c = c,
 			.k = 2,
 			.stride = 2,
 			.transposed = true,
 			.bias = true });
 	x = norm(graph, x, vt_name("%s.1", name).text, true);
-	x = norm(graph, conv(graph, x, vt_name("%s.3", name).text, 32, 3, 1, 1),
+	x = norm(graph, conv(graph, x, vt_name("%s.3", name).text, c, 3, 1, 1),
 		vt_name("%s.4", name).text, true);
 	x = conv(graph, x, vt_name("%s.6", name).text, request->out_c, 1, 1, 1);
 	return vt_model_flag(request, params, "full_size") ? vt_graph_upsample(graph, x, 4, false)
@@ -209,12 +213,14 @@ static int branches_of(struct vt_graph *graph, const struct vt_model_request *re
 }
 
 /* Three groups of a transposed convolution that doubles the size and a convolution of half its
- * channels, each with norm and ReLU: 256, 128; 512, 256; 1024, 512. */
+ * channels, each with norm and ReLU: of width 64, 256, 128; 512, 256; 1024, 512. */
 static int decoder(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
+	int c = 2 * (int)vt_model_number(request, params, "width");
+
 	for (int i = 0; i < 3; i++) {
 		x = vt_graph_conv(graph, x, vt_name("decoder.%d.0", i).text,
-			(struct vt_conv){ .out_c = 256 << i,
+			(struct vt_conv){ .out_c = 2 * c << i,
 				.k = 3,
 				.stride = 2,
 				.pad = 1,
@@ -222,7 +228,7 @@ static int decoder(struct vt_graph *graph, const struct vt_model_request *reques
 				.out_pad = 1,
 				.transposed = true });
 		x = norm(graph, x, vt_name("decoder.%d.1", i).text, true);
-		x = norm(graph, conv(graph, x, vt_name("decoder.%d.3", i).text, 128 << i, 3, 1, 1),
+		x = norm(graph, conv(graph, x, vt_name("decoder.%d.3", i).text, c << i, 3, 1, 1),
 			vt_name("decoder.%d.4", i).text, true);
 	}
 	return vt_graph_conv(graph, x, "decoder.3",

@@ -12,6 +12,8 @@ static const char *const acts[] = { "published", "prelu", "elu", NULL };
 static const struct vt_model_param params[] = {
 	{ "variant", DEMO, 0, 0, NULL, variants },
 	{ "act", PUBLISHED, 0, 0, NULL, acts },
+	/* channels at full resolution; layers are named as of 16 */
+	{ "width", 16, 4, 64, NULL, NULL },
 	/* the deep transitions' channel dropout */
 	{ "dropout", 0.5, 0, 0.9, NULL, NULL },
 	/* where the published code fixes it at 0.5 */
@@ -23,6 +25,7 @@ struct net {
 	struct vt_graph *g;
 	const struct vt_model_request *r;
 	bool demo, prelu;
+	int width;
 	double deep, other;
 };
 
@@ -63,24 +66,25 @@ static int layers(const struct net *n, int x, const char *stem, int count)
 	return x;
 }
 
-/* The input, repeated to 16 channels (channel k is input channel k modulo their number, which for
- * 1, 2, 4, 8 and 16 channels is the published repetition), is added to a convolution of it. */
+/* The input, repeated to `width` channels (channel k is input channel k modulo their number, which
+ * for 1, 2, 4, 8 and 16 of 16 is the published repetition), is added to a convolution of it. */
 static int enter(const struct net *n, int x)
 {
 	struct vt_shape shape = vt_graph_shape(n->g, x);
 	int c = n->r->in_c, wide = x;
 
-	if (c > 16) {
+	if (c > n->width) {
 		vt_graph_fail(n->g,
-			"takes 1 to 16 channels, for the input is repeated to 16; there are %d", c);
+			"takes 1 to %d channels, for the input is repeated to width; there are %d",
+			n->width, c);
 		return -1;
 	}
-	for (; c < 16; c *= 2)
+	for (; c < n->width; c *= 2)
 		wide = vt_graph_concat(n->g, wide, wide);
-	shape.c = 16;
-	if (c > 16)
+	shape.c = n->width;
+	if (c > n->width)
 		wide = vt_graph_window(n->g, wide, (struct vt_shape){ 0, 0, 0, 0, 0 }, shape);
-	return activate(n, vt_graph_add(n->g, conv_norm(n, x, "in_tr", 16), wide), "in_tr",
+	return activate(n, vt_graph_add(n->g, conv_norm(n, x, "in_tr", n->width), wide), "in_tr",
 		".relu1", ".act_function");
 }
 
@@ -89,7 +93,7 @@ static int go_down(const struct net *n, int x, int c, int count, double dropout)
 	struct vt_layer_name name = vt_name("down_tr%d", c);
 
 	x = vt_graph_conv(n->g, x, vt_name("%s.down_conv", name.text).text,
-		(struct vt_conv){ .out_c = c,
+		(struct vt_conv){ .out_c = c / 16 * n->width,
 			.k = 2,
 			.stride = 2,
 			.bias = n->demo,
@@ -109,7 +113,7 @@ static int go_up(const struct net *n, int x, int skip, int c, int count, double 
 	x = vt_graph_dropout(n->g, x, dropout, true);
 	skip = vt_graph_dropout(n->g, skip, dropout_skip, true);
 	x = vt_graph_conv(n->g, x, vt_name("%s.up_conv", name.text).text,
-		(struct vt_conv){ .out_c = c / 2,
+		(struct vt_conv){ .out_c = c / 32 * n->width,
 			.k = 2,
 			.stride = 2,
 			.bias = true,
@@ -157,7 +161,8 @@ static int build(struct vt_graph *graph, const struct vt_model_request *request,
 {
 	enum act act = (enum act)vt_model_choice(request, params, "act");
 	struct net n = { graph, request, vt_model_choice(request, params, "variant") == DEMO,
-		act == PRELU, vt_model_number(request, params, "dropout"),
+		act == PRELU, (int)vt_model_number(request, params, "width"),
+		vt_model_number(request, params, "dropout"),
 		vt_model_number(request, params, "dropout_other") };
 
 	if (act == PUBLISHED)

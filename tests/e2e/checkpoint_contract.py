@@ -148,7 +148,7 @@ def everything(name, perturb):
     env = {"MALLOC_PERTURB_": perturb}
     run("skullstrip-normalize", "--scans", "ign", "--manifest", "ign.json", "--out", name + "-n", env=env)
     run("crop-patch", "--normed", name + "-n", "--labels", "ign", "--manifest", "ign.json", "--out", name + "-p", env=env)
-    for net, params in (("segresnet", '{"init_filters": 8}'), ("meshnet", '{"channels": 4}'), ("unet3d", '{"width": 8}'), ("med3d-resnet", '{"depth": "10"}')):
+    for net, params in (("segresnet", '{"init_filters": 8}'), ("meshnet", '{"channels": 4}'), ("unet3d", '{"width": 8}'), ("med3d-resnet", '{"depth": "10", "width": 16}')):
         run("train", "--patches", name + "-p", "--model", net, "--network", params, "--patch", 16, "--steps", 2, "--validate-every", 2, "--fold", -1, "--out", name + "-t/" + net, env=env)
     run("evaluate", "--model", name + "-t", "--patches", name + "-p", "--subjects", "all", "--trained", "true", "--tta", "flips", "--out", name + "-e", "--overlap", 0, *E, env=env)
     run("predict", "--model", name + "-t", "--scans", "ign", "--manifest", "ign.json", "--probabilities", "true", "--overlap", 0, "--out", name + "-s", env=env)

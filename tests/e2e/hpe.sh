@@ -6,7 +6,7 @@ cd "$T" || exit 2
 cohort cohort 1 6
 cohort new 7 1
 manifest manifest.json '[{"name": "tumor", "values": [1, 2, 4]}]' 0 1 1 '"test"' '"test"' '"test"'
-tiny base.json patch='"16,24,24"' validate-every=1 max-validation=1 -- crop-patch.json center='"16,24,24"' -- sample.json trials=2 budget=1 growth=2 -- keep.json keep-share=0.5 -- evaluate.json bootstrap=0
+tiny base.json network/width=4 patch='"16,24,24"' validate-every=1 max-validation=1 -- crop-patch.json center='"16,24,24"' -- sample.json trials=2 budget=1 growth=2 -- keep.json keep-share=0.5 -- evaluate.json bootstrap=0
 repos="--repo scans=cohort/scans --repo labels=cohort/labels --repo new-scans=new/scans --repo manifest=manifest.json"
 once "crop-patch=6 evaluate=1 export=1 keep-1=1 keep-2=1 predict=1 rung-1=2 rung-2=1 rung-3=1 sample=1 skullstrip-normalize=6 trials=1 winner=1" $repos
 "$PYTHON" - <<'E' || echo "not ok - the outputs are as they must be"

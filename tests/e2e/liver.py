@@ -45,8 +45,8 @@ m["split"] = {"seed": 1, "folds": 2, "subjects": {"liver_0": 1, "liver_1": 1, "l
 json.dump(m, open("manifest.json", "w"))
 PYTHON = os.environ["PYTHON"]
 sizes = lambda n: ["steps=%d" % n, "validate-every=%d" % n, "warmup=2"]
-net = ["network/depth=\"10\"", *sizes(60), "patch=\"40\""]
-fine = ["network/depth=\"10\"", "network/hidden=16", "network/growth=8", "network/dilations=[1,2]", "patch=\"24\"", *sizes(60)]
+net = ["network/depth=\"10\"", "network/width=16", *sizes(60), "patch=\"40\""]
+fine = ["network/depth=\"10\"", "network/width=16", "network/hidden=16", "network/growth=8", "network/dilations=[1,2]", "patch=\"24\"", *sizes(60)]
 run(PYTHON, ROOT + "/tests/e2e/_tiny.py", ROOT + "/pipelines/recipes", "recipe", "normalize-coarse.json", "spacing=8", "--", "train-coarse*.json", *net, "--", "train-fine*.json",
     *fine, "--", "evaluate.json", "bootstrap=0", "--", "crop-fine.json", "margin=2", "--", "*-pretrained.json", *sizes(2), "--", "train-coarse-pretrained.json", *sizes(40), "learning-rate=0.003",
     "--", "train-fine-pretrained.json", "network/dilations=[3,6,12,18,24]")
@@ -74,7 +74,7 @@ dice = lambda a, b: 2.0 * (a & b).sum() / (a.sum() + b.sum())
 say(dice(seg > 0, truth > 0) > 0.5, "and the liver is found in it (Dice %.2f)" % dice(seg > 0, truth > 0), np.unique(seg, return_counts=True))
 
 # --- from a pretrained encoder
-run("train", "--patches", "out/crop-coarse", "--model", "med3d-resnet", "--network", '{"depth": "10"}', "--patch", "16", "--pad", "true", "--steps", "1", "--out", "encoder")
+run("train", "--patches", "out/crop-coarse", "--model", "med3d-resnet", "--network", '{"depth": "10", "width": 16}', "--patch", "16", "--pad", "true", "--steps", "1", "--out", "encoder")
 log = run("voxtrail", "run", ROOT + "/pipelines/two-stage-liver-pretrained.json", *common, "--repo", "pretrained=encoder", "--checkout", "again")
 fits = [json.loads(l) for l in log.splitlines() if '"event":"start"' in l and "matched" in l]
 c = [json.load(open("again/%s/checkpoint.json" % r)) for r in ("coarse", "train")]

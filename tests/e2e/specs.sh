@@ -20,9 +20,9 @@ recipe recipe/spacing-med3d.json '"of":"median"'
 recipe recipe/normalize-med3d.json '"strip":"never","normalize":"clip-zscore"'
 recipe recipe/predict-fine.json '"overlap":0'
 box='"augment":[{"name":"rotate","range":[-10,10]},{"name":"zoom","range":[0.8,1]},{"name":"translate","range":[-10,10]}]'
-recipe recipe/train-coarse.json "\"model\":\"med3d-resnet\",\"network\":{\"depth\":\"10\",\"head\":\"coarse\"},$small,\"pad\":true,\"fold\":1"
-recipe recipe/train-fine.json "\"model\":\"denseaspp\",\"network\":{\"depth\":\"10\",\"hidden\":16,\"growth\":8,\"dilations\":[1,2]},$box,$small,\"pad\":true,\"fold\":1"
-net3='"model":"med3d-resnet","network":{"depth":"10"}'
+recipe recipe/train-coarse.json "\"model\":\"med3d-resnet\",\"network\":{\"depth\":\"10\",\"width\":8,\"head\":\"coarse\"},$small,\"pad\":true,\"fold\":1"
+recipe recipe/train-fine.json "\"model\":\"denseaspp\",\"network\":{\"depth\":\"10\",\"width\":8,\"hidden\":16,\"growth\":8,\"dilations\":[1,2]},$box,$small,\"pad\":true,\"fold\":1"
+net3='"model":"med3d-resnet","network":{"depth":"10","width":8}'
 tissue='"model":"meshnet"'
 recipe recipe/train-med3d.json "$net3,$small,\"pad\":true,\"fold\":-1"
 recipe recipe/train-med3d-fine.json "$net3,$small,\"pad\":true,\"fold\":1,\"learning-rate\":0.0001,\"reinitialize\":\"branch,conv_seg\",\"allow\":\"regions,subjects\""

@@ -354,8 +354,9 @@ static const struct {
 	{ "nnunet-plain", "{\"features\": [8, 16], \"deep_supervision\": 1}" },
 	{ "attention-unet", "{\"channels\": [4, 8, 16]}" },
 	{ "residual-unet", "{\"channels\": [4, 8, 16]}" },
-	{ "med3d-resnet", "{\"depth\": \"10\"}" },
-	{ "denseaspp", "{\"depth\": \"10\", \"hidden\": 16, \"growth\": 8}" } };
+	{ "med3d-resnet", "{\"depth\": \"10\", \"width\": 16}" },
+	{ "denseaspp", "{\"depth\": \"10\", \"width\": 16, \"hidden\": 16, \"growth\": 8}" },
+	{ "vnet", "{\"width\": 4}" } };
 
 /* Millions of multiply-adds of a network that is run; MOST_MMAC in the environment: another
  * limit, for a GPU. */

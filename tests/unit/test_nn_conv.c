@@ -1,7 +1,7 @@
 /* Convolutions of the CPU engine against loops in double written from the definition, on shapes
  * that sit on every edge: channel counts around the lane width, sizes below the kernel's reach,
  * strides that do not divide, transposed kernels.  Each case is also run with every kernel table
- * and with 1, 2, 3 and 8 threads, and must give the same bits. */
+ * and with 1, 2, 3 and 8 threads (plain C: 1 and 3), and must give the same bits. */
 #include "tests/conv_cases.h"
 
 static void channels_1_to_21(void)

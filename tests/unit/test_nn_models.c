@@ -191,6 +191,7 @@ static void refuses(void)
 	refused("unet3d", "{}", 4, 20, "must be a multiple of 8");
 	refused("nnunet-plain", "{}", 4, 48, "must be a multiple of 32");
 	refused("vnet", "{}", 17, 64, "takes 1 to 16 channels");
+	refused("vnet", "{\"width\": 4}", 5, 64, "takes 1 to 4 channels");
 	refused("med3d-resnet", "{\"output_stride\": \"32\"}", 1, 64,
 		"output_stride 32 is for the heads");
 	refused("med3d-resnet", "{\"output_stride\": \"32\", \"head\": \"coarse\"}", 1, 48,

@@ -31,7 +31,7 @@ json.dump(man, open("m.json", "w"))
 run("skullstrip-normalize", "--scans", "scans", "--manifest", "m.json", "--out", "n")
 run("crop-patch", "--normed", "n", "--manifest", "m.json", "--out", "p")
 common = ["--model", "med3d-resnet", "--patch", 16, "--pad", "true", "--warmup", 0, "--learning-rate", 0.001]
-net = '{"depth":"10","head":"classify"}'
+net = '{"depth":"10","width":16,"head":"classify"}'
 learn = ["train", "--patches", "p", *common, "--network", net, "--batch", 3, "--steps", 32, "--validate-every", 16, "--fold", 1]
 run(*learn, "--out", "t")
 c = json.load(open("t/checkpoint.json"))
@@ -145,7 +145,7 @@ say([r["subject"] for r in more] == ["s21", "s22"] and np.abs(q - p[:2]).max() <
 for i in (21, 22):
     os.rename("new/s%02d" % i, "scans/s%02d" % i)
 run("crop-patch", "--normed", "n", "--labels", "scans", "--manifest", "m.json", "--out", "pl")
-run("train", "--patches", "pl", *common, "--network", '{"depth":"10"}', "--steps", 2, "--validate-every", 2, "--fold", 1, "--out", "seg")
+run("train", "--patches", "pl", *common, "--network", '{"depth":"10","width":16}', "--steps", 2, "--validate-every", 2, "--fold", 1, "--out", "seg")
 log = run(*learn[:-6], "--steps", 1, "--validate-every", 1, "--fold", 1, "--previous", "seg", "--reinitialize", "conv_seg,fc", "--allow", "activation", "--out", "moved")
 say('"matched":' in log.replace(" ", "") or "matched=" in log, "the encoder of a segmentation goes on under the new head", log[-300:])
 say(sorted(os.listdir("t")) == [".lineage", "best.safetensors", "checkpoint.json", "history.csv", "last.safetensors"], "a checkpoint like any other", os.listdir("t"))

@@ -26,7 +26,7 @@ for name, role, regions, spacing in (("a", "t1", [{"name": "WT", "values": [1, 2
     run("skullstrip-normalize", "--scans", "c%s/scans" % name, "--manifest", name + ".json", "--normalize", "clip-zscore", "--out", "n" + name)
     run("crop-patch", "--normed", "n" + name, "--labels", "c%s/labels" % name, "--manifest", name + ".json", "--out", "p" + name)
 
-common = ["--model", "med3d-resnet", "--network", '{"depth":"10"}', "--activation", "softmax", "--patch", 16, "--fold", -1, "--warmup", 0, "--foreground", 1,
+common = ["--model", "med3d-resnet", "--network", '{"depth":"10","width":16}', "--activation", "softmax", "--patch", 16, "--fold", -1, "--warmup", 0, "--foreground", 1,
           "--pad", "true", "--learning-rate", 0.01]
 two = ["train", "--patches", "pa", "--patches", "pb", *common, "--steps", 3, "--validate-every", 3]
 for last in (1, 2, 3):
@@ -48,11 +48,11 @@ say(sorted(n for n in os.listdir("maps/" + one) if n.endswith(".nii.gz")) == ["p
 run("train", "--patches", "pa", "--patches-2", "pb", *common, "--steps", 3, "--validate-every", 3, "--out", "again")
 say(open("again/last.safetensors", "rb").read() == open("t3/last.safetensors", "rb").read(), "--patches twice is --patches-2; the same bytes again")
 run("train", "--patches", "pa", "--patches", "pb", *common, "--steps", 6, "--validate-every", 6, "--sampling", "proportional", "--out", "share")
-log = run("train", "--patches", "pb", *common[:3], '{"depth":"10","head":"decoder"}', *common[4:], "--steps", 1, "--previous", "t3", "--reinitialize", "branch,decoder",
+log = run("train", "--patches", "pb", *common[:3], '{"depth":"10","width":16,"head":"decoder"}', *common[4:], "--steps", 1, "--previous", "t3", "--reinitialize", "branch,decoder",
           "--pretrained-rate-factor", 0.1, "--allow", "channels,regions,settings,spacing_mm,crop", "--out", "lung")
 say('"matched":' in log.replace(" ", "") or "matched=" in log, "the encoder goes on under the decoder of transposed convolutions", log[-400:])
 p = json.load(open("lung/checkpoint.json"))["model"]
-say(p["params"]["head"] == "decoder" and p["parameters"] > 14355520, "with its parameters", p)
+say(p["params"]["head"] == "decoder" and p["parameters"] == 902416 + 1937091, "with its parameters", p)
 q = subprocess.run([str(1 if a == -1 else a) for a in two] + ["--out", "no"], capture_output=True, text=True)
 say(q.returncode == 64 and "without validation" in q.stderr, "refused: a fold for validation", q.stderr[-300:])
 q = subprocess.run([str(a) for a in two[:5]] + ["--patch", "16", "--fold", "-1", "--steps", "1", "--activation", "softmax", "--out", "no2"], capture_output=True, text=True)

@@ -9,11 +9,11 @@ from _nets import named, up
 # --- V-Net -------------------------------------------------------------------------------------------------------------------------
 
 class VNet(nn.Module):
-    def __init__(self, i, o, demo=True, prelu=None):
+    def __init__(self, i, o, demo=True, prelu=None, width=16):
         super().__init__()
         prelu = demo if prelu is None else prelu
         act = (lambda c: nn.PReLU(c)) if prelu else (lambda c: nn.ELU())
-        self.repeat, self.demo = -(-16 // i), demo
+        self.repeat, self.demo, self.width = -(-width // i), demo, width
 
         def convolution(i, o):
             c = nn.Conv3d(i, o, 5, padding=2, bias=demo)
@@ -31,21 +31,23 @@ class VNet(nn.Module):
             return named(up_conv=nn.ConvTranspose3d(i, o // 2, 2, 2), bn1=nn.BatchNorm3d(o // 2), ops=layers(o, n), **{a1: act(o // 2), a2: act(o)})
 
         self.names = a0, a1, a2
-        self.in_tr = named(**convolution(i, 16), **{a0: act(16)})
-        self.downs = [("down_tr32", 16, 1), ("down_tr64", 32, 2), ("down_tr128", 64, 3)] + ([] if demo else [("down_tr256", 128, 2)])
-        self.ups = ([] if demo else [("up_tr256", 256, 256, 2)]) + [("up_tr128", 128 if demo else 256, 128, 2), ("up_tr64", 128, 64, 1), ("up_tr32", 64, 32, 1)]
+        w = width
+        self.in_tr = named(**convolution(i, w), **{a0: act(w)})
+        self.downs = [("down_tr32", w, 1), ("down_tr64", 2 * w, 2), ("down_tr128", 4 * w, 3)] + ([] if demo else [("down_tr256", 8 * w, 2)])
+        self.ups = ([] if demo else [("up_tr256", 16 * w, 16 * w, 2)]) + \
+            [("up_tr128", 8 * w if demo else 16 * w, 8 * w, 2), ("up_tr64", 8 * w, 4 * w, 1), ("up_tr32", 4 * w, 2 * w, 1)]
         for name, c, n in self.downs:
             setattr(self, name, down(c, n))
         for name, c, d, n in self.ups:
             setattr(self, name, climb(c, d, n))
-        self.out_tr = named(**convolution(32, o), **{a1: act(o)}, conv2=nn.Conv3d(o, o, 1))
+        self.out_tr = named(**convolution(2 * w, o), **{a1: act(o)}, conv2=nn.Conv3d(o, o, 1))
 
     def convolve(self, t, x):
         return t.bn1(t.conv1(x)) if self.demo else t.conv_block(x)
 
     def forward(self, x):
         a0, a1, a2 = self.names
-        x = getattr(self.in_tr, a0)(self.convolve(self.in_tr, x) + x.repeat(1, self.repeat, 1, 1, 1)[:, :16])
+        x = getattr(self.in_tr, a0)(self.convolve(self.in_tr, x) + x.repeat(1, self.repeat, 1, 1, 1)[:, :self.width])
         skips = [x]
         for name, _, _ in self.downs:
             t = getattr(self, name)
@@ -113,14 +115,15 @@ MED3D = {10: ([1, 1, 1, 1], False, False), 18: ([2, 2, 2, 2], False, True), 34: 
 
 
 class Med3D(nn.Module):
-    def __init__(self, i, o, depth, head="segment", branches=1, full=True, detach=False, pad=None, before=False, stride=8):
+    def __init__(self, i, o, depth, head="segment", branches=1, full=True, detach=False, pad=None, before=False, stride=8, width=64):
         super().__init__()
         blocks, bottleneck, published = MED3D[depth]
         pad = published if pad is None else pad
-        self.conv1, self.bn1 = nn.Conv3d(i, 64, 7, 2, 3, bias=False), nn.BatchNorm3d(64)
-        c = 64
-        self.stride, plain = stride, ((64, 1, 1), (128, 2, 1), (256, 2, 1), (512, 2, 1))
-        for k, (planes, step, dilation) in enumerate(plain if stride == 32 else ((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))):
+        self.conv1, self.bn1 = nn.Conv3d(i, width, 7, 2, 3, bias=False), nn.BatchNorm3d(width)
+        c = width
+        self.stride, plain = stride, ((1, 1), (2, 1), (2, 1), (2, 1))
+        for k, (step, dilation) in enumerate(plain if stride == 32 else ((1, 1), (2, 1), (1, 2), (1, 4))):
+            planes = width << k
             layer = []
             for j in range(blocks[k]):
                 layer.append((ResidualBefore if before else Residual)(c, planes, bottleneck, 1 if j else step, dilation, pad, detach))
@@ -129,8 +132,9 @@ class Med3D(nn.Module):
         self.kind, self.full, self.c = head, full, c
         if before:
             self.bn_last = nn.BatchNorm3d(c)
-        seg = lambda: nn.Sequential(nn.ConvTranspose3d(c, 32, 2, 2), nn.BatchNorm3d(32), nn.ReLU(), nn.Conv3d(32, 32, 3, 1, 1, bias=False),
-                                    nn.BatchNorm3d(32), nn.ReLU(), nn.Conv3d(32, o, 1, bias=False))
+        h = width // 2
+        seg = lambda: nn.Sequential(nn.ConvTranspose3d(c, h, 2, 2), nn.BatchNorm3d(h), nn.ReLU(), nn.Conv3d(h, h, 3, 1, 1, bias=False),
+                                    nn.BatchNorm3d(h), nn.ReLU(), nn.Conv3d(h, o, 1, bias=False))
         if head == "segment" and branches == 1:
             self.conv_seg = seg()
         elif head == "segment":
@@ -143,7 +147,7 @@ class Med3D(nn.Module):
             self.branch = nn.ModuleList([nn.Conv3d(c, k, 1) for k in branches])
         elif head == "decoder":
             groups = []
-            for k in (256, 512, 1024):
+            for k in (4 * width, 8 * width, 16 * width):
                 groups.append(nn.Sequential(nn.ConvTranspose3d(c, k, 3, 2, 1, 1, bias=False), nn.BatchNorm3d(k), nn.ReLU(),
                                             nn.Conv3d(k, k // 2, 3, 1, 1, bias=False), nn.BatchNorm3d(k // 2), nn.ReLU()))
                 c = k // 2
@@ -170,8 +174,8 @@ class Med3D(nn.Module):
 
 
 class DenseAspp(Med3D):
-    def __init__(self, i, o, depth, hidden, growth, dilations):
-        super().__init__(i, o, depth, head=None)
+    def __init__(self, i, o, depth, hidden, growth, dilations, width=64):
+        super().__init__(i, o, depth, head=None, width=width)
         c, self.dilations = self.c, dilations
         for k, d in enumerate(dilations):
             b = nn.Module()

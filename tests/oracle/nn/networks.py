@@ -34,11 +34,11 @@ cases = [
     ("vnet", {"dropout": 0, "dropout_other": 0, "variant": "original"}, 4, 3, 2, (16, 32, 16), lambda: VNet(4, 3, demo=False)),
     ("med3d-resnet", {"depth": "10", "shortcut": "A", "detach_shortcut": True, "full_size": False}, 1, 2, 2, (24, 16, 16),
      lambda: Med3D(1, 2, 10, full=False, pad=True, detach=True)),
-    ("med3d-resnet", {"depth": "10", "shortcut": "A", "branches": 3}, 1, 2, 2, (24, 16, 16), lambda: Med3D(1, 2, 10, branches=3, pad=True)),
+    ("med3d-resnet", {"depth": "10", "width": 18, "shortcut": "A", "branches": 3}, 1, 2, 2, (24, 16, 16), lambda: Med3D(1, 2, 10, branches=3, pad=True, width=18)),
     ("med3d-resnet", {"depth": "50", "head": "coarse"}, 4, 2, 2, (16, 16, 24), lambda: Med3D(4, 2, 50, "coarse")),
-    ("med3d-resnet", {"depth": "10", "head": "classify"}, 1, 5, 2, (24, 24, 16), lambda: Med3D(1, 5, 10, "classify")),
-    ("denseaspp", {"depth": "10", "hidden": 24, "growth": 16, "dropout": 0, "dilations": [1, 2, 3]}, 1, 3, 2, (24, 24, 32),
-     lambda: DenseAspp(1, 3, 10, 24, 16, (1, 2, 3))),
+    ("med3d-resnet", {"depth": "10", "width": 16, "head": "classify"}, 1, 5, 2, (24, 24, 16), lambda: Med3D(1, 5, 10, "classify", width=16)),
+    ("denseaspp", {"depth": "10", "width": 16, "hidden": 24, "growth": 16, "dropout": 0, "dilations": [1, 2, 3]}, 1, 3, 2, (24, 24, 32),
+     lambda: DenseAspp(1, 3, 10, 24, 16, (1, 2, 3), 16)),
     ("attention-unet", {"channels": [8, 16, 32]}, 2, 3, 2, (12, 8, 16), lambda: AttentionUnet(2, 3, (8, 16, 32))),
     ("attention-unet", {"channels": [8, 16, 16, 24]}, 4, 3, 2, (16, 8, 24), lambda: AttentionUnet(4, 3, (8, 16, 16, 24))),
     ("nnunet-plain", {"features": [8, 16, 20, 20], "deep_supervision": True}, 2, 3, 2, (16, 16, 24), lambda: NnUnet(2, 3, (8, 16, 20, 20), deep=True)),
@@ -46,16 +46,17 @@ cases = [
     ("residual-unet", {"channels": [8, 16, 32]}, 2, 3, 2, (12, 8, 16), lambda: ResidualUnet(2, 3, (8, 16, 32), 2)),
     ("residual-unet", {"channels": [8, 16, 32, 48], "residual_units": 0}, 2, 3, 1, (16, 8, 16), lambda: ResidualUnet(2, 3, (8, 16, 32, 48), 0)),
     ("catalyst-unet", {}, 1, 3, 1, (8, 16, 16), lambda: CatalystUnet(1, 3)),
-    ("med3d-resnet", {"depth": "10", "branch_outputs": [2, 4, 3]}, 1, 2, 2, (24, 16, 16), lambda: Med3D(1, 2, 10, "branches", branches=(2, 4, 3))),
-    ("med3d-resnet", {"depth": "10", "head": "decoder"}, 1, 2, 2, (16, 16, 16), lambda: Med3D(1, 2, 10, "decoder")),
-    ("med3d-resnet", {"depth": "50", "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24), lambda: Med3D(1, 2, 50, "coarse", before=True)),
-    ("med3d-resnet", {"depth": "18", "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24), lambda: Med3D(1, 2, 18, "coarse", before=True)),
-    ("vnet", {"dropout": 0, "dropout_other": 0, "act": "elu"}, 3, 2, 2, (16, 8, 16), lambda: VNet(3, 2, prelu=False)),
-    ("med3d-resnet", {"depth": "10", "head": "coarse", "output_stride": "32"}, 1, 2, 2, (32, 64, 64), lambda: Med3D(1, 2, 10, "coarse", stride=32)),
+    ("med3d-resnet", {"depth": "10", "width": 16, "branch_outputs": [2, 4, 3]}, 1, 2, 2, (24, 16, 16),
+     lambda: Med3D(1, 2, 10, "branches", branches=(2, 4, 3), width=16)),
+    ("med3d-resnet", {"depth": "10", "width": 16, "head": "decoder"}, 1, 2, 2, (16, 16, 16), lambda: Med3D(1, 2, 10, "decoder", width=16)),
+    ("med3d-resnet", {"depth": "50", "width": 16, "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24),
+     lambda: Med3D(1, 2, 50, "coarse", before=True, width=16)),
+    ("med3d-resnet", {"depth": "18", "width": 16, "head": "coarse", "preactivated": True}, 1, 2, 2, (16, 16, 24),
+     lambda: Med3D(1, 2, 18, "coarse", before=True, width=16)),
+    ("vnet", {"dropout": 0, "dropout_other": 0, "act": "elu", "width": 6}, 3, 2, 2, (16, 8, 16), lambda: VNet(3, 2, prelu=False, width=6)),
+    ("med3d-resnet", {"depth": "10", "width": 16, "head": "coarse", "output_stride": "32"}, 1, 2, 2, (32, 64, 64),
+     lambda: Med3D(1, 2, 10, "coarse", stride=32, width=16)),
 ]
-# Of tens of millions of ReLU inputs some lie within rounding of 0 for any weights, and each that is on here and off there moves
-# gradients by a hundredth and more, in PyTorch's f32 beside its own f64 as well: values and statistics are compared, gradients not.
-VALUES_ONLY = '"head": "decoder"'
 EXPENSIVE = 2000000     # parameters from which plain C is left out
 
 
@@ -127,9 +128,8 @@ def compare(got, want, largest):
 
 
 def verdict(what, worst):
-    only = VALUES_ONLY in what
-    e, where = worst[False] if only else max(worst.values())
-    print(f"{'ok' if e <= 1e-4 else 'not ok'} - {what}: outputs{'' if only else ', gradients'} and statistics within 1e-4 (worst {e:.1e} at {where})")
+    e, where = max(worst.values())
+    print(f"{'ok' if e <= 1e-4 else 'not ok'} - {what}: outputs, gradients and statistics within 1e-4 (worst {e:.1e} at {where})")
 
 
 def largest_gradient(got, scales):
