@@ -371,7 +371,7 @@ static void put_label(struct vt_json *j, struct vt_buf *remarks, const struct vt
 
 	label_values(values, remarks, files);
 	for (int v = 0; v < VT_MAX_LABELS; v++) {
-		char key[8], name[24];
+		char key[12], name[24];
 
 		if (!values[v])
 			continue;
