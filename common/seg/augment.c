@@ -2,6 +2,7 @@
  * own, so that adding one at the end changes nothing of the others. */
 #include "common/seg/augment.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static int take_range(struct vt_augment_step *step, const struct parse *parse,
 {
 	const struct vt_json *r = vt_json_get(j, "range");
 
+	assert(kinds[step->kind].range);
 	step->lo = vt_json_number(vt_json_at(r, 0), 1); /* defaults are refused below: 1 > 0 */
 	step->hi = vt_json_number(vt_json_at(r, 1), 0);
 	if (!r || r->type != VT_JSON_ARRAY || r->n != 2 || !(step->lo <= step->hi) ||
@@ -236,6 +238,7 @@ struct drawing {
 
 static struct vt_rng stream(const struct drawing *drawing, const char *purpose, int k)
 {
+	assert(k >= 0 && k < MOST_STEPS);
 	return vt_rng_stream(drawing->o->seed, purpose, drawing->subject, drawing->step,
 		drawing->slot * MOST_STEPS + (uint64_t)k);
 }
@@ -441,6 +444,7 @@ static void change_channels(struct drawing *drawing, int k, struct vt_rng *rng, 
 	double value[VT_PATCH_CHANNELS] = { 0 }, taken[VT_PATCH_CHANNELS] = { 0 };
 	struct vt_json *j = note(drawing, k);
 
+	assert(n > 0 && n <= VT_PATCH_CHANNELS);
 	/* drawn for each channel, taken or not: what one does moves nothing of another */
 	for (int c = 0; c < n; c++) {
 		taken[c] = vt_rng_uniform(rng) < s->channel_p;

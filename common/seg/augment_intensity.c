@@ -54,6 +54,7 @@ static struct plane_sum sum(struct pass *pass)
 	struct plane_sum all = { 0, 0, 0, INFINITY, -INFINITY };
 	size_t planes = (size_t)pass->c->dim[0];
 
+	assert(pass->c->n == planes * pass->plane);
 	pass->part = vt_xmalloc(planes * sizeof(*pass->part));
 	vt_parallel_for(planes, sum_plane, pass);
 	for (size_t z = 0; z < planes; z++) {
@@ -312,6 +313,7 @@ static void lower(struct pass *pass)
 		pass->small[a] = (int)floor(pass->c->dim[a] * pass->c->value + 0.5);
 		pass->small[a] = pass->small[a] < 1 ? 1 : pass->small[a];
 	}
+	assert(pass->other);
 	vt_parallel_for((size_t)pass->small[0], shrink_plane, pass);
 	vt_parallel_for((size_t)pass->c->dim[0], enlarge_plane, pass);
 }

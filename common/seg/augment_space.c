@@ -4,6 +4,7 @@
  * into a box and sampled there.  The grid is the patch before its axes change places; results are
  * written where they end up.  A grid that is neither bent nor turned nor moved by a part of a voxel
  * is copied: the same bits, without positions. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -394,6 +395,7 @@ void vt_augment_sample(float *image, uint8_t *target, const struct vt_patch_file
 
 	for (int a = 0; a < 3; a++)
 		j.grid[sampling->axis[a]] = patch[a]; /* patch = grid with its axes changed */
+	assert(j.grid[0] > 0 && j.grid[1] > 0 && j.grid[2] > 0); /* axis names each once */
 	if (straight(&j)) {
 		copy(&j, image, n);
 		return;

@@ -1,5 +1,6 @@
 #include "common/seg/crop.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ static int read_channel(struct prepared *prepared, const char *dir, const char *
 	struct vt_volume *v = &prepared->file[prepared->n_files];
 	int rc;
 
+	assert(prepared->n_files < VT_MAX_CHANNELS);
 	*v = (struct vt_volume)VT_VOLUME_INIT;
 	rc = vt_volume_read(v, path, VT_VOLUME_3D | VT_VOLUME_FINITE, err);
 	prepared->n_files += !rc; /* counted though refused below: release() frees it */
@@ -122,6 +124,7 @@ static void middle_box(struct prepared *prepared, const struct vt_crop_opts *opt
 /* Grows the box to the least size and to a multiple, half on either side. */
 static void grow_box(struct prepared *prepared, const struct vt_crop_opts *opts)
 {
+	assert(opts->multiple > 0);
 	for (int a = 0; a < 3; a++) {
 		/* half on the low side, rounded down */
 		int need = opts->least > prepared->size[a] ? opts->least - prepared->size[a] : 0;
@@ -451,6 +454,7 @@ static void cut_reference(struct vt_patch_reference *reference, uint8_t **labels
 	size_t lo[3], size[3];
 	uint8_t *to;
 
+	assert(prepared->own);
 	if (!vt_mask_box(lo, size, prepared->own, g->dim)) /* no label at all: an empty box */
 		memset(size, 0, sizeof(size));
 	for (int a = 0; a < 3; a++) {

@@ -1,5 +1,6 @@
 #include "common/seg/learned_mask.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct vt_learned_mask {
  * which is x. */
 static void turn_kernel(float *w, size_t n)
 {
+	assert(n % 27 == 0);
 	/* 27: each kernel is 3 x 3 x 3; x and z change places */
 	for (float *k = w; k < w + n; k += 27)
 		for (int a = 0; a < 3; a++)

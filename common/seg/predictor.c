@@ -1,5 +1,6 @@
 #include "common/seg/predictor.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +110,7 @@ static void gaussian(float *g, int n)
 /* Origin of window i, mirrorings of one beside each other; returns which. */
 static int window_at(int at[3], const struct windows *windows, int i)
 {
+	assert(i >= 0 && i < windows->n * windows->flips);
 	int k = i / windows->flips; /* which place; i % flips is which mirroring */
 
 	at[0] = windows->at[0][k / (windows->count[1] * windows->count[2])];
@@ -191,6 +193,7 @@ static void add_slice(void *ctx, size_t slice)
 	size_t voxels = (size_t)w->dim[0] * (size_t)w->dim[1] * (size_t)w->dim[2];
 	bool mirrored = a->flips & 1;
 
+	assert(slice < (size_t)n[0]);
 	/* bits of flips: 4 z, 2 y, 1 x */
 	for (int v = 0; v < n[1] && oz >= 0 && oz < w->dim[0]; v++) {
 		int oy = a->at[1] + v, first = mirrored ? n[2] - 1 - from : from;
@@ -226,6 +229,7 @@ static void join_windows(float *logits, float *total, struct vt_session *session
 	size_t voxels = (size_t)file->d * (size_t)file->h * (size_t)file->w;
 	int n = windows->n * windows->flips, at[3], flips;
 
+	assert(in.n > 0 && n > 0);
 	memset(logits, 0, voxels * (size_t)out.c * sizeof(float));
 	memset(total, 0, voxels * sizeof(float));
 	for (int first = 0; first < n; first += in.n) {
@@ -440,6 +444,7 @@ int vt_predict_begin(struct vt_prediction **out, struct vt_session *const *sessi
 	struct vt_prediction *p = vt_xcalloc(1, sizeof(*p));
 	int rc = 0;
 
+	assert(n > 0);
 	*p = (struct vt_prediction){ .f = file,
 		.session = session,
 		.n = n,
@@ -530,6 +535,7 @@ int vt_predict_probabilities(float *values, struct vt_prediction *prediction, st
 			prediction->softmax);
 		free(logits);
 	}
+	assert(prediction->passes > 0);
 	for (size_t i = 0; i < n; i++)
 		values[i] = (float)((double)values[i] / (double)prediction->passes +
 			(prediction->softmax ? 0 : 0.5));

@@ -1,4 +1,5 @@
 /* scores.c - an evaluation as data: means, intervals, metrics.json, subjects.csv. */
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ enum { N_COUNTS = sizeof(counts) / sizeof(counts[0]) };
 
 const char *vt_evaluation_region(const struct vt_evaluation *evaluation, int r)
 {
+	assert(r >= 0 && r < evaluation->manifest->n_regions);
 	return evaluation->manifest->region[r].name;
 }
 
@@ -69,6 +71,7 @@ const char *vt_score_name(enum vt_score k)
 /* NaN where it is not defined */
 static double score_value(const struct vt_region_score *score, enum vt_score k)
 {
+	assert(k < VT_N_SCORES);
 	/* the one column that is computed: its offset is not used */
 	if (k == VT_VOLUME_DIFFERENCE)
 		return score->overlap.volume_ml - score->overlap.reference_ml;
@@ -77,6 +80,7 @@ static double score_value(const struct vt_region_score *score, enum vt_score k)
 
 static uint64_t count_value(const struct vt_region_score *score, int k)
 {
+	assert(k >= 0 && k < N_COUNTS);
 	return *(const uint64_t *)(const void *)((const char *)score + counts[k].offset);
 }
 
@@ -195,6 +199,7 @@ static void summarize_region(struct vt_evaluation *evaluation, int r, unsigned d
 		}
 		n += counts_for(evaluation, &evaluation->subject[i]);
 	}
+	assert(n <= evaluation->n);
 	vt_bootstrap_means(ci, value, n, VT_N_SCORES, draws, 1);
 	for (int k = 0; k < VT_N_SCORES; k++) {
 		struct vt_summary *s = &evaluation->summary[r][k];

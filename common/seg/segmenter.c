@@ -2,6 +2,7 @@
  * sessions of a group lie side by side; a group is made of members with one contract. */
 #include "common/seg/segmenter.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +116,7 @@ static void order_by_group(struct vt_segmenter *segmenter)
 		for (size_t i = 0; i < segmenter->n; i++)
 			if (segmenter->member[i].group == g)
 				sorted[n++] = segmenter->member[i];
+	assert(n == segmenter->n); /* every group is below n_groups */
 	free(segmenter->member);
 	segmenter->member = sorted;
 	segmenter->first = &segmenter->member[0].checkpoint; /* moved along with the members */
@@ -186,6 +188,7 @@ void vt_segmenter_close(struct vt_segmenter *segmenter)
 
 size_t vt_segmenter_group(const struct vt_segmenter *segmenter, int group, size_t *n)
 {
+	assert(group >= 0 && group < segmenter->n_groups);
 	size_t first = 0;
 
 	/* groups are consecutive, see order_by_group() */
@@ -305,6 +308,7 @@ static int fit_whole(const struct vt_segmenter *segmenter, size_t i,
 	struct vt_shape now;
 	int edges[3];
 
+	assert(i < segmenter->n);
 	whole_edges(edges, &m->checkpoint, file, tta);
 	if (segmenter->session[i]) {
 		now = vt_session_input_shape(segmenter->session[i]);
@@ -342,6 +346,7 @@ static int drop_small(uint8_t *bits, const struct vt_manifest *manifest, int reg
 	uint32_t *label = malloc(n * sizeof(*label)), count;
 	int rc = mask && label ? 0 : vt_err_nomem(err, n * sizeof(*label));
 
+	assert(region >= 0 && region < manifest->n_regions);
 	for (size_t v = 0; mask && label && v < n; v++)
 		mask[v] = vt_region_holds(manifest, bits[v], region);
 	if (!rc)

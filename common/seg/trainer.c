@@ -1,5 +1,6 @@
 #include "common/seg/trainer.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static bool labeled(const struct vt_trainer *trainer, size_t i)
 /* Which subjects do what. */
 static void choose_roles(struct vt_trainer *trainer)
 {
+	assert(!trainer->train && !trainer->validation);
 	trainer->train = vt_xcalloc(trainer->d->n, sizeof(*trainer->train));
 	trainer->validation = vt_xcalloc(trainer->d->n, sizeof(*trainer->validation));
 	for (size_t i = 0; i < trainer->d->n; i++) {
@@ -292,6 +294,7 @@ static int begin(struct vt_trainer *trainer, struct vt_err *err)
 		rc = check_keep(trainer, err);
 	if (rc)
 		return rc;
+	assert(trainer->session && trainer->eval && !trainer->optim);
 	trainer->optim = vt_optim_new(trainer->session, &trainer->o->optim);
 	scale_rates(trainer);
 	if (trainer->o->averaging)
@@ -363,6 +366,7 @@ static int loop(struct vt_trainer *trainer, struct vt_err *err)
 		(trainer->step / trainer->o->validate + 1) * trainer->o->validate;
 	int rc = 0;
 
+	assert(trainer->o->save > 0);
 	while (!rc && trainer->step < trainer->o->last) {
 		if (trainer->o->stopping && trainer->o->stopping()) {
 			rc = vt_train_save(trainer, err);

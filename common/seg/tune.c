@@ -8,6 +8,7 @@
  * not: there each mask is put onto the scan's own grid and scored as evaluate would. */
 #include "common/seg/tune.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ static void keep_levels(struct held *held, const struct search *search, const fl
 	const struct vt_tune_grid *g = &search->t->grid;
 	size_t all = voxels_of(held->f);
 
+	assert(!held->voxel && !held->level);
 	for (int pass = 0; pass < 2; pass++) {
 		held->n = 0;
 		for (size_t v = 0; v < all; v++) {
@@ -270,6 +272,7 @@ static int parts_of(struct parts *out, const struct search *search, const struct
 	int rc = mask && label ? 0 : vt_err_nomem(err, all * sizeof(*label));
 
 	*out = (struct parts){ .label = label };
+	assert(r >= 0 && r < search->m->n_regions && t >= 0 && t < search->t->grid.n_thresholds);
 	/* voxels that were not kept pass no threshold */
 	for (size_t i = 0; !rc && i < held->n; i++)
 		mask[held->voxel[i]] = passes(held, search, i, r, t);
@@ -394,6 +397,7 @@ static void choose_pair(struct vt_tuned_region *out, const struct vt_tune_grid *
 {
 	int best = 0;
 
+	assert(out->dice);
 	for (int a = 1; a < grid->n_thresholds * grid->n_sizes; a++)
 		if (out->dice[a] > out->dice[best] ||
 			(out->dice[a] >= out->dice[best] && nearer(grid, a, best)))
@@ -432,6 +436,7 @@ static int score_maps(double *dice, double *all, const struct search *search,
 {
 	int rc = 0;
 
+	assert(search->n > 0);
 	memset(dice, 0, VT_MAX_REGIONS * sizeof(*dice));
 	*all = 0;
 	for (size_t i = 0; !rc && i < search->n; i++) {
