@@ -24,6 +24,7 @@ static void run_id(char out[37], const char *record_id)
 	char v = record_id[16];
 	int nibble = v >= 'a' ? v - 'a' + 10 : v - '0';
 
+	/* version 8 in the 13th digit; the two bits of the variant in the 17th */
 	snprintf(out, 37, "%.8s-%.4s-8%.3s-%c%.3s-%.12s", record_id, record_id + 8, record_id + 13,
 		"89ab"[nibble & 3], record_id + 17, record_id + 20);
 }

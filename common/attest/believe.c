@@ -88,6 +88,7 @@ static int take_line(struct vt_believed_list *out, size_t *unknown, const char *
 	if (!rc && !vt_json_get(j, "payload"))
 		rc = vt_err_set(err, VT_EDATA, "%s: no DSSE envelope", origin);
 	vt_digest_hex(b.attestation, &d);
+	/* an attestation of a key that the policy does not know is kept, and counts nothing */
 	if (!rc)
 		rc = vt_signer_open(&payload, &signer, j, &keys, origin, err);
 	if (!rc && signer.id)
@@ -200,6 +201,7 @@ static int tell_kept(struct vt_store *store, const struct vt_strs *kept, struct 
 
 int vt_believe_note(struct vt_store *store, const struct vt_believed_list *list, struct vt_err *err)
 {
+	/* the history first: what is killed in between has been told */
 	int rc = tell_kept(store, &list->kept, err);
 
 	for (size_t i = 0; !rc && i < list->n; i++) {

@@ -17,6 +17,7 @@ int vt_key_id(char out[VT_HEX], const struct vt_key *key, struct vt_err *err)
 	return 0;
 }
 
+/* DSSE v1.0.2: lengths before type and payload, so that neither can pass for a part of the other */
 static void pre_authentication(struct vt_buf *out, const char *type, const void *payload, size_t n)
 {
 	vt_buf_printf(out, "DSSEv1 %zu %s %zu ", strlen(type), type, n);
@@ -87,6 +88,7 @@ int vt_dsse_open(struct vt_buf *payload, const struct vt_json *envelope, const c
 		rc = vt_err_set(err, VT_EINTEGRITY, "the envelope is not signed");
 	else {
 		pre_authentication(&bytes, type, text.data ? text.data : "", text.len);
+		/* by this key one of them must be */
 		for (size_t i = 0; rc && i < list->n; i++)
 			rc = check_one(list->item[i], &bytes, key, err);
 	}

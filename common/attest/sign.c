@@ -68,6 +68,7 @@ int vt_key_parse(struct vt_key **out, const char *text, size_t n, const char *or
 	struct vt_err *err)
 {
 	bool is_private = strstr(text, "PRIVATE KEY-----") != NULL;
+	/* a mem BIO takes an int */
 	BIO *in = n < 1 << 20 ? BIO_new_mem_buf(text, (int)n) : NULL;
 	enum vt_key_kind kind;
 	EVP_PKEY *key = NULL;
@@ -117,6 +118,7 @@ int vt_key_read(struct vt_key **out, const char *path, struct vt_err *err)
 		*out = NULL;
 		rc = err->code;
 	}
+	/* the text of a private key does not stay in memory */
 	if (text.data)
 		OPENSSL_cleanse(text.data, text.len);
 	vt_buf_release(&text);
@@ -171,6 +173,7 @@ int vt_key_write(const struct vt_key *key, const char *path, struct vt_err *err)
 {
 	struct vt_buf secret = VT_BUF_INIT, open = VT_BUF_INIT;
 	char *beside = vt_asprintf("%s.pub", path);
+	/* no moment at which others could read it */
 	mode_t mask = umask(077);
 	int rc = 0;
 
@@ -197,7 +200,7 @@ int vt_key_write(const struct vt_key *key, const char *path, struct vt_err *err)
 
 static const EVP_MD *hash_of(const struct vt_key *k)
 {
-	return vt_key_kind(k) == VT_KEY_P256 ? EVP_sha256() : NULL;
+	return vt_key_kind(k) == VT_KEY_P256 ? EVP_sha256() : NULL; /* Ed25519 hashes by itself */
 }
 
 int vt_sign(const struct vt_key *key, const void *bytes, size_t n, struct vt_buf *signature,
@@ -214,6 +217,7 @@ int vt_sign(const struct vt_key *key, const void *bytes, size_t n, struct vt_buf
 			EVP_DigestSign(c, NULL, &len, bytes, n) != 1))
 		rc = fail("cannot sign", VT_EBUG, err);
 	if (!rc) {
+		/* the first call told the most it can be */
 		vt_buf_reserve(signature, len + 1);
 		if (EVP_DigestSign(c, (unsigned char *)signature->data + signature->len, &len,
 			    bytes, n) != 1)

@@ -14,6 +14,7 @@ int vt_signer_open(struct vt_buf *payload, struct vt_policy_key *signer,
 		struct vt_err why = VT_ERR_INIT;
 		struct vt_key *key = NULL;
 
+		/* one that was revoked, or has expired */
 		if (vt_policy_key_fault(&k))
 			continue;
 		if (vt_key_parse(&key, k.pem, strlen(k.pem), k.id, err))
@@ -22,6 +23,7 @@ int vt_signer_open(struct vt_buf *payload, struct vt_policy_key *signer,
 		if (!vt_dsse_open(payload, envelope, signers->type, key, &why))
 			*signer = k;
 		vt_key_free(key);
+		/* not this key's is no fault; a broken envelope is, whatever the key */
 		if (why.code && why.code != VT_EINTEGRITY)
 			return vt_err_set(err, why.code, "%s: %s", origin, why.text);
 	}

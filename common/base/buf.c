@@ -88,10 +88,12 @@ void vt_buf_reserve(struct vt_buf *buf, size_t extra)
 	size_t need = buf->len + extra + 1;
 
 	assert(!buf->cap || buf->len < buf->cap);
+	/* an overflow of the sum */
 	if (need <= extra)
 		out_of_memory();
 	if (need <= buf->cap)
 		return;
+	/* grows by half, so that appending is linear */
 	buf->cap = need < 64 ? 64 : need + need / 2;
 	buf->data = vt_xrealloc(buf->data, buf->cap);
 	buf->data[buf->len] = '\0';
@@ -122,6 +124,7 @@ void vt_buf_vprintf(struct vt_buf *buf, const char *fmt, va_list ap)
 	int n;
 
 	va_copy(again, ap);
+	/* most texts fit, so that one pass does */
 	vt_buf_reserve(buf, 120);
 	n = vsnprintf(buf->data + buf->len, buf->cap - buf->len, fmt, ap);
 	if (n < 0)

@@ -26,10 +26,12 @@ bool vt_fault(const char *step)
 	size_t n = strlen(step);
 
 	pthread_once(&once, read_environment);
+	/* "STEP[:ACTION[:NTH]]" */
 	if (!wanted || strncmp(wanted, step, n) || (wanted[n] && wanted[n] != ':'))
 		return false;
 	act = wanted[n] ? wanted + n + 1 : "kill";
 	nth = strchr(act, ':');
+	/* only that arrival: a run goes on before and after */
 	if (atomic_fetch_add(&arrivals, 1) + 1 != (nth ? strtol(nth + 1, NULL, 10) : 1))
 		return false;
 	for (size_t i = 0; i < sizeof(action) / sizeof(action[0]); i++)

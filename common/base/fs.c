@@ -23,6 +23,7 @@
 #include "common/base/fault.h"
 #include "common/base/stop.h"
 
+/* bytes at once; files up to which each is synced by itself */
 enum { COPY_CHUNK = 1 << 20, SYNC_EACH = 64 };
 
 char *vt_path_join(const char *dir, const char *name)
@@ -114,6 +115,7 @@ static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, 
 		if (n == 0)
 			break;
 		out->len += (size_t)n;
+		/* counted, not asked for: a file may grow while it is read */
 		if (out->len - begun > limit)
 			return vt_err_set(err, VT_EDATA, "%s: longer than the %zu bytes allowed",
 				path, limit);
@@ -245,6 +247,7 @@ int vt_fs_mkdirs(const char *path, struct vt_err *err)
 	char *p = vt_xstrdup(path);
 	int rc = 0;
 
+	/* from behind the first byte: "/" itself is never made */
 	for (char *s = p + 1; !rc && *p && *s; s++) {
 		if (*s != '/')
 			continue;
@@ -272,6 +275,8 @@ int vt_fs_make_private(const char *path, struct vt_err *err)
 
 mode_t vt_fs_no_wider(mode_t mode, mode_t of)
 {
+	/* what `of` keeps from group and world is kept from them here; who may read may execute,
+	 * too */
 	mode_t others = of & 0066;
 
 	return mode & (0700 | others | (others & 0044) >> 2);
@@ -354,6 +359,7 @@ int vt_fs_sync_tree(const char *root, struct vt_err *err)
 
 	if (rc)
 		return rc;
+	/* a few files one by one; many by syncfs(), which writes all of the file system once */
 	if (s.files <= SYNC_EACH)
 		return vt_fs_walk(root, sync_entry, &s, err) ? err->code
 							     : vt_fs_sync_dir(root, err);
@@ -375,6 +381,7 @@ int vt_fs_rename(const char *from, const char *to, struct vt_err *err)
 int vt_fs_put(int fd, const void *bytes, size_t n)
 {
 	const unsigned char *p = bytes;
+	/* all bytes are zero: the first is, and each equals the next */
 	bool zeros = n >= 4096 && !p[0] && !memcmp(p, p + 1, n - 1);
 
 	return zeros && lseek(fd, (off_t)n, SEEK_CUR) >= 0 ? 0 : write_all(fd, p, n);
@@ -382,6 +389,7 @@ int vt_fs_put(int fd, const void *bytes, size_t n)
 
 int vt_fs_put_end(int fd)
 {
+	/* a hole at the end has no byte that makes the file that long */
 	off_t end = lseek(fd, 0, SEEK_CUR);
 
 	return end < 0 || ftruncate(fd, end) ? -1 : 0;
@@ -416,6 +424,7 @@ int vt_fs_copy(const char *from, const char *to, mode_t mode, struct vt_err *err
 	if (out < 0) {
 		rc = err->code;
 	} else {
+		/* a clone where the file system can, else bytes */
 		if (ioctl(out, FICLONE, in) && copy_bytes(in, out))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot copy to %s", from, to);
 		if (close(out) && !rc)
@@ -484,6 +493,7 @@ static int walk(const char *root, const char *rel, vt_fs_walk_fn fn, void *ctx, 
 		char *full = vt_path_join(root, child);
 		struct stat st;
 
+		/* lstat: a link is told, not followed */
 		if (lstat(full, &st))
 			rc = vt_err_errno(err, VT_EIO, "%s: cannot stat", full);
 		else

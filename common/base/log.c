@@ -67,6 +67,7 @@ static bool is_number(const char *s, size_t n)
 {
 	size_t i = n > 1 && s[0] == '-', digits = i;
 
+	/* no leading zeros in JSON */
 	if (i < n && s[i] == '0' && i + 1 < n && s[i + 1] != '.')
 		return false;
 	while (i < n && s[i] >= '0' && s[i] <= '9')
@@ -107,7 +108,7 @@ static char *without_marks(const char *value, size_t n)
 static const char *closing_quote(const char *p)
 {
 	while (*p && *p != '"')
-		p += 1 + (*p == '\\' && p[1]);
+		p += 1 + (*p == '\\' && p[1]); /* a marked character is passed over */
 	return *p ? p : NULL;
 }
 
@@ -156,6 +157,7 @@ static void pairs_to_json(struct vt_buf *out, const char *p)
 static void write_line(const struct vt_buf *line)
 {
 	if (sink.live && form_now() == VT_LOG_TEXT)
+		/* wipes the progress line; it is drawn again with the next step */
 		fputs("\r\033[K", stderr);
 	fwrite(line->data, 1, line->len, stderr);
 	fflush(stderr);
@@ -198,6 +200,7 @@ void vt_log(enum vt_log_level level, const char *event, const char *fmt, ...)
 	va_start(ap, fmt);
 	vt_buf_vsay_as(&pairs, mark_quotes, fmt, ap);
 	va_end(ap);
+	/* an empty format leaves a text, not NULL */
 	vt_buf_str(&pairs, "");
 	pthread_mutex_lock(&sink.lock);
 	write_event(level, event, pairs.data);
@@ -243,6 +246,7 @@ void vt_progress_step(size_t done, const char *fmt, ...)
 	va_list ap;
 
 	pthread_mutex_lock(&sink.lock);
+	/* s: often for a person, seldom for a log */
 	if (now - sink.drawn >= (form_now() == VT_LOG_TEXT ? 0.1 : 60.0) || done == sink.total) {
 		va_start(ap, fmt);
 		vt_buf_vsay_as(&pairs, mark_quotes, fmt, ap);

@@ -15,7 +15,7 @@ static struct {
 	pthread_cond_t begun, finished;
 	atomic_uint wanted; /* 0: not decided yet */
 	unsigned running;   /* workers started, without the caller */
-	unsigned busy;
+	unsigned busy;      /* workers that have not finished this loop */
 	unsigned long generation;
 	size_t n;
 	void (*fn)(void *, size_t);
@@ -26,6 +26,7 @@ static struct {
 	.begun = PTHREAD_COND_INITIALIZER,
 	.finished = PTHREAD_COND_INITIALIZER };
 
+/* this thread runs a loop's body: loops within are done in place */
 static _Thread_local bool inside;
 
 static unsigned default_threads(void)
@@ -61,6 +62,7 @@ static void work(void)
 {
 	size_t i;
 
+	/* a body may call vt_parallel_for() again; the pool is taken */
 	inside = true;
 	while ((i = atomic_fetch_add(&pool.next, 1)) < pool.n)
 		pool.fn(pool.ctx, i);
@@ -76,9 +78,11 @@ static void *worker(void *arg)
 		bool mine;
 
 		pthread_mutex_lock(&pool.lock);
+		/* a generation is not missed: it stays until all were through, see busy */
 		while (pool.generation == seen)
 			pthread_cond_wait(&pool.begun, &pool.lock);
 		seen = pool.generation;
+		/* workers beyond `wanted` look on: it may have been lowered since they started */
 		mine = index + 1 < pool.wanted;
 		pthread_mutex_unlock(&pool.lock);
 		if (mine)
@@ -112,6 +116,7 @@ static void start_workers(void)
 
 static void run_with_pool(size_t n, void (*fn)(void *, size_t), void *ctx)
 {
+	/* set while no worker runs: each waits for the next generation */
 	pthread_mutex_lock(&pool.lock);
 	pool.n = n;
 	pool.fn = fn;
@@ -122,6 +127,7 @@ static void run_with_pool(size_t n, void (*fn)(void *, size_t), void *ctx)
 	pool.generation++;
 	pthread_cond_broadcast(&pool.begun);
 	pthread_mutex_unlock(&pool.lock);
+	/* the caller takes part */
 	work();
 	pthread_mutex_lock(&pool.lock);
 	while (pool.busy)

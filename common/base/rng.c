@@ -5,6 +5,8 @@
 #define VT_FMATH_FN static inline __attribute__((always_inline))
 #include "common/base/fmath_inline.h"
 
+/* Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011): multipliers and Weyl keys of
+ * Philox4x32-10 */
 static void round_once(uint32_t c[4], const uint32_t k[2])
 {
 	uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
@@ -32,6 +34,7 @@ void vt_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]
 
 uint64_t vt_rng_hash(const char *text)
 {
+	/* FNV-1a, 64 bits */
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (; *text; text++)
@@ -45,6 +48,7 @@ static uint64_t mix(uint64_t h, uint64_t word)
 	uint32_t c[4] = { (uint32_t)h, (uint32_t)(h >> 32), (uint32_t)word,
 		(uint32_t)(word >> 32) },
 		 out[4];
+	/* any key will do, as long as it stays */
 	const uint32_t k[2] = { 0x766f7874u, 0x7261696cu };
 
 	vt_philox(out, c, k);
@@ -60,7 +64,7 @@ struct vt_rng vt_rng_named(uint64_t seed, uint64_t name)
 {
 	return (struct vt_rng){ .key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
 		.stream = { (uint32_t)name, (uint32_t)(name >> 32) },
-		.block_index = UINT64_MAX };
+		.block_index = UINT64_MAX }; /* none yet */
 }
 
 struct vt_rng vt_rng_stream(uint64_t seed, const char *purpose, uint64_t a, uint64_t b, uint64_t c)
@@ -91,6 +95,7 @@ static uint64_t next_u64(struct vt_rng *rng)
 
 double vt_rng_uniform(struct vt_rng *rng)
 {
+	/* 53 bits: every value is a multiple of 2^-53 */
 	return (double)(next_u64(rng) >> 11) * 0x1p-53;
 }
 
@@ -104,6 +109,7 @@ uint32_t vt_rng_below(struct vt_rng *rng, uint32_t n)
 	uint32_t reject, x;
 
 	assert(n > 0);
+	/* 2^32 mod n numbers are drawn again, so that each remainder is as likely */
 	reject = (uint32_t)(-n) % n;
 	do {
 		x = vt_rng_u32(rng);

@@ -12,6 +12,7 @@ enum { STRAY = 0x110000 };
 
 static size_t decode(const unsigned char *text, uint32_t *c)
 {
+	/* never reads behind the text's end: a NUL ends any sequence */
 	size_t n = vt_utf8_decode(text, 4, c);
 
 	if (n)
@@ -48,7 +49,7 @@ static unsigned class_of(uint32_t c)
 {
 	const uint32_t *row = row_of(combining, sizeof(combining) / sizeof(combining[0]), c);
 
-	return row && c <= row[1] ? row[2] : 0;
+	return row && c <= row[1] ? row[2] : 0; /* row: first, last, class */
 }
 
 struct text {
@@ -66,6 +67,7 @@ static void add(struct text *text, uint32_t c)
 		text->cap = text->cap ? 2 * text->cap : 64;
 		text->c = vt_xrealloc(text->c, text->cap * sizeof(*text->c));
 	}
+	/* marks of lower class move in front: canonical order */
 	for (at = text->n; k && at && class_of(text->c[at - 1]) > k; at--)
 		text->c[at] = text->c[at - 1];
 	text->c[at] = c;
@@ -84,6 +86,7 @@ static void decompose(struct text *text, uint32_t c)
 		add(text, 0x1161 + s % 588 / 28);
 		if (s % 28)
 			add(text, 0x11a7 + s % 28);
+		/* row: character, first part, second part or 0; parts may decompose further */
 	} else if (row && row[0] == c) {
 		decompose(text, row[1]);
 		if (row[2])
@@ -141,7 +144,7 @@ char *vt_unicode_fold(const char *text)
 {
 	char *form = vt_unicode_form(text);
 
-	for (char *p = form; *p; p++)
+	for (char *p = form; *p; p++) /* ASCII alone: what every file system agrees on */
 		*p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
 	return form;
 }
