@@ -238,7 +238,7 @@ static int check_statement(const struct vt_json *j, const char *dir, struct vt_e
 	if (strcmp(vt_attest_text(j, "_type"), VT_STATEMENT) ||
 		strcmp(vt_attest_text(j, "predicateType"), predicate_type))
 		rc = vt_err_set(err, VT_EDATA,
-			"what was signed is no model signature of version 1.0");
+			"what was signed is not a model signature of version 1.0");
 	else if (!resources ||
 		strcmp(vt_json_text(vt_json_pointer(j, "/predicate/serialization/method"), ""),
 			"files"))

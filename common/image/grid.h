@@ -2,7 +2,7 @@
  *
  * The one axis order of common/image and of what calls it: x, y, z, x fastest in memory, as NIfTI
  * stores voxels.  An array of them read in C order is [z, y, x].  Networks and patch containers
- * count z, y, x instead (tensor.h, patch_file.h); vt_grid_of_array is the way from there.  Plain
+ * count z, y, x instead (nn/graph.h, patch_file.h); vt_grid_of_array is the way from there.  Plain
  * data: copy freely. */
 #ifndef COMMON_IMAGE_GRID_H
 #define COMMON_IMAGE_GRID_H

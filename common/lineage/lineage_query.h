@@ -21,8 +21,7 @@
 struct vt_lineage;
 
 /* VT_LINEAGE_MADE: VT_ENOINPUT if no execution is known to have made it.  VT_LINEAGE_ANY: it may
- * be a raw file; the lineage then begins at the executions that read it, and vt_lineage_is_raw
- * returns true. */
+ * be a raw file; the lineage then begins at the executions that read it. */
 enum vt_lineage_start { VT_LINEAGE_MADE = 1, VT_LINEAGE_ANY };
 
 int vt_lineage_open(struct vt_lineage **out, struct vt_store *store, const char *what,

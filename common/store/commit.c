@@ -82,7 +82,7 @@ static int read_id(char to[VT_HEX], const struct vt_json *json, const char *what
 	struct vt_digest d;
 
 	if (!vt_digest_parse(&d, vt_json_text(json, "")))
-		return vt_err_set(err, VT_EDATA, "%s: %s is no id of 64 digits", origin, what);
+		return vt_err_set(err, VT_EDATA, "%s: %s is not an id of 64 digits", origin, what);
 	vt_digest_hex(to, &d);
 	return 0;
 }
@@ -154,7 +154,7 @@ int vt_commit_read(struct vt_store *store, struct vt_commit *out, const char *id
 	int rc;
 
 	if (!vt_digest_parse(&id, id_hex))
-		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no commit id", id_hex);
+		return vt_err_set(err, VT_EUSAGE, "\"%s\" is not a commit id", id_hex);
 	path = vt_store_path(store, "commits", &id);
 	if (!vt_fs_exists(path))
 		rc = vt_err_set(err, VT_ENOINPUT, "commit %s is not in %s", id_hex, store->dir);

@@ -281,7 +281,7 @@ int vt_git_read_commit(struct vt_git *git, struct vt_buf *out, const char *oid_h
 		: 0;
 
 	if (!rc && git_odb_object_type(o) != GIT_OBJECT_COMMIT)
-		rc = vt_err_set(err, VT_EDATA, "git: %s is no commit", oid_hex);
+		rc = vt_err_set(err, VT_EDATA, "git: %s is not a commit", oid_hex);
 	if (!rc)
 		vt_buf_add(out, git_odb_object_data(o), git_odb_object_size(o));
 	git_odb_object_free(o);

@@ -130,7 +130,7 @@ static int write_manifest(struct mirror *mirror, char out[VT_GIT_OID], const cha
 	struct vt_digest d;
 	int rc = vt_digest_parse(&d, tree_hex)
 		? vt_store_get_tree(mirror->s, &t, &d, err)
-		: vt_err_set(err, VT_EDATA, "\"%s\" is no tree id", tree_hex);
+		: vt_err_set(err, VT_EDATA, "\"%s\" is not a tree id", tree_hex);
 
 	for (size_t i = 0; !rc && i < t->n_files; i++) {
 		char hex[VT_HEX];

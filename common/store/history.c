@@ -90,7 +90,7 @@ static int read_tail(struct tail *tail, int fd, const char *path, struct vt_err 
 		tail->n = vt_json_integer(vt_json_get(j, "n"), 0);
 		if (!rc && tail->n < 1)
 			rc = vt_err_set(err, VT_EINTEGRITY,
-				"%s: its last line is no event; run `voxtrail history --check`",
+				"%s: its last line is not an event; run `voxtrail history --check`",
 				path);
 		vt_json_free(j);
 	}

@@ -157,9 +157,10 @@ int vt_pin_add(struct vt_store *store, const char *id_hex, const char *reason, c
 	int rc;
 
 	if (!vt_digest_parse(&id, id_hex))
-		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no id: 64 digits 0-9, a-f", id_hex);
+		return vt_err_set(err, VT_EUSAGE, "\"%s\" is not an id: 64 digits 0-9, a-f",
+			id_hex);
 	if (*until && !is_date(until))
-		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no date; write YYYY-MM-DD", until);
+		return vt_err_set(err, VT_EUSAGE, "\"%s\" is not a date; write YYYY-MM-DD", until);
 	/* in-use before the lock, as gc takes them: what is pinned cannot be swept in between */
 	rc = vt_store_use(store, err);
 	if (!rc)
@@ -199,7 +200,8 @@ int vt_pin_remove(struct vt_store *store, const char *id_hex, enum vt_pin_remova
 	int rc;
 
 	if (!vt_digest_parse(&id, id_hex))
-		return vt_err_set(err, VT_EUSAGE, "\"%s\" is no id: 64 digits 0-9, a-f", id_hex);
+		return vt_err_set(err, VT_EUSAGE, "\"%s\" is not an id: 64 digits 0-9, a-f",
+			id_hex);
 	rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;

@@ -322,7 +322,7 @@ int vt_result_list_parse(struct vt_digest **out, size_t *n, const struct vt_buf 
 	const char *line = text->data + head;
 
 	if (text->len != head + count * VT_HEX || memcmp(text->data, first_line, head))
-		return vt_err_set(err, VT_EINTEGRITY, "object %s is no list of datums", name);
+		return vt_err_set(err, VT_EINTEGRITY, "object %s is not a list of datums", name);
 	*out = vt_xcalloc(count + 1, sizeof(**out));
 	for (*n = 0; *n < count; ++*n, line += VT_HEX)
 		if (!vt_digest_parse_n(&(*out)[*n], line) || line[VT_HEX - 1] != '\n')
@@ -332,7 +332,7 @@ int vt_result_list_parse(struct vt_digest **out, size_t *n, const struct vt_buf 
 	free(*out);
 	*out = NULL;
 	*n = 0;
-	return vt_err_set(err, VT_EINTEGRITY, "object %s is no list of datums", name);
+	return vt_err_set(err, VT_EINTEGRITY, "object %s is not a list of datums", name);
 }
 
 bool vt_result_list_named(struct vt_digest *out, const char *provenance)

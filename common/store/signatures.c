@@ -78,7 +78,7 @@ int vt_signatures_add(struct vt_store *store, const char *record_hex, const char
 	char *path = path_of(store, record_hex);
 	size_t before;
 	int rc = path ? vt_store_lock(store, err)
-		      : vt_err_set(err, VT_EDATA, "%.80s is no id of a record", record_hex);
+		      : vt_err_set(err, VT_EDATA, "%.80s is not an id of a record", record_hex);
 
 	if (!rc) {
 		rc = vt_signatures_read(store, &text, record_hex, err);

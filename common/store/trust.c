@@ -53,7 +53,7 @@ static int news(struct vt_store *store, const char *how, const struct vt_strs *i
 		struct vt_digest d;
 
 		if (!vt_digest_parse(&d, ids->v[i]))
-			rc = vt_err_set(err, VT_EUSAGE, "\"%.80s\" is no record id", ids->v[i]);
+			rc = vt_err_set(err, VT_EUSAGE, "\"%.80s\" is not a record id", ids->v[i]);
 		if (!rc)
 			rc = vt_record_index_read(store->db, err,
 				"SELECT 1 FROM trust "

@@ -1,9 +1,9 @@
 /* What commits name that is lost or damaged here.
  *
- * Every tree text is read once, however many commits hold it, and its digest compared.  Objects are
- * only looked at: one that is missing, of another size, open to writing, or not as it was when its
- * digest was noted, is read again (objects.h); one of which nothing was noted and that looks as it
- * should is believed, lest every transfer read the whole store. */
+ * Every tree text is read once, however many commits hold it, and its digest compared.  Objects
+ * are only looked at: one that is missing, of another size, open to writing, or not as it was when
+ * its digest was noted, is read again; one of which nothing was noted and that looks as it should
+ * is believed, lest every transfer read the whole store. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

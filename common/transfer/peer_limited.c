@@ -246,8 +246,8 @@ static int limited_get(struct vt_peer *peer, const struct vt_strs *names, vt_sin
 
 	for (size_t i = 0; !rc && i < names->n; i++)
 		if (!knows(l, names->v[i]))
-			rc = vt_err_set(err, VT_ENOINPUT, "%.100s: nothing of the repos shown here",
-				names->v[i]);
+			rc = vt_err_set(err, VT_ENOINPUT,
+				"%.100s: not part of the repos shown here", names->v[i]);
 	return rc ? rc : l->inner->ops->get(l->inner, names, sink, ctx, err);
 }
 
@@ -285,7 +285,8 @@ static int limited_move(struct vt_peer *peer, const char *repo, const char *name
 		return refuse("it is of other repos (--repo)", err);
 	/* a branch is moved to what is known only: an id alone opens nothing */
 	if (!knows(l, to))
-		return vt_err_set(err, VT_ENOINPUT, "%.16s: no commit of the repos shown here", to);
+		return vt_err_set(err, VT_ENOINPUT, "%.16s: not a commit of the repos shown here",
+			to);
 	if (l->limits.append_only && force)
 		return refuse("branches move forward only and tags stay (--append-only)", err);
 	return l->inner->ops->move(l->inner, repo, name, from, to, force, err);

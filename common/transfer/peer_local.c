@@ -100,7 +100,8 @@ static int local_bury(struct vt_peer *peer, const char *line, const char *who, s
 
 	/* "ID SIZE REASON" */
 	if (strlen(line) < VT_HEX || line[VT_HEX - 1] != ' ' || !vt_digest_parse_n(&id, line))
-		return vt_err_set(err, VT_EDATA, "\"%.100s\" says nothing of an erased file", line);
+		return vt_err_set(err, VT_EDATA,
+			"\"%.100s\" does not name an erased file (ID SIZE REASON)", line);
 	if (vt_store_use(l->s, err))
 		return err->code;
 	size = strtoull(line + VT_HEX, &reason, 10);

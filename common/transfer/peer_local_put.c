@@ -49,7 +49,8 @@ char *vt_local_path(struct vt_store *store, const char *name, struct vt_err *err
 
 	if (vt_local_parse_name(name, &kind, &id)) /* kind is one of ours, with no path in it */
 		return vt_store_path(store, kind, &id);
-	vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds", name);
+	vt_err_set(err, VT_EDATA, "\"%.100s\" is not the name of anything that a store holds",
+		name);
 	return NULL;
 }
 
@@ -109,8 +110,8 @@ int vt_local_put(struct vt_peer *peer, const char *name, uint64_t size, struct v
 	int fd, rc;
 
 	if (!vt_local_parse_name(name, &kind, &id))
-		return vt_err_set(err, VT_EDATA, "\"%.100s\" names nothing that a store holds",
-			name);
+		return vt_err_set(err, VT_EDATA,
+			"\"%.100s\" is not the name of anything that a store holds", name);
 	if (vt_store_use(l->s, err) || make_room(l, kind, size, err))
 		return err->code;
 	tmp = vt_store_tmp_name(l->s);
@@ -208,7 +209,7 @@ static int check_result(struct local *local, const char *name, const struct vt_b
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = vt_result_parse(&r, text->data, text->len)
 		? 0
-		: vt_err_set(err, VT_EDATA, "%s is no result", name);
+		: vt_err_set(err, VT_EDATA, "%s is not a result", name);
 
 	/* the tree of what it made, then that of its lineage */
 	for (int i = 0; !rc && i < 1 + r.has_lineage; i++) {

@@ -349,7 +349,7 @@ static int parse_url(struct address *address, const char *remote, struct vt_err 
 	address->path = vt_xstrdup(slash);
 	if (address->port &&
 		(!*address->port || address->port[strspn(address->port, "0123456789")]))
-		return vt_err_set(err, VT_EUSAGE, "%s: the port \"%s\" is no number", remote,
+		return vt_err_set(err, VT_EUSAGE, "%s: the port \"%s\" is not a number", remote,
 			address->port);
 	return 0;
 }

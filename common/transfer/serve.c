@@ -142,7 +142,7 @@ static int on_move(struct session *session, char *args, struct vt_err *err)
 		*word[2] = '\0';
 	if ((*word[2] && !vt_digest_parse(&d, word[2])) || !vt_digest_parse(&d, word[3]))
 		return vt_err_set(err, VT_EDATA,
-			"a request moves %.100s to something that is no commit id", word[1]);
+			"a request moves %.100s to something that is not a commit id", word[1]);
 	if (session->peer->ops->move(session->peer, word[0], word[1], word[2], word[3],
 		    !strcmp(word[4], "force"), err))
 		return err->code;
@@ -182,7 +182,7 @@ static int on_request(struct session *session, char *line, struct vt_err *err)
 		if (!strcmp(line, "move"))
 			return on_move(session, args, err);
 	}
-	return vt_err_set(err, VT_EDATA, "\"%.100s\" is no request", line);
+	return vt_err_set(err, VT_EDATA, "\"%.100s\" is not a request", line);
 }
 
 static void say_no(struct session *session, const struct vt_err *why)

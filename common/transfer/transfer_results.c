@@ -153,7 +153,7 @@ int vt_transfer_find_results(struct vt_lacking_results *out, struct vt_peer *fro
 		struct vt_result r;
 
 		if (!vt_result_parse(&r, out->text[i].data, out->text[i].len)) {
-			rc = vt_err_set(err, VT_EDATA, "%s: %s is no result", from->said,
+			rc = vt_err_set(err, VT_EDATA, "%s: %s is not a result", from->said,
 				out->name.v[i]);
 			break;
 		}

@@ -139,7 +139,7 @@ static int read_base(struct vt_json **out, const char *base, const char *path, i
 		rc = vt_spec_extend(out, at, depth + 1, err);
 	if (!rc && (*out)->type != VT_JSON_ARRAY) {
 		vt_json_free(*out);
-		rc = vt_err_set(err, VT_EDATA, "%s: /extends: %s is no list of pipelines", path,
+		rc = vt_err_set(err, VT_EDATA, "%s: /extends: %s is not a list of pipelines", path,
 			at);
 	}
 	free(at);

@@ -297,13 +297,13 @@ static struct vt_json *text(const struct vt_json *json, const struct key *k, con
 					     "quotes");
 	if (k->kind == SECONDS && !vt_spec_seconds(json->string, &number))
 		return vt_findings_add(findings, VT_FINDING_ERROR, at,
-			       "\"%s\" is no duration; write seconds such as \"900s\"",
+			       "\"%s\" is not a duration; write seconds such as \"900s\"",
 			       json->string),
 		       NULL;
 	if (k->kind == QUANTITY && json->type == VT_JSON_STRING &&
 		!vt_spec_quantity(json->string, &number))
 		return vt_findings_add(findings, VT_FINDING_ERROR, at,
-			       "\"%s\" is no amount; write for example \"2Gi\"", json->string),
+			       "\"%s\" is not an amount; write for example \"2Gi\"", json->string),
 		       NULL;
 	return vt_json_copy(json);
 }

@@ -37,7 +37,7 @@ serve() { voxtrail serve --store far >said 2>&1; }
 : | serve; [ $? = 0 ]; ok $? "no request is the end of a session"
 head -c 5000000 /dev/zero | tr '\0' x | serve; [ $? = 65 ] && grep -aq '^no 65 .*line of more than' said; ok $? "a line without an end is a refused request, status 65"
 printf flu | serve; [ $? = 74 ] && grep -q '^no 74 .*ended too early' said; ok $? "half a request: status 74"
-echo nonsense here | serve; [ $? = 65 ] && grep -q '^no 65 "nonsense" is no request' said; ok $? "what is no request: status 65"
+echo nonsense here | serve; [ $? = 65 ] && grep -q '^no 65 "nonsense" is not a request' said; ok $? "what is not a request: status 65"
 
 # --- one repo
 export RIGHTS="--repo a"
