@@ -12,7 +12,6 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/conv_rows.h"
-#include "common/nn/cpu/few.h"
 #include "common/nn/cpu/panel.h"
 #include "common/nn/cpu/winograd.h"
 #include "tests/check.h"
@@ -318,6 +317,58 @@ static struct vt_conv same(int out_c, int k, int stride, int dilation, bool bias
 		.dilation = dilation,
 		.pad = dilation * (k - 1) / 2,
 		.bias = bias };
+}
+
+/* An output's sum as kernels.h has it: taps in order, channels upwards, one fused multiply-add
+ * each. */
+static float sum_at(const struct conv_case *t, const float *x, const float *w, float sum, int n,
+	int o, const int at[3])
+{
+	const struct vt_conv *c = &t->c;
+	const int size[3] = { t->x.d, t->x.h, t->x.w };
+	int k = c->k, taps = k * k * k;
+
+	for (int tap = 0; tap < taps; tap++) {
+		const int by[3] = { tap / (k * k), tap / k % k, tap % k };
+		int in[3];
+		bool inside = true;
+
+		for (int a = 0; a < 3; a++) {
+			in[a] = at[a] * c->stride - c->pad + c->dilation * by[a];
+			inside = inside && in[a] >= 0 && in[a] < size[a];
+		}
+		for (int i = 0; inside && i < t->x.c; i++)
+			sum = fmaf(w[(size_t)(o * t->x.c + i) * (size_t)taps + (size_t)tap],
+				x[index_of(t->x, n, i, in[0], in[1], in[2])], sum);
+	}
+	return sum;
+}
+
+static inline void exactly(struct conv_case t)
+{
+	struct vt_shape ys = { t.x.n, t.c.out_c, size_of(&t.c, t.x.d), size_of(&t.c, t.x.h),
+		size_of(&t.c, t.x.w) };
+	size_t nw = (size_t)t.x.c * (size_t)t.c.out_c * (size_t)(t.c.k * t.c.k * t.c.k);
+	float *x = random_floats(plain(t.x)), *w = random_floats(nw),
+	      *b = random_floats((size_t)ys.c), *dy = random_floats(plain(ys));
+	struct result r = compute(&t, ys, best(), x, w, b, dy, nw);
+	int differ = 0;
+
+	for (size_t i = 0; i < plain(ys); i++) {
+		int voxel = (int)(i % vt_voxels(ys)), o = (int)(i / vt_voxels(ys) % (size_t)ys.c);
+		const int at[3] = { voxel / ys.w / ys.h, voxel / ys.w % ys.h, voxel % ys.w };
+
+		differ += sum_at(&t, x, w, b[o], (int)(i / vt_voxels(ys) / (size_t)ys.c), o, at) !=
+			r.y[i];
+	}
+	if (differ)
+		CHECK_FAIL("%d->%d k%d s%d: %d outputs are not the sum in order", t.x.c, ys.c,
+			t.c.k, t.c.stride, differ);
+	release(r);
+	free(x);
+	free(w);
+	free(b);
+	free(dy);
 }
 
 #endif

@@ -3,7 +3,8 @@
  * Forward and the input gradient of a transposed convolution gather at
  * stride * o - pad + dilation * k (direct form); a transposed convolution and the input gradient
  * of a plain one gather at (o + pad - dilation * k) / stride where that divides (inverse form).
- * Many channels are taken by panel.h, other kernels of three by winograd.h, few by few.h. */
+ * Many channels are taken by panel.h, other kernels of three by winograd.h, few by few.h, those to few by
+ * few_out.h. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/bf16.h"
 #include "common/nn/cpu/few.h"
+#include "common/nn/cpu/few_out.h"
 #include "common/nn/cpu/fuse.h"
 #include "common/nn/cpu/panel.h"
 #include "common/nn/cpu/weight_gradient.h"
@@ -449,6 +451,11 @@ static void run_gather(const struct vt_conv_run *run, struct gather *gather, str
 	}
 	if (winograd(run, gather, b + lanes))
 		return;
+	if (!gather->add && vt_few_out_takes(c, n_out, gather->inverse)) {
+		vt_few_out_conv(run, gather->in, gather->out, gather->w, gather->bias,
+			gather->inverse);
+		return;
+	}
 	if (!gather->inverse && vt_few_takes(c, n_in)) {
 		vt_few_conv(run, gather->in, gather->out, gather->w, gather->bias);
 		return;
@@ -519,6 +526,8 @@ void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struc
 		vt_winograd_gradient(run->k, c, form, x, dy, dw, run->scratch);
 	else if (vt_few_takes(c, x.s.c))
 		vt_few_gradient(run->k, c, x, dy, dw, run->scratch);
+	else if (vt_few_out_gradient_takes(c, dy.s.c))
+		vt_few_out_gradient(run->k, c, x, dy, dw, run->scratch);
 	else
 		vt_weight_gradient(run->k, c, x, dy, dw, run->scratch);
 	if (db)
@@ -560,6 +569,8 @@ size_t vt_cpu_conv_scratch(const struct vt_conv *c, struct vt_shape x, struct vt
 		weights = vt_winograd_gradient_floats(c, x.c, y, form);
 	else if (vt_few_takes(c, x.c))
 		weights = vt_few_gradient_floats(c, x.c, y);
+	else if (vt_few_out_gradient_takes(c, y.c))
+		weights = vt_few_out_gradient_floats(c, x, y);
 	else
 		weights = c->transposed ? vt_weight_gradient_floats(c, y, x)
 					: vt_weight_gradient_floats(c, x, y);
