@@ -342,7 +342,7 @@ static void settle(void *all)
 
 static const struct vt_stage stage = {
 	.name = "evaluate",
-	.version = "9",
+	.version = "10",
 	.summary =
 		"Scores a checkpoint, or any tool's label maps, on subjects kept out of training.",
 	.output = "metrics.json, subjects.csv, report.html (one self-contained page)",

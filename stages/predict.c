@@ -526,7 +526,7 @@ static void settle(void *all)
 
 static const struct vt_stage stage = {
 	.name = "predict",
-	.version = "9",
+	.version = "10",
 	.summary = "Segments subjects with one or several checkpoints, each in its own geometry.",
 	.about = "Scans are prepared and cropped as the checkpoint's training data were: "
 		 "with the same normalization, axes, spacing, correction and box. "

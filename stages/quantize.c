@@ -67,7 +67,7 @@ static int run(struct vt_stage_run *stage_run, struct vt_err *err)
 
 static const struct vt_stage stage = {
 	.name = "quantize",
-	.version = "2",
+	.version = "3",
 	.summary = "Finds scales with which a checkpoint's convolutions are computed in int8.",
 	.output = "checkpoint.json with the scales, the weights as they were, history.csv",
 	.about = "The network runs in f32 over the validation subjects, and what each convolution "

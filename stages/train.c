@@ -49,7 +49,7 @@ static const char *const activations[] = { "sigmoid", "softmax", NULL };
 /* beside the keys of contract.h */
 static const char *const also_allowed[] = { "activation", "subjects", NULL };
 
-#define STAGE_VERSION "10"
+#define STAGE_VERSION "11"
 
 static const struct vt_port in[] = {
 	{ "patches", VT_PORT_DIR, false, "output of crop-patch; repeat it for several cohorts" },

@@ -164,7 +164,7 @@ static void settle(void *all)
 
 static const struct vt_stage stage = {
 	.name = "tune",
-	.version = "3",
+	.version = "4",
 	.summary = "Finds each region's threshold and least component size on validation subjects.",
 	.output =
 		"recipe.json: for --recipe of predict and evaluate; tune.json: what was chosen and "

@@ -12,7 +12,7 @@ static const char *const op_name[] = { "", "input", "conv", "norm", "act", "add"
 	"window", "reshape", "detach", "noise" };
 
 /* " w424": the convolution is computed as winograd.h says, with the forms F(4, 3), F(2, 3) and F(4,
- * 3) on z, y and x; " w555" is F(2, 5); " int8": on whole numbers. */
+ * 3) on z, y and x; " w599" is F(2, 5) and twice F(4, 5); " int8": on whole numbers. */
 static void winograd_text(char out[8], const struct vt_graph *graph, const struct vt_plan *plan,
 	const struct vt_node *n)
 {

@@ -7,13 +7,57 @@
 #include "common/nn/cpu/vec8.h"
 
 /* The points besides 0 and infinity: 1 and -1 for F(2, 3); 3/4, -3/4, 3/2, -3/2 for F(4, 3) and
- * F(2, 5), where every factor of an input and of an output is exact. */
+ * F(2, 5); 1/2, -1/2, 1, -1, 2, -2 for F(4, 5).  Every factor of an input and of an output is
+ * exact. */
 #define WIN_A 0.75f
 #define WIN_B 1.5f
+
+enum { POINTS = VT_WIN_MOST_POINTS, TAPS = 5 };
 
 INLINE v8 v8_sub(v8 a, v8 b)
 {
 	return v8_fma(v8_set(-1.0f), b, a);
+}
+
+/* The values at a and -a of an even and an odd part: odd is divided by a. */
+INLINE void win_both_signs(v8 *x, float a, v8 even, v8 odd)
+{
+	x[0] = v8_fma(v8_set(a), odd, even);
+	x[1] = v8_fma(v8_set(-a), odd, even);
+}
+
+/* x^4 - (b^2 + c^2) x^2 + b^2 c^2 for the points b and c, powers from x on. */
+INLINE v8 win_other_points(const v8 *x, float sum, float product)
+{
+	return v8_fma(v8_set(product), x[0], v8_fma(v8_set(-sum), x[2], x[4]));
+}
+
+INLINE void win_spread_of_eight(v8 *x)
+{
+	v8 first = v8_sub(v8_fma(v8_set(5.25f), v8_sub(x[2], x[4]), x[6]), x[0]),
+	   last = v8_sub(v8_fma(v8_set(5.25f), v8_sub(x[3], x[5]), x[7]), x[1]), y[6];
+
+	win_both_signs(y, 0.5f, win_other_points(x + 2, 5.0f, 4.0f),
+		win_other_points(x + 1, 5.0f, 4.0f));
+	win_both_signs(y + 2, 1.0f, win_other_points(x + 2, 4.25f, 1.0f),
+		win_other_points(x + 1, 4.25f, 1.0f));
+	win_both_signs(y + 4, 2.0f, win_other_points(x + 2, 1.25f, 0.25f),
+		win_other_points(x + 1, 1.25f, 0.25f));
+	x[0] = first;
+	for (int i = 0; i < 6; i++)
+		x[1 + i] = y[i];
+	x[7] = last;
+}
+
+INLINE void win_fold_of_eight(v8 *x)
+{
+	v8 s = v8_add(x[1], x[2]), s2 = v8_add(x[3], x[4]), s3 = v8_add(x[5], x[6]);
+	v8 d = v8_sub(x[1], x[2]), d2 = v8_sub(x[3], x[4]), d3 = v8_sub(x[5], x[6]);
+
+	x[0] = v8_add(v8_add(v8_add(x[0], s), s2), s3);
+	x[1] = v8_fma(v8_set(0.5f), d, v8_fma(v8_set(2.0f), d3, d2));
+	x[2] = v8_fma(v8_set(0.25f), s, v8_fma(v8_set(4.0f), s3, s2));
+	x[3] = v8_fma(v8_set(0.125f), d, v8_fma(v8_set(8.0f), d3, v8_add(d2, x[7])));
 }
 
 /* As many inputs as points to points. */
@@ -23,6 +67,10 @@ INLINE void win_spread_1(const int form, v8 *x)
 	v8 both = v8_set(WIN_A * WIN_A * WIN_B * WIN_B),
 	   either = v8_set(-WIN_A * WIN_A - WIN_B * WIN_B);
 
+	if (form == VT_WIN_F45) {
+		win_spread_of_eight(x);
+		return;
+	}
 	if (form == VT_WIN_F23) {
 		x[0] = v8_sub(x0, x2);
 		x[1] = v8_add(x1, x2);
@@ -47,6 +95,10 @@ INLINE void win_fold_1(const int form, v8 *x)
 {
 	v8 s = v8_add(x[1], x[2]), d = v8_sub(x[1], x[2]), s2, d2;
 
+	if (form == VT_WIN_F45) {
+		win_fold_of_eight(x);
+		return;
+	}
 	if (form == VT_WIN_F23) {
 		x[0] = v8_add(x[0], s);
 		x[1] = v8_add(d, x[3]);
@@ -83,6 +135,14 @@ INLINE void win_lift_1(const int form, v8 *x)
 		x[2] = v8_sub(x0, x1);
 		return;
 	}
+	if (form == VT_WIN_F45) {
+		win_both_signs(x + 1, 0.5f, v8_fma(v8_set(0.25f), x2, x0),
+			v8_fma(v8_set(0.25f), x3, x1));
+		win_both_signs(x + 3, 1.0f, v8_add(x2, x0), v8_add(x3, x1));
+		win_both_signs(x + 5, 2.0f, v8_fma(v8_set(4.0f), x2, x0),
+			v8_fma(v8_set(4.0f), x3, x1));
+		return;
+	}
 	even = v8_fma(v8_set(WIN_A * WIN_A), x2, x0);
 	odd = v8_fma(v8_set(WIN_A * WIN_A), x3, x1);
 	x[1] = v8_fma(v8_set(WIN_A), odd, even);
@@ -106,7 +166,7 @@ INLINE void win_in_of(const bool lift, const int form, float *to, size_t point,
 {
 	const int m = vt_win_outputs(form), points = vt_win_points_of(form), n = lift ? m : points;
 	size_t at = 0;
-	v8 x[6];
+	v8 x[POINTS];
 
 	for (int r = 0; r < runs; r++, at += (size_t)(m - 1) * (size_t)d * VT_LANES)
 		for (int v = 0; v < d; v++, to += VT_LANES, at += VT_LANES) {
@@ -122,6 +182,8 @@ static void win_in(bool lift, int form, float *to, size_t point, const float *co
 	int runs)
 {
 	switch (2 * form + lift) {
+	case 2 * VT_WIN_F45 + 1: win_in_of(true, VT_WIN_F45, to, point, from, d, runs); return;
+	case 2 * VT_WIN_F45: win_in_of(false, VT_WIN_F45, to, point, from, d, runs); return;
 	case 2 * VT_WIN_F25 + 1: win_in_of(true, VT_WIN_F25, to, point, from, d, runs); return;
 	case 2 * VT_WIN_F25: win_in_of(false, VT_WIN_F25, to, point, from, d, runs); return;
 	case 2 * VT_WIN_F43 + 1: win_in_of(true, VT_WIN_F43, to, point, from, d, runs); return;
@@ -135,7 +197,7 @@ INLINE void win_out_of(const int form, float *const *to, const float *from, size
 	int runs, const float *start, bool add)
 {
 	const int m = vt_win_outputs(form);
-	v8 x[6], s = start ? v8_load(start) : v8_set(0.0f);
+	v8 x[POINTS], s = start ? v8_load(start) : v8_set(0.0f);
 	size_t at = 0;
 
 	for (int r = 0; r < runs; r++, at += (size_t)(m - 1) * (size_t)d * VT_LANES)
@@ -151,7 +213,9 @@ INLINE void win_out_of(const int form, float *const *to, const float *from, size
 static void win_out(int form, float *const *to, const float *from, size_t point, int d, int runs,
 	const float *start, bool add)
 {
-	if (form == VT_WIN_F25)
+	if (form == VT_WIN_F45)
+		win_out_of(VT_WIN_F45, to, from, point, d, runs, start, add);
+	else if (form == VT_WIN_F25)
 		win_out_of(VT_WIN_F25, to, from, point, d, runs, start, add);
 	else if (form == VT_WIN_F43)
 		win_out_of(VT_WIN_F43, to, from, point, d, runs, start, add);
@@ -166,7 +230,7 @@ INLINE void win_in_planes_of(const bool lift, const int fz, const int fy, float 
 	const int nz = lift ? vt_win_outputs(fz) : pz, ny = lift ? vt_win_outputs(fy) : py;
 
 	for (size_t i = 0; i < n; i += VT_LANES) {
-		v8 t[6][6], x[6];
+		v8 t[POINTS][POINTS], x[POINTS];
 
 		for (int y = 0; y < ny; y++) {
 			for (int z = 0; z < nz; z++)
@@ -190,7 +254,7 @@ INLINE void win_out_planes_of(const int fz, const int fy, float *to, size_t to_s
 		  py = vt_win_points_of(fy);
 
 	for (size_t i = 0; i < n; i += VT_LANES) {
-		v8 t[6][6], x[6];
+		v8 t[POINTS][POINTS], x[POINTS];
 
 		for (int z = 0; z < pz; z++) {
 			for (int y = 0; y < py; y++)
@@ -207,16 +271,18 @@ INLINE void win_out_planes_of(const int fz, const int fy, float *to, size_t to_s
 	}
 }
 
-/* Five taps are five on all axes. */
+/* Five taps are five on all axes, and two outputs along z. */
 static void win_in_planes(bool lift, int fz, int fy, float *p, size_t z_step, size_t y_step,
 	size_t n)
 {
 	switch (100 * lift + 10 * fz + fy) {
+	case 159: win_in_planes_of(true, VT_WIN_F25, VT_WIN_F45, p, z_step, y_step, n); return;
 	case 155: win_in_planes_of(true, VT_WIN_F25, VT_WIN_F25, p, z_step, y_step, n); return;
 	case 144: win_in_planes_of(true, VT_WIN_F43, VT_WIN_F43, p, z_step, y_step, n); return;
 	case 142: win_in_planes_of(true, VT_WIN_F43, VT_WIN_F23, p, z_step, y_step, n); return;
 	case 124: win_in_planes_of(true, VT_WIN_F23, VT_WIN_F43, p, z_step, y_step, n); return;
 	case 122: win_in_planes_of(true, VT_WIN_F23, VT_WIN_F23, p, z_step, y_step, n); return;
+	case 59: win_in_planes_of(false, VT_WIN_F25, VT_WIN_F45, p, z_step, y_step, n); return;
 	case 55: /* the same points */
 	case 44: win_in_planes_of(false, VT_WIN_F43, VT_WIN_F43, p, z_step, y_step, n); return;
 	case 42: win_in_planes_of(false, VT_WIN_F43, VT_WIN_F23, p, z_step, y_step, n); return;
@@ -229,6 +295,7 @@ static void win_out_planes(int fz, int fy, float *to, size_t to_step, const floa
 	size_t n)
 {
 	switch (10 * fz + fy) {
+	case 59: win_out_planes_of(VT_WIN_F25, VT_WIN_F45, to, to_step, p, point, n); return;
 	case 55: win_out_planes_of(VT_WIN_F25, VT_WIN_F25, to, to_step, p, point, n); return;
 	case 44: win_out_planes_of(VT_WIN_F43, VT_WIN_F43, to, to_step, p, point, n); return;
 	case 42: win_out_planes_of(VT_WIN_F43, VT_WIN_F23, to, to_step, p, point, n); return;
@@ -237,12 +304,45 @@ static void win_out_planes(int fz, int fy, float *to, size_t to_step, const floa
 	}
 }
 
+/* Five taps to the points a and -a, of which f'(a) = 2 a^2 n, f with a root at every point. */
+INLINE void win_weights_at(d8 *to, const d8 *taps, double a, double n)
+{
+	d8 even = d8_fma(d8_set(a * a), d8_fma(d8_set(a * a), taps[4], taps[2]), taps[0]),
+	   odd = d8_fma(d8_set(a * a), taps[3], taps[1]);
+
+	even = d8_mul(d8_set(0.5 / (a * a * n)), even);
+	odd = d8_mul(d8_set(0.5 / (a * n)), odd);
+	to[0] = d8_add(even, odd);
+	to[1] = d8_fma(d8_set(-1.0), odd, even);
+}
+
+/* The square of b less that of a, times the square of c less that of a, for the points 1/2, 1 and
+ * 2. */
+static const double win_n[3] = { 0.75 * 3.75, -0.75 * 3.0, 3.75 * 3.0 };
+
+INLINE void win_weights_of_eight(d8 *x)
+{
+	d8 taps[TAPS];
+
+	for (int i = 0; i < TAPS; i++)
+		taps[i] = x[i];
+	x[0] = d8_mul(d8_set(-1.0), taps[0]);
+	win_weights_at(x + 1, taps, 0.5, win_n[0]);
+	win_weights_at(x + 3, taps, 1.0, win_n[1]);
+	win_weights_at(x + 5, taps, 2.0, win_n[2]);
+	x[7] = taps[4];
+}
+
 /* Taps to points. */
 INLINE void win_weights_1(const int form, d8 *x)
 {
 	const double a = (double)WIN_A, b = (double)WIN_B;
 	d8 g0 = x[0], g1 = x[1], g2 = x[2], even, odd, even2, odd2;
 
+	if (form == VT_WIN_F45) {
+		win_weights_of_eight(x);
+		return;
+	}
 	if (form == VT_WIN_F23) {
 		even = d8_mul(d8_set(0.5), d8_add(g0, g2));
 		x[1] = d8_fma(d8_set(0.5), g1, even);
@@ -276,7 +376,7 @@ INLINE void win_weights_1(const int form, d8 *x)
 static void win_weights(const int form[3], float *to, size_t point, const float *w, ptrdiff_t tap)
 {
 	const int r = vt_win_taps(form[0]);
-	d8 z[6][25], y[6][5], x[6];
+	d8 z[POINTS][TAPS * TAPS], y[POINTS][TAPS], x[POINTS];
 	int a0 = vt_win_points_of(form[0]), a1 = vt_win_points_of(form[1]),
 	    a2 = vt_win_points_of(form[2]);
 
@@ -305,12 +405,40 @@ static void win_weights(const int form[3], float *to, size_t point, const float 
 	}
 }
 
+/* The transpose of win_weights_at, added to the taps' gradients. */
+INLINE void win_gradient_at(d8 *taps, const d8 *x, double a, double n)
+{
+	d8 s = d8_mul(d8_set(0.5 / (a * a * n)), d8_add(x[0], x[1])),
+	   d = d8_mul(d8_set(0.5 / (a * n)), d8_fma(d8_set(-1.0), x[1], x[0]));
+
+	taps[0] = d8_add(taps[0], s);
+	taps[1] = d8_add(taps[1], d);
+	taps[2] = d8_fma(d8_set(a * a), s, taps[2]);
+	taps[3] = d8_fma(d8_set(a * a), d, taps[3]);
+	taps[4] = d8_fma(d8_set(a * a * a * a), s, taps[4]);
+}
+
+INLINE void win_gradient_of_eight(d8 *x)
+{
+	d8 zero = d8_set(0.0), taps[TAPS] = { d8_mul(d8_set(-1.0), x[0]), zero, zero, zero, x[7] };
+
+	win_gradient_at(taps, x + 1, 0.5, win_n[0]);
+	win_gradient_at(taps, x + 3, 1.0, win_n[1]);
+	win_gradient_at(taps, x + 5, 2.0, win_n[2]);
+	for (int i = 0; i < TAPS; i++)
+		x[i] = taps[i];
+}
+
 /* The transpose: points' gradients to taps'. */
 INLINE void win_gradient_1(const int form, d8 *x)
 {
 	const double a = (double)WIN_A, b = (double)WIN_B;
 	d8 s, d, s2, d2, minus = d8_set(-1.0);
 
+	if (form == VT_WIN_F45) {
+		win_gradient_of_eight(x);
+		return;
+	}
 	if (form == VT_WIN_F23) {
 		s = d8_mul(d8_set(0.5), d8_add(x[1], x[2]));
 		x[1] = d8_mul(d8_set(0.5), d8_fma(minus, x[2], x[1]));
@@ -336,7 +464,7 @@ INLINE void win_gradient_1(const int form, d8 *x)
 static void win_gradient(const int form[3], float *to, const float *from, size_t point)
 {
 	const int r = vt_win_taps(form[0]);
-	d8 z[6][25], y[6][5], x[6];
+	d8 z[POINTS][TAPS * TAPS], y[POINTS][TAPS], x[POINTS];
 	int a0 = vt_win_points_of(form[0]), a1 = vt_win_points_of(form[1]),
 	    a2 = vt_win_points_of(form[2]);
 

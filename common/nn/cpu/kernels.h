@@ -85,18 +85,19 @@ struct vt_products {
 
 /* The forms of Winograd's convolution on one axis, F(outputs, taps); m outputs are made at m +
  * taps - 1 points. */
-enum vt_win_form { VT_WIN_F23 = 2, VT_WIN_F43 = 4, VT_WIN_F25 = 5 };
+enum vt_win_form { VT_WIN_F23 = 2, VT_WIN_F43 = 4, VT_WIN_F25 = 5, VT_WIN_F45 = 9 };
+enum { VT_WIN_MOST_POINTS = 8 };
 static inline int vt_win_outputs(int form)
 {
-	return form == VT_WIN_F43 ? 4 : 2;
-}
-static inline int vt_win_points_of(int form)
-{
-	return form == VT_WIN_F23 ? 4 : 6;
+	return form == VT_WIN_F43 || form == VT_WIN_F45 ? 4 : 2;
 }
 static inline int vt_win_taps(int form)
 {
-	return form == VT_WIN_F25 ? 5 : 3;
+	return form == VT_WIN_F25 || form == VT_WIN_F45 ? 5 : 3;
+}
+static inline int vt_win_points_of(int form)
+{
+	return vt_win_outputs(form) + vt_win_taps(form) - 1;
 }
 
 /* Along x, as many inputs as points to points, or (lift: the transpose of the way back) m to

@@ -10,11 +10,18 @@
 #include "common/nn/cpu/winograd_tiles.h"
 
 /* CACHE_FLOATS: points of a group's inputs that the second-level cache holds; a group has
- * LEAST_TILES to MOST_TILES. MOST_WEIGHTS: floats of the weights' points. */
-enum { CACHE_FLOATS = 144 * 1024, LEAST_TILES = 6, MOST_TILES = 48, MOST_WEIGHTS = 4 << 20 };
+ * LEAST_TILES to MOST_TILES. MOST_WEIGHTS, MOST_OF_FIVE: floats of the weights' points, of three
+ * and of five taps. */
+enum {
+	CACHE_FLOATS = 144 * 1024,
+	LEAST_TILES = 6,
+	MOST_TILES = 48,
+	MOST_WEIGHTS = 4 << 20,
+	MOST_OF_FIVE = 8 << 20
+};
 /* tasks of a convolution, for many threads */
 enum { LEAST_TASKS = 64 };
-/* channels in and out: fewer do not pay for the 216 points of five taps */
+/* channels in and out: fewer do not pay for the points of five taps */
 enum { LEAST_OF_FIVE = 40 };
 
 /* Products along one axis of n outputs: tiles on each of the interleaved grids, one a point. */
@@ -28,10 +35,10 @@ static double products_along(int n, int d, int form)
 	return tiles * vt_win_points_of(form);
 }
 
-static int form_of_three(int n, int d)
+/* The one of two forms with fewer products. */
+static int form_of(int n, int d, int two, int four)
 {
-	return products_along(n, d, VT_WIN_F43) < products_along(n, d, VT_WIN_F23) ? VT_WIN_F43
-										   : VT_WIN_F23;
+	return products_along(n, d, four) < products_along(n, d, two) ? four : two;
 }
 
 /* At least half of the products an output must go; many channels on few voxels would move more
@@ -46,13 +53,14 @@ bool vt_winograd_takes(const struct vt_conv *c, int c_in, struct vt_shape out, i
 		(c->k == 5 && c_in + out.c < LEAST_OF_FIVE))
 		return false;
 	for (int a = 0; a < 3; a++)
-		form[a] = c->k == 5 ? VT_WIN_F25 : form_of_three(size[a], c->dilation);
+		form[a] = c->k == 5
+			? form_of(size[a], c->dilation, VT_WIN_F25, a ? VT_WIN_F45 : VT_WIN_F25)
+			: form_of(size[a], c->dilation, VT_WIN_F23, VT_WIN_F43);
+	if (c->k == 5 && vt_winograd_floats(c_in, out.c, form) > MOST_OF_FIVE)
+		return false;
 	/* F(2, 3) has 64 points on three axes, F(4, 3) 216. */
-	if (vt_winograd_floats(c_in, out.c, form) > MOST_WEIGHTS) {
-		if (c->k == 5)
-			return false;
+	if (c->k == 3 && vt_winograd_floats(c_in, out.c, form) > MOST_WEIGHTS)
 		form[0] = form[1] = form[2] = VT_WIN_F23;
-	}
 	for (int a = 0; a < 3; a++)
 		work *= products_along(size[a], c->dilation, form[a]) / size[a];
 	return work < (c->k == 5 ? 62 : 14);

@@ -63,11 +63,11 @@ static void read_row(const struct vt_win_tiles *tiles, struct vt_win_beam beam, 
 	float *to, size_t point, const float *row, int w)
 {
 	int n_in = lift ? tiles->m[2] : tiles->a[2], step = tiles->m[2] * tiles->d;
-	float edge[6][VT_WIN_DILATION * VT_LANES];
+	float edge[VT_WIN_MOST_POINTS][VT_WIN_DILATION * VT_LANES];
 
 	for (int r = beam.x, n; r < beam.x + beam.n_x;
 		r += n, to += (size_t)n * (size_t)tiles->d * VT_LANES) {
-		const float *from[6];
+		const float *from[VT_WIN_MOST_POINTS];
 		int at = r * step - pad;
 
 		/* Runs that lie wholly inside the row are turned together; one that an edge cuts
