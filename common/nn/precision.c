@@ -401,7 +401,7 @@ static void read_field(void *ctx, const char *key, double *real, uint64_t *count
 	const struct vt_json *v = vt_json_get(r->object, key);
 	bool number = v && (v->type == VT_JSON_INT || (real && v->type == VT_JSON_REAL));
 
-	if (!number || (!real && v->integer < 0))
+	if (!number || (!real && v->integer < 0) || (!real && !count && v->integer > INT32_MAX))
 		r->missing = r->missing ? r->missing : key;
 	else if (real)
 		*real = v->real;
@@ -449,6 +449,8 @@ int vt_precision_load(struct vt_precision *precision, const char *text, struct v
 		r.missing = "window";
 	if (!r.missing && q.level > q.o.top)
 		r.missing = "level";
+	if (!r.missing && !(q.scale >= 1 && q.scale <= most_scale))
+		r.missing = "scale";
 	vt_json_free(o);
 	if (r.missing)
 		return vt_err_set(err, VT_EDATA,

@@ -515,15 +515,26 @@ static void end_alone(struct vt_store *store)
 	store->use_fd = -1;
 }
 
+/* Nobody else uses the store, and nobody writes to it. */
+static int lock_both(struct vt_store *store, int wait_seconds, struct vt_err *err)
+{
+	int rc = lock_alone(store, wait_seconds, err);
+
+	if (!rc) {
+		rc = vt_store_lock(store, err);
+		if (rc)
+			end_alone(store);
+	}
+	return rc;
+}
+
 int vt_gc_tmp(struct vt_store *store, int wait_seconds, struct vt_err *err)
 {
 	const struct vt_gc_opts opts = { .sweep = true };
 	struct vt_gc_result out = { 0 };
 	struct gc g = { .s = store, .opts = &opts, .out = &out };
-	int rc = lock_alone(store, wait_seconds, err);
+	int rc = lock_both(store, wait_seconds, err);
 
-	if (!rc)
-		rc = vt_store_lock(store, err);
 	if (rc)
 		return rc;
 	/* what a killed process had named and not synced is durable before its mark goes */
@@ -569,9 +580,7 @@ int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt
 		/* what others write meanwhile is seen or not, and nothing is removed */
 		rc = vt_store_use(store, err);
 	} else {
-		rc = lock_alone(store, opts->wait_seconds, err);
-		if (!rc)
-			rc = vt_store_lock(store, err);
+		rc = lock_both(store, opts->wait_seconds, err);
 	}
 	if (rc)
 		return rc;

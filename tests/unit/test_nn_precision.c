@@ -246,6 +246,17 @@ static void a_saved_state_goes_on(void)
 	CHECK_STR(a.data, b.data);
 	CHECK_EQ(vt_precision_load(&part, "{\"level\": 0}", &err), VT_EDATA);
 	CHECK_STR(err.text, "the saved precision controller has no valid \"scale\"");
+	/* no scale that a training could have reached */
+	for (int i = 0; i < 3; i++) {
+		static const double scale[] = { 0.5, -65536, 0x1p25 };
+
+		part.scale = scale[i];
+		vt_buf_clear(&a);
+		vt_precision_save(&a, &part);
+		err = (struct vt_err)VT_ERR_INIT;
+		CHECK_EQ(vt_precision_load(&part, a.data, &err), VT_EDATA);
+		CHECK_STR(err.text, "the saved precision controller has no valid \"scale\"");
+	}
 	vt_buf_release(&a);
 	vt_buf_release(&b);
 }
