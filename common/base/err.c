@@ -1,5 +1,6 @@
 #include "common/base/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +48,13 @@ int vt_err_prefix(struct vt_err *err, const char *fmt, ...)
 	mark_cut(prefix, vsnprintf(prefix, sizeof(prefix), fmt, ap));
 	va_end(ap);
 	return vt_err_set(err, err->code, "%s: %s", prefix, old);
+}
+
+int vt_err_as(struct vt_err *err, int code)
+{
+	assert(err->code && code);
+	err->code = code;
+	return code;
 }
 
 int vt_err_nomem(struct vt_err *err, unsigned long long nbytes)

@@ -67,6 +67,10 @@ int vt_err_errno(struct vt_err *err, int code, const char *fmt, ...)
 /* Puts "<prefix>: " in front of the text that is there; returns err->code. */
 int vt_err_prefix(struct vt_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same text under another code, where only the caller knows what the fact means here; returns
+ * the code. */
+int vt_err_as(struct vt_err *err, int code);
+
 /* Sets VT_ENOMEM with the number of bytes that could not be had; returns VT_ENOMEM. */
 int vt_err_nomem(struct vt_err *err, unsigned long long nbytes);
 

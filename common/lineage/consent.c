@@ -32,19 +32,55 @@ static void add_content(struct vt_consent *consent)
 	}
 }
 
+static int not_a_list(const char *path, const char *what, struct vt_err *err)
+{
+	return vt_err_set(err, VT_ECONFIG, "%s: %s: not a list of consents of format 1", path,
+		what);
+}
+
+/* A word that this version does not know is an error: it may stand for somebody's refusal. */
+static int check_form(const struct vt_json *j, const char *path, struct vt_err *err)
+{
+	if (vt_json_integer(vt_json_get(j, "format"), 0) != 1)
+		return not_a_list(path, "\"format\"", err);
+	for (size_t i = 0; i < vt_json_members(j); i++) {
+		const struct vt_json *list = j->item[i];
+
+		if (!strcmp(j->key[i], "format"))
+			continue;
+		if ((strcmp(j->key[i], "withdrawn") && strcmp(j->key[i], "decisions")) ||
+			list->type != VT_JSON_ARRAY)
+			return not_a_list(path, j->key[i], err);
+		for (size_t k = 0; k < list->n; k++)
+			if (!*text(list->item[k], "subject"))
+				return not_a_list(path, "an entry without \"subject\"", err);
+	}
+	return 0;
+}
+
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err)
 {
 	*out = (struct vt_consent){ .j = NULL };
 	if (vt_fs_is_absent(path)) /* nobody has withdrawn yet */
 		return 0;
 	if (vt_json_read(&out->j, path, err))
-		return err->code;
-	if (vt_json_integer(vt_json_get(out->j, "format"), 0) != 1) {
+		return vt_err_as(err, VT_ECONFIG);
+	if (check_form(out->j, path, err)) {
 		vt_consent_release(out);
-		return vt_err_set(err, VT_EDATA, "%s: not a list of consents of format 1", path);
+		return err->code;
 	}
 	add_content(out);
 	return 0;
+}
+
+int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "consent.json");
+
+	if (!vt_consent_read(out, path, err) && vt_consent_check_history(out, dir, err))
+		vt_consent_release(out);
+	free(path);
+	return err->code;
 }
 
 int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_err *err)
@@ -55,7 +91,7 @@ int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_er
 
 	*out = (struct vt_consent){ .j = NULL };
 	if (vt_fs_is_absent(dir))
-		rc = vt_err_set(err, VT_ENOINPUT,
+		rc = vt_err_set(err, VT_ECONFIG,
 			"$VOXTRAIL_CONSENT: %s: there is no such directory; name the file "
 			"consent.json of a store, so that withdrawals are seen",
 			path);

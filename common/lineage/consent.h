@@ -24,10 +24,16 @@ struct vt_consent {
 	struct vt_digest_set content; /* of all who withdrew */
 };
 
-/* an absent file: nobody withdrew */
+/* An absent file: nobody withdrew.  VT_ECONFIG for one that cannot be read or is of another form:
+ * what it forbids nobody knows. */
 int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err);
-/* The same of $VOXTRAIL_CONSENT: of a directory that is not there nobody knows who withdrew,
- * VT_ENOINPUT. */
+/* The store's, which every command that uses it goes by.  VT_EINTEGRITY if its history says that
+ * somebody withdrew whom the file does not name: it was lost or changed. */
+int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err);
+/* consent_history.c: the latter alone. */
+int vt_consent_check_history(const struct vt_consent *consent, const char *dir, struct vt_err *err);
+/* $VOXTRAIL_CONSENT, which the runner sets for stages that have no store: of a directory that is not
+ * there nobody knows who withdrew, VT_ECONFIG. */
 int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_err *err);
 void vt_consent_release(struct vt_consent *consent);
 /* caller frees */

@@ -46,8 +46,15 @@ static int open_file_port(struct vt_stage_run *run, int i, struct vt_err *err)
 	if (vt_fs_is_dir(run->root[i])) {
 		char *path = vt_asprintf("%s/%s.json", run->root[i], run->stage->in[i].name);
 
+		if (vt_fs_is_absent(path))
+			vt_err_set(err, VT_ENOINPUT,
+				"%s is a directory, and no %s.json is in it; "
+				"give a file: %s",
+				run->root[i], run->stage->in[i].name, run->stage->in[i].help);
 		free(run->root[i]);
 		run->root[i] = path;
+		if (err->code)
+			return err->code;
 	}
 	rc = vt_digest_file(&f.digest, &f.size, run->root[i], err);
 	if (rc)
@@ -119,15 +126,10 @@ static int open_port(struct vt_stage_run *run, int i, struct vt_err *err)
 int vt_stage_read_consent(struct vt_stage_run *run, const char *store, struct vt_err *err)
 {
 	const char *named = getenv("VOXTRAIL_CONSENT");
-	char *path;
-	int rc;
 
-	if (!store)
-		return named && *named ? vt_consent_read_named(&run->consent, named, err) : 0;
-	path = vt_path_join(store, "consent.json");
-	rc = vt_consent_read(&run->consent, path, err);
-	free(path);
-	return rc;
+	if (store)
+		return vt_consent_read_store(&run->consent, store, err);
+	return named && *named ? vt_consent_read_named(&run->consent, named, err) : 0;
 }
 
 int vt_stage_open_inputs(struct vt_stage_run *run, struct vt_err *err)

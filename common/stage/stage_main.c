@@ -11,6 +11,7 @@
 #include "common/base/parallel.h"
 #include "common/base/stop.h"
 #include "common/stage/stage_internal.h"
+#include "common/store/policy.h"
 
 static const char partial[] = ".voxtrail-partial";
 
@@ -418,6 +419,9 @@ static int execute(struct vt_stage_run *run, const struct command_line *c, struc
 		return rc ? rc : show_plan(run, err);
 	if (!rc && c->store)
 		rc = vt_store_open(&run->store, c->store, VT_STORE_CREATE, err);
+	/* before the work, not behind it */
+	if (!rc && run->store)
+		rc = vt_policy_check(run->store, err);
 	if (!rc && c->out) {
 		run->out = vt_stage_real_place(c->out);
 		rc = find_or_prepare_out(run, &found, err);

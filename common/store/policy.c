@@ -118,9 +118,9 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct v
 		/* a file that was named and is not there would be no policy at all */
 		if (!out->path[i] || (i != NAMED && vt_fs_is_absent(out->path[i])))
 			continue;
-		rc = vt_json_read(&out->file[i], out->path[i], err);
-		if (!rc)
-			rc = check(out->file[i], out->path[i], err);
+		rc = vt_json_read(&out->file[i], out->path[i], err)
+			? vt_err_as(err, VT_ECONFIG)
+			: check(out->file[i], out->path[i], err);
 		if (!rc && i == NAMED && vt_json_get(out->file[i], "approvers"))
 			rc = vt_err_set(err, VT_ECONFIG,
 				"%s: who runs a command chooses this file, so it names no "
@@ -131,6 +131,15 @@ int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct v
 	if (rc)
 		vt_policy_release(out);
 	return rc;
+}
+
+int vt_policy_check(const struct vt_store *store, struct vt_err *err)
+{
+	struct vt_policy policy;
+
+	if (!vt_policy_read(&policy, store, err))
+		vt_policy_release(&policy);
+	return err->code;
 }
 
 void vt_policy_release(struct vt_policy *policy)

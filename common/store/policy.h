@@ -38,6 +38,8 @@ struct vt_policy_key {
 /* store may be NULL: without the store's own. */
 int vt_policy_read(struct vt_policy *out, const struct vt_store *store, struct vt_err *err);
 void vt_policy_release(struct vt_policy *policy);
+/* Can it be read?  For who will ask later, before the work. */
+int vt_policy_check(const struct vt_store *store, struct vt_err *err);
 
 /* Does a list ("approved", "believed" or "made") of one of the files name this?  Anything? */
 bool vt_policy_has(const struct vt_policy *policy, const char *list, const char *word);

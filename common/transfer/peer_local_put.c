@@ -429,8 +429,9 @@ void vt_local_forget(struct local *local)
 int vt_local_flush(struct vt_peer *peer, struct vt_err *err)
 {
 	struct local *l = (struct local *)peer;
-	/* bytes are checked and durable before any of them takes its name */
-	int rc = l->tmp.n ? check_bytes(l, err) : 0;
+	/* nothing comes in past rules that cannot be read; bytes are checked and durable before any
+	 * of them takes its name */
+	int rc = l->tmp.n && !vt_policy_check(l->s, err) ? check_bytes(l, err) : err->code;
 
 	if (!rc && l->tmp.n)
 		rc = sync_contents(l, err);

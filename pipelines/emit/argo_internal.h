@@ -48,6 +48,7 @@ struct vt_argo_run {
 	long long running;
 	char *bucket, *work, *uid, created[32];
 	bool failed;
+	int status; /* of every node that failed, or VT_EFAIL where they differ */
 };
 
 /* What {{...}} may mean at one place. */

@@ -7,6 +7,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/log.h"
+#include "common/lineage/consent.h"
 #include "pipelines/runner/process.h"
 #include "pipelines/runner/programs.h"
 #include "pipelines/spec/shell.h"
@@ -349,11 +350,12 @@ int vt_argo_commit_repos(struct vt_argo_run *run)
 {
 	char *consent = vt_path_join(run->opts->store, "consent.json"),
 	     *there = vt_path_join(run->bucket, "consent.json");
+	struct vt_consent withdrawn;
 
-	if (vt_fs_exists(consent))
+	unlink(there);
+	if (!vt_consent_read_store(&withdrawn, run->opts->store, run->err) && withdrawn.j)
 		put_file(consent, there, false, run->err);
-	else
-		unlink(there);
+	vt_consent_release(&withdrawn);
 	free(consent);
 	free(there);
 	for (size_t i = 0; i < run->opts->repos->n && !run->err->code; i++) {

@@ -100,6 +100,8 @@ static void end_instance(struct vt_argo_run *run, struct vt_argo_instance *i, bo
 	struct vt_argo_task *t = i->task;
 	i->done = true;
 	t->failed |= !ok;
+	if (!ok)
+		run->status = !run->status || run->status == i->exit_code ? i->exit_code : VT_EFAIL;
 	if (ok)
 		vt_log(VT_LOG_INFO, "node", "task=\"%s\" item=%zu state=succeeded exit=%d tries=%d",
 			text(t->json, "name"), i->number, i->exit_code, i->tries);
@@ -338,13 +340,22 @@ static int check_checkout(const char *dir, struct vt_err *err)
 	return err->code;
 }
 
+/* As of `run`: where trying again cannot help, that is said. */
+static int own_status(int of_nodes)
+{
+	return of_nodes == VT_EDATA || of_nodes == VT_EINTEGRITY || of_nodes == VT_ECONFIG
+		? of_nodes
+		: VT_EFAIL;
+}
+
 int vt_argo_run(const char *path, const struct vt_argo_opts *opts, struct vt_err *err)
 {
 	struct vt_argo_run r = { .opts = opts, .err = err, .params = vt_json_new(VT_JSON_OBJECT) };
 	if (!check_checkout(opts->checkout, err) && !read_workflow(&r, path) &&
 		!read_tasks(&r, path) && !open_bucket(&r) && !execute(&r)) {
 		if (r.failed)
-			vt_err_set(err, VT_EFAIL, "a task failed; its files are in %s", r.work);
+			vt_err_set(err, own_status(r.status), "a task failed; its files are in %s",
+				r.work);
 		else if (opts->checkout)
 			vt_argo_checkout(&r, opts->checkout);
 	}

@@ -105,13 +105,11 @@ static void refuse_withdrawn(void *ctx, const struct vt_input *leaf)
 
 static int check_consent(struct vt_run *run, struct demanding *demanding)
 {
-	char *path = vt_path_join(run->store, "consent.json");
-	if (!vt_consent_read(&demanding->consent, path, demanding->err) &&
+	if (!vt_consent_read_store(&demanding->consent, run->store, demanding->err) &&
 		vt_consent_count(&demanding->consent))
 		for (size_t i = 0; i < run->spec->n; i++)
 			vt_input_leaves(run->spec->pipeline[i].input, refuse_withdrawn, demanding);
 	vt_consent_release(&demanding->consent);
-	free(path);
 	return demanding->err->code;
 }
 

@@ -21,11 +21,9 @@ static void report(struct vt_store *store, struct vt_lineage *lineage, const cha
 	struct vt_ancestry *a = NULL;
 	struct vt_buf out = VT_BUF_INIT;
 	struct vt_audit r = { .what = what, .store = store };
-	char *path = store ? vt_consent_path(store) : NULL;
 
-	if (path)
-		vt_consent_read(&r.consent, path, err);
-	free(path);
+	if (store)
+		vt_consent_read_store(&r.consent, vt_store_dir(store), err);
 	if (err->code || vt_ancestry_load(&a, lineage, err)) {
 		vt_audit_release(&r);
 		return;

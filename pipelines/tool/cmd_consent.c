@@ -26,10 +26,9 @@ static const char *text(const struct vt_json *j, const char *key)
 
 static void list(struct vt_store *store, int json, struct vt_err *err)
 {
-	char *path = vt_consent_path(store);
 	struct vt_consent c;
 
-	if (!vt_consent_read(&c, path, err)) {
+	if (!vt_consent_read_store(&c, vt_store_dir(store), err)) {
 		const struct vt_json *who = vt_json_get(c.j, "withdrawn");
 
 		if (json)
@@ -46,7 +45,6 @@ static void list(struct vt_store *store, int json, struct vt_err *err)
 		}
 		vt_consent_release(&c);
 	}
-	free(path);
 }
 
 struct checking {
@@ -201,8 +199,7 @@ static void check(struct vt_store *store, const char *what, const struct wishes 
 {
 	struct checking k = { .found = vt_json_new(VT_JSON_ARRAY), .require = wishes->require };
 	int json = wishes->json;
-	char *path = vt_consent_path(store);
-	int rc = vt_consent_read(&k.c, path, err);
+	int rc = vt_consent_read_store(&k.c, vt_store_dir(store), err);
 
 	if (!rc)
 		rc = what ? check_what(&k, store, what, err) : check_all(&k, store, err);
@@ -219,7 +216,6 @@ static void check(struct vt_store *store, const char *what, const struct wishes 
 		*err = k.claims;
 	vt_consent_release(&k.c);
 	vt_json_free(k.found);
-	free(path);
 }
 
 static void decide(struct vt_store *store, const struct vt_strs *strs, struct wishes *wishes,

@@ -76,20 +76,20 @@ struct scanning {
 /* Whose data may not be used, as the option, the environment or the store says. */
 static int check_consent(const struct vt_scan *s, const struct scanning *how, struct vt_err *err)
 {
-	const char *named = how->consent ? how->consent : getenv("VOXTRAIL_CONSENT");
-	char *path = named && *named ? vt_xstrdup(named) : vt_path_join(how->store, "consent.json");
+	const char *named = getenv("VOXTRAIL_CONSENT");
 	struct vt_consent consent = { NULL };
 
-	if (how->consent && !vt_fs_exists(path))
-		vt_err_set(err, VT_ENOINPUT, "--consent %s: there is no such file", path);
-	else if (!how->consent && named && *named)
-		vt_consent_read_named(&consent, path, err);
+	if (how->consent && !vt_fs_exists(how->consent))
+		vt_err_set(err, VT_ENOINPUT, "--consent %s: there is no such file", how->consent);
+	else if (how->consent)
+		vt_consent_read(&consent, how->consent, err);
+	else if (named && *named)
+		vt_consent_read_named(&consent, named, err);
 	else
-		vt_consent_read(&consent, path, err);
+		vt_consent_read_store(&consent, how->store, err);
 	if (!err->code && vt_consent_count(&consent))
 		vt_scan_consent(s, &consent, err);
 	vt_consent_release(&consent);
-	free(path);
 	return err->code;
 }
 

@@ -101,10 +101,8 @@ static void subjects(struct vt_store *store, const char *what, const char *subje
 {
 	struct roles r = { .audit = { .what = what }, .err = err };
 	struct vt_strs missing = VT_STRS_INIT;
-	char *path = store ? vt_consent_path(store) : NULL;
-	int rc = path ? vt_consent_read(&r.audit.consent, path, err) : 0;
+	int rc = store ? vt_consent_read_store(&r.audit.consent, vt_store_dir(store), err) : 0;
 
-	free(path);
 	if (!rc)
 		rc = vt_lineage_open(&r.t, store, what, VT_LINEAGE_MADE, err);
 	if (!rc)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/attest/anchor.h"
+#include "common/lineage/consent.h"
 #include "common/store/erased.h"
 #include "pipelines/tool/commands.h"
 #include "pipelines/tool/command.h"
@@ -54,10 +55,26 @@ static int check_anchor(struct vt_store *store, const char *anchor, const char *
 	return rc;
 }
 
+/* The history knows who is in it, not whether it can be used. */
+static int check_consent(const struct vt_store *store, struct vt_err *err)
+{
+	struct vt_consent consent;
+
+	if (vt_consent_read_store(&consent, vt_store_dir(store), err)) {
+		found(NULL, err->text);
+		vt_err_as(err, VT_EINTEGRITY);
+	}
+	vt_consent_release(&consent);
+	return err->code;
+}
+
 static void verify(struct vt_store *store, struct vt_err *err)
 {
 	size_t n = 0, erased = 0, proposed = 0, writable = 0;
 	int rc = vt_store_verify(store, found, opened, &writable, &n, err);
+
+	if (!rc)
+		rc = check_consent(store, err);
 
 	if (writable > LISTED)
 		vt_say("writable: %zu objects in all\n", writable);

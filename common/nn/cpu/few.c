@@ -187,7 +187,7 @@ static void rows_of_outputs(const struct conv_job *j, const struct planes *plane
 			row_of_outputs(j, planes, b, z, y, to + (size_t)(y - from) * row,
 				j->out.h ? rows : block);
 		for (int i = 0; i < 2 && b + i < vt_blocks(s.c); i++, at += block) {
-			to = vt_making(j->out, at, made + (size_t)i * rows);
+			to = vt_making(j->out, at, made ? made + (size_t)i * rows : NULL);
 			if (j->r->fused)
 				vt_fused_blocked(j->r->k, j->r->fused, b + i, to, at,
 					rows / VT_LANES);
