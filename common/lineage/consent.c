@@ -73,16 +73,6 @@ int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err
 	return 0;
 }
 
-int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
-{
-	char *path = vt_path_join(dir, "consent.json");
-
-	if (!vt_consent_read(out, path, err) && vt_consent_check_history(out, dir, err))
-		vt_consent_release(out);
-	free(path);
-	return err->code;
-}
-
 int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_err *err)
 {
 	const char *slash = strrchr(path, '/');

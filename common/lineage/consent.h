@@ -30,10 +30,8 @@ int vt_consent_read(struct vt_consent *out, const char *path, struct vt_err *err
 /* The store's, which every command that uses it goes by.  VT_EINTEGRITY if its history says that
  * somebody withdrew whom the file does not name: it was lost or changed. */
 int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err);
-/* consent_history.c: the latter alone. */
-int vt_consent_check_history(const struct vt_consent *consent, const char *dir, struct vt_err *err);
-/* $VOXTRAIL_CONSENT, which the runner sets for stages that have no store: of a directory that is not
- * there nobody knows who withdrew, VT_ECONFIG. */
+/* $VOXTRAIL_CONSENT, which the runner sets for stages that have no store: of a directory that is
+ * not there nobody knows who withdrew, VT_ECONFIG. */
 int vt_consent_read_named(struct vt_consent *out, const char *path, struct vt_err *err);
 void vt_consent_release(struct vt_consent *consent);
 /* caller frees */

@@ -71,7 +71,7 @@ static int read_events(struct vt_strs *events, const char *path, struct vt_err *
 	return rc;
 }
 
-int vt_consent_check_history(const struct vt_consent *consent, const char *dir, struct vt_err *err)
+static int check_history(const struct vt_consent *consent, const char *dir, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "history");
 	struct vt_strs events = VT_STRS_INIT;
@@ -96,4 +96,14 @@ int vt_consent_check_history(const struct vt_consent *consent, const char *dir, 
 	vt_strs_release(&events);
 	free(path);
 	return rc;
+}
+
+int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
+{
+	char *path = vt_path_join(dir, "consent.json");
+
+	if (!vt_consent_read(out, path, err) && check_history(out, dir, err))
+		vt_consent_release(out);
+	free(path);
+	return err->code;
 }
