@@ -238,5 +238,9 @@ int vt_safetensors_get(const struct vt_safetensors *safetensors, const char *nam
 		return vt_err_set(err, VT_EDATA, "tensor %s is %s; F32, F16 or BF16 can be loaded",
 			name, dtype);
 	}
+	/* what could not be written again, or would make every answer NaN */
+	for (size_t i = 0; i < n; i++)
+		if (isnan(out[i]))
+			return vt_err_set(err, VT_EDATA, "tensor %s holds NaN at %zu", name, i);
 	return 0;
 }

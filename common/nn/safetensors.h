@@ -34,8 +34,8 @@ void vt_safetensors_close(struct vt_safetensors *safetensors);
 /* NULL if absent */
 const char *vt_safetensors_metadata(const struct vt_safetensors *safetensors, const char *key);
 
-/* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing or has
- * another shape. */
+/* Copies tensor `name` (F32, F16 or BF16) into out as f32.  VT_EDATA if it is missing, has
+ * another shape or holds NaN. */
 int vt_safetensors_get(const struct vt_safetensors *safetensors, const char *name, const int *dims,
 	int n_dims, float *out, struct vt_err *err);
 
