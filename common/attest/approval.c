@@ -81,11 +81,18 @@ static int ask(struct vt_store *store, const struct vt_json *decision, const cha
 static int check_form(const struct vt_json *j, const char *origin, struct vt_err *err)
 {
 	const struct vt_json *decision = vt_json_get(j, "decision");
+	struct vt_buf canonical = VT_BUF_INIT;
 
 	if (!decision || decision->type != VT_JSON_OBJECT || !*text(j, "nonce") ||
 		vt_json_integer(vt_json_get(j, "format"), 0) != 1)
 		return vt_err_set(err, VT_EDATA, "%s: no request of a decision", origin);
-	return 0;
+	/* what has no canonical form (a real number) is nothing that --ask wrote */
+	if (vt_json_canonical(&canonical, j, err)) {
+		vt_err_prefix(err, "%s: no request of a decision", origin);
+		vt_err_as(err, VT_EDATA);
+	}
+	vt_buf_release(&canonical);
+	return err->code;
 }
 
 int vt_approval_sign(struct vt_buf *envelope, struct vt_json **decision, const char *request_path,

@@ -98,6 +98,11 @@ int vt_fs_open(const char *path, struct vt_err *err)
 	return open_regular(path, &st, err);
 }
 
+static int too_long(const char *path, size_t limit, struct vt_err *err)
+{
+	return vt_err_set(err, VT_EDATA, "%s: longer than the %zu bytes allowed", path, limit);
+}
+
 static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, struct vt_err *err)
 {
 	size_t begun = out->len;
@@ -117,8 +122,7 @@ static int read_all(struct vt_buf *out, int fd, const char *path, size_t limit, 
 		out->len += (size_t)n;
 		/* counted, not asked for: a file may grow while it is read */
 		if (out->len - begun > limit)
-			return vt_err_set(err, VT_EDATA, "%s: longer than the %zu bytes allowed",
-				path, limit);
+			return too_long(path, limit, err);
 	}
 	out->data[out->len] = '\0';
 	return 0;
@@ -131,7 +135,8 @@ int vt_fs_read(struct vt_buf *out, const char *path, size_t limit, struct vt_err
 
 	if (fd < 0)
 		return err->code;
-	rc = read_all(out, fd, path, limit, err);
+	rc = (uintmax_t)st.st_size > limit ? too_long(path, limit, err)
+					   : read_all(out, fd, path, limit, err);
 	close(fd);
 	return rc;
 }

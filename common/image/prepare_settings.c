@@ -1,4 +1,5 @@
 /* prepare_settings.c - prepare.h's options as JSON and back. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,11 +23,17 @@ static struct vt_json *decimal(double v)
 	return vt_json_new_text(text);
 }
 
+/* `otherwise` where it is absent; NaN, which no range has, where it is no number. */
 static double number(const struct vt_json *json, double otherwise)
 {
 	const char *text = vt_json_text(json, NULL);
+	char *end;
+	double v;
 
-	return text ? strtod(text, NULL) : otherwise;
+	if (!text)
+		return vt_json_number(json, json ? NAN : otherwise);
+	v = strtod(text, &end);
+	return end > text && !*end ? v : NAN;
 }
 
 struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *opts)
@@ -72,22 +79,59 @@ struct vt_json *vt_prepare_settings(const struct vt_prepare_opts *opts)
 static int word(const struct vt_json *settings, const char *key, const char *const *words,
 	int otherwise)
 {
-	const char *text = vt_json_text(vt_json_get(settings, key), NULL);
+	const struct vt_json *value = vt_json_get(settings, key);
+	const char *text = vt_json_text(value, NULL);
 
 	for (int i = 0; text && words[i]; i++)
 		if (!strcmp(words[i], text))
 			return i + 1;
-	return text ? 0 : otherwise;
+	return value ? 0 : otherwise;
 }
 
 static int normalize_word(const struct vt_json *settings)
 {
-	const char *text = vt_json_text(vt_json_get(settings, "normalize"), NULL);
+	const struct vt_json *value = vt_json_get(settings, "normalize");
+	const char *text = vt_json_text(value, NULL);
 
 	for (int k = VT_NORM_NONE; text && k <= VT_NORM_LAST; k++)
 		if (!strcmp(text, vt_normalize_name((enum vt_normalize)k)))
 			return k;
-	return text ? 0 : VT_NORM_ZSCORE;
+	return value ? 0 : VT_NORM_ZSCORE;
+}
+
+/* 1 + the index in conforms; false is the first one. */
+static int conform_word(const struct vt_json *settings)
+{
+	const struct vt_json *value = vt_json_get(settings, "conform");
+
+	if (value && value->type == VT_JSON_BOOL && !value->boolean)
+		return 1;
+	return word(settings, "conform", conforms, 1);
+}
+
+/* A value of another type is not passed over: the default would prepare scans in another way. */
+static int check_types(const struct vt_json *settings, struct vt_err *err)
+{
+	static const struct {
+		const char *key;
+		enum vt_json_type type;
+		const char *is;
+	} all[] = { { "nan_outside", VT_JSON_BOOL, "true or false" },
+		{ "spacing_mm", VT_JSON_ARRAY, "three numbers" },
+		{ "window", VT_JSON_ARRAY, "two numbers in order" },
+		{ "mask_channel", VT_JSON_STRING, "a text" },
+		{ "learned", VT_JSON_STRING, "a text" } };
+
+	if (settings && settings->type != VT_JSON_OBJECT && settings->type != VT_JSON_NULL)
+		return vt_err_set(err, VT_EDATA, "settings must be an object");
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const struct vt_json *value = vt_json_get(settings, all[i].key);
+
+		if (value && value->type != all[i].type)
+			return vt_err_set(err, VT_EDATA, "settings: %s must be %s", all[i].key,
+				all[i].is);
+	}
+	return 0;
 }
 
 /* Numbers that others may have written decide the sizes of grids and of margins from here on. */
@@ -127,6 +171,8 @@ int vt_prepare_settings_read(struct vt_prepare_opts *opts, const struct vt_json 
 	struct vt_err *err)
 {
 	static const struct vt_prepare_opts plain = VT_PREPARE_OPTS_DEFAULT;
+	const struct vt_json *spacing = vt_json_get(json, "spacing_mm"),
+			     *window = vt_json_get(json, "window");
 	struct {
 		const char *key;
 		int value;
@@ -137,13 +183,14 @@ int vt_prepare_settings_read(struct vt_prepare_opts *opts, const struct vt_json 
 		{ "interpolate", word(json, "interpolate", interpolations, plain.interpolate) },
 		{ "normalize", normalize_word(json) } };
 
+	if (check_types(json, err))
+		return err->code;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!words[i].value)
 			return vt_err_set(err, VT_EDATA,
 				"settings: %s \"%s\" is not known to this version", words[i].key,
 				vt_json_text(vt_json_get(json, words[i].key), ""));
-	if (vt_json_true(vt_json_get(json, "conform"), false) ||
-		!word(json, "conform", conforms, 1))
+	if (!conform_word(json))
 		return vt_err_set(err, VT_EDATA,
 			"settings: the grid was conformed by another version, which had other axes "
 			"and another center; prepare the training data again");
@@ -159,12 +206,14 @@ int vt_prepare_settings_read(struct vt_prepare_opts *opts, const struct vt_json 
 		number(vt_json_get(json, "form_tolerance_mm"), opts->form_tolerance_mm);
 	opts->nan_outside = vt_json_true(vt_json_get(json, "nan_outside"), false);
 	for (size_t a = 0; a < 3; a++)
-		opts->spacing[a] = number(vt_json_at(vt_json_get(json, "spacing_mm"), a), 0);
+		opts->spacing[a] = number(vt_json_at(spacing, a), spacing ? NAN : 0);
 	for (size_t a = 0; a < 2; a++)
-		opts->window[a] = number(vt_json_at(vt_json_get(json, "window"), a), 0);
-	if (opts->normalize == VT_NORM_WINDOW && !(opts->window[0] < opts->window[1]))
+		opts->window[a] = number(vt_json_at(window, a), window ? NAN : 0);
+	if (opts->normalize == VT_NORM_WINDOW &&
+		!(opts->window[0] < opts->window[1] && isfinite(opts->window[0]) &&
+			isfinite(opts->window[1])))
 		return vt_err_set(err, VT_EDATA, "settings: window must be two numbers in order");
-	opts->conform = (enum vt_conform)(word(json, "conform", conforms, 1) - 1);
+	opts->conform = (enum vt_conform)(conform_word(json) - 1);
 	opts->brain.threshold = number(vt_json_get(json, "threshold"), opts->brain.threshold);
 	opts->brain.margin_mm = number(vt_json_get(json, "mask_margin_mm"), opts->brain.margin_mm);
 	opts->mask_role = vt_json_text(vt_json_get(json, "mask_channel"), "");

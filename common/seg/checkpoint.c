@@ -59,20 +59,27 @@ static int take_patch(struct vt_checkpoint *c, const char *path, struct vt_err *
 /* What others wrote decides the sizes of arrays from here on. */
 static int take_fields(struct vt_checkpoint *c, const char *path, struct vt_err *err)
 {
+	const struct vt_json *stated = vt_json_get(c->json, "activation"),
+			     *classifies = vt_json_get(c->json, "classifies");
+	const char *activation = vt_json_text(stated, stated ? "" : "sigmoid");
 	int64_t format = vt_json_integer(vt_json_get(c->json, "format"), 0);
 
 	if (format != 1)
 		return vt_err_set(err, VT_EDATA, "%s: format %lld; this version reads 1", path,
 			(long long)format);
-	c->classes = vt_json_true(vt_json_get(c->json, "classifies"), false);
+	if (classifies && classifies->type != VT_JSON_BOOL)
+		return vt_err_set(err, VT_EDATA, "%s: /classifies must be true or false", path);
+	if (strcmp(activation, "softmax") != 0 && strcmp(activation, "sigmoid") != 0)
+		return vt_err_set(err, VT_EDATA, "%s: /activation must be sigmoid or softmax",
+			path);
+	c->classes = vt_json_true(classifies, false);
 	if (vt_manifest_parse(&c->manifest, vt_json_get(c->json, "manifest"), path, err) ||
 		check_lists(c, path, err) || take_patch(c, path, err))
 		return err->code;
 	c->model = vt_json_text(vt_json_pointer(c->json, "/model/name"), "");
 	c->n_channels = c->manifest->n_channels;
 	c->n_regions = c->manifest->n_regions;
-	c->softmax =
-		!strcmp(vt_json_text(vt_json_get(c->json, "activation"), "sigmoid"), "softmax");
+	c->softmax = !strcmp(activation, "softmax");
 	c->n_outputs = c->classes ? (int)c->manifest->classes.n : c->n_regions + c->softmax;
 	if (c->classes && !c->n_outputs)
 		return vt_err_set(err, VT_EDATA, "%s: its manifest names no classes", path);

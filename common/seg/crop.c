@@ -280,66 +280,6 @@ static struct vt_json *crop_json(const struct vt_crop_opts *opts, bool region)
 	return j;
 }
 
-/* A whole number of a checkpoint that others may have written, as crop-patch takes it. */
-static int crop_int(int *out, const struct vt_json *value, const char *key, int otherwise,
-	int least, int most, struct vt_err *err)
-{
-	/* absent: `otherwise`; there and no integer: out of any bounds */
-	int64_t n = vt_json_integer(value, value ? INT64_MIN : otherwise);
-
-	if (n < least || n > most)
-		return vt_err_set(err, VT_EDATA, "/crop/%s must be a whole number from %d to %d",
-			key, least, most);
-	*out = (int)n;
-	return 0;
-}
-
-static int read_crop(struct vt_crop_opts *opts, bool *region, const struct vt_json *crop,
-	struct vt_err *err)
-{
-	const struct vt_json *center = vt_json_get(crop, "center");
-
-	*opts = (struct vt_crop_opts){
-		.half = !strcmp(vt_json_text(vt_json_get(crop, "dtype"), "f32"), "f16"),
-		.tolerance_mm = 0.05,
-		.whole = vt_json_true(vt_json_get(crop, "whole"), false),
-	};
-	*region = vt_json_true(vt_json_get(crop, "region"), false);
-	if (crop_int(&opts->margin, vt_json_get(crop, "margin"), "margin", 2, 0, 64, err) ||
-		crop_int(&opts->multiple, vt_json_get(crop, "multiple"), "multiple", 8, 1, 64,
-			err) ||
-		crop_int(&opts->least, vt_json_get(crop, "min_size"), "min_size", 0, 0, 512, err))
-		return err->code;
-	for (size_t a = 0; center && a < 3; a++)
-		if (crop_int(&opts->center[a], vt_json_at(center, a), "center", 0, 1, 4096, err))
-			return err->code;
-	return 0;
-}
-
-int vt_preparation_read(struct vt_preparation *out, const struct vt_json *checkpoint,
-	enum vt_strip strip, struct vt_err *err)
-{
-	const struct vt_json *spacing = vt_json_get(checkpoint, "spacing_mm");
-	struct vt_prepare_opts *o = &out->prepare;
-	int rc = vt_prepare_settings_read(o, vt_json_get(checkpoint, "settings"), err);
-
-	if (!rc)
-		rc = read_crop(&out->crop, &out->region, vt_json_get(checkpoint, "crop"), err);
-	if (strip)
-		o->strip = strip;
-	for (size_t a = 0; !rc && spacing && spacing->type != VT_JSON_NULL && a < 3; a++) {
-		double mm = vt_json_number(vt_json_at(spacing, 2 - a), 0); /* stored z, y, x */
-
-		if (!(mm >= 0.01 && mm <= 100))
-			rc = vt_err_set(err, VT_EDATA,
-				"/spacing_mm must be three numbers from 0.01 to 100");
-		/* what settings say holds before what the volume had */
-		else if (o->spacing[a] <= 0 && !o->conform)
-			o->spacing[a] = mm;
-	}
-	return rc ? vt_err_prefix(err, "checkpoint.json") : 0;
-}
-
 static struct vt_json *about(const struct prepared *prepared, const struct vt_manifest *manifest,
 	const char *subject, const struct vt_crop_opts *opts, bool region,
 	const struct vt_split *split)

@@ -87,11 +87,17 @@ static int read_id(char to[VT_HEX], const struct vt_json *json, const char *what
 	return 0;
 }
 
-static int read_object(char **to, const struct vt_json *json, struct vt_err *err)
+static int read_object(char **to, const struct vt_json *json, const char *origin,
+	struct vt_err *err)
 {
 	struct vt_buf text = VT_BUF_INIT;
 	int rc = json ? vt_json_canonical(&text, json, err) : 0;
 
+	/* a real number, which no commit has */
+	if (rc) {
+		vt_err_prefix(err, "%s: not the canonical form of a commit", origin);
+		rc = vt_err_as(err, VT_EDATA);
+	}
 	*to = vt_buf_detach(&text);
 	return rc;
 }
@@ -115,9 +121,9 @@ static int read_fields(struct vt_commit *commit, const struct vt_json *json, con
 	commit->author = vt_xstrdup(vt_json_text(vt_json_get(json, "author"), ""));
 	commit->time = vt_json_integer(vt_json_get(json, "time"), 0);
 	if (!rc)
-		rc = read_object(&commit->provenance, vt_json_get(json, "provenance"), err);
+		rc = read_object(&commit->provenance, vt_json_get(json, "provenance"), origin, err);
 	if (!rc)
-		rc = read_object(&commit->source, vt_json_get(json, "source"), err);
+		rc = read_object(&commit->source, vt_json_get(json, "source"), origin, err);
 	return rc;
 }
 

@@ -97,6 +97,9 @@ int vt_result_mark_brought(const char *path, struct vt_err *err)
 		j->type == VT_JSON_OBJECT && !vt_json_get(j, "brought")) {
 		vt_json_put_bool(j, "brought", true);
 		rc = vt_json_canonical(&marked, j, err);
+		/* it came from elsewhere: a real number in it is no fault of this program */
+		if (rc)
+			rc = vt_err_as(err, VT_EDATA);
 		if (!rc)
 			rc = vt_fs_write_quick(path, marked.data, marked.len, 0444, err);
 	}

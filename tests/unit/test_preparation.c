@@ -64,7 +64,17 @@ static void out_of_range(void)
 		{ "settings.threshold", "\"nan\"" }, { "settings.mask_margin_mm", "\"1e300\"" },
 		{ "settings.tolerance_mm", "\"-1\"" }, { "settings.form_tolerance_mm", "\"inf\"" },
 		{ "spacing_mm", "[1e-300,1,1]" }, { "spacing_mm", "[1,2]" },
-		{ "spacing_mm", "\"x\"" }, { "spacing_mm", "[0,1,1]" } };
+		{ "spacing_mm", "\"x\"" }, { "spacing_mm", "[0,1,1]" },
+		/* no default in the place of a value of another type */
+		{ "settings.strip", "{}" }, { "settings.strip", "1" },
+		{ "settings.normalize", "[]" }, { "settings.orient", "null" },
+		{ "settings.threshold", "\"half\"" }, { "settings.threshold", "true" },
+		{ "settings.threshold", "\"0.4x\"" }, { "settings.nan_outside", "1" },
+		{ "settings.spacing_mm", "[\"1\",\"1\"]" }, { "settings.spacing_mm", "2" },
+		{ "settings.mask_channel", "7" }, { "settings.learned", "{}" },
+		{ "settings.window", "\"0\"" }, { "crop.dtype", "\"f64\"" }, { "crop.dtype", "16" },
+		{ "crop.whole", "1" }, { "crop.region", "\"true\"" }, { "settings", "[]" },
+		{ "crop", "5" } };
 	struct vt_preparation p;
 	struct vt_err err;
 
