@@ -1,4 +1,4 @@
-/* crop_read.c - how a checkpoint says that its training data were prepared; others may have written it. */
+/* crop_read.c - how a checkpoint says that its training data were prepared; a claim of others. */
 #include <string.h>
 
 #include "common/seg/crop.h"
