@@ -41,6 +41,6 @@ echo edited >>"$T/scans/sub-002/t1.nii.gz"; voxtrail commit scans "$T/scans" --c
 same "one file edited there: five datums" "$(there back)" "0:crop=1 evaluate=1 export=1 skull=1 train=1"
 # A claim that does not hold together is refused.
 key=$(find back/results -type f | head -n 1); k=$(echo "$key" | sed 's|.*/\(..\)/|\1|')
-{ printf 'put results %s 9\n{"bad":1}flush\n' "$k"; } | voxtrail serve --write --store fresh >out 2>err; same "what is no result is refused" "$(grep -c 'is no result' out):$(find fresh/results -type f | wc -l)" "1:0"
+{ printf 'put results %s 9\n{"bad":1}flush\n' "$k"; } | voxtrail serve --write --store fresh >out 2>err; same "what is no result is refused" "$(grep -c 'is not a result' out):$(find fresh/results -type f | wc -l)" "1:0"
 text=$(cat "$key"); { printf 'put results %s %s\n%sflush\n' "$k" "${#text}" "$text"; } | voxtrail serve --write --store fresh >out 2>err; same "so is one whose tree is not there" "$(grep -c 'did not come' out):$(find fresh/results -type f | wc -l)" "1:0"
 exit 0
