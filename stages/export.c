@@ -39,7 +39,7 @@ static const struct vt_param params[] = {
 	{ .name = NULL },
 };
 
-#define STAGE_VERSION "4"
+#define STAGE_VERSION "5"
 
 static void list(struct vt_buf *out, const char *what, const struct vt_json *j)
 {
@@ -113,6 +113,21 @@ static int check_scores(const struct vt_stage_run *stage_run, const struct vt_js
 		scored ? "checkpoint " : "no checkpoint", scored ? scored : "", mine ? mine : "");
 }
 
+/* As indented JSON; what cannot be seen, or turns the text around it, is shown. */
+static void quote(struct vt_buf *out, const struct vt_json *json)
+{
+	struct vt_buf text = VT_BUF_INIT;
+	char *state = NULL;
+
+	vt_json_pretty(&text, json);
+	for (char *line = strtok_r(text.data, "\n", &state); line;
+		line = strtok_r(NULL, "\n", &state)) {
+		vt_buf_shown(out, line);
+		vt_buf_char(out, '\n');
+	}
+	vt_buf_release(&text);
+}
+
 static int describe_scores(struct vt_buf *out, const struct vt_stage_run *stage_run,
 	struct vt_err *err)
 {
@@ -130,8 +145,8 @@ static int describe_scores(struct vt_buf *out, const struct vt_stage_run *stage_
 	if (!rc && path) {
 		vt_buf_printf(out, "Evaluation (tree) `%s`:\n\n```json\n",
 			vt_stage_tree(stage_run, "metrics"));
-		vt_json_pretty(out, j);
-		vt_buf_str(out, "\n```\n\n");
+		quote(out, j);
+		vt_buf_str(out, "```\n\n");
 	}
 	vt_json_free(j);
 	free(path);

@@ -69,6 +69,12 @@ for path, value, said in ((("settings", "strip"), {"x": 1}, "strip"), (("setting
     r = stage("predict", "--model", "stated", "--scans", "cohort/scans", "--manifest", embedded, "--out", "seg")
     check(r.returncode == 65 and "checkpoint.json" in r.stderr and said in r.stderr and not contents("seg"), f"predict: {'.'.join(path)} {value!r}: 65", (r.returncode, r.stderr[-400:]))
 
+# --- scores in a card: nothing in them turns the text around
+write(f"{T}/scored/metrics.json", json.dumps({"mean": {"WT": {"dice": 0.1, "note": "\u202e9.0 :ecid\u200b"}}}, ensure_ascii=False))
+r = stage("export", "--model", "train", "--metrics", "scored", "--allow", "metrics", "--out", "exported")
+card = open("exported/model-card.md", encoding="utf-8").read() if r.returncode == 0 else ""
+check("\\xe2\\x80\\xae9.0 :ecid\\xe2\\x80\\x8b" in card and "\u202e" not in card and "\u200b" not in card, "export: hidden characters of scores are shown in the card", (r.returncode, r.stderr[-400:]))
+
 # --- lengths
 with open("long", "wb") as f:
     f.truncate(3 << 30)
