@@ -169,7 +169,7 @@ help:
 #h make test-portability   emitted CWL and Snakefile under cwltool and snakemake; ARM64 under qemu-user; stages under memcheck
 #h make deps-torch         Debian's PyTorch, for the tests that run it beside ours (230 MB)
 #h make test-specs         every committed spec with its own kind of network (minutes)
-#h make lint         rooms, stand-alone headers, circles, banned calls, format, spelling, sizes, names in documents
+#h make lint         rooms, stand-alone headers, clang's warnings, circles, banned calls, format, spelling, sizes, names in documents
 #h make docs         docs/stages from the stages' own tables
 #h make asan         the tests under AddressSanitizer and UBSan      make fuzz   fuzz targets, FUZZ_SECONDS each
 #h make bench        timings against the peers (opt-in, minutes)     make gpu-check, gpu-bench   on a machine with a GPU
@@ -201,7 +201,7 @@ demo:
 	$(in_parallel) all
 	@B=$B sh examples/demo.sh
 lint:
-	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' sh tools/lint.sh
+	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS_ALL)' WARN='$(WARN)' sh tools/lint.sh
 # A page a stage, from its own tables.
 docs: $(STAGES:%=$B/bin/%)
 	@mkdir -p docs/stages; for s in $(STAGES); do $B/bin/$$s --describe=markdown >docs/stages/$$s.md; done

@@ -56,6 +56,14 @@ headers() {
 	done
 }
 
+# What the other compiler warns of, in what every machine compiles.
+clang_warnings() {
+	command -v clang >/dev/null 2>&1 || { echo "lint: clang's warnings not checked: no clang" >&2; return; }
+	files '*.c' | grep -vE '^(tests/)?gpu/|^tests/cli/|_(avx2|avx512|vnni|shani|neon)\.c$|build_id.c$' |
+		xargs -P "$(nproc)" -n 40 clang $CPPFLAGS ${WARN-} -std=c11 -fsyntax-only 2>&1 |
+		sed -n 's/: \(warning\|error\): /: clang: /p'
+}
+
 # A tab is eight columns.
 columns() {
 	sources | while read -r f; do
@@ -101,7 +109,7 @@ documents() {
 	python3 tools/lint_docs.py
 }
 
-{ rooms; wrappers; banned; headers; columns; format; spelling; sizes; source_checks; documents; } >"$found"
+{ rooms; wrappers; banned; headers; clang_warnings; columns; format; spelling; sizes; source_checks; documents; } >"$found"
 sort -u "$found"
 if [ -s "$found" ]; then
 	echo "lint: $(sort -u "$found" | wc -l) findings"

@@ -194,7 +194,7 @@ void vt_buf_say(struct vt_buf *buf, const char *fmt, ...)
 	va_end(ap);
 }
 
-static int say_to(FILE *f, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static int say_to(FILE *f, const char *fmt, va_list ap)
 {
 	struct vt_buf b = VT_BUF_INIT;
 	bool whole;

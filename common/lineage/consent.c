@@ -261,6 +261,8 @@ static int change_locked(struct vt_store *store, const struct changing *changing
 				  changed(vt_json_get(c.j, "withdrawn"), changing->subject,
 					  changing->what == WITHDRAW ? vt_json_copy(e) : NULL),
 				  NULL, err);
+	if (!rc)
+		vt_history_settled(store);
 out:
 	vt_consent_release(&c);
 	vt_json_free(e);
@@ -275,8 +277,6 @@ static int change(struct vt_store *store, const struct changing *changing, struc
 	if (rc)
 		return rc;
 	rc = change_locked(store, changing, err);
-	if (!rc) /* nothing is between the event and its effect any more */
-		vt_history_settled(store);
 	vt_store_unlock(store);
 	return rc;
 }

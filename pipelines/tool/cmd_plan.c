@@ -77,7 +77,7 @@ struct scanning {
 static int check_consent(const struct vt_scan *s, const struct scanning *how, struct vt_err *err)
 {
 	const char *named = getenv("VOXTRAIL_CONSENT");
-	struct vt_consent consent = { NULL };
+	struct vt_consent consent = { .j = NULL };
 
 	if (how->consent && !vt_fs_exists(how->consent))
 		vt_err_set(err, VT_ENOINPUT, "--consent %s: there is no such file", how->consent);

@@ -17,7 +17,7 @@
 static int check_consent(const char *in, struct vt_err *err)
 {
 	const char *path = getenv("VOXTRAIL_CONSENT");
-	struct vt_consent consent = { NULL };
+	struct vt_consent consent = { .j = NULL };
 	struct vt_strs names = VT_STRS_INIT;
 	int rc = path && *path ? vt_consent_read_named(&consent, path, err) : 0;
 

@@ -30,9 +30,10 @@ static void numbers_and_widths_are_printf_s(void)
 	SAME(want, "%5d|%-6s|%.3f|%08lx|%llu|%zu|%+d|%.2s|%*s|%-*s|%c|%%|%g", -42, "ab", 3.14159,
 		0xbeeful, 18446744073709551615ull, (size_t)7, 5, "abcdef", 6, "r", 4, "l", 'x',
 		1e300);
-	snprintf(want, sizeof(want), "%.*s %i %u %hhd %ld %X %e", 3, "abcdef", -1, 7u, 3, -9l, 255u,
+	snprintf(want, sizeof(want), "%.*s %i %u %hhd %ld %X %e", 3, "abcdef", -1, 7u,
+		(signed char)3, -9l, 255u, 0.5);
+	SAME(want, "%.*s %i %u %hhd %ld %X %e", 3, "abcdef", -1, 7u, (signed char)3, -9l, 255u,
 		0.5);
-	SAME(want, "%.*s %i %u %hhd %ld %X %e", 3, "abcdef", -1, 7u, 3, -9l, 255u, 0.5);
 	SAME("a\nb", "a\n%s", "b");
 }
 
