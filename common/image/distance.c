@@ -45,9 +45,9 @@ static void row_squared(double *f, const unsigned char *to, int n, double s)
 struct envelope {
 	double *copy; /* samples of the line */
 	/* of parabola k: where it begins to be the lowest; (copy + (s q)^2) / 2 s^2 */
-	double *from, *lift; /* by from */
-	double *inverse;     /* 1 / d: a division less a vertex */
-	int *at;             /* vertex of parabola k */
+	double *from, *lift;
+	double *inverse; /* 1 / d: a division less a vertex */
+	int *at;         /* vertex of parabola k */
 };
 
 static void envelope_new(struct envelope *envelope, int n)

@@ -359,7 +359,7 @@ static double area95(const struct points *points)
 
 	for (size_t k = 0; k < points->n; k++)
 		all += points->weight[k];
-	/* the first distance at which 95 % of the area are reached */
+	/* the first distance at which 95 % of the area is reached */
 	for (sum = points->weight[0]; sum / all < 0.95 && i + 1 < points->n;
 		sum += points->weight[i])
 		i++;

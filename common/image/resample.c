@@ -311,7 +311,6 @@ int vt_resize(float *out, const size_t od[3], const float *in, const size_t id[3
 	struct vt_err *err)
 {
 	/* y first and z second, where lines are contiguous; x last on the smaller array. */
-	/* y first */
 	float *a = malloc(id[0] * od[1] * id[2] * sizeof(float) + 4),
 	      *b = malloc(id[0] * od[1] * od[2] * sizeof(float) + 4);
 	int rc = 0;

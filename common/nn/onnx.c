@@ -232,11 +232,14 @@ static void quantized_kernel(struct writer *writer, char out[32], const struct v
 {
 	const struct vt_weight *v = vt_session_weight(writer->s, n->weight[0]);
 	struct attributes a = { VT_BUF_INIT };
-	const int64_t dims[5] = { v->dims[0], v->dims[1], v->dims[2], v->dims[3], v->dims[4] };
+	int64_t dims[5] = { 1, 1, 1, 1, 1 };
 	int8_t *whole = vt_xcalloc(v->n, 1);
 	char kernel[32], scale[32], zero[32];
 
-	assert(v->n_dims == 5 && scales->n == v->dims[0]);
+	assert(v->n_dims <= 5 && scales->n == v->dims[0]);
+	/* a linear layer's matrix is a kernel of one tap, as in conv() */
+	for (int i = 0; i < v->n_dims; i++)
+		dims[i] = v->dims[i];
 	/* Scales are one an output: the kernel's outermost axis. */
 	for (size_t k = 0; k < v->n; k++)
 		whole[k] = vt_int8_weight(v->value[k],

@@ -51,8 +51,8 @@ void vt_plan_live(bool *live, const struct vt_graph *graph, const struct vt_sess
 /* wants[i]: the backward pass needs a gradient of node i, for something trainable lies at or
  * before it and none is detached. */
 static void find_wanted(bool *wants, const struct vt_graph *graph)
-/* Inputs come before their users: one pass upwards. */
 {
+	/* Inputs come before their users: one pass upwards. */
 	for (int i = 0; i < graph->n_nodes; i++) {
 		const struct vt_node *n = &graph->node[i];
 

@@ -94,7 +94,8 @@ static int check_entry(const struct vt_safetensors *safetensors, const char *pat
 	const char *name = safetensors->header->key[i];
 	const struct vt_json *t = safetensors->header->item[i], *shape = vt_json_get(t, "shape"),
 			     *at = vt_json_get(t, "data_offsets");
-	uint64_t bytes = vt_state_width(vt_json_text(vt_json_get(t, "dtype"), ""));
+	/* span: bytes if no axis were empty, as strides count them */
+	uint64_t bytes = vt_state_width(vt_json_text(vt_json_get(t, "dtype"), "")), span = bytes;
 	int64_t from = vt_json_integer(vt_json_at(at, 0), -1),
 		to = vt_json_integer(vt_json_at(at, 1), -1);
 
@@ -104,11 +105,12 @@ static int check_entry(const struct vt_safetensors *safetensors, const char *pat
 	for (size_t k = 0; shape && k < shape->n; k++) {
 		int64_t d = vt_json_integer(shape->item[k], -1);
 
-		/* bytes d may not overflow */
-		if (d < 0 || (d && bytes > (uint64_t)INT64_MAX / (uint64_t)d))
+		/* span d may not overflow */
+		if (d < 0 || (d && span > (uint64_t)INT64_MAX / (uint64_t)d))
 			return vt_err_set(err, VT_EDATA, "%s: tensor %s has an impossible shape",
 				path, name);
 		bytes *= (uint64_t)d;
+		span *= d ? (uint64_t)d : 1;
 	}
 	if (!shape || from < 0 || to < from || (uint64_t)to > safetensors->data_size ||
 		(uint64_t)(to - from) != bytes)

@@ -21,24 +21,24 @@ size_t vt_state_width(const char *dtype)
 /* Sets tensor->n; the last element's offset must lie below extent. */
 static int check_extent(struct vt_state_tensor *tensor, size_t extent)
 {
+	const uint64_t most = (uint64_t)1 << 40;
 	uint64_t n = 1, last = 0;
 
 	for (int i = 0; i < tensor->n_dims; i++) {
-		/* 2^40 elements are beyond any file: products of what is below cannot wrap. */
+		/* 2^40 elements are beyond any file. */
 		if (tensor->dims[i] < 0 || tensor->stride[i] < 0 ||
-			(tensor->dims[i] && n > (uint64_t)1 << 40))
+			(tensor->dims[i] && n > most / (uint64_t)tensor->dims[i]))
 			return 1;
 		n *= (uint64_t)tensor->dims[i];
 	}
 	for (int i = 0; n && i < tensor->n_dims; i++) {
 		if (tensor->dims[i] > 1 &&
-			(uint64_t)tensor->stride[i] >
-				((uint64_t)1 << 40) / (uint64_t)tensor->dims[i])
+			(uint64_t)tensor->stride[i] > most / (uint64_t)tensor->dims[i])
 			return 1;
 		last += (uint64_t)(tensor->dims[i] - 1) * (uint64_t)tensor->stride[i];
 	}
 	tensor->n = (size_t)n;
-	return n > (uint64_t)1 << 40 || (n && last >= extent);
+	return n && last >= extent;
 }
 
 int vt_state_add(struct vt_state_file *file, const char *name, struct vt_state_tensor tensor,

@@ -360,8 +360,7 @@ static int choose(struct vg_conv *conv, const struct vg_conv_spec *spec, const c
 		CUDNN_HEUR_MODE_FALLBACK };
 	int rc = 0;
 
-	/* those whose workspace is within bounds, then any */
-	/* both heuristics within the bound, then both without */
+	/* both heuristics with workspaces within the bound, then both with any */
 	for (int i = 0; i < 4 && !rc && !conv->plan; i++) {
 		conv->most_workspace = i < 2 ? WORKSPACE_BOUND : INT64_MAX;
 		rc = choose_by(conv, spec, mode[i % 2], err);

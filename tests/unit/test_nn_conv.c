@@ -474,6 +474,17 @@ static void almost_nothing(void)
 	one((struct conv_case){ same(17, 3, 2, 1, true), { 1, 1, 1, 1, 15 } });
 }
 
+/* A panel of a single tap whose inputs do not lie side by side: the gradient of the input leaves
+ * out what padding made. */
+static void padded_single_tap(void)
+{
+	most = 4e-6;
+	one((struct conv_case){
+		{ .out_c = 257, .k = 1, .stride = 1, .dilation = 1, .pad = 1, .bias = true },
+		{ 1, 33, 2, 3, 5 } });
+	most = 2e-6;
+}
+
 int main(void)
 {
 	RUN(isa_by_name);
@@ -490,5 +501,6 @@ int main(void)
 	RUN(rounds_rows_to_bf16);
 	RUN(stores_rows_as_bf16);
 	RUN(bf16_bits);
+	RUN(padded_single_tap);
 	return check_done();
 }

@@ -98,6 +98,9 @@ static void few_outputs(void)
 			{ 1, 5, 6, 5, 8 } },
 		{ up, { 1, 32, 4, 18, 5 } },
 		{ by_three, { 2, 12, 3, 4, 7 } },
+		{ same(1, 7, 1, 1, true), { 1, 17, 1, 1, 1 } },
+		{ same(4, 5, 1, 1, true), { 3, 1, 3, 5, 7 } },
+		{ up, { 1, 17, 1, 1, 1 } },
 	};
 
 	most = 4e-6; /* of thousands of products */

@@ -134,10 +134,36 @@ static void damaged_files_are_refused(void)
 		damage(files[i], 17 + (uint64_t)i);
 }
 
+/* Products of axes that do not fit 64 bits, which would come out small. */
+static void shapes_beyond_any_file_are_refused(void)
+{
+	static const char header[] = "{\"t\":{\"dtype\":\"F32\",\"shape\":[0,4611686018427387904,"
+				     "4611686018427387904],\"data_offsets\":[0,0]}}";
+	struct vt_err err = VT_ERR_INIT;
+	struct vt_state_file file = { .n = 0 };
+	struct vt_state_tensor wraps = { .dims = { (int64_t)1 << 40, (int64_t)1 << 24 },
+		.n_dims = 2,
+		.dtype = "F32" };
+	struct vt_buf bytes = VT_BUF_INIT;
+	uint64_t len = sizeof(header) - 1;
+	char *path = vt_asprintf("%s/empty.safetensors", getenv("T") ? getenv("T") : "/tmp");
+
+	CHECK_EQ(vt_state_add(&file, "t", wraps, 1, &err), VT_EDATA);
+	CHECK_EQ(file.n, 0);
+	vt_buf_add(&bytes, &len, sizeof(len));
+	vt_buf_add(&bytes, header, len);
+	CHECK_EQ(vt_fs_write_quick(path, bytes.data, bytes.len, 0644, &err), 0);
+	CHECK_EQ(vt_state_open(&file, path, &err), VT_EDATA);
+	CHECK(strstr(err.text, "impossible shape"));
+	vt_buf_release(&bytes);
+	free(path);
+}
+
 int main(void)
 {
 	RUN(each_form_holds_the_same);
 	RUN(saved_and_loaded);
 	RUN(damaged_files_are_refused);
+	RUN(shapes_beyond_any_file_are_refused);
 	return check_done();
 }

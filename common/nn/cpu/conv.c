@@ -3,8 +3,8 @@
  * Forward and the input gradient of a transposed convolution gather at
  * stride * o - pad + dilation * k (direct form); a transposed convolution and the input gradient
  * of a plain one gather at (o + pad - dilation * k) / stride where that divides (inverse form).
- * Many channels are taken by panel.h, other kernels of three by winograd.h, few by few.h,
- * those to few by few_out.h. */
+ * Many channels are taken by panel.h, other kernels of three and five taps by winograd.h, few
+ * channels by few.h, those to few by few_out.h. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -190,8 +190,9 @@ static void copy_inputs(const struct vt_panel_conv *conv, const struct task *tas
 static const float *inputs_of(const struct vt_panel_conv *conv, const struct task *task, int first,
 	int blocks, size_t *block)
 {
-	/* A single tap of stride 1 reads every voxel in order. */
-	if (conv->z->k == 1 && conv->r->c->stride == 1 && !conv->in.h && !conv->r->bf16) {
+	/* A single tap of stride 1 without padding reads every voxel in order. */
+	if (conv->z->k == 1 && conv->r->c->stride == 1 && !conv->r->c->pad && !conv->in.h &&
+		!conv->r->bf16) {
 		assert(task->input[task->reached - 1] ==
 			task->input[0] + (size_t)(task->reached - 1) * VT_LANES);
 		*block = vt_voxels(conv->in.s) * VT_LANES;

@@ -18,7 +18,6 @@ static int taps_of(const struct vt_conv *c)
 }
 
 struct weight_grad {
-	/* Positions of small whose tap lies inside: [from, to) on each axis. */
 	const struct vt_kernels *k;
 	const struct vt_conv *c;
 	/* small: the side whose positions are summed over, its channels in the lanes */
@@ -26,7 +25,7 @@ struct weight_grad {
 	struct vt_axis z, y, x;
 	/* z slabs of small; pairs of its channel blocks; channel blocks of big */
 	int slabs, pairs, blocks;
-	/* positions of small whose tap lies inside */
+	/* positions [from, to) of small whose tap lies inside */
 	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];
 	float *part; /* [slab][small block][big block][tap][8][8] */
 	float *dw;

@@ -77,6 +77,7 @@ for name, params, ci, co, patch in (
     ("vnet", {}, 4, 1, (16, 8, 16)),
     ("med3d-resnet", {"depth": "10"}, 1, 2, (24, 16, 16)),
     ("residual-unet", {"channels": [8, 16, 32]}, 2, 3, (12, 8, 16)),
+    ("unet3d-cbam", {"width": 16}, 4, 3, (16, 24, 16)),
 ):
     label = f"int8 {name} {json.dumps(params)}"
     json.dump({"name": name, "params": params, "in": ci, "out": co, "patch": list(patch)}, open(T + "/r.json", "w"))

@@ -110,6 +110,20 @@ for c in (1, 5, 13):
     cases.append(([2, 3, 5, 6, 7], [first(c)[1], {"op": "prelu", "x": 1, "shared": 1}]))
     cases.append(([2, 3, 5, 6, 7], [first(c)[1], {"op": "conv", "x": 1, "out": 5, "k": 3, "stride": 2, "pad": 1}, {"op": "detach", "x": 2},
                                     {"op": "add", "x": 3, "b": 2}]))
+# Single voxels, primes, one channel and 17: few channels to few and to many, three and five taps by fewer products, panels.
+for size, c, one in (
+    ((1, 1, 1), 17, {"out": 1, "k": 7, "pad": 3, "bias": 1}),
+    ((1, 1, 1), 1, {"out": 17, "k": 3, "pad": 1}),
+    ((3, 5, 7), 17, {"out": 1, "k": 5, "pad": 2, "bias": 1}),
+    ((3, 5, 7), 1, {"out": 1, "k": 3, "pad": 1, "bias": 1}),
+    ((3, 5, 7), 17, {"out": 2, "k": 3, "stride": 2, "pad": 1, "out_pad": 1, "transposed": 1, "bias": 1}),
+    ((7, 19, 31), 17, {"out": 3, "k": 3, "pad": 1}),
+    ((13, 17, 23), 17, {"out": 17, "k": 3, "pad": 1, "bias": 1}),
+    ((13, 17, 23), 17, {"out": 31, "k": 5, "pad": 2, "bias": 1}),
+    ((3, 5, 7), 37, {"out": 67, "k": 3, "pad": 1, "bias": 1}),
+    ((3, 5, 7), 257, {"out": 257, "k": 1, "pad": 1, "bias": 1}),
+):
+    cases.append(([1, 3, *size], [first(c)[1], {"op": "conv", "x": 1, **one}]))
 
 
 def reference(ops, x, dy, weights):
