@@ -25,12 +25,13 @@ static float *weight_grad_of(const struct vt_session *session, const struct vt_n
 	return n->weight[k] < 0 ? NULL : session->weight[n->weight[k]].grad;
 }
 
-static struct vt_norm_weights norm_weights(const struct vt_session *session,
-	const struct vt_node *n)
+static struct vt_norm_weights norm_weights(const struct vt_session *session, int i)
 {
+	const struct vt_node *n = &session->g->node[i];
+
 	return (struct vt_norm_weights){ weight_of(session, n, 0), weight_of(session, n, 1),
 		weight_of(session, n, 2), weight_of(session, n, 3), weight_grad_of(session, n, 0),
-		weight_grad_of(session, n, 1) };
+		weight_grad_of(session, n, 1), session->mean[i], session->rstd[i] };
 }
 
 static struct vt_conv_run conv_run(const struct vt_session *session, const struct vt_node *n)
@@ -50,7 +51,7 @@ static struct vt_fused fused_into(const struct vt_session *session, int i)
 
 	for (int j = i + 1; j < session->g->n_nodes; j++) {
 		const struct vt_node *m = &session->g->node[j];
-		struct vt_norm_weights w = norm_weights(session, m);
+		struct vt_norm_weights w = norm_weights(session, j);
 
 		/* Nodes whose host is i, in the order of the graph, which is that of the steps. */
 		if (session->plan.host[j] != i)
@@ -210,7 +211,7 @@ static void forward_gate(struct vt_session *session, const struct vt_node *n, st
 
 static void forward_norm(struct vt_session *session, int i, struct vt_view x, struct vt_view y)
 {
-	struct vt_norm_weights w = norm_weights(session, &session->g->node[i]);
+	struct vt_norm_weights w = norm_weights(session, i);
 	struct vt_fused f = fused_into(session, i);
 	struct vt_int8_run next;
 	struct vt_int8_sink sink;
@@ -218,8 +219,8 @@ static void forward_norm(struct vt_session *session, int i, struct vt_view x, st
 	if (begin_sink(session, i, 0, &next, &sink))
 		/* A norm never reads a room: any will do. */
 		f.sink = &sink;
-	vt_cpu_norm_forward(session->k, &session->g->node[i].norm, x, y, &w, session->mean[i],
-		session->rstd[i], session->opts.training, &f);
+	vt_cpu_norm_forward(session->k, &session->g->node[i].norm, x, y, &w, session->opts.training,
+		&f);
 	vt_fused_release(&f);
 }
 
@@ -365,9 +366,8 @@ static void backward_node(struct vt_session *session, int i, bool *has)
 		vt_cpu_conv_backward(&run, x, dx, add, dy, weight_grad_of(session, n, 0),
 			weight_grad_of(session, n, 1));
 	} else if (n->op == VT_OP_NORM) {
-		w = norm_weights(session, n);
-		vt_cpu_norm_backward(session->k, &n->norm, x, y, dy, dx, add, &w, session->mean[i],
-			session->rstd[i]);
+		w = norm_weights(session, i);
+		vt_cpu_norm_backward(session->k, &n->norm, x, y, dy, dx, add, &w);
 	} else if (n->op == VT_OP_ACT) {
 		vt_cpu_act_backward(session->k, n, x, dy, dx, add, weight_of(session, n, 0),
 			weight_grad_of(session, n, 0));
@@ -458,9 +458,9 @@ static void make_again(struct vt_session *session, int i, bool *made)
 			make_again(session, n->in[k], made);
 	if (n->op == VT_OP_NORM) {
 		/* The statistics of the forward pass are kept, so the same bits come again. */
-		w = norm_weights(session, n);
+		w = norm_weights(session, i);
 		vt_cpu_norm_again(session->k, &n->norm, vt_session_value(session, n->in[0]),
-			vt_session_value(session, i), &w, session->mean[i], session->rstd[i]);
+			vt_session_value(session, i), &w);
 	} else {
 		forward_node(session, i);
 	}

@@ -206,7 +206,7 @@ static double group_sum(const double *v, struct vt_shape shape, struct group gro
 
 /* Mean and 1/sd of every (item, channel); batch norm keeps or uses its running statistics. */
 static void statistics(const struct norm_work *work, const struct vt_norm_weights *weights,
-	double *mean, double *rstd, bool training)
+	bool training)
 {
 	struct vt_shape s = work->x.s;
 
@@ -234,39 +234,38 @@ static void statistics(const struct norm_work *work, const struct vt_norm_weight
 		}
 		for (int n = g.n0; n < g.n0 + g.nn; n++)
 			for (int c = g.c0; c < g.c0 + g.nc; c++) {
-				mean[n * s.c + c] = m;
-				rstd[n * s.c + c] = vt_norm_rstd(work->norm, v);
+				weights->mean[n * s.c + c] = m;
+				weights->rstd[n * s.c + c] = vt_norm_rstd(work->norm, v);
 			}
 	}
 }
 
 /* y = fma(a, x, b) with the statistics given. */
-static void apply(struct norm_work *work, const struct vt_norm_weights *weights, const double *mean,
-	const double *rstd)
+static void apply(struct norm_work *work, const struct vt_norm_weights *weights)
 {
 	struct vt_shape s = work->x.s;
 
 	for (int n = 0; n < s.n; n++)
 		for (int c = 0; c < s.c; c++)
-			vt_norm_coefficients(weights, c, mean[n * s.c + c], rstd[n * s.c + c],
-				&work->a[slot(s, n, c)], &work->b[slot(s, n, c)]);
+			vt_norm_coefficients(weights, c, weights->mean[n * s.c + c],
+				weights->rstd[n * s.c + c], &work->a[slot(s, n, c)],
+				&work->b[slot(s, n, c)]);
 	each_slab(work, affine_task);
 }
 
 void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *weights, const double *mean,
-	const double *rstd)
+	struct vt_view y, const struct vt_norm_weights *weights)
 {
 	struct norm_work w = begin(k, norm, x);
 
 	w.y = y;
-	apply(&w, weights, mean, rstd);
+	apply(&w, weights);
 	end(&w);
 }
 
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *weights, double *mean, double *rstd,
-	bool training, const struct vt_fused *fused)
+	struct vt_view y, const struct vt_norm_weights *weights, bool training,
+	const struct vt_fused *fused)
 {
 	struct norm_work w = begin(k, norm, x);
 
@@ -275,15 +274,14 @@ void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *norm,
 	assert(norm->kind != VT_NORM_BATCH || weights->running_mean);
 	if (training || norm->kind != VT_NORM_BATCH)
 		sum_slabs(&w, moments_task);
-	statistics(&w, weights, mean, rstd, training);
-	apply(&w, weights, mean, rstd);
+	statistics(&w, weights, training);
+	apply(&w, weights);
 	end(&w);
 }
 
 /* With xh = (x - m) r, N values in the group and gradient d of y:
  * dgamma = sum d xh, dbeta = sum d, dx = r (g d - mean(g d) - xh mean(g d xh)) = a d + b x + c. */
-static void backward_coefficients(struct norm_work *work, const struct vt_norm_weights *weights,
-	const double *mean, const double *rstd)
+static void backward_coefficients(struct norm_work *work, const struct vt_norm_weights *weights)
 {
 	struct vt_shape s = work->x.s;
 
@@ -291,7 +289,7 @@ static void backward_coefficients(struct norm_work *work, const struct vt_norm_w
 		struct group q = group_at(work->norm, s, i);
 		double count = (double)q.nc * q.nn * (double)vt_voxels(s), gd = 0, gdx = 0;
 		/* the same for all members of the group */
-		double m = mean[q.n0 * s.c + q.c0], r = rstd[q.n0 * s.c + q.c0];
+		double m = weights->mean[q.n0 * s.c + q.c0], r = weights->rstd[q.n0 * s.c + q.c0];
 
 		for (int n = q.n0; n < q.n0 + q.nn; n++)
 			for (int c = q.c0; c < q.c0 + q.nc; c++) {
@@ -314,8 +312,7 @@ static void backward_coefficients(struct norm_work *work, const struct vt_norm_w
 	}
 }
 
-static void affine_gradients(const struct norm_work *work, const struct vt_norm_weights *weights,
-	const double *mean, const double *rstd)
+static void affine_gradients(const struct norm_work *work, const struct vt_norm_weights *weights)
 {
 	struct vt_shape s = work->x.s;
 
@@ -326,8 +323,8 @@ static void affine_gradients(const struct norm_work *work, const struct vt_norm_
 			double s1 = work->s1[slot(s, n, c)];
 
 			db += s1;
-			dg += rstd[n * s.c + c] *
-				(work->s2[slot(s, n, c)] - mean[n * s.c + c] * s1);
+			dg += weights->rstd[n * s.c + c] *
+				(work->s2[slot(s, n, c)] - weights->mean[n * s.c + c] * s1);
 		}
 		weights->d_gamma[c] = (float)dg;
 		weights->d_beta[c] = (float)db;
@@ -336,7 +333,7 @@ static void affine_gradients(const struct norm_work *work, const struct vt_norm_
 
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm, struct vt_view x,
 	struct vt_view y, struct vt_view dy, struct vt_view dx, bool add,
-	const struct vt_norm_weights *weights, const double *mean, const double *rstd)
+	const struct vt_norm_weights *weights)
 {
 	struct norm_work w = begin(k, norm, x);
 
@@ -347,9 +344,9 @@ void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *norm
 	assert(!weights->gamma || (weights->d_gamma && weights->d_beta));
 	sum_slabs(&w, sums_task);
 	if (weights->gamma)
-		affine_gradients(&w, weights, mean, rstd);
+		affine_gradients(&w, weights);
 	if (vt_there(dx)) {
-		backward_coefficients(&w, weights, mean, rstd);
+		backward_coefficients(&w, weights);
 		each_slab(&w, dx_task);
 	}
 	end(&w);

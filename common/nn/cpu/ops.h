@@ -108,24 +108,25 @@ void vt_cpu_conv_forward(const struct vt_conv_run *run, struct vt_view x, struct
 void vt_cpu_conv_backward(const struct vt_conv_run *run, struct vt_view x, struct vt_view dx,
 	bool add, struct vt_view dy, float *dw, float *db);
 
-/* fused: what is done to y afterwards. mean, rstd: [n, c] doubles kept for the backward pass.
- * running: batch norm's statistics, updated with momentum .1 while training (variance unbiased,
- * as PyTorch does) and used instead of the batch's otherwise; NULL for the other kinds. */
+/* fused: what is done to y afterwards. mean, rstd: [n, c], set by the forward pass and read by the
+ * others; not read where a norm is fused. running: batch norm's statistics, updated with momentum
+ * .1 while training (variance unbiased, as PyTorch does) and used instead of the batch's otherwise;
+ * NULL for the other kinds. */
 struct vt_norm_weights {
 	const float *gamma, *beta;
 	float *running_mean, *running_var;
 	float *d_gamma, *d_beta;
+	double *mean, *rstd;
 };
 void vt_cpu_norm_forward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *weights, double *mean, double *rstd,
-	bool training, const struct vt_fused *fused);
+	struct vt_view y, const struct vt_norm_weights *weights, bool training,
+	const struct vt_fused *fused);
 /* The same y again, from the statistics the forward pass kept. */
 void vt_cpu_norm_again(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
-	struct vt_view y, const struct vt_norm_weights *weights, const double *mean,
-	const double *rstd);
+	struct vt_view y, const struct vt_norm_weights *weights);
 void vt_cpu_norm_backward(const struct vt_kernels *k, const struct vt_norm *n, struct vt_view x,
 	struct vt_view y, struct vt_view dy, struct vt_view dx, bool add,
-	const struct vt_norm_weights *weights, const double *mean, const double *rstd);
+	const struct vt_norm_weights *weights);
 
 void vt_cpu_act_forward(const struct vt_kernels *k, const struct vt_node *n, struct vt_view x,
 	struct vt_view y, const float *slopes);

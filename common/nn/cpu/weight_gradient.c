@@ -33,11 +33,13 @@ struct weight_grad {
 
 /* Rows of a pair of blocks of each side: the tensors themselves, or copies, widened.  Row y of
  * plane z (a copy: under tap z) of the big side lies at x + ((z * rows + y - top) * w) * 8, row y
- * of the small one at dy + (y - dy_top) * w * 8. */
+ * of the small one at dy + (y - y0) * w * 8. */
 struct window {
+	int n, bb, sb;  /* item, first block of big and of small */
+	int oz, y0, y1; /* of small: plane oz, rows [y0, y1) */
 	const float *x, *dy;
 	size_t x_block, dy_block; /* floats between blocks */
-	int top, rows, dy_top;
+	int top, rows;
 	float *room;
 };
 
@@ -85,17 +87,17 @@ static size_t window_floats(const struct weight_grad *grad, int rows)
 }
 
 /* Blocks from bb of the planes that plane oz of the small side is multiplied with. */
-static void copy_big(const struct weight_grad *grad, const struct window *window, int n, int bb,
-	int oz)
+static void copy_big(const struct weight_grad *grad, const struct window *window)
 {
 	struct vt_shape l = grad->big.s;
 	size_t floats = (size_t)window->rows * (size_t)l.w * VT_LANES;
 	float *to = window->room;
 
-	for (int b = bb; b < bb + 2 && b < vt_blocks(l.c); b++)
+	for (int b = window->bb; b < window->bb + 2 && b < vt_blocks(l.c); b++)
 		for (int t = 0; t < grad->c->k; t++, to += floats) {
-			int iz = grad->z.at[oz * grad->c->k + t];
-			size_t row = ((size_t)(n * vt_blocks(l.c) + b) * (size_t)l.d + (size_t)iz) *
+			int iz = grad->z.at[window->oz * grad->c->k + t];
+			size_t row = ((size_t)(window->n * vt_blocks(l.c) + b) * (size_t)l.d +
+					     (size_t)iz) *
 					(size_t)l.h +
 				(size_t)window->top;
 
@@ -105,22 +107,22 @@ static void copy_big(const struct weight_grad *grad, const struct window *window
 		}
 }
 
-static void set_big(const struct weight_grad *grad, struct window *window, int n, int bb, int oz,
-	int y0, int y1)
+static void set_big(const struct weight_grad *grad, struct window *window)
 {
 	struct vt_shape l = grad->big.s;
 	int k = grad->c->k, last = -1;
 
 	if (!grad->big.h) {
 		window->x_block = vt_voxels(l) * VT_LANES;
-		window->x = grad->big.p + (size_t)(n * vt_blocks(l.c) + bb) * window->x_block;
+		window->x = grad->big.p +
+			(size_t)(window->n * vt_blocks(l.c) + window->bb) * window->x_block;
 		window->rows = l.h;
 		return;
 	}
 	/* Rows of big that these rows of small are multiplied with, under any tap; none if all lie
 	 * outside. */
 	window->top = l.h;
-	for (int i = y0 * k; i < y1 * k; i++) {
+	for (int i = window->y0 * k; i < window->y1 * k; i++) {
 		int y = grad->y.at[i];
 
 		window->top = y >= 0 && y < window->top ? y : window->top;
@@ -129,47 +131,44 @@ static void set_big(const struct weight_grad *grad, struct window *window, int n
 	window->rows = last < window->top ? 0 : last + 1 - window->top;
 	window->x = window->room;
 	window->x_block = (size_t)(k * window->rows) * (size_t)l.w * VT_LANES;
-	assert((size_t)window->rows <= most_rows(grad, y1 - y0));
-	copy_big(grad, window, n, bb, oz);
+	assert((size_t)window->rows <= most_rows(grad, window->y1 - window->y0));
+	copy_big(grad, window);
 }
 
-static void set_small(const struct weight_grad *grad, struct window *window, int n, int sb, int oz,
-	int y0, int y1, float *room)
+static void set_small(const struct weight_grad *grad, struct window *window, float *room)
 {
 	struct vt_shape s = grad->small.s;
 	size_t block = vt_voxels(s) * VT_LANES, row = (size_t)s.w * VT_LANES,
-	       at = (size_t)(n * vt_blocks(s.c) + sb) * block +
-		((size_t)oz * (size_t)s.h + (size_t)y0) * row,
-	       floats = (size_t)(y1 - y0) * row;
+	       at = (size_t)(window->n * vt_blocks(s.c) + window->sb) * block +
+		((size_t)window->oz * (size_t)s.h + (size_t)window->y0) * row,
+	       floats = (size_t)(window->y1 - window->y0) * row;
 
-	window->dy_top = y0;
 	window->dy = vt_read(grad->k, grad->small, at, floats, room);
 	window->dy_block = grad->small.h ? floats : block;
-	if (grad->small.h && sb + 1 < vt_blocks(s.c))
+	if (grad->small.h && window->sb + 1 < vt_blocks(s.c))
 		vt_read(grad->k, grad->small, at + block, floats, room + floats);
 }
 
-/* Rows [y0, y1) of plane oz.  The rows of one tap are summed in one go, so that its 8 x 8 sums
- * stay in registers. */
+/* The rows of one tap are summed in one go, so that its 8 x 8 sums stay in registers. */
 static void grad_of_rows(const struct weight_grad *grad, const struct window *window, float *part,
-	float *part2, int bb, int oz, int y0, int y1)
+	float *part2)
 {
 	struct vt_shape s = grad->small.s, l = grad->big.s;
-	int k = grad->c->k;
+	int k = grad->c->k, left = l.c - window->bb * VT_LANES;
 	struct vt_row r = { .step = (size_t)grad->c->stride * VT_LANES,
 		.dy_step = VT_LANES,
 		/* two blocks of big's channels in one call */
-		.n = l.c - bb * VT_LANES < 2 * VT_LANES ? l.c - bb * VT_LANES : 2 * VT_LANES,
+		.n = left < 2 * VT_LANES ? left : 2 * VT_LANES,
 		.x_block = window->x_block,
 		.g_block = part_floats(taps_of(grad->c)),
 		.row_step = (size_t)grad->c->stride * (size_t)l.w * VT_LANES,
 		.dy_row_step = (size_t)s.w * VT_LANES };
 
 	for (int t = 0; t < k * k * k; t++) {
-		int iz = grad->z.at[oz * k + t / (k * k)], ty = t / k % k,
+		int iz = grad->z.at[window->oz * k + t / (k * k)], ty = t / k % k,
 		    from = grad->x_from[t % k], to = grad->x_to[t % k];
-		int top = y0 > grad->y_from[ty] ? y0 : grad->y_from[ty],
-		    end = y1 < grad->y_to[ty] ? y1 : grad->y_to[ty],
+		int top = window->y0 > grad->y_from[ty] ? window->y0 : grad->y_from[ty],
+		    end = window->y1 < grad->y_to[ty] ? window->y1 : grad->y_to[ty],
 		    plane = grad->big.h ? t / (k * k) : iz;
 
 		if (iz < 0 || top >= end || from >= to)
@@ -182,7 +181,7 @@ static void grad_of_rows(const struct weight_grad *grad, const struct window *wi
 				(size_t)grad->x.at[from * k + t % k]) *
 				VT_LANES;
 		r.dy = window->dy +
-			((size_t)(top - window->dy_top) * (size_t)s.w + (size_t)from) * VT_LANES;
+			((size_t)(top - window->y0) * (size_t)s.w + (size_t)from) * VT_LANES;
 		r.dy2 = r.dy + window->dy_block;
 		r.rows = end - top;
 		r.count = to - from;
@@ -216,7 +215,7 @@ static void grad_task(void *ctx, size_t task)
 	    to = (int)((long)s.d * (slab + 1) / g->slabs);
 	/* the chunk stays in the first-level cache over all taps */
 	int rows = s.w < VT_GRADIENT_CHUNK ? VT_GRADIENT_CHUNK / s.w : 1;
-	struct window v = { .top = 0 };
+	struct window v = { .bb = bb, .sb = sb };
 	size_t room;
 
 	memset(part, 0, floats * sizeof(float));
@@ -227,14 +226,13 @@ static void grad_task(void *ctx, size_t task)
 	v.room = room ? vt_xmalloc(room * sizeof(float)) : NULL;
 	/* From here on: where the small side's copies begin. */
 	room -= g->small.h ? 2 * (size_t)(rows * s.w) * VT_LANES : 0;
-	for (int n = 0; n < s.n; n++)
-		for (int oz = from; oz < to; oz++)
-			for (int oy = 0; oy < s.h; oy += rows) {
-				int end = oy + rows < s.h ? oy + rows : s.h;
-
-				set_big(g, &v, n, bb, oz, oy, end);
-				set_small(g, &v, n, sb, oz, oy, end, v.room + room);
-				grad_of_rows(g, &v, part, part2, bb, oz, oy, end);
+	for (v.n = 0; v.n < s.n; v.n++)
+		for (v.oz = from; v.oz < to; v.oz++)
+			for (v.y0 = 0; v.y0 < s.h; v.y0 = v.y1) {
+				v.y1 = v.y0 + rows < s.h ? v.y0 + rows : s.h;
+				set_big(g, &v);
+				set_small(g, &v, v.room + room);
+				grad_of_rows(g, &v, part, part2);
 			}
 	free(v.room);
 }
