@@ -418,7 +418,7 @@ static void run_panel(const struct vt_conv_run *run, struct gather *gather, stru
 		.y = &gather->y,
 		.x = &gather->x,
 		.add = gather->add,
-		.per_group = (gather->inverse && run->c->stride > 1) || packed > MANY_WEIGHTS
+		.per_group = (gather->inverse && run->c->stride > 1) || packed >= MANY_WEIGHTS
 			? SPARSE_OUTPUTS
 			: OUTPUTS });
 	release_axes(gather);

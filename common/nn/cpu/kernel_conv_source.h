@@ -3,6 +3,7 @@
 #ifndef COMMON_NN_CPU_KERNEL_CONV_SOURCE_H
 #define COMMON_NN_CPU_KERNEL_CONV_SOURCE_H
 
+#include "common/nn/cpu/ahead.h"
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/vec8.h"
 
@@ -240,7 +241,8 @@ static void rows(const struct vt_rows *r)
 	}
 }
 
-INLINE void panel_of(const struct vt_panel *p, const float *x, const int *at, const int count)
+INLINE void panel_of(const struct vt_panel *p, struct vt_ahead ahead, const float *x, const int *at,
+	const int count)
 {
 	const float *w = p->w;
 	v8 lo[TILE_PAIR], hi[TILE_PAIR];
@@ -252,6 +254,7 @@ INLINE void panel_of(const struct vt_panel *p, const float *x, const int *at, co
 	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, x += p->block) {
 		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
 
+		vt_fetch_ahead(&ahead);
 		for (int i = 0; i < n; i++, w += 2 * VT_LANES) {
 			v8 w0 = v8_load(w), w1 = v8_load(w + VT_LANES);
 
@@ -277,14 +280,15 @@ static void panel(const struct vt_panel *p)
 		int from = p->count * i / cuts;
 		const float *x = p->x + (size_t)from * VT_LANES;
 		const int *at = p->at + from;
+		struct vt_ahead ahead = vt_ahead_of(p, i, cuts);
 
 		switch (p->count * (i + 1) / cuts - from) {
-		case 6: panel_of(p, x, at, 6); break;
-		case 5: panel_of(p, x, at, 5); break;
-		case 4: panel_of(p, x, at, 4); break;
-		case 3: panel_of(p, x, at, 3); break;
-		case 2: panel_of(p, x, at, 2); break;
-		default: panel_of(p, x, at, 1); break;
+		case 6: panel_of(p, ahead, x, at, 6); break;
+		case 5: panel_of(p, ahead, x, at, 5); break;
+		case 4: panel_of(p, ahead, x, at, 4); break;
+		case 3: panel_of(p, ahead, x, at, 3); break;
+		case 2: panel_of(p, ahead, x, at, 2); break;
+		default: panel_of(p, ahead, x, at, 1); break;
 		}
 	}
 }

@@ -63,9 +63,9 @@ struct vt_rows {
 };
 
 /* sum[at[j] * 16 + 0..15] += sum over channels i upwards of w[i * 16 + 0..15] * x[(i / 8) * block
- * + 8 j + i % 8], j < count. */
+ * + 8 j + i % 8], j < count.  next: NULL, or weights to fetch into the cache meanwhile. */
 struct vt_panel {
-	const float *x, *w;
+	const float *x, *w, *next;
 	size_t block;
 	float *sum;
 	const int *at;

@@ -9,6 +9,7 @@
 #define KERNEL_OWN_CONVOLUTIONS
 #include <immintrin.h>
 
+#include "common/nn/cpu/ahead.h"
 #include "common/nn/cpu/kernels.h"
 #include "common/nn/cpu/vec8.h"
 
@@ -398,7 +399,8 @@ static void rows(const struct vt_rows *r)
 	}
 }
 
-INLINE void panel_of(const struct vt_panel *p, const float *x, const int *at, const int count)
+INLINE void panel_of(const struct vt_panel *p, struct vt_ahead ahead, const float *x, const int *at,
+	const int count)
 {
 	const float *w = p->w;
 	v16 acc[TILE_PAIR];
@@ -408,6 +410,7 @@ INLINE void panel_of(const struct vt_panel *p, const float *x, const int *at, co
 	for (int c0 = 0; c0 < p->c_in; c0 += VT_LANES, x += p->block) {
 		int n = p->c_in - c0 < VT_LANES ? p->c_in - c0 : VT_LANES;
 
+		vt_fetch_ahead(&ahead);
 		for (int i = 0; i < n; i++, w += 2 * VT_LANES) {
 			v16 wv = _mm512_loadu_ps(w);
 
@@ -427,11 +430,12 @@ static void panel(const struct vt_panel *p)
 	for (int i = 0; i < cuts; i++) {
 		int from = p->count * i / cuts;
 		const float *x = p->x + (size_t)from * VT_LANES;
+		struct vt_ahead ahead = vt_ahead_of(p, i, cuts);
 
 		switch (p->count * (i + 1) / cuts - from) {
 /* clang-format off */
 #define PANEL_CASE(n) \
-	case n: panel_of(p, x, p->at + from, n); break;
+	case n: panel_of(p, ahead, x, p->at + from, n); break;
 			/* clang-format on */
 			PANEL_CASE(1)
 			PANEL_CASE(2)

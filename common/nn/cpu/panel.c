@@ -12,8 +12,8 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/fuse.h"
 
-/* CHANNELS: of inputs that are copied together. LEAST_TASKS: for many threads. */
-enum { CHANNELS = 256, WIDE = 2 * VT_LANES, LEAST_TASKS = 16 };
+/* CHANNELS: of inputs that are copied together. TASKS: for each of several threads. */
+enum { CHANNELS = 256, WIDE = 2 * VT_LANES, TASKS = 2 };
 
 struct job {
 	const struct vt_panel_conv *p;
@@ -25,8 +25,9 @@ struct task {
 	/* outputs [from, end) of item n, pairs [pair, end_pair) */
 	int n, from, end, pair, end_pair;
 	float *sum, *x, *made; /* made: [output][8] that are stored as bf16 */
-	/* outputs that the tap reaches, from `from` on, and where their inputs lie */
-	int *at, reached;
+	/* outputs that the tap reaches, from `from` on, and where their inputs lie; lengths of the
+	 * runs of inputs that lie side by side */
+	int *at, reached, *run;
 	size_t *input;
 };
 
@@ -165,21 +166,35 @@ static void reach(const struct vt_panel_conv *conv, struct task *task, int tz, i
 	}
 }
 
-/* Neighbors lie behind each other: they are copied, widened or rounded together. */
+/* Inputs that lie side by side are copied, widened or rounded together. */
+static void find_runs(struct task *task)
+{
+	int runs = 0;
+
+	for (int i = 0; i < task->reached; i++) {
+		bool next = i > 0 && task->input[i] == task->input[i - 1] + VT_LANES;
+
+		if (!next)
+			task->run[runs++] = 0;
+		task->run[runs - 1]++;
+	}
+}
+
 static void copy_inputs(const struct vt_panel_conv *conv, const struct task *task, float *to,
 	size_t from)
 {
-	for (int i = 0, n; i < task->reached; i += n) {
-		size_t at = from + task->input[i], floats;
+	const int *run = task->run;
 
-		for (n = 1; i + n < task->reached &&
-			task->input[i + n] == task->input[i + n - 1] + VT_LANES;)
-			n++;
-		floats = (size_t)n * VT_LANES;
+	for (int i = 0; i < task->reached; i += *run++) {
+		size_t at = from + task->input[i], floats = (size_t)*run * VT_LANES;
+
 		if (conv->in.h)
 			conv->r->k->widen(to, conv->in.h + at, floats);
 		else if (conv->r->bf16)
 			conv->r->k->to_bf16(to, conv->in.p + at, floats);
+		else if (*run == 1)
+			/* A constant size, as every run's of a stride: no call. */
+			memcpy(to, conv->in.p + at, VT_LANES * sizeof(float));
 		else
 			memcpy(to, conv->in.p + at, floats * sizeof(float));
 		to += floats;
@@ -205,6 +220,26 @@ static const float *inputs_of(const struct vt_panel_conv *conv, const struct tas
 	return task->x;
 }
 
+static const float *weights_of(const struct job *j, int pair, int tap, int channel)
+{
+	size_t c_in = (size_t)j->p->in.s.c;
+
+	return j->p->weights +
+		(((size_t)pair * (size_t)j->taps + (size_t)tap) * c_in + (size_t)channel) * WIDE;
+}
+
+/* Those that follow: of the next pair, then of the first pair again with the next channels, the next
+ * tap. */
+static const float *next_weights(const struct job *j, const struct task *task, int pair, int tap,
+	int channel)
+{
+	if (pair + 1 < task->end_pair)
+		return weights_of(j, pair + 1, tap, channel);
+	if (channel + CHANNELS < j->p->in.s.c)
+		return weights_of(j, task->pair, tap, channel + CHANNELS);
+	return tap + 1 < j->taps ? weights_of(j, task->pair, tap + 1, 0) : NULL;
+}
+
 /* What one tap adds. */
 static void add_tap(const struct job *j, struct task *task, int tap)
 {
@@ -220,11 +255,8 @@ static void add_tap(const struct job *j, struct task *task, int tap)
 		for (int pair = task->pair; pair < task->end_pair; pair++)
 			p->r->k->panel(&(struct vt_panel){ .x = x,
 				.block = block,
-				.w = p->weights +
-					(((size_t)pair * (size_t)j->taps + (size_t)tap) *
-							(size_t)c_in +
-						(size_t)c) *
-						WIDE,
+				.w = weights_of(j, pair, tap, c),
+				.next = next_weights(j, task, pair, tap, c),
 				.sum = sums_of(task, pair, 0),
 				.at = task->at,
 				.c_in = count,
@@ -251,13 +283,15 @@ static void group_task(void *ctx, size_t at)
 	t.sum = vt_xmalloc((sums + (size_t)(channels + VT_LANES) * outputs) * sizeof(float));
 	t.x = t.sum + sums;
 	t.made = t.x + (size_t)channels * outputs;
-	t.at = vt_xmalloc(outputs * sizeof(*t.at));
+	t.at = vt_xmalloc(2 * outputs * sizeof(*t.at));
+	t.run = t.at + outputs;
 	t.input = vt_xmalloc(outputs * sizeof(*t.input));
 	assert(t.from < t.end && t.pair < t.end_pair);
 	for (int b = 2 * t.pair; b < 2 * t.end_pair; b++)
 		begin_sums(j, &t, b);
 	for (int tap = 0; tap < j->taps; tap++) {
 		reach(p, &t, tap / (k * k), tap / k % k, tap % k);
+		find_runs(&t);
 		if (t.reached)
 			add_tap(j, &t, tap);
 	}
@@ -268,10 +302,12 @@ static void group_task(void *ctx, size_t at)
 	free(t.input);
 }
 
-/* Few outputs: the channels are shared out too. */
+/* Few outputs: the channels are shared out too, so that every thread has work.  No sum is cut, so
+ * the number of threads is a matter of speed alone. */
 void vt_panel_conv(const struct vt_panel_conv *conv)
 {
-	int voxels = (int)vt_voxels(conv->out.s), tasks;
+	int voxels = (int)vt_voxels(conv->out.s), threads = (int)vt_parallel_threads(), tasks,
+	    least;
 	struct job j = { .p = conv,
 		.groups = (voxels + conv->per_group - 1) / conv->per_group,
 		.pairs = pairs_of(conv->out.s.c),
@@ -279,7 +315,8 @@ void vt_panel_conv(const struct vt_panel_conv *conv)
 
 	assert(conv->per_group > 0 && voxels > 0);
 	tasks = conv->out.s.n * j.groups;
-	j.parts = (LEAST_TASKS + tasks - 1) / tasks;
+	least = threads > 1 ? TASKS * threads : 1;
+	j.parts = (least + tasks - 1) / tasks;
 	/* No part of fewer than four pairs, if it can be: each copies the inputs for itself. */
 	j.parts = j.parts > (j.pairs + 3) / 4 ? (j.pairs + 3) / 4 : j.parts;
 	vt_parallel_for((size_t)tasks * (size_t)j.parts, group_task, &j);
