@@ -228,8 +228,8 @@ static const float *weights_of(const struct job *j, int pair, int tap, int chann
 		(((size_t)pair * (size_t)j->taps + (size_t)tap) * c_in + (size_t)channel) * WIDE;
 }
 
-/* Those that follow: of the next pair, then of the first pair again with the next channels, the next
- * tap. */
+/* Those that follow: of the next pair, then of the first one with the next channels, then with the
+ * next tap. */
 static const float *next_weights(const struct job *j, const struct task *task, int pair, int tap,
 	int channel)
 {
