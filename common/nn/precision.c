@@ -401,7 +401,8 @@ static void read_field(void *ctx, const char *key, double *real, uint64_t *count
 	const struct vt_json *v = vt_json_get(r->object, key);
 	bool number = v && (v->type == VT_JSON_INT || (real && v->type == VT_JSON_REAL));
 
-	if (!number || (!real && v->integer < 0) || (!real && !count && v->integer > INT32_MAX))
+	/* small ones are counted on from here */
+	if (!number || (!real && v->integer < 0) || (small && v->integer > INT32_MAX / 2))
 		r->missing = r->missing ? r->missing : key;
 	else if (real)
 		*real = v->real;

@@ -257,6 +257,14 @@ static void a_saved_state_goes_on(void)
 		CHECK_EQ(vt_precision_load(&part, a.data, &err), VT_EDATA);
 		CHECK_STR(err.text, "the saved precision controller has no valid \"scale\"");
 	}
+	/* no count that could not be counted on */
+	part.scale = 1;
+	part.skips = INT32_MAX;
+	vt_buf_clear(&a);
+	vt_precision_save(&a, &part);
+	err = (struct vt_err)VT_ERR_INIT;
+	CHECK_EQ(vt_precision_load(&part, a.data, &err), VT_EDATA);
+	CHECK_STR(err.text, "the saved precision controller has no valid \"skips\"");
 	vt_buf_release(&a);
 	vt_buf_release(&b);
 }
