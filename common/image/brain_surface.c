@@ -19,6 +19,9 @@
 #include "common/image/resample.h"
 #include "common/image/surface.h"
 
+/* Of 1 mm: half a meter each way.  The surface takes some 25 bytes a cube. */
+#define MOST_CUBES ((size_t)1 << 27)
+
 struct head {
 	struct vt_placement place;
 	struct vt_geometry grid; /* cubes of `step` mm */
@@ -40,15 +43,24 @@ static int head_cubes(struct head *head, const float *voxels, const struct vt_ge
 	struct vt_err *err)
 {
 	size_t n = vt_geometry_count(geometry);
-	float *canonical = vt_voxels_alloc(n * sizeof(float) + 4);
-	if (!canonical)
-		return vt_err_nomem(err, n * sizeof(float));
 	vt_placement_canonical(&head->place, geometry);
 	const double *s = head->place.full.spacing;
 	double least = fmin(s[0], fmin(s[1], s[2])), cube[3];
 	head->step = least < 1.5 ? 1 : 2;
 	cube[0] = cube[1] = cube[2] = head->step;
 	vt_geometry_respaced(&head->grid, &head->place.full, cube);
+	if (vt_geometry_check_growth(&head->grid, geometry, err))
+		return err->code;
+	if (vt_geometry_count(&head->grid) > MOST_CUBES)
+		return vt_err_set(err, VT_EDATA,
+			"a box of %zu x %zu x %zu mm; a head is looked for in at most %zu cubes of "
+			"%g mm (correct the spacing, cut the scan, or give a brain mask)",
+			(size_t)(head->grid.dim[0] * head->step),
+			(size_t)(head->grid.dim[1] * head->step),
+			(size_t)(head->grid.dim[2] * head->step), MOST_CUBES, head->step);
+	float *canonical = vt_voxels_alloc(n * sizeof(float) + 4);
+	if (!canonical)
+		return vt_err_nomem(err, n * sizeof(float));
 	head->x = vt_voxels_alloc(vt_geometry_count(&head->grid) * sizeof(float) + 4);
 	int rc = head->x ? vt_placement_gather(&head->place, canonical, voxels, sizeof(float), err)
 			 : vt_err_nomem(err, vt_geometry_count(&head->grid) * sizeof(float));

@@ -152,6 +152,12 @@ int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err)
 				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the affine "
 				"or pixdim empty, or in meters?)",
 				geometry->spacing[0], geometry->spacing[1], geometry->spacing[2]);
+	for (int i = 0; i < 3; i++)
+		if ((double)geometry->dim[i] * geometry->spacing[i] > VT_GEOMETRY_MOST_MM)
+			return vt_err_set(err, VT_EDATA,
+				"%zu voxels of %g mm along axis %d are longer than %g mm; correct "
+				"the spacing (is it in micrometers?) or cut the scan",
+				geometry->dim[i], geometry->spacing[i], i + 1, VT_GEOMETRY_MOST_MM);
 	double volume = fabs(determinant(geometry->affine)) /
 		(geometry->spacing[0] * geometry->spacing[1] * geometry->spacing[2]);
 	if (!(volume > 1e-3))
@@ -172,6 +178,23 @@ int vt_geometry_check_size(const struct vt_geometry *geometry, struct vt_err *er
 				VT_VOLUME_MOST_VOXELS);
 		n *= geometry->dim[a] ? geometry->dim[a] : 1;
 	}
+	return 0;
+}
+
+int vt_geometry_check_growth(const struct vt_geometry *grid, const struct vt_geometry *scan,
+	struct vt_err *err)
+{
+	if (vt_geometry_check_size(grid, err))
+		return err->code;
+	size_t n = vt_geometry_count(grid), own = vt_geometry_count(scan);
+	if (n > VT_GRID_FREE_VOXELS && n / VT_GRID_MOST_GROWTH > own)
+		return vt_err_set(err, VT_EDATA,
+			"%zu x %zu x %zu voxels of %g x %g x %g mm would become %zu x %zu x %zu; "
+			"at most %zu times as many are allowed (correct the scan's spacing, or ask "
+			"for a coarser one)",
+			scan->dim[0], scan->dim[1], scan->dim[2], scan->spacing[0],
+			scan->spacing[1], scan->spacing[2], grid->dim[0], grid->dim[1],
+			grid->dim[2], VT_GRID_MOST_GROWTH);
 	return 0;
 }
 

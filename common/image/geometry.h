@@ -26,6 +26,14 @@
  * fail for one such file. */
 #define VT_VOLUME_MOST_VOXELS ((size_t)1 << 28)
 
+/* A header of a kilobyte may claim any spacing, and with it the size of every grid that is made
+ * in millimeters.  A scan of a whole body is 2 m long. */
+#define VT_GEOMETRY_MOST_MM 4096.0
+/* A grid made from a scan's spacing: 256 cubed in any case, else at most so many times the
+ * voxels of the scan (anisotropic scans grow 5 to 20 times at 1 mm). */
+#define VT_GRID_FREE_VOXELS ((size_t)1 << 24)
+#define VT_GRID_MOST_GROWTH ((size_t)64)
+
 /* Which of the header's statements `affine` was taken from. */
 enum vt_form { VT_FORM_NONE = 1, VT_FORM_QFORM, VT_FORM_SFORM };
 
@@ -56,11 +64,18 @@ void vt_geometry_init(struct vt_geometry *geometry, const size_t dim[3], const d
  * affine is a rotation. */
 void vt_geometry_set_affine(struct vt_geometry *geometry, const double affine[3][4]);
 
-/* Refuses a non-finite or singular affine and spacings outside 0.01 to 100 mm (VT_EDATA). */
+/* Refuses a non-finite or singular affine, spacings outside 0.01 to 100 mm and a box longer than
+ * VT_GEOMETRY_MOST_MM (VT_EDATA). */
 int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err);
 
 /* Refuses a grid of more than VT_VOLUME_MOST_VOXELS, VT_EDATA. */
 int vt_geometry_check_size(const struct vt_geometry *geometry, struct vt_err *err);
+
+/* Before `grid`, which a spacing made of `scan`, is allocated: refuses more than
+ * VT_VOLUME_MOST_VOXELS, and more than VT_GRID_FREE_VOXELS where this is more than
+ * VT_GRID_MOST_GROWTH times the scan's voxels (VT_EDATA). */
+int vt_geometry_check_growth(const struct vt_geometry *grid, const struct vt_geometry *scan,
+	struct vt_err *err);
 
 /* dim[0] * dim[1] * dim[2]. */
 size_t vt_geometry_count(const struct vt_geometry *geometry);

@@ -50,6 +50,14 @@ static void plane_axes(enum vt_plane plane, int *across, int *up, int *through)
 		*through = 2;
 }
 
+double vt_slice_mm(const struct vt_geometry *geometry, double mm)
+{
+	for (int a = 0; a < 3; a++)
+		mm = fmax(mm,
+			(double)geometry->dim[a] * geometry->spacing[a] / VT_SLICE_MOST_PIXELS);
+	return mm;
+}
+
 void vt_slice_size(const struct vt_slice_view *view, size_t *width, size_t *height)
 {
 	int across, up, through;

@@ -45,6 +45,11 @@ void vt_picture_release(struct vt_picture *picture);
 /* outside: nothing */
 void vt_picture_set(struct vt_picture *picture, size_t x, size_t y, const unsigned char rgb[3]);
 
+/* `mm` a pixel, or as much more as it takes that no slice has more than VT_SLICE_MOST_PIXELS along
+ * a side: a file's spacing decides a picture's shape, not its memory. */
+#define VT_SLICE_MOST_PIXELS 1024
+double vt_slice_mm(const struct vt_geometry *geometry, double mm);
+
 /* Pixels the slice needs. */
 void vt_slice_size(const struct vt_slice_view *view, size_t *width, size_t *height);
 /* Draws with the slice's top left at (x, y); what falls outside is cut. */

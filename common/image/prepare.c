@@ -360,7 +360,7 @@ static int full_grid(struct prepare *prep, unsigned char **full_mask, struct vt_
 			vt_geometry_conform(&grid, native);
 		else
 			vt_geometry_respaced(&grid, &prep->place.full, spacing);
-		if (vt_geometry_check_size(&grid, err))
+		if (vt_geometry_check_growth(&grid, native, err))
 			return vt_err_prefix(err, "resampled to %g x %g x %g mm", spacing[0],
 				spacing[1], spacing[2]);
 		vt_placement_resampled(&prep->place, &grid);

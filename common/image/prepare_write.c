@@ -154,7 +154,7 @@ static int page_draw(struct vt_picture *picture, const struct prepare *prep, str
 			break;
 		struct vt_slice_view view = { .geometry = &page.grid,
 			.voxels = page.voxels,
-			.mm = 1.25,
+			.mm = vt_slice_mm(&page.grid, 1.25),
 			.outline = page.whole ? page.mask : NULL,
 			.inside = page.whole ? NULL : page.mask,
 			.low = channel->window[0],

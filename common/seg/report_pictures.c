@@ -108,7 +108,7 @@ static void maps_make(struct maps *maps, const struct vt_subject_score *score,
 	maps->fluid = channel_of(score, channel_named(f, "flair", "t2f", 0));
 	maps->contrast = channel_of(score, channel_named(f, "t1ce", "t1c", f ? f->c - 1 : 0));
 	set_range(maps, n);
-	maps->mm = spacing[0] > 1.5 ? spacing[0] / 2.5 : spacing[0];
+	maps->mm = vt_slice_mm(&maps->geometry, spacing[0] > 1.5 ? spacing[0] / 2.5 : spacing[0]);
 }
 
 static void maps_release(struct maps *maps)

@@ -1,5 +1,6 @@
 /* How a checkpoint's training data were prepared, as others may have written it: numbers that
  * decide sizes of boxes and grids are taken in their ranges only. */
+#include "common/image/picture.h"
 #include "common/seg/crop.h"
 #include "tests/check.h"
 
@@ -101,6 +102,26 @@ static void grids(void)
 		(const double[3]){ 1, 1, 1 });
 	vt_geometry_respaced(&fine, &g, (const double[3]){ 0.01, 0.01, 0.01 });
 	CHECK_EQ(vt_geometry_check_size(&fine, &err), VT_EDATA);
+	/* a whole body, and one millimeter more than is allowed */
+	vt_geometry_init(&g, (const size_t[3]){ 4096, 10, 10 }, (const double[3]){ 1, 90, 90 });
+	CHECK_EQ(vt_geometry_check(&g, &err), 0);
+	vt_geometry_init(&g, (const size_t[3]){ 10, 10, 4097 }, (const double[3]){ 1, 1, 1 });
+	CHECK_EQ(vt_geometry_check(&g, &err), VT_EDATA);
+	/* 65 times as many voxels: up to 256 cubed */
+	vt_geometry_init(&g, (const size_t[3]){ 64, 64, 64 }, (const double[3]){ 1, 1, 5 });
+	vt_geometry_respaced(&fine, &g, (const double[3]){ 0.25, 0.25, 1.25 });
+	CHECK_EQ(vt_geometry_check_growth(&fine, &g, &err), 0);
+	vt_geometry_respaced(&fine, &g, (const double[3]){ 0.25, 0.25, 1 });
+	CHECK_EQ(vt_geometry_check_growth(&fine, &g, &err), VT_EDATA);
+	vt_geometry_init(&g, (const size_t[3]){ 16, 16, 16 }, (const double[3]){ 16, 16, 16 });
+	vt_geometry_respaced(&fine, &g, (const double[3]){ 1, 1, 1 });
+	CHECK_EQ(vt_geometry_check_growth(&fine, &g, &err), 0);
+	vt_geometry_respaced(&fine, &g, (const double[3]){ 1, 1, 0.99 });
+	CHECK_EQ(vt_geometry_check_growth(&fine, &g, &err), VT_EDATA);
+	/* a picture: as asked for, but 1024 pixels at the most */
+	vt_geometry_init(&g, (const size_t[3]){ 22, 45, 45 }, (const double[3]){ 0.011, 90, 90 });
+	CHECK_NEAR(vt_slice_mm(&g, 0.011), 4050.0 / 1024, 1e-12);
+	CHECK_NEAR(vt_slice_mm(&g, 5), 5, 0);
 }
 
 int main(void)
