@@ -39,7 +39,7 @@ enum vt_code {
 	VT_ENOMEM = 71,     /* not enough memory for what was asked */
 	VT_ECANTCREAT = 73, /* an output cannot be created */
 	VT_EIO = 74,        /* reading or writing failed */
-	VT_EDEVICE = 75,    /* the accelerator is missing or failed; trying again may help */
+	VT_EDEVICE = 75,    /* a device failed, a lock is held, a peer is silent; try again */
 	VT_EINTEGRITY = 76, /* stored bytes are not what their digest says */
 	VT_ECONFIG = 78,    /* the recipe and this binary do not fit together */
 };

@@ -69,8 +69,8 @@ int vt_peer_bounds_wait(struct vt_peer_bounds *bounds, int fd, short events, con
 			return vt_err_errno(err, VT_EIO, "%s: cannot wait", what);
 		if (bounds->waited_ms >= most && bounds->moved < VT_PEER_LEAST) {
 			bounds->expired = true;
-			return vt_err_set(err, VT_EIO,
-				"%s: %llu bytes in %lld seconds, fewer than %d; given up "
+			return vt_err_set(err, VT_EDEVICE,
+				"%s: timed out with %llu bytes in %lld seconds, fewer than %d "
 				"(VOXTRAIL_PEER_TIMEOUT=SECONDS waits longer)",
 				what, (unsigned long long)bounds->moved, (long long)bounds->seconds,
 				VT_PEER_LEAST);

@@ -4,6 +4,9 @@ import concurrent.futures, itertools, os, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _hostile import *
+from _checks import no_bounds
+
+unbounded = no_bounds("memory and seconds of the client and of serve")
 
 EVIL_SSH = f"{T}/evil-ssh"
 write(EVIL_SSH, '#!/bin/sh\nexec "%s" "%s/_evil.py" "$@"\n' % (sys.executable, os.path.dirname(os.path.abspath(__file__))))
@@ -29,7 +32,7 @@ def peer(word, script, store, *args, **more):
 def refused(what, script, status, words, store=None, word="pull", args=(), most_mib=64, seconds=15, **more):
     store = store or f"{T}/none"     # of which nothing gets there
     rc, said, took, kib = peer(word, script, store, *args, **more)
-    check(rc == status and words in said and took < seconds and kib < most_mib << 10, f"{what}: {status}", (rc, took, kib, said[-400:]))
+    check(rc == status and words in said and (unbounded or took < seconds and kib < most_mib << 10), f"{what}: {status}", (rc, took, kib, said[-400:]))
 
 
 def on(*lines):
@@ -62,8 +65,9 @@ refused("a tree 3000 directories deep", deep, 76, "lies deeper than a path of 40
 
 # time
 now = {"VOXTRAIL_PEER_TIMEOUT": "1"}
-late = dict(status=74, words="VOXTRAIL_PEER_TIMEOUT", seconds=20, **now)
-asleep = lambda *args, **more: waiting.submit(refused, *args, **more)     # many at a time: they only wait
+late = dict(status=75, words="VOXTRAIL_PEER_TIMEOUT", seconds=20, **now)
+silent = []
+asleep = lambda *args, **more: silent.append(waiting.submit(refused, *args, **more))     # many at a time: they only wait
 sleep = "import time\n"
 asleep("a peer that never says a word", sleep + "time.sleep(60)\n", **late)
 for word in ("refs", "history", "get", "vouchers"):
@@ -71,16 +75,17 @@ for word in ("refs", "history", "get", "vouchers"):
 asleep("silence inside an object", sleep + sound + on("if word == 'get' and asked[0].startswith('objects'): w('object %s 3\\np' % asked[0]); time.sleep(60)"), **late)
 asleep("a byte now and then", sleep + sound + on("if word == 'history':", "    w('ok 1000\\n')", "    for k in range(600): w('0'); time.sleep(0.1)"), **late)
 asleep("lines now and then", sleep + sound + on("if word == 'history':", "    w('ok 1000\\n')", "    for k in range(600): w(sha(b'%d' % k) + '\\n'); time.sleep(0.1)"), **late)
-asleep("SIGTERM and the closed pipes ignored", sleep + "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + on("time.sleep(60)"), status=74, words="VOXTRAIL_PEER_TIMEOUT", seconds=25, **now)
-slow = 'D = put("objects", b"p" * 300000)\ncommit(put("trees", b"voxtree 1\\nf %s 300000 a\\n" % D.encode()))\n' + on("if word == 'get' and asked[0].startswith('objects'):", "    w('object %s 300000\\n' % asked[0])", "    for k in range(30): w(b'p' * 10000); time.sleep(0.1)", "    return True")
-rc, said, took, _ = peer("pull", sleep + slow, f"{T}/slow", **now)
-check(rc == 0 and took > 2.5, "100 kB a second is slow, and no silence", (rc, took, said))
+asleep("SIGTERM and the closed pipes ignored", sleep + "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + on("time.sleep(60)"), status=75, words="VOXTRAIL_PEER_TIMEOUT", seconds=25, **now)
+slow = 'D = put("objects", b"p" * 700000)\ncommit(put("trees", b"voxtree 1\\nf %s 700000 a\\n" % D.encode()))\n' + on("if word == 'get' and asked[0].startswith('objects'):", "    w('object %s 700000\\n' % asked[0])", "    for k in range(70): w(b'p' * 10000); time.sleep(0.1)", "    return True")
+rc, said, took, _ = peer("pull", sleep + slow, f"{T}/slow", VOXTRAIL_PEER_TIMEOUT="3")
+check(rc == 0 and took > 6, "100 kB a second is slow, and no silence", (rc, took, said))
 
+concurrent.futures.wait(silent)
 check(not [f for _, _, files in os.walk(f"{T}/none/objects") for f in files] and not os.listdir(f"{T}/none/tmp"), "nothing of all these came in")
 # a pull that was given up left nothing half done
 rc, said, _, _ = peer("pull", sleep + sound + on("if word == 'get' and asked[0].startswith('objects'): time.sleep(60)"), f"{T}/again", **now)
 left = os.listdir(f"{T}/again/tmp") if os.path.isdir(f"{T}/again/tmp") else []
-check(rc == 74 and not left and tool("verify", store=f"{T}/again").returncode == 0, "what was given up left nothing behind", (rc, said, left))
+check(rc == 75 and not left and tool("verify", store=f"{T}/again").returncode == 0, "what was given up left nothing behind", (rc, said, left))
 rc, said, _, _ = peer("pull", sound, f"{T}/again")
 check(rc == 0, "and is done by the next pull", (rc, said))
 
@@ -125,7 +130,7 @@ def serve(feed, *args, wait=10, **more):
 
 
 rc, said, took = serve(lambda p: None, **now)
-check(rc == 74 and "no 74 " in said and "VOXTRAIL_PEER_TIMEOUT" in said and took < 8, "serve does not wait for a silent client for ever: 74", (rc, said, took))
+check(rc == 75 and "no 75 " in said and "VOXTRAIL_PEER_TIMEOUT" in said and (unbounded or took < 8), "serve does not wait for a silent client for ever: 75", (rc, said, took))
 
 
 def drip(p):
@@ -136,7 +141,7 @@ def drip(p):
 
 
 rc, said, took = serve(drip, **now)
-check(rc == 74 and took < 8, "nor for one that sends a byte now and then", (rc, said, took))
+check(rc == 75 and (unbounded or took < 8), "nor for one that sends a byte now and then", (rc, said, took))
 
 
 def unread(p):
@@ -145,7 +150,7 @@ def unread(p):
 
 
 rc, said, took = serve(unread, wait=20, **now)
-check(rc == 74 and took < 15, "nor for one that reads no answer", (rc, said, took))
+check(rc == 75 and (unbounded or took < 15), "nor for one that reads no answer", (rc, said, took))
 for count in ("-1", "99999999", "x"):
     def ask(p, count=count):
         p.stdin.write(b"missing %s\n" % count.encode())
@@ -179,4 +184,4 @@ write(f"{T}/zeros.json", b"[" + b"0," * (12 << 20) + b"0]")
 p = subprocess.Popen(["voxtrail", "lint", f"{T}/zeros.json"], stdout=subprocess.DEVNULL, stderr=open(f"{T}/said", "w"))
 _, status, used = os.wait4(p.pid, 0)
 said = open(f"{T}/said").read()
-check(os.waitstatus_to_exitcode(status) == 65 and "take more than 1 GiB of memory" in said and used.ru_maxrss < 1200 << 10, "24 MB of JSON that would take more than 1 GiB: 65", (status, used.ru_maxrss, said))
+check(os.waitstatus_to_exitcode(status) == 65 and "take more than 1 GiB of memory" in said and (unbounded or used.ru_maxrss < 1200 << 10), "24 MB of JSON that would take more than 1 GiB: 65", (status, used.ru_maxrss, said))
