@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
+
 void vt_json_real_text(char out[32], double value)
 {
 	for (int digits = 15; digits <= 17; digits++) {
@@ -184,4 +186,42 @@ void vt_json_pretty(struct vt_buf *out, const struct vt_json *value)
 void vt_json_compact(struct vt_buf *out, const struct vt_json *value)
 {
 	text(out, value, -1);
+}
+
+static void escape(struct vt_buf *out, uint32_t point)
+{
+	if (point >= 0x10000) {
+		vt_buf_printf(out, "\\u%04x", 0xd800 + ((point - 0x10000) >> 10));
+		point = 0xdc00 + ((point - 0x10000) & 0x3ff);
+	}
+	vt_buf_printf(out, "\\u%04x", point);
+}
+
+void vt_json_shown(struct vt_buf *out, const char *json)
+{
+	const unsigned char *p = (const unsigned char *)json;
+
+	while (*p) {
+		uint32_t c;
+		size_t n = vt_utf8_decode(p, 4, &c);
+
+		if (!n)
+			vt_buf_str(out, "\\ufffd");
+		else if (c >= 0x7f && vt_utf8_is_hidden(c))
+			escape(out, c);
+		else
+			vt_buf_add(out, p, n);
+		p += n ? n : 1;
+	}
+}
+
+int vt_json_say(const char *json)
+{
+	struct vt_buf b = VT_BUF_INIT;
+	bool whole;
+
+	vt_json_shown(&b, json);
+	whole = fwrite(b.data ? b.data : "", 1, b.len, stdout) == b.len;
+	vt_buf_release(&b);
+	return whole ? 0 : -1;
 }

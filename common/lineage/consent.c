@@ -38,6 +38,16 @@ static int not_a_list(const char *path, const char *what, struct vt_err *err)
 		what);
 }
 
+/* Something that no version has written has no canonical form: a change could not keep it. */
+static bool has_real(const struct vt_json *j)
+{
+	bool real = j->type == VT_JSON_REAL;
+
+	for (size_t i = 0; !real && i < j->n; i++)
+		real = has_real(j->item[i]);
+	return real;
+}
+
 /* A word that this version does not know is an error: it may stand for somebody's refusal. */
 static int check_form(const struct vt_json *j, const char *path, struct vt_err *err)
 {
@@ -54,6 +64,9 @@ static int check_form(const struct vt_json *j, const char *path, struct vt_err *
 		for (size_t k = 0; k < list->n; k++)
 			if (!*text(list->item[k], "subject"))
 				return not_a_list(path, "an entry without \"subject\"", err);
+			else if (has_real(list->item[k]))
+				return not_a_list(path, "an entry with a number that is not whole",
+					err);
 	}
 	return 0;
 }

@@ -51,11 +51,30 @@ static int check_words(const struct vt_json *list, const char *name, const char 
 	return 0;
 }
 
-static int check_keys(const struct vt_json *keys, const char *list, const char *path,
+/* A word that nobody can read must not stand for "never": 1e9 as "until", true as "revoked". */
+static int check_key_fields(const struct vt_json *key, size_t number, const char *path,
 	struct vt_err *err)
 {
 	static const char *const fields[] = { "from", "id", "name", "pem", "revoked", "until",
 		"user", NULL };
+
+	for (size_t k = 0; k < key->n; k++) {
+		bool time = !strcmp(key->key[k], "from") || !strcmp(key->key[k], "until");
+
+		if (!is_word(fields, key->key[k]))
+			return vt_err_set(err, VT_ECONFIG, "%s: key %zu: \"%s\" is not known", path,
+				number, key->key[k]);
+		if (key->item[k]->type != (time ? VT_JSON_INT : VT_JSON_STRING))
+			return vt_err_set(err, VT_ECONFIG, "%s: key %zu: \"%s\" must be %s", path,
+				number, key->key[k],
+				time ? "a whole number of seconds since 1970" : "a text");
+	}
+	return 0;
+}
+
+static int check_keys(const struct vt_json *keys, const char *list, const char *path,
+	struct vt_err *err)
+{
 	bool approvers = !strcmp(list, "approvers");
 
 	if (keys->type != VT_JSON_ARRAY)
@@ -74,11 +93,8 @@ static int check_keys(const struct vt_json *keys, const char *list, const char *
 			return vt_err_set(err, VT_ECONFIG,
 				"%s: key %zu of \"%s\": approvers have a \"user\", and no others",
 				path, i + 1, list);
-		for (size_t k = 0; k < keys->item[i]->n; k++)
-			if (!is_word(fields, keys->item[i]->key[k]))
-				return vt_err_set(err, VT_ECONFIG,
-					"%s: key %zu: \"%s\" is not known", path, i + 1,
-					keys->item[i]->key[k]);
+		if (check_key_fields(keys->item[i], i + 1, path, err))
+			return err->code;
 	}
 	return 0;
 }

@@ -79,7 +79,7 @@ static int deliver(const struct vt_buf *text, const char *out, struct vt_err *er
 {
 	if (out)
 		return vt_fs_write(out, text->data ? text->data : "", text->len, 0644, err);
-	fwrite(text->data, 1, text->len, stdout);
+	vt_json_say(text->data);
 	return 0;
 }
 

@@ -33,7 +33,10 @@ static void report(struct vt_store *store, struct vt_lineage *lineage, const cha
 		vt_repro_of(store, a->v[0].id, &r.repro, err);
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
-	fwrite(out.data, 1, out.len, stdout);
+	if (forms[form].write == vt_audit_json)
+		vt_json_say(out.data);
+	else
+		fwrite(out.data, 1, out.len, stdout);
 	vt_record_index_incomplete(&a->missing, err);
 	vt_audit_release(&r);
 	vt_buf_release(&out);

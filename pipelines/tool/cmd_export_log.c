@@ -25,7 +25,8 @@ static int print(void *ctx, const struct vt_json *line, const char *digest)
 	vt_json_put_text(j, "digest", digest);
 	vt_json_put_text(j, "source", "voxtrail");
 	vt_json_compact(&out, j);
-	puts(out.data);
+	vt_buf_char(&out, '\n');
+	vt_json_say(out.data);
 	vt_buf_release(&out);
 	vt_json_free(j);
 	return 0;

@@ -48,7 +48,8 @@ static int take(void *ctx, const struct vt_json *line, const char *digest)
 	}
 	if (!r->quiet && r->json) {
 		vt_json_compact(&text, line);
-		puts(text.data);
+		vt_buf_char(&text, '\n');
+		vt_json_say(text.data);
 	} else if (!r->quiet) {
 		print(line, digest);
 	}

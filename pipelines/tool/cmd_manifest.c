@@ -18,7 +18,7 @@ static void draft(const char *dir, const char *labels, struct vt_err *err)
 	if (!vt_manifest_draft(&j, &remarks, dir, labels, err) &&
 		!vt_manifest_parse(&m, j, "the draft", err)) {
 		vt_json_pretty(&text, j);
-		fwrite(text.data, 1, text.len, stdout);
+		vt_json_say(text.data);
 		if (text.len && text.data[text.len - 1] != '\n')
 			putchar('\n');
 	}
@@ -218,7 +218,7 @@ static void check(const char *dir, const char *labels, const char *manifest, int
 		}
 		if (json) {
 			vt_json_pretty(&text, all);
-			fwrite(text.data, 1, text.len, stdout);
+			vt_json_say(text.data);
 			putchar('\n');
 		}
 		fflush(stdout);
@@ -248,7 +248,7 @@ static void place(const char *dir, const char *manifest, struct vt_err *err)
 		vt_json_put(split, "subjects", vt_manifest_place(m, &ids));
 		vt_json_put(j, "split", split);
 		vt_json_pretty(&text, j);
-		fwrite(text.data, 1, text.len, stdout);
+		vt_json_say(text.data);
 	}
 	vt_buf_release(&text);
 	vt_json_free(j);

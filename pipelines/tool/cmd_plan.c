@@ -131,7 +131,7 @@ static int print_items(const struct vt_datums *datums, const struct scanning *ho
 			to - from, b.len, ITEMS_LIMIT, (to - from) * ITEMS_LIMIT / b.len,
 			n * b.len / ITEMS_LIMIT + 1);
 	else
-		fputs(b.data, stdout);
+		vt_json_say(b.data);
 	vt_buf_release(&b);
 	return err->code;
 }
@@ -212,8 +212,10 @@ static int plan(struct vt_run *run, const char *only, bool all, enum form form, 
 	}
 	if (form != TEXT)
 		vt_buf_str(&b, "]\n");
-	if (!err->code && b.data)
+	if (!err->code && b.data && form == TEXT)
 		fputs(b.data, stdout);
+	else if (!err->code && b.data)
+		vt_json_say(b.data);
 	vt_buf_release(&b);
 	return err->code;
 }

@@ -241,7 +241,8 @@ static void show_policy(struct vt_store *store, struct vt_err *err)
 		if (!p.file[i])
 			continue;
 		vt_json_pretty(&text, p.file[i]);
-		vt_say("%s: %s\n", p.path[i], text.data);
+		vt_say("%s: ", p.path[i]);
+		vt_json_say(text.data);
 		vt_buf_release(&text);
 	}
 	vt_policy_release(&p);

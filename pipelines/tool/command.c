@@ -144,7 +144,8 @@ void vt_command_print(struct vt_json *value)
 	struct vt_buf out = VT_BUF_INIT;
 
 	vt_json_pretty(&out, value);
-	puts(out.data);
+	vt_buf_char(&out, '\n');
+	vt_json_say(out.data);
 	vt_buf_release(&out);
 	vt_json_free(value);
 }

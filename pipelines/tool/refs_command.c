@@ -46,7 +46,9 @@ static void print_refs(struct vt_store *store, const struct request *request,
 		vt_json_pretty(&text, list);
 		vt_buf_char(&text, '\n');
 	}
-	if (!err->code && text.len)
+	if (!err->code && request->json)
+		vt_json_say(text.data);
+	else if (!err->code && text.len)
 		fputs(text.data, stdout);
 	vt_buf_release(&text);
 	vt_json_free(list);

@@ -94,7 +94,33 @@ for text in ('{"format":1,"withdrawn":{}}', '{"format":1,"withdrawn":["sub-001"]
     r = POLICY["a stage"]()
     check(r.returncode == 78, f"a consent.json of another form: 78: {text}", (r.returncode, r.stderr))
     shutil.rmtree(f"{T}/o", ignore_errors=True)
+for number in ("1.5", "1e3"):
+    for text in ('{"format":1,"withdrawn":[{"subject":"sub-009","time":%s}]}', '{"format":1,"decisions":[{"subject":"sub-009","x":[{"y":%s}]}]}'):
+        write(f"{S}/consent.json", text % number)
+        wrong = {c: r.returncode for c, r in (("stage", POLICY["a stage"]()), ("withdraw", tool("consent", "withdraw", "sub-001", "--reason", "x", store=S)), ("restore", POLICY["consent restore"]())) if r.returncode != 78 or "not whole" not in r.stderr}
+        check(not wrong and open(f"{S}/consent.json").read() == text % number, f"a number that is not whole in consent.json: 78: {text % number}", wrong)
+        shutil.rmtree(f"{T}/o", ignore_errors=True)
 os.unlink(f"{S}/consent.json")
+r = tool("trust", "add-key", f"{T}/k.pub", store=S)
+kept = json.load(open(f"{S}/policy.json"))
+for field, value in (("until", 1.5), ("until", 1e30), ("until", "2030-01-01"), ("from", 1e-3), ("revoked", True), ("revoked", 2.5), ("name", 1.5)):
+    write(f"{S}/policy.json", json.dumps({**kept, "keys": [{**kept["keys"][0], field: value}]}))
+    wrong = {c: (r.returncode, r.stderr) for c, r in ((c, POLICY[c]()) for c in ("a stage", "trust demand")) if r.returncode != 78 or field not in r.stderr or " must be a" not in r.stderr}
+    check(r.returncode == 0 and not wrong, f"a key's {field} of another kind, {value!r}: 78", wrong)
+    shutil.rmtree(f"{T}/o", ignore_errors=True)
+for text in ('{"format":1.0}', '{"format":1,"approved":[1.5]}', '{"format":1,"x":1e3}', '{"format":1e0}'):
+    write(f"{S}/policy.json", text)
+    r = POLICY["trust demand"]()
+    check(r.returncode == 78, f"trust demand on a policy with a number that is not whole: 78: {text}", (r.returncode, r.stderr))
+r = tool("trust", "policy", store=S)
+check(r.returncode == 78, "and trust policy", (r.returncode, r.stderr))
+write(f"{S}/policy.json", canonical(kept))
+r = tool("trust", "policy", store=S)
+check(r.returncode == 0 and json.loads(r.stdout[r.stdout.index("{"):]) == kept, "trust policy prints JSON, a line a member", (r.returncode, r.stdout))
+r = tool("verify", store=S)
+check(r.returncode == 0, "put back, all is well", (r.stdout, r.stderr))
+os.unlink(f"{S}/policy.json")
+tool("trust", "add-key", f"{T}/k.pub", store=S)
 
 r = stage("select", "--names", scans, "--from", scans, "--out", f"{T}/o")
 check(r.returncode == 66 and "is a directory" in r.stderr and "give a file" in r.stderr, "a directory where a file is meant: 66, and said", (r.returncode, r.stderr))

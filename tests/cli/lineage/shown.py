@@ -35,10 +35,12 @@ for args in ([], ["--format=html"], ["--format=dot"], ["--json"]):
     r = run("audit", "d", *args)
     text = r.stdout.decode(errors="replace") + r.stderr.decode(errors="replace")
     lines = [l for l in text.split("\n") if l.startswith("33 executions")]
-    quiet = "\x1b" not in text and (args == ["--json"] or "\u202e" not in text) and not lines
+    quiet = "\x1b" not in text and "\u202e" not in text and not lines
     say(quiet, "audit %s of a record with line ends, escapes and turned text" % " ".join(args), text)
     if args == ["--format=html"]:
         say("<script" not in text and "default-src 'none'" in text, "the page holds no script and allows none", text)
+    if args == ["--json"]:
+        say(forged in text.encode().decode("unicode_escape") and json.loads(r.stdout), "and the JSON holds the same value", text)
     if args == ["--format=dot"]:
         say('"];x->y' not in text.replace('\\"', ""), "a label ends where it ends", text)
 r = run("lint", "no\x1b[31mfile\nforged.json")
@@ -46,6 +48,21 @@ say(b"\x1b" not in r.stderr and r.stderr.count(b"\n") == 1, "an error is one lin
 os.makedirs(T + "/scans"); open(T + "/scans/f", "w").write("1")
 r = run("commit", "r", "scans", "-m", "one\n\x1b[2Jtwo"); r = run("log", "r")
 say(b"\x1b" not in r.stdout and b"one\\n\\x1b[2Jtwo" in r.stdout, "log shows a message's controls", r.stdout)
+
+# every command that prints JSON: the same values, and nothing that turns or hides the text around it
+bad = "a\u202eb\u200bc\U000e0041d\x7f"
+run("consent", "withdraw", "sub-9", "--unknown", "--reason", bad)
+run("commit", "r", "scans", "-m", bad, "--allow-empty")
+run("tag", "r", "t")
+open(T + "/m.json", "w").write(json.dumps({**json.load(open(os.environ["ROOT"] + "/manifests/embedded.json")), "description": bad}))
+os.makedirs(T + "/cohort/sub-1"); open(T + "/cohort/sub-1/t1.nii.gz", "w").write("1")
+for args in (["log", "r", "--json"], ["tag", "r", "--json"], ["consent", "list", "--json"], ["history", "--json"], ["export-log"],
+             ["manifest", "cohort", "--place", "m.json"]):
+    r = run(*args)
+    text = r.stdout.decode()
+    hidden = [hex(ord(c)) for c in text if c in bad and c not in "abcd"]
+    values = repr([json.loads(l) for l in text.splitlines()] if args[0] in ("history", "export-log") else json.loads(text))
+    say(r.returncode == 0 and text and not hidden and repr(bad)[1:-1] in values, " ".join(args) + ": what cannot be seen is escaped, the value is the same", (r.returncode, hidden, values, r.stderr))
 
 # a workflow's keys
 z = "0" * 64
