@@ -262,7 +262,7 @@ static int tell(const struct deciding *deciding, struct vt_err *err)
 	vt_json_put_text(detail, "nonce", deciding->nonce);
 	vt_json_put(detail, "persons", by);
 	vt_json_put(detail, "approvals", vt_json_copy(deciding->signed_texts));
-	return vt_history_append(deciding->s, "approved", detail, err);
+	return vt_history_note(deciding->s, "approved", detail, err);
 }
 
 static int decide(struct deciding *deciding, const struct vt_strs *files, struct vt_err *err)

@@ -190,7 +190,7 @@ static int tell_kept(struct vt_store *store, const struct vt_strs *kept, struct 
 		}
 		if (list->n) {
 			vt_json_put(detail, "records", list);
-			rc = vt_history_append(store, "attestations-kept", detail, err);
+			rc = vt_history_note(store, "attestations-kept", detail, err);
 		} else {
 			vt_json_free(list);
 			vt_json_free(detail);

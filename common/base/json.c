@@ -68,8 +68,8 @@ static void space(struct reader *reader)
 		reader->line += *reader->p++ == '\n';
 }
 
-static void push_pointer(struct reader *reader, const char *key)
 /* RFC 6901 */
+static void push_pointer(struct reader *reader, const char *key)
 {
 	vt_buf_char(&reader->pointer, '/');
 	for (; *key; key++) {

@@ -3,12 +3,18 @@
  * Only the lines of consent events are parsed: a history has a line for everything that was made.
  * The lines are canonical JSON, so the event's name stands in them in one form, and a text that
  * holds the same words has its quotes escaped.  Chains and digests are `verify`'s matter. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "common/base/fs.h"
 #include "common/base/unicode.h"
 #include "common/lineage/consent.h"
+
+enum { TRIES = 200 }; /* for the store's lock, twenty a second */
 
 static const char *text(const struct vt_json *json, const char *key)
 {
@@ -71,13 +77,28 @@ static int read_events(struct vt_strs *events, const char *path, struct vt_err *
 	return rc;
 }
 
+/* Forms of the names in the file, sorted. */
+static void list_forms(struct vt_strs *forms, const struct vt_consent *consent)
+{
+	const struct vt_json *list = vt_json_get(consent->j, "withdrawn");
+
+	for (size_t i = 0; list && i < list->n; i++) {
+		char *form = vt_unicode_form(text(list->item[i], "subject"));
+
+		vt_strs_add(forms, form);
+		free(form);
+	}
+	vt_strs_sort(forms);
+}
+
 static int check_history(const struct vt_consent *consent, const char *dir, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "history");
-	struct vt_strs events = VT_STRS_INIT;
+	struct vt_strs events = VT_STRS_INIT, forms = VT_STRS_INIT;
 	int rc = vt_fs_is_absent(path) ? 0 : read_events(&events, path, err);
 
 	vt_strs_sort(&events);
+	list_forms(&forms, consent);
 	for (size_t i = 0; !rc && i < events.n; i++) {
 		char *event = events.v[i], *end = strrchr(event, '\n');
 		size_t n = (size_t)(end - event) + 1;
@@ -86,19 +107,21 @@ static int check_history(const struct vt_consent *consent, const char *dir, stru
 		if (!last || event[strlen(event) - 1] != 'w')
 			continue;
 		*end = '\0';
-		if (!vt_consent_withdrawn(consent, event))
+		if (!vt_strs_hold(&forms, event))
 			rc = vt_err_set(err, VT_EINTEGRITY,
 				"%s/consent.json: the history says that subject %s has withdrawn "
-				"consent, and this file does not; put it back from a copy, or run "
-				"`voxtrail consent withdraw` again",
+				"consent, and this file does not: the withdrawal was interrupted, "
+				"or the file was changed; run `voxtrail consent withdraw` again, "
+				"or put the file back from a copy",
 				dir, event);
 	}
 	vt_strs_release(&events);
+	vt_strs_release(&forms);
 	free(path);
 	return rc;
 }
 
-int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
+static int read_both(struct vt_consent *out, const char *dir, struct vt_err *err)
 {
 	char *path = vt_path_join(dir, "consent.json");
 
@@ -106,4 +129,29 @@ int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err
 		vt_consent_release(out);
 	free(path);
 	return err->code;
+}
+
+int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
+{
+	const struct timespec pause = { 0, 50000000 };
+	char *path;
+	int rc = read_both(out, dir, err), fd;
+	bool last = false;
+
+	if (rc != VT_EINTEGRITY)
+		return rc;
+	/* somebody may be between the event and the file: under the lock nobody is */
+	path = vt_path_join(dir, "lock");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; rc == VT_EINTEGRITY && !last && i < TRIES; i++) {
+		last = fd < 0 || !flock(fd, LOCK_SH | LOCK_NB);
+		if (!last)
+			nanosleep(&pause, NULL);
+		*err = (struct vt_err)VT_ERR_INIT;
+		rc = read_both(out, dir, err);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return rc;
 }

@@ -253,7 +253,7 @@ static int tell(struct vt_store *store, const struct vt_record_dir *dir, const s
 	vt_json_put_text(detail, "tree", hex);
 	vt_json_put_text(detail, "record", dir->v[0].id);
 	vt_json_put_int(detail, "records", (int64_t)dir->n);
-	return vt_history_append(store, "import", detail, err);
+	return vt_history_note(store, "import", detail, err);
 }
 
 int vt_store_import_dir(struct vt_store *store, const char *dir, const struct vt_import_opts *opts,

@@ -558,7 +558,7 @@ static int tell(struct vt_store *store, const struct vt_gc_result *gc_result, st
 	if (gc_result->results)
 		vt_json_put_int(detail, "results", (int64_t)gc_result->results);
 	vt_json_put_int(detail, "bytes", (int64_t)gc_result->bytes);
-	return vt_history_append(store, "gc", detail, err);
+	return vt_history_note(store, "gc", detail, err);
 }
 
 int vt_store_gc(struct vt_store *store, const struct vt_gc_opts *opts, struct vt_gc_result *out,

@@ -128,7 +128,7 @@ static int put_store(struct vt_json *first_line, struct vt_err *err)
 	return rc;
 }
 
-static int compose(struct vt_buf *line, const struct tail *tail, const char *event,
+static int compose(struct vt_buf *line, const struct tail *tail, int64_t lost, const char *event,
 	const struct vt_json *detail, struct vt_err *err)
 {
 	struct vt_json *j = vt_json_new(VT_JSON_OBJECT);
@@ -142,6 +142,8 @@ static int compose(struct vt_buf *line, const struct tail *tail, const char *eve
 	vt_json_put_text(j, "by", by);
 	vt_json_put_int(j, "time", vt_history_now());
 	vt_json_put(j, "detail", vt_json_copy(detail));
+	if (lost)
+		vt_json_put_int(j, "unsettled", lost);
 	/* only the first line, whose digest would otherwise be the store's only name */
 	rc = tail->n ? 0 : put_store(j, err);
 	if (!rc)
@@ -157,26 +159,38 @@ static int compose(struct vt_buf *line, const struct tail *tail, const char *eve
 	return 0;
 }
 
-/* A byte in the lock's file, for as long as a line stands there whose change does not. */
-static int mark_unsettled(const struct vt_store *store, struct vt_err *err)
+enum { MARK = 20 }; /* digits of the mark in the lock's file */
+
+/* For as long as lines stand there whose changes do not: the number of the first of them. */
+static int mark_unsettled(struct vt_store *store, int64_t first, struct vt_err *err)
 {
-	if (pwrite(store->lock_fd, "1", 1, 0) == 1 && !fdatasync(store->lock_fd))
-		return 0;
-	return vt_err_errno(err, VT_EIO, "%s/lock", store->dir);
+	char text[MARK + 1];
+
+	snprintf(text, sizeof(text), "%0*lld", MARK, (long long)first);
+	if (pwrite(store->lock_fd, text, MARK, 0) != MARK || fdatasync(store->lock_fd))
+		return vt_err_errno(err, VT_EIO, "%s/lock", store->dir);
+	store->unsettled = true;
+	return 0;
 }
 
-void vt_history_settled(const struct vt_store *store)
+void vt_history_settled(struct vt_store *store)
 {
 	assert(store->lock_depth > 0);
 	/* a mark that stays only makes a check more lenient */
 	(void)!ftruncate(store->lock_fd, 0);
+	store->unsettled = false;
 }
 
-bool vt_history_is_settled(const struct vt_store *store)
+int64_t vt_history_unsettled(const struct vt_store *store)
 {
-	struct stat st;
+	char text[MARK + 1] = "", *end;
+	int fd = openat(store->dir_fd, "lock", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : pread(fd, text, MARK, 0);
+	int64_t first = strtoll(text, &end, 10);
 
-	return fstatat(store->dir_fd, "lock", &st, 0) || !st.st_size;
+	if (fd >= 0)
+		close(fd);
+	return n == MARK && !*end && first > 0 ? first : 0;
 }
 
 int vt_history_append(struct vt_store *store, const char *event, struct vt_json *detail,
@@ -185,6 +199,7 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 	char *path = vt_path_join(store->dir, "history");
 	struct vt_buf line = VT_BUF_INIT;
 	bool made = !vt_fs_exists(path);
+	int64_t lost = 0;
 	struct tail t;
 	/* read and written under the lock: two processes would write one number */
 	int rc = vt_store_lock(store, err), fd = -1;
@@ -193,10 +208,14 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 		rc = fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s", path)
 			    : read_tail(&t, fd, path, err);
+		/* of who was killed; a mark of the line that would be next has lost no change, and
+		 * an older one stays until what it is of is settled or told */
+		if (!rc && !store->unsettled)
+			lost = vt_history_unsettled(store);
 		if (!rc)
-			rc = compose(&line, &t, event, detail, err);
-		if (!rc)
-			rc = mark_unsettled(store, err);
+			rc = compose(&line, &t, lost <= t.n ? lost : 0, event, detail, err);
+		if (!rc && !store->unsettled)
+			rc = mark_unsettled(store, lost && lost <= t.n ? lost : t.n + 1, err);
 		if (!rc)
 			rc = write_line(fd, &t, &line, path, err);
 		/* the file's own name */
@@ -210,6 +229,23 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 	vt_json_free(detail);
 	vt_buf_release(&line);
 	free(path);
+	return rc;
+}
+
+int vt_history_note(struct vt_store *store, const char *event, struct vt_json *detail,
+	struct vt_err *err)
+{
+	int rc = vt_store_lock(store, err);
+	bool within = store->unsettled;
+
+	if (rc) {
+		vt_json_free(detail);
+		return rc;
+	}
+	rc = vt_history_append(store, event, detail, err);
+	if (!rc && !within)
+		vt_history_settled(store);
+	vt_store_unlock(store);
 	return rc;
 }
 

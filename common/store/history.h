@@ -20,10 +20,15 @@
 int vt_history_append(struct vt_store *store, const char *event, struct vt_json *detail,
 	struct vt_err *err);
 
-/* The last line's change was made, too: said by who appended it, still under the lock.  Of a line
- * that nobody said it of (the process was killed, the disk was full) the change may be lost. */
-void vt_history_settled(const struct vt_store *store);
-bool vt_history_is_settled(const struct vt_store *store);
+/* The changes of the lines so far were made, too: said by who appended them, still under the lock.
+ * Of lines that nobody said it of (the process was killed, the disk was full) the change may be
+ * lost; the line behind them says so: "unsettled", the number of the first of them. */
+void vt_history_settled(struct vt_store *store);
+/* Number of the first line at the end whose change may be lost; 0: none. */
+int64_t vt_history_unsettled(const struct vt_store *store);
+/* As vt_history_append, of what changes nothing that a check compares, or has changed it. */
+int vt_history_note(struct vt_store *store, const char *event, struct vt_json *detail,
+	struct vt_err *err);
 
 /* Calls line(ctx, parsed, digest) for every line in order; a non-zero return stops and is
  * returned.  VT_EINTEGRITY, with the number of the line, at the first one that is not canonical,

@@ -1,9 +1,10 @@
 /* The history replayed and compared with the store: refs, consent, policy, tombstones and belief.
  *
  * Both sides become lists of facts (key and value) sorted by key: what the history says last of
- * each key, and what the store's files say now. A difference is a finding. The last line's change
- * may be lost if its process was killed (vt_history_is_settled); for the keys that such a line
- * touches the value before it is accepted too. */
+ * each key, and what the store's files say now. A difference is a finding. The change of a line may
+ * be lost if its process was killed (vt_history_settled); for the keys that such a line touches the
+ * value before it is accepted too, until another line touches them. Others may be at work: what
+ * differs is looked at once more under the lock. */
 #include "common/store/history_check.h"
 
 #include <stdlib.h>
@@ -18,9 +19,10 @@
 
 /* What one key stands at: a ref's commit, a subject's withdrawal, a tombstone. */
 struct fact {
-	char *key, *value; /* value "": not there */
-	char *before; /* what it was in front of the last line, NULL: that line did not touch it */
-	size_t order; /* the line of the history, from 1; later ones win */
+	char *key, *value;     /* value "": not there */
+	struct vt_strs before; /* what it was in front of lines whose changes may be lost */
+	bool lost;             /* as may be this one's */
+	size_t order;          /* the line of the history, from 1; later ones win */
 };
 
 struct facts {
@@ -43,7 +45,7 @@ static void add(struct facts *facts, char *key, const char *value, size_t order)
 		facts->cap = facts->cap ? 2 * facts->cap : 256;
 		facts->v = vt_xrealloc(facts->v, facts->cap * sizeof(*facts->v));
 	}
-	facts->v[facts->n++] = (struct fact){ key, vt_xstrdup(value), NULL, order };
+	facts->v[facts->n++] = (struct fact){ key, vt_xstrdup(value), VT_STRS_INIT, false, order };
 }
 
 static void facts_release(struct facts *facts)
@@ -51,7 +53,7 @@ static void facts_release(struct facts *facts)
 	for (size_t i = 0; i < facts->n; i++) {
 		free(facts->v[i].key);
 		free(facts->v[i].value);
-		free(facts->v[i].before);
+		vt_strs_release(&facts->v[i].before);
 	}
 	free(facts->v);
 }
@@ -69,8 +71,20 @@ static int by_key(const void *a, const void *b)
 	return x->order > y->order;
 }
 
-/* One entry a key: its last value, and what the last line of the history changed. */
-static void settle(struct facts *facts, size_t last)
+static int same_key(const void *a, const void *b)
+{
+	return strcmp(((const struct fact *)a)->key, ((const struct fact *)b)->key);
+}
+
+/* What the lines from `first` on say may not have been done. */
+static void mark_lost(struct facts *facts, int64_t first)
+{
+	for (size_t i = facts->n; i > 0 && facts->v[i - 1].order >= (size_t)first; i--)
+		facts->v[i - 1].lost = true;
+}
+
+/* One entry a key: its last value, and what it was in front of changes that may be lost. */
+static void settle(struct facts *facts)
 {
 	size_t n = 0;
 
@@ -78,23 +92,33 @@ static void settle(struct facts *facts, size_t last)
 	if (facts->n > 1)
 		qsort(facts->v, facts->n, sizeof(*facts->v), by_key);
 	for (size_t i = 0; i < facts->n; i++) {
-		struct fact *one = &facts->v[i];
+		struct fact one = facts->v[i], *had = n ? &facts->v[n - 1] : NULL;
 
-		/* What the key stood at in front of the last line: the entry before, or nothing. */
-		if (one->order == last)
-			one->before = vt_xstrdup(n && !strcmp(facts->v[n - 1].key, one->key)
-					? facts->v[n - 1].value
-					: "");
-		/* A later value takes the earlier one's place. */
-		if (n && !strcmp(facts->v[n - 1].key, one->key)) {
-			n--;
-			free(facts->v[n].key);
-			free(facts->v[n].value);
-			free(facts->v[n].before);
+		if (had && strcmp(had->key, one.key))
+			had = NULL;
+		if (one.lost) {
+			for (size_t k = 0; had && k < had->before.n; k++)
+				vt_strs_add(&one.before, had->before.v[k]);
+			vt_strs_add(&one.before, had ? had->value : "");
 		}
-		facts->v[n++] = *one;
+		/* A later value takes the earlier one's place. */
+		if (had) {
+			n--;
+			free(had->key);
+			free(had->value);
+			vt_strs_release(&had->before);
+		}
+		facts->v[n++] = one;
 	}
 	facts->n = n;
+}
+
+/* In settled facts. */
+static const struct fact *find(const struct facts *facts, char *key)
+{
+	const struct fact wanted = { .key = key };
+
+	return facts->n ? bsearch(&wanted, facts->v, facts->n, sizeof(wanted), same_key) : NULL;
 }
 
 static const char *text(const struct vt_json *json, const char *key)
@@ -181,6 +205,8 @@ static int read_line(void *ctx, const struct vt_json *line, const char *digest_h
 
 	(void)digest_hex;
 	c->lines++;
+	if (vt_json_integer(vt_json_get(line, "unsettled"), 0) > 0)
+		mark_lost(&c->said, vt_json_integer(vt_json_get(line, "unsettled"), 0));
 	if (!strcmp(event, "ref"))
 		add(&c->said, vt_asprintf("ref %s %s", text(d, "repo"), text(d, "ref")),
 			text(d, "to"), c->lines);
@@ -290,14 +316,6 @@ static int look_at_policy(struct check *check, struct vt_err *err)
 }
 
 /* Of pins made before they were events nothing is said: no fault. */
-static bool is_said(const struct check *check, const char *key)
-{
-	for (size_t i = 0; i < check->said.n; i++)
-		if (!strcmp(check->said.v[i].key, key))
-			return true;
-	return false;
-}
-
 static int look_at_pins(struct check *check, struct vt_err *err)
 {
 	struct vt_pins pins;
@@ -307,7 +325,7 @@ static int look_at_pins(struct check *check, struct vt_err *err)
 		const struct vt_pin *p = &pins.v[i];
 		char *key = vt_asprintf("pin %s", p->id);
 
-		if (is_said(check, key))
+		if (find(&check->said, key))
 			add(&check->there, key, *p->until ? p->until : "for good", 0);
 		else
 			free(key);
@@ -390,9 +408,10 @@ static void compare_one(struct check *check, const char *key, const struct fact 
 	if (!strncmp(key, "wording ", 8) && (said || !check->digests))
 		return;
 	check->n++;
-	/* equal, or the last line's change has not been made yet */
-	if (!strcmp(was, is) || (said && said->before && !strcmp(said->before, is)) ||
-		(!check->digests && !strncmp(key, "tombstone ", 10)))
+	for (size_t i = 0; said && i < said->before.n; i++)
+		if (!strcmp(said->before.v[i], is))
+			return;
+	if (!strcmp(was, is) || (!check->digests && !strncmp(key, "tombstone ", 10)))
 		return;
 	sentence = difference(key, was, is);
 	check->found(check->ctx, sentence);
@@ -423,21 +442,50 @@ static void compare(struct check *check)
 	}
 }
 
-int vt_history_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
+static int check_once(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
 	void *ctx, size_t *n, struct vt_err *err)
 {
 	struct check c = { .s = store, .found = found, .ctx = ctx, .digests = true };
 	int rc = vt_history_read(store, read_line, &c, err);
+	int64_t lost = vt_history_unsettled(store);
 
+	if (!rc && lost)
+		mark_lost(&c.said, lost);
+	settle(&c.said);
 	if (!rc)
 		rc = look(&c, err);
 	if (!rc) {
-		settle(&c.said, vt_history_is_settled(store) ? (size_t)-1 : c.lines);
-		settle(&c.there, (size_t)-1);
+		settle(&c.there);
 		compare(&c);
 	}
-	*n += c.n;
+	*n = c.n;
 	facts_release(&c.said);
 	facts_release(&c.there);
+	return rc;
+}
+
+static void count(void *ctx, const char *sentence)
+{
+	(void)sentence;
+	++*(size_t *)ctx;
+}
+
+int vt_history_check(struct vt_store *store, void (*found)(void *ctx, const char *sentence),
+	void *ctx, size_t *n, struct vt_err *err)
+{
+	struct vt_err none = VT_ERR_INIT;
+	size_t checks = 0, differ = 0;
+	int rc = check_once(store, count, &differ, &checks, &none);
+
+	if (rc || differ) {
+		const bool locked = !store->read_only;
+
+		if (locked && vt_store_lock(store, err))
+			return err->code;
+		rc = check_once(store, found, ctx, &checks, err);
+		if (locked)
+			vt_store_unlock(store);
+	}
+	*n += checks;
 	return rc;
 }

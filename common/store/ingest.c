@@ -214,8 +214,8 @@ static enum way way_of(const struct ingest *in, const struct vt_object *object)
 	if (object->state != VT_OBJECT_ABSENT && object->state != VT_OBJECT_DAMAGED)
 		return 0;
 	if (f->copied)
-		/* a copy that the hashing pass is still to make */
 		return COPIED;
+	/* a copy that the hashing pass is still to make */
 	if (f->copy)
 		return 0;
 	return LINK;

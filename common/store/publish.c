@@ -37,8 +37,8 @@ int vt_publish_begin(struct vt_store *store, struct vt_published *published, con
 		? -1
 		: openat(store->tmp_fd, mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
-		/* Their names, too, are durable before new ones are made. */
 		close(fd);
+	/* Their names, too, are durable before new ones are made. */
 	else if (errno == EEXIST)
 		rc = sync_all(store, "publish.catchup", err);
 	else

@@ -282,8 +282,10 @@ int vt_store_lock(struct vt_store *store, struct vt_err *err)
 void vt_store_unlock(struct vt_store *store)
 {
 	assert(store->lock_depth > 0);
-	if (--store->lock_depth == 0)
-		flock(store->lock_fd, LOCK_UN);
+	if (--store->lock_depth)
+		return;
+	store->unsettled = false;
+	flock(store->lock_fd, LOCK_UN);
 }
 
 int vt_store_use(struct vt_store *store, struct vt_err *err)

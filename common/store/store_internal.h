@@ -12,6 +12,7 @@ struct vt_store {
 	char *dir;
 	int dir_fd, objects_fd, tmp_fd; /* tmp_fd: -1 if opened for reading */
 	int lock_fd, lock_depth;        /* <store>/lock */
+	bool unsettled;                 /* the mark in it is ours, see history.h */
 	int use_fd;                     /* <store>/in-use, once something was published */
 	int *claim_fd;                  /* claimed directories */
 	size_t n_claims;

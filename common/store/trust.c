@@ -84,6 +84,8 @@ static int note(struct vt_store *store, const char *event, const char *how,
 		rc = tell(store, event, &fresh, extra, err);
 	if (!rc && fresh.n)
 		rc = vt_record_index_trust(store->db, how, &fresh, err);
+	if (!rc && fresh.n)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	vt_strs_release(&fresh);
 	return rc;
@@ -130,6 +132,8 @@ int vt_trust_revoke_key(struct vt_store *store, const char *key_hex, const char 
 	rc = vt_history_append(store, "key-revoked", detail, err);
 	if (!rc)
 		rc = vt_record_index_distrust(store->db, key_hex, err);
+	if (!rc)
+		vt_history_settled(store);
 	vt_store_unlock(store);
 	return rc;
 }

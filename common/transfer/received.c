@@ -21,7 +21,7 @@ int vt_received_tell(struct vt_store *store, const struct vt_strs *names, const 
 				vt_json_push(list, vt_json_new_text(strchr(names->v[at], ' ') + 1));
 		if (list->n) {
 			vt_json_put(detail, kind, list);
-			rc = vt_history_append(store, "received", detail, err);
+			rc = vt_history_note(store, "received", detail, err);
 		} else {
 			vt_json_free(list);
 			vt_json_free(detail);

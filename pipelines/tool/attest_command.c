@@ -195,7 +195,7 @@ static int tell(const char *dir, const char *format, const struct vt_key *k,
 			"it\"",
 			dir);
 	else if (!rc && s) {
-		rc = vt_history_append(s, "attested", detail, err);
+		rc = vt_history_note(s, "attested", detail, err);
 		detail = NULL;
 	}
 	vt_json_free(detail);

@@ -73,7 +73,7 @@ static int note(struct vt_store *store, const char *id, const struct vt_rerun *r
 	vt_json_put_text(detail, "record", id);
 	vt_json_put_text(detail, "verdict", verdicts[r->verdict]);
 	vt_json_put_text(detail, "binary", r->binary);
-	rc = vt_history_append(store, "rerun", detail, err);
+	rc = vt_history_note(store, "rerun", detail, err);
 	vt_strs_add(&one, id);
 	if (!rc && r->verdict == VT_SAME && !r->other_binary && !strcmp(r->record, id))
 		rc = vt_trust_note(store, VT_TRUST_MADE, &one, NULL, err);
