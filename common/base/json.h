@@ -99,10 +99,9 @@ void vt_json_sorted(struct vt_buf *out, const struct vt_json *value);
 void vt_json_pretty(struct vt_buf *out, const struct vt_json *value);
 void vt_json_compact(struct vt_buf *out, const struct vt_json *value);
 
-/* JSON text for a screen: what cannot be seen there, or turns the text around it (utf8.h), as
- * \uXXXX, and a byte that is no UTF-8 as \ufffd.  Of what other text holds it is the same value. */
-void vt_json_shown(struct vt_buf *out, const char *json);
-/* That on standard output; -1 if it cannot be written. */
+/* JSON text to standard output: what cannot be seen there, or turns the text around it (utf8.h), as
+ * \uXXXX, and a byte that is no UTF-8 as \ufffd.  Of what other text holds it is the same value.
+ * -1 if it cannot be written. */
 int vt_json_say(const char *json);
 
 /* Shortest of %.15g, %.16g, %.17g that reads back to value, with '.' whatever the locale. */

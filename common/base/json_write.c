@@ -197,7 +197,7 @@ static void escape(struct vt_buf *out, uint32_t point)
 	vt_buf_printf(out, "\\u%04x", point);
 }
 
-void vt_json_shown(struct vt_buf *out, const char *json)
+static void shown(struct vt_buf *out, const char *json)
 {
 	const unsigned char *p = (const unsigned char *)json;
 
@@ -220,7 +220,7 @@ int vt_json_say(const char *json)
 	struct vt_buf b = VT_BUF_INIT;
 	bool whole;
 
-	vt_json_shown(&b, json);
+	shown(&b, json);
 	whole = fwrite(b.data ? b.data : "", 1, b.len, stdout) == b.len;
 	vt_buf_release(&b);
 	return whole ? 0 : -1;
