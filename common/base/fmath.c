@@ -172,3 +172,48 @@ VT_FMA_TOO float vt_sigmoidf(float x)
 {
 	return (float)(1.0 / (1.0 + exp_of(-(double)x, 0.0)));
 }
+
+/* --- loops: no branch and no call within, so that the compiler makes vectors ---------------- */
+
+/* exp(x) for |x| <= 700, where nothing overflows; NaN stays. */
+VT_FMATH_FN double exp_within(double x)
+{
+	double k = floor(fma(x, 1.4426950408889634074, 0.5)), f, r, biased;
+	uint64_t bits;
+
+	r = fma(-k, VT_LN2_HI, x) + fma(-k, VT_LN2_LO, 0.0);
+	/* 2^k: k + 1023 stands in the low bits of this sum */
+	biased = k + (0x1.8p52 + 1023.0);
+	memcpy(&bits, &biased, sizeof(bits));
+	bits <<= 52;
+	memcpy(&f, &bits, sizeof(f));
+	return (1.0 + (r + exp_tail(r))) * f;
+}
+
+VT_VECTORS_TOO void vt_sigmoidf_all(float *to, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		/* beyond, the result is 0 or 1 all the same */
+		double z = -(double)x[i];
+
+		z = z < -700.0 ? -700.0 : z;
+		z = z > 700.0 ? 700.0 : z;
+		to[i] = (float)(1.0 / (1.0 + exp_within(z)));
+	}
+}
+
+VT_VECTORS_TOO void vt_softplus_of_minus_all(double *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		double z = x[i], a = z > 0 ? -z : z, m, k;
+		struct vt_two ln;
+
+		/* below -37 the sum is 1 */
+		a = a < -700.0 ? -700.0 : a;
+		m = 1.0 + exp_within(a);
+		k = m * 0.5 < VT_ROOT_OF_HALF ? 0.0 : 1.0;
+		m = m * 0.5 < VT_ROOT_OF_HALF ? m : m * 0.5;
+		ln = vt_in_log_of(m, k);
+		x[i] = (z < 0 ? -z : 0) + (ln.hi + ln.lo);
+	}
+}

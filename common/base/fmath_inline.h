@@ -15,8 +15,16 @@
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__OPTIMIZE__) && !defined(__clang__) &&   \
 	!defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__CUDACC__)
 #define VT_FMA_TOO __attribute__((target_clones("fma", "default")))
+#define VT_FMA_TOO_OF_GCC
 #else
 #define VT_FMA_TOO
+#endif
+
+/* The same for loops, with vectors of four. */
+#if defined(VT_FMA_TOO_OF_GCC) && __GNUC__ >= 12
+#define VT_VECTORS_TOO __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
+#define VT_VECTORS_TOO
 #endif
 
 /* ln 2 split so that k * VT_LN2_HI is exact for |k| <= 1100; the low part carries the rest
@@ -45,18 +53,12 @@ VT_FMATH_FN struct vt_two vt_in_prod(double a, double b)
 	return r;
 }
 
-/* log of a positive normal number as hi + lo: x = 2^k m, m in [sqrt(1/2), sqrt 2), log m = 2
- * atanh(s), s = (m-1)/(m+1). */
-VT_FMATH_FN struct vt_two vt_in_log(double x)
+/* log of 2^k m as hi + lo, m in [sqrt(1/2), sqrt 2): log m = 2 atanh(s), s = (m-1)/(m+1). */
+VT_FMATH_FN struct vt_two vt_in_log_of(double m, double k)
 {
-	int k;
-	double m = frexp(x, &k), s, s2, p;
+	double s, s2, p;
 	struct vt_two head, q, d;
 
-	if (m < 0.70710678118654752440) {
-		m *= 2.0;
-		k--;
-	}
 	d = vt_in_sum(m, 1.0);
 	s = (m - 1.0) / d.hi;
 	q = vt_in_prod(s, d.hi);
@@ -73,9 +75,24 @@ VT_FMATH_FN struct vt_two vt_in_log(double x)
 	p = fma(p, s2, 2.0 / 7.0);
 	p = fma(p, s2, 2.0 / 5.0);
 	p = fma(p, s2, 2.0 / 3.0);
-	head = vt_in_sum((double)k * VT_LN2_HI, 2.0 * s);
-	head.lo += fma(p * s2, s, fma((double)k, VT_LN2_LO, 2.0 * q.lo));
+	head = vt_in_sum(k * VT_LN2_HI, 2.0 * s);
+	head.lo += fma(p * s2, s, fma(k, VT_LN2_LO, 2.0 * q.lo));
 	return vt_in_sum(head.hi, head.lo);
+}
+
+#define VT_ROOT_OF_HALF 0.70710678118654752440
+
+/* log of a positive normal number as hi + lo. */
+VT_FMATH_FN struct vt_two vt_in_log(double x)
+{
+	int k;
+	double m = frexp(x, &k);
+
+	if (m < VT_ROOT_OF_HALF) {
+		m *= 2.0;
+		k--;
+	}
+	return vt_in_log_of(m, (double)k);
 }
 
 VT_FMATH_FN double vt_in_sin_poly(double r)

@@ -8,7 +8,8 @@
 #include "common/base/fmath.h"
 #include "common/base/parallel.h"
 
-enum { BLOCK = 32768, MOST = 256 }; /* voxels of a task; channels, as a byte can number them */
+/* voxels of a task, and of these at a time; channels, as a byte can number them */
+enum { BLOCK = 32768, PART = 256, MOST = 256 };
 
 struct work {
 	const float *logits;
@@ -36,6 +37,12 @@ static struct range range_of(const struct work *work, size_t task)
 	assert(r.from < work->voxels && r.item < (size_t)work->n);
 	r.to = r.from + BLOCK < work->voxels ? r.from + BLOCK : work->voxels;
 	return r;
+}
+
+/* The PART voxels from v on, or what is left. */
+static struct range part_of(struct range range, size_t v)
+{
+	return (struct range){ range.item, v, range.to - v < PART ? range.to : v + PART };
 }
 
 static bool is_on(const struct work *work, size_t item, int c, size_t v)
@@ -67,13 +74,12 @@ static double balance_of(const struct vt_loss *loss, bool positive)
 	return 1.0 - loss->balance;
 }
 
-/* Binary cross-entropy and focal loss of one value; *slope (may be NULL) is the derivative by z. */
-static double binary_terms(const struct work *work, double z, double p, bool on, double *slope)
+/* Binary cross-entropy and focal loss of one value, whose -ln of the right answer's probability is
+ * ln; *slope (may be NULL) is the derivative by z. */
+static double binary_terms(const struct work *work, double ln, double p, bool on, double *slope)
 {
 	/* q: the probability of the answer that is wrong */
-	double q = on ? 1.0 - p : p,
-	       ln = work->ce > 0 || work->focal > 0 ? softplus_of_minus(on ? z : -z) : 0,
-	       loss = work->ce * ln;
+	double q = on ? 1.0 - p : p, loss = work->ce * ln;
 
 	if (slope)
 		*slope = work->ce * (p - (on ? 1.0 : 0.0));
@@ -88,25 +94,49 @@ static double binary_terms(const struct work *work, double z, double p, bool on,
 	return loss;
 }
 
+/* Probabilities of voxels [from, to) of a row, and -ln of the right answer's, where it is wanted:
+ * otherwise 0. */
+static void sigmoid_values(struct work *work, struct range range, int c, double *ln)
+{
+	size_t i = (range.item * (size_t)work->c + (size_t)c) * work->voxels + range.from,
+	       n = range.to - range.from;
+
+	vt_sigmoidf_all(work->p + i, work->logits + i, n);
+	if (work->ce <= 0 && work->focal <= 0) {
+		memset(ln, 0, n * sizeof(*ln));
+		return;
+	}
+	for (size_t v = 0; v < n; v++) {
+		double z = (double)work->logits[i + v];
+
+		ln[v] = is_on(work, range.item, c, range.from + v) ? z : -z;
+	}
+	vt_softplus_of_minus_all(ln, n);
+}
+
 static void sigmoid_block(struct work *work, struct range range, struct vt_loss_sums *sums)
 {
+	double ln[PART];
+
 	for (int c = 0; c < work->c; c++) {
 		struct vt_loss_sums sum = sums[c];
 
 		for (size_t v = range.from; v < range.to; v++) {
-			size_t i = (range.item * (size_t)work->c + (size_t)c) * work->voxels + v;
+			size_t i = (range.item * (size_t)work->c + (size_t)c) * work->voxels + v,
+			       at = (v - range.from) % PART;
 			bool on = is_on(work, range.item, c, v);
-			float p = vt_sigmoidf(work->logits[i]);
+			double p;
 
-			work->p[i] = p;
+			if (!at)
+				sigmoid_values(work, part_of(range, v), c, ln);
 			if (is_ignored(work, range.item, v))
 				continue;
-			sum.p += (double)p;
-			sum.pp += (double)p * (double)p;
-			sum.pr += on ? (double)p : 0;
+			p = (double)work->p[i];
+			sum.p += p;
+			sum.pp += p * p;
+			sum.pr += on ? p : 0;
 			sum.r += on;
-			sum.point +=
-				binary_terms(work, (double)work->logits[i], (double)p, on, NULL);
+			sum.point += binary_terms(work, ln[at], p, on, NULL);
 		}
 		sums[c] = sum;
 	}
@@ -306,14 +336,15 @@ static void sigmoid_gradient(struct work *work, struct range range)
 
 		for (size_t v = range.from; v < range.to; v++) {
 			size_t i = row * work->voxels + v;
-			double p = (double)work->p[i], point;
+			double p = (double)work->p[i], z = (double)work->logits[i], point;
 			bool on = is_on(work, range.item, c, v);
 
 			if (is_ignored(work, range.item, v)) {
 				work->p[i] = 0;
 				continue;
 			}
-			binary_terms(work, (double)work->logits[i], p, on, &point);
+			binary_terms(work, work->focal > 0 ? softplus_of_minus(on ? z : -z) : 0, p,
+				on, &point);
 			work->p[i] =
 				(float)(by_p(&work->slope[row], p, on) * p * (1.0 - p) + point);
 		}
@@ -329,15 +360,20 @@ static void softmax_gradient(struct work *work, struct range range)
 
 	for (size_t v = range.from; v < range.to; v++) {
 		uint8_t t = work->target[range.item * work->voxels + v];
-		double ln = softmax_voxel(work, range.item, v, p) -
-			(double)work->logits[base + t * work->voxels + v],
-		       f, mean = 0;
+		double ln = 0, f, mean = 0;
 
 		if (is_ignored(work, range.item, v)) {
 			for (int c = 0; c < work->c; c++)
 				work->p[base + (size_t)c * work->voxels + v] = 0;
 			continue;
 		}
+		/* the probabilities are there already; ln is needed for focal alone */
+		if (work->focal > 0)
+			ln = softmax_voxel(work, range.item, v, p) -
+				(double)work->logits[base + t * work->voxels + v];
+		else
+			for (int c = 0; c < work->c; c++)
+				p[c] = work->p[base + (size_t)c * work->voxels + v];
 		class_terms(work, (double)p[t], ln, t == 0, &f);
 		/* The Jacobian of softmax: dp_i/dz_j = p_i ([i = j] - p_j). */
 		for (int c = 0; c < work->c; c++) {

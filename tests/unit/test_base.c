@@ -1,8 +1,11 @@
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/base64.h"
+#include "common/base/buf.h"
+#include "common/base/fmath.h"
 #include "common/base/fs.h"
 #include "common/base/opts.h"
 #include "common/base/parallel.h"
@@ -91,6 +94,39 @@ static void loop_inside_a_loop(void)
 	vt_parallel_set_threads(3);
 	vt_parallel_for(8, outer, slot);
 	CHECK_EQ(slot[799], 99 * 99);
+}
+
+/* Every exponent and sign of a float, infinity and NaN among them. */
+static void functions_of_many_values_are_those_of_one(void)
+{
+	enum { N = 1 << 16 };
+	float *x = vt_xmalloc(N * sizeof(*x)), *sigmoid = vt_xmalloc(N * sizeof(*x));
+	double *softplus = vt_xmalloc(N * sizeof(*softplus));
+	size_t differ = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		uint32_t bits = i << 16 | (i * 40503u & 0xffffu);
+
+		memcpy(&x[i], &bits, sizeof(bits));
+		softplus[i] = (double)x[i];
+	}
+	vt_sigmoidf_all(sigmoid, x, N);
+	vt_softplus_of_minus_all(softplus, N);
+	for (size_t i = 0; i < N; i++) {
+		double z = (double)x[i], one = vt_ln(1.0 + vt_exp(z > 0 ? -z : z));
+		float s = vt_sigmoidf(x[i]);
+
+		one += z < 0 ? -z : 0;
+		if (z != z)
+			differ += sigmoid[i] == sigmoid[i] || softplus[i] == softplus[i];
+		else
+			differ += memcmp(&s, &sigmoid[i], sizeof(s)) != 0 ||
+				memcmp(&one, &softplus[i], sizeof(one)) != 0;
+	}
+	CHECK(!differ);
+	free(x);
+	free(sigmoid);
+	free(softplus);
 }
 
 static void portable_paths(void)
@@ -235,6 +271,7 @@ int main(void)
 	RUN(below_is_in_range_and_even);
 	RUN(loop_visits_each_index_once);
 	RUN(loop_inside_a_loop);
+	RUN(functions_of_many_values_are_those_of_one);
 	RUN(portable_paths);
 	RUN(files_written_listed_walked_removed);
 	RUN(options);
