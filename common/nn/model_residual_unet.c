@@ -105,7 +105,10 @@ const struct vt_model_def vt_model_residual_unet = { "residual-unet", params, st
 
 /* --- catalyst-team/neuro ------------------------------------------------- */
 
-static const struct vt_model_param no_params[] = { { 0 } };
+static const struct vt_model_param params_catalyst[] = {
+	{ "width", 64, 4, 256, NULL, NULL }, /* channels at full resolution */
+	{ 0 },
+};
 
 static int twice(struct vt_graph *graph, int x, const char *name, int mid_c, int out_c)
 {
@@ -120,13 +123,14 @@ static int twice(struct vt_graph *graph, int x, const char *name, int mid_c, int
 
 static int build_catalyst(struct vt_graph *graph, const struct vt_model_request *request, int x)
 {
-	static const int mid[] = { 256, 256, 64 }, out[] = { 256, 128, 64 };
+	const int w = (int)vt_model_number(request, params_catalyst, "width");
+	const int mid[] = { 4 * w, 4 * w, w }, out[] = { 4 * w, 2 * w, w };
 	int skip[4];
 
-	skip[0] = x = twice(graph, x, "inc", 64, 64);
+	skip[0] = x = twice(graph, x, "inc", w, w);
 	for (int i = 1; i < 4; i++)
 		skip[i] = x = twice(graph, vt_graph_maxpool(graph, x, 2, 2, 0),
-			vt_name("down%d.maxpool_conv.1", i).text, 64 << i, 64 << i);
+			vt_name("down%d.maxpool_conv.1", i).text, w << i, w << i);
 	for (int i = 0; i < 3; i++)
 		x = twice(graph,
 			vt_graph_concat(graph, skip[2 - i], vt_graph_upsample(graph, x, 2, true)),
@@ -141,5 +145,5 @@ static int stride_catalyst(const struct vt_model_request *request)
 	return 8;
 }
 
-const struct vt_model_def vt_model_catalyst_unet = { "catalyst-unet", no_params, stride_catalyst,
-	build_catalyst };
+const struct vt_model_def vt_model_catalyst_unet = { "catalyst-unet", params_catalyst,
+	stride_catalyst, build_catalyst };

@@ -22,7 +22,9 @@ struct vt_template {
 	float *wm, *gm, *csf; /* 0 .. 1 */
 };
 
-int vt_template_read(struct vt_template *template, const char *dir, struct vt_err *err);
+/* coarse: every second voxel on each axis. */
+int vt_template_read(struct vt_template *template, const char *dir, bool coarse,
+	struct vt_err *err);
 void vt_template_release(struct vt_template *template);
 
 /* The random fields and the tissue of one case. */

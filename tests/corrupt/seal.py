@@ -31,7 +31,7 @@ def records(root):
     return [p for p in files(root) if p.startswith(".lineage")]
 
 
-subprocess.run(["make-cohort", "--out", T + "/c", "--subjects", "2", "--seed", "4"], check=True, capture_output=True)
+subprocess.run(["make-cohort", "--out", T + "/c", "--subjects", "2", "--seed", "4", "--coarse"], check=True, capture_output=True)
 subprocess.run(["skullstrip-normalize", "--scans", T + "/c/scans", "--manifest", MANIFEST, "--out", T + "/p"], check=True,
                capture_output=True)
 whole = stage(T + "/whole")

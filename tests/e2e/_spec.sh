@@ -2,7 +2,7 @@
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; grep -v '"level":"info"' log | tail -n 8; fi; }
 # The embedded cohort on a grid of 4 mm, and a manifest for it with two folds.
 cohort() { # DIR FIRST SUBJECTS
-	make-cohort --out "$1" --first "$2" --subjects "$3" --seed 7 >/dev/null 2>&1 && "$PYTHON" "$ROOT/tests/e2e/_coarser.py" "$1" || { echo "not ok - make-cohort"; exit 1; }
+	make-cohort --out "$1" --first "$2" --subjects "$3" --seed 7 --coarse >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
 }
 manifest() { # FILE REGIONS ROLE...: the subjects' folds, or "test", in their order
 	"$PYTHON" - "$ROOT/manifests/embedded.json" "$@" <<-'E' || { echo "not ok - manifest"; exit 1; }

@@ -7,7 +7,7 @@ T, ROOT = os.environ["T"], os.environ["ROOT"]
 os.chdir(T)
 for d in ("pipelines", "manifests"):
     os.symlink(ROOT + "/" + d, d)
-run("make-cohort", "--out", "cohort", "--subjects", "2", "--seed", "7")
+run("make-cohort", "--out", "cohort", "--subjects", "2", "--seed", "7", "--coarse")
 os.makedirs("names"), os.makedirs("pretrained"), os.makedirs("models")
 open("names/names.txt", "w").write("sub-001\n")
 open("pretrained/resnet_50.pth", "w").write("weights")

@@ -4,10 +4,11 @@ set -u
 cd "$T" || exit 2
 ok() { if [ "$1" = 0 ]; then echo "ok - $2"; else echo "not ok - $2"; [ -f log ] && tail -n 5 log; fi; }
 mkdir recipe
-for s in skullstrip-normalize crop-patch export; do echo '{"params":{}}' >recipe/$s.json; done
+for s in crop-patch export; do echo '{"params":{}}' >recipe/$s.json; done
+echo '{"params":{"spacing":4}}' >recipe/skullstrip-normalize.json
 echo '{"params":{"subjects":"all","overlap":0}}' >recipe/evaluate.json
-echo '{"params":{"network": {"init_filters": 8},"patch":24,"steps":6,"validate-every":3,"max-validation":1,"fold":1}}' >recipe/train.json
-make-cohort --out cohort --subjects 6 --seed 7 >/dev/null || { echo "not ok - make-cohort"; exit 1; }
+echo '{"params":{"network": {"init_filters": 8},"patch":16,"steps":6,"validate-every":3,"max-validation":1,"fold":1}}' >recipe/train.json
+make-cohort --out cohort --subjects 6 --seed 7 --coarse >/dev/null || { echo "not ok - make-cohort"; exit 1; }
 mkdir more && cp -r cohort/scans cohort/labels more && rm -r more/scans/sub-006 more/labels/sub-006
 
 go() {          # store scans-and-labels extra

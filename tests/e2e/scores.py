@@ -16,8 +16,8 @@ def run(*args, env=None):
 
 
 manifest = ROOT + "/manifests/embedded.json"
-run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "7")
-run("skullstrip-normalize", "--scans", "c/scans", "--manifest", manifest, "--out", "n")
+run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "7", "--coarse")
+run("skullstrip-normalize", "--scans", "c/scans", "--manifest", manifest, "--spacing", "4", "--out", "n")
 run("crop-patch", "--normed", "n", "--labels", "c/labels", "--manifest", manifest, "--out", "p")
 run("train", "--patches", "p", "--network", json.dumps({"init_filters": 8}), "--patch", "24", "--steps", "4", "--validate-every", "4", "--max-validation", "1", "--fold", "1", "--out", "t")
 run("evaluate", "--model", "t", "--patches", "p", "--subjects", "all", "--overlap", "0", "--out", "e")

@@ -24,7 +24,7 @@ def prepare(name, *more):
 
 
 CHOSEN = dict(normalize="minmax", orient="native", interpolate="cubic", tolerance_mm="0.25", threshold="0.45")
-run("make-cohort", "--out", "cohort", "--subjects", "3", "--seed", "3")
+run("make-cohort", "--out", "cohort", "--subjects", "3", "--seed", "3", "--coarse")
 prepare("a", "--normalize", "minmax", "--orient", "native", "--interpolate", "cubic", "--tolerance", "0.25", "--threshold", "0.45")
 run("train", "--patches", "a", "--out", "model", "--network", '{"init_filters": 8}', "--patch", "24", "--steps", "1", "--validate-every", "1", "--fold", "-1")
 settings = json.load(open(T + "/model/checkpoint.json"))["settings"]

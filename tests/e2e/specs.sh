@@ -7,7 +7,7 @@ mkdir recipe folds
 recipe() { printf '{"params":{%s}}\n' "$2" >"$1"; }
 small='"patch":"16","steps":2,"validate-every":2,"max-validation":1'
 net='"network":{"init_filters":8}'
-for s in skullstrip-normalize crop-patch crop-fine export normalize-liver; do recipe recipe/$s.json ''; done
+for s in crop-patch crop-fine export normalize-liver; do recipe recipe/$s.json ''; done
 recipe recipe/evaluate.json '"subjects":"validation","trained":true,"overlap":0,"bootstrap":0'
 recipe recipe/evaluate-fold.json '"subjects":"validation","overlap":0,"bootstrap":0'
 recipe recipe/evaluate-folds.json '"subjects":"folds","overlap":0,"bootstrap":0'
@@ -15,7 +15,8 @@ recipe recipe/tune-folds.json '"subjects":"folds","overlap":0,"thresholds":[0.3]
 recipe recipe/predict-coarse.json '"overlap":0'
 recipe recipe/train.json "$net,$small,\"fold\":1"
 recipe recipe/cohort-spacing.json '"of":"mean"'
-recipe recipe/normalize-coarse.json '"spacing":4'
+recipe recipe/skullstrip-normalize.json '"spacing":4'
+recipe recipe/normalize-coarse.json '"spacing":8'
 recipe recipe/spacing-med3d.json '"of":"median"'
 recipe recipe/normalize-med3d.json '"strip":"never","normalize":"clip-zscore"'
 recipe recipe/predict-fine.json '"overlap":0'
@@ -28,7 +29,7 @@ recipe recipe/train-med3d.json "$net3,$small,\"pad\":true,\"fold\":-1"
 recipe recipe/train-med3d-fine.json "$net3,$small,\"pad\":true,\"fold\":1,\"learning-rate\":0.0001,\"reinitialize\":\"branch,conv_seg\",\"allow\":\"regions,subjects\""
 recipe recipe/train-meshnet.json "$tissue,$small,\"fold\":1"
 for f in 1 2; do recipe folds/fold-$f.json "$net,$small,\"fold\":$f"; done
-make-cohort --out cohort --subjects 4 --seed 7 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
+make-cohort --out cohort --subjects 4 --seed 7 --coarse >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
 embedded=$ROOT/manifests/embedded.json
 run() { # SPEC REPOS...
 	spec=$1; shift

@@ -34,7 +34,7 @@ def write(path, data):
 
 def make_cohort(n=3):
     """scans/ and labels/ of n subjects below $T."""
-    stage("make-cohort", "--out", f"{T}/cohort", "--subjects", str(n), "--seed", "5")
+    stage("make-cohort", "--out", f"{T}/cohort", "--subjects", str(n), "--seed", "5", "--coarse")
     return f"{T}/cohort/scans"
 
 

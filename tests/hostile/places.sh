@@ -40,7 +40,7 @@ for code in -5 256 4294967296; do voxtrail record p.json --pipeline p --in pfs -
 # killed stages leave their work below tmp/ of the store, where a process of the same number must not go on in it (as in containers)
 voxtrail commit r r --copy --store s2 >/dev/null 2>&1
 if unshare -pf --mount-proc true 2>/dev/null; then
-	make-cohort --out cohort --subjects 1 --seed 5 >/dev/null 2>&1
+	make-cohort --out cohort --subjects 1 --seed 5 --coarse >/dev/null 2>&1
 	prepare() { VOXTRAIL_FAULT=$1 unshare -pf --mount-proc sh -c 'skullstrip-normalize --scans cohort/scans --manifest "$ROOT/manifests/embedded.json" --strip never --store s2 --out "$1"; exit $?' sh "$2"; }
 	prepare adopt.chmod:kill n1 >said 2>&1; [ "$(ls s2/tmp)" ]; ok $? "a killed stage leaves something"
 	for left in s2/tmp/*/; do chmod u+w "$left"; echo stale >"$left/stale"; done

@@ -10,7 +10,7 @@ REGION, SUBJECT = '<img src=x onerror=alert(1)>', "=1+1,x"
 m = json.load(open(f"{ROOT}/manifests/embedded.json"))
 m["regions"][0]["name"] = REGION
 write(f"{T}/m.json", json.dumps(m))
-stage("make-cohort", "--out", "cohort", "--subjects", "2", "--seed", "3")
+stage("make-cohort", "--out", "cohort", "--subjects", "2", "--seed", "3", "--coarse")
 for kind in ("scans", "labels"):
     os.rename(f"cohort/{kind}/sub-001", f"cohort/{kind}/{SUBJECT}")
 for args in (["skullstrip-normalize", "--scans", "cohort/scans", "--manifest", "m.json", "--out", "normed"],

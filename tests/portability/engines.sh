@@ -6,7 +6,7 @@ mkdir recipe manifest && cp "$ROOT/manifests/embedded.json" manifest/manifest.js
 for s in skullstrip-normalize crop-patch export; do echo '{"params":{}}' >recipe/$s.json; done
 echo '{"params":{"subjects":"all","overlap":0}}' >recipe/evaluate.json
 echo '{"params":{"network":{"init_filters":8},"patch":24,"steps":6,"validate-every":3,"max-validation":1,"fold":1}}' >recipe/train.json
-make-cohort --out cohort --subjects 4 --seed 7 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
+make-cohort --out cohort --subjects 4 --seed 7 --coarse >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
 spec=$ROOT/pipelines/glioma.json
 voxtrail run "$spec" --store store --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest=manifest --checkout ours >log 2>&1
 say $? "our runner" log

@@ -10,7 +10,7 @@ rng = np.random.default_rng(3)
 nets = (("segresnet", '{"init_filters": 8, "vae": 1, "vae_size": 8}', 16), ("meshnet", '{"channels": 4, "dilations": [1, 2]}', 8), ("unet3d", '{"width": 8, "deep_supervision": 1}', 8),
         ("unet3d-cbam", '{"width": 8}', 8), ("vnet", '{"width": 8}', 8), ("med3d-resnet", '{"depth": "10", "width": 16}', 8), ("denseaspp", '{"depth": "10", "width": 16, "hidden": 32, "growth": 16}', 8),
         ("attention-unet", '{"channels": [8, 8, 8, 8, 8]}', 16), ("nnunet-plain", '{"features": [8, 8, 8, 8, 8, 8]}', 32),
-        ("residual-unet", '{"channels": [8, 8, 8, 8, 8]}', 16), ("catalyst-unet", "{}", 8))
+        ("residual-unet", '{"channels": [8, 8, 8, 8, 8]}', 16), ("catalyst-unet", '{"width": 8}', 8))
 
 
 n = 20

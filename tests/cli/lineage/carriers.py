@@ -23,7 +23,7 @@ def subjects(what):
 
 
 for n in "12":
-    r = [run("make-cohort", "--out", f"c{n}", "--first", n, "--subjects", "1", "--seed", n),
+    r = [run("make-cohort", "--out", f"c{n}", "--first", n, "--subjects", "1", "--seed", n, "--coarse"),
          run("skullstrip-normalize", "--scans", f"c{n}/scans", "--manifest", M, "--out", f"n{n}")]
     check(all(x.returncode == 0 for x in r), "a result with a record", [x.stderr[-300:] for x in r])
 one, two = os.listdir("c1/scans")[0], os.listdir("c2/scans")[0]

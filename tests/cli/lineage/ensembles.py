@@ -45,9 +45,9 @@ def strip(src, dst, *members):
         shutil.rmtree(f"{dst}/{m}/.lineage")
 
 
-steps = [run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "5"),
-         run("make-cohort", "--out", "c", "--first", "104", "--subjects", "1", "--seed", "5")]  # the manifest keeps it for testing
-steps += [run("skullstrip-normalize", "--scans", "c/scans", "--manifest", M, "--out", "normed"),
+steps = [run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "5", "--coarse"),
+         run("make-cohort", "--out", "c", "--first", "104", "--subjects", "1", "--seed", "5", "--coarse")]  # the manifest keeps it for testing
+steps += [run("skullstrip-normalize", "--scans", "c/scans", "--manifest", M, "--spacing", "4", "--out", "normed"),
           run("crop-patch", "--normed", "normed", "--labels", "c/labels", "--manifest", M, "--out", "crop")]
 steps += [run("train", "--patches", "crop", "--fold", k, "--out", f"ens/f{k}", *TRAIN) for k in "01"]
 check(all(r.returncode == 0 for r in steps), "two folds are trained", [r.stderr[-300:] for r in steps if r.returncode])

@@ -15,7 +15,7 @@ def run(*args, code=0):
 
 
 manifest = ROOT + "/manifests/embedded.json"
-run("make-cohort", "--out", "c", "--subjects", "4", "--seed", "2")
+run("make-cohort", "--out", "c", "--subjects", "4", "--seed", "2", "--coarse")
 os.remove("c/scans/sub-003/t2.nii.gz")
 store = ["--store", "s"]
 run("voxtrail", "commit", "scans", "c/scans", *store)

@@ -58,7 +58,7 @@ same "a member called case.lineage keeps its records" "$?:$(voxtrail audit --lis
 same "beside what is read" "$(cat fo/fourth/.lineage/*/record.json | grep -c '"parents":\["')" 1
 # a foreign step between our stages (the case of a denoiser)
 unset VOXTRAIL_STORE
-make-cohort --out cohort --subjects 2 --seed 5 >/dev/null 2>&1
+make-cohort --out cohort --subjects 2 --seed 5 --coarse >/dev/null 2>&1
 mkdir recipe manifest && cp "$ROOT/manifests/embedded.json" manifest/manifest.json
 for s in skullstrip-normalize crop-patch; do echo '{"params":{}}' >recipe/$s.json; done
 cat >foreign.json <<S

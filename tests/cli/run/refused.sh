@@ -47,7 +47,7 @@ voxtrail merge --from parts --out m2 2>err; same "merge: it may be" $? 0
 : >parts/two/kept; voxtrail merge --from parts --out m3 --not-only-quarantine 2>err; same "merge: one file besides" $? 0
 
 # Our own stages.
-make-cohort --out cohort --subjects 2 --seed 3 >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
+make-cohort --out cohort --subjects 2 --seed 3 --coarse >/dev/null 2>&1 || { echo "not ok - make-cohort"; exit 1; }
 "$PYTHON" -c 'import json, sys; json.dump(json.load(open(sys.argv[1]))[:2], open("two.json", "w"))' "$ROOT/pipelines/glioma.json"
 mkdir recipe; echo '{"params":{}}' >recipe/crop-patch.json
 ours() { voxtrail run two.json --store "o-$1" --repo scans=cohort/scans --repo labels=cohort/labels --repo recipe=recipe --repo manifest="$ROOT/manifests/embedded.json" --log json 2>err; }

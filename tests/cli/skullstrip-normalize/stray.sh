@@ -1,7 +1,7 @@
 # What operating systems leave in directories is no subject: beside subjects it is passed over, alone (a datum of a glob of every entry) there is nothing to do.
 . "$ROOT/tests/cli/run/_stubs.sh"
 cd "$T" || exit 1
-make-cohort --out c --subjects 2 --size 24 >/dev/null 2>&1 || make-cohort --out c --subjects 2 >/dev/null
+make-cohort --out c --subjects 2 --coarse >/dev/null 2>&1
 for f in Thumbs.db ._P-004 .DS_Store desktop.ini; do echo x >"c/scans/$f"; mkdir "d.$f"; echo x >"d.$f/$f"; done
 mkdir -p 'c/scans/System Volume Information' c/scans/__MACOSX
 M=$ROOT/manifests/embedded.json

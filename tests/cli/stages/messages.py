@@ -30,7 +30,7 @@ say(rc == 0 and len(warned) == 1 and warned[0]["level"] == "warn" and warned[0][
     "train warns where nobody is kept for testing, with both ways out", (rc, err[-600:]))
 names = [e["event"] for e in map(json.loads, filter(lambda l: l.startswith("{"), err.splitlines()))]
 say("no-test-subject" in names and names.index("no-test-subject") == names.index("subjects") + 1, "as soon as it knows its subjects", names)
-do("make-cohort", "--out", "c", "--subjects", "6", "--seed", "7")
+do("make-cohort", "--out", "c", "--subjects", "6", "--seed", "7", "--coarse")
 rc, out, err = do("voxtrail", "manifest", "c/scans", "--labels", "c/labels", "--check", EMBEDDED)
 table = [l.split("\t") for l in out.splitlines()[1:]]
 tests = sum(r[2] == "test" for r in table)

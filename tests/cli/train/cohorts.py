@@ -22,7 +22,7 @@ for name, role, regions, spacing in (("a", "t1", [{"name": "WT", "values": [1, 2
                                      ("b", "flair", [{"name": "core", "values": [1, 4]}, {"name": "edema", "values": [2]}], 5)):
     m = dict(embedded, name=name, channels=[c for c in embedded["channels"] if c["role"] == role], regions=regions, spacing_mm=[spacing] * 3)
     json.dump(m, open(name + ".json", "w"))
-    run("make-cohort", "--out", "c" + name, "--subjects", 3, "--seed", 4 if name == "a" else 9)
+    run("make-cohort", "--out", "c" + name, "--subjects", 3, "--seed", 4 if name == "a" else 9, "--coarse")
     run("skullstrip-normalize", "--scans", "c%s/scans" % name, "--manifest", name + ".json", "--normalize", "clip-zscore", "--out", "n" + name)
     run("crop-patch", "--normed", "n" + name, "--labels", "c%s/labels" % name, "--manifest", name + ".json", "--out", "p" + name)
 

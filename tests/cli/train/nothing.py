@@ -6,8 +6,7 @@ from _checks import run, say
 
 T, ROOT = os.environ["T"], os.environ["ROOT"]
 os.chdir(T)
-run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "7")
-run(os.environ["PYTHON"], ROOT + "/tests/e2e/_coarser.py", "c")
+run("make-cohort", "--out", "c", "--subjects", "3", "--seed", "7", "--coarse")
 base = json.load(open(ROOT + "/manifests/embedded.json"))
 base.update(spacing_mm=[4, 4, 4], split={"seed": 1, "folds": 3, "subjects": {"sub-001": 0, "sub-002": 1, "sub-003": "test"}})
 ghost = {"name": "ghost", "values": [9]}

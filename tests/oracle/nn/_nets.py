@@ -179,18 +179,18 @@ class EquiUnet(nn.Module):
 
 
 class CatalystUnet(nn.Module):
-    def __init__(self, i, o):
+    def __init__(self, i, o, w=64):
         super().__init__()
 
         def twice(i, m, o):
             return named(double_conv=nn.Sequential(nn.Conv3d(i, m, 3, padding=1), nn.BatchNorm3d(m), nn.ReLU(),
                                                    nn.Conv3d(m, o, 3, padding=1), nn.BatchNorm3d(o), nn.ReLU()))
-        self.inc = twice(i, 64, 64)
-        for k, c in ((1, 128), (2, 256), (3, 512)):
+        self.inc = twice(i, w, w)
+        for k, c in ((1, 2 * w), (2, 4 * w), (3, 8 * w)):
             setattr(self, f"down{k}", named(maxpool_conv=nn.Sequential(nn.MaxPool3d(2), twice(c // 2, c, c))))
-        for k, c, m, n in ((1, 768, 256, 256), (2, 384, 256, 128), (3, 192, 64, 64)):
+        for k, c, m, n in ((1, 12 * w, 4 * w, 4 * w), (2, 6 * w, 4 * w, 2 * w), (3, 3 * w, w, w)):
             setattr(self, f"up{k}", named(conv=twice(c, m, n)))
-        self.outc = named(conv=nn.Conv3d(64, o, 1))
+        self.outc = named(conv=nn.Conv3d(w, o, 1))
 
     def forward(self, x):
         a = self.inc(x)

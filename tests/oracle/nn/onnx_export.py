@@ -38,18 +38,18 @@ cases = [
     ("unet3d", {"width": 12, "deep_supervision": True}, 4, 3, (16, 24, 16)),
     ("unet3d", {"width": 8, "norm": "instance", "half_first": True}, 4, 3, (16, 16, 24)),
     ("unet3d-cbam", {"width": 16}, 4, 3, (16, 24, 16)),
-    ("vnet", {}, 4, 1, (16, 8, 16)),
-    ("vnet", {"variant": "original"}, 4, 3, (16, 32, 16)),
-    ("vnet", {}, 3, 1, (16, 8, 16)),
-    ("med3d-resnet", {"depth": "10"}, 1, 2, (24, 16, 16)),
-    ("med3d-resnet", {"depth": "10", "shortcut": "A", "branches": 2, "full_size": False}, 1, 2, (24, 16, 16)),
-    ("med3d-resnet", {"depth": "10", "head": "classify"}, 1, 5, (24, 16, 16)),
-    ("med3d-resnet", {"depth": "10", "head": "coarse", "output_stride": "32"}, 1, 2, (32, 32, 64)),
-    ("denseaspp", {"depth": "10", "hidden": 24, "growth": 16, "dilations": [1, 2, 3]}, 1, 3, (24, 24, 32)),
+    ("vnet", {"width": 8}, 4, 1, (16, 8, 16)),
+    ("vnet", {"variant": "original", "width": 8}, 4, 3, (16, 32, 16)),
+    ("vnet", {"width": 8}, 3, 1, (16, 8, 16)),
+    ("med3d-resnet", {"depth": "10", "width": 16}, 1, 2, (24, 16, 16)),
+    ("med3d-resnet", {"depth": "10", "width": 16, "shortcut": "A", "branches": 2, "full_size": False}, 1, 2, (24, 16, 16)),
+    ("med3d-resnet", {"depth": "10", "width": 16, "head": "classify"}, 1, 5, (24, 16, 16)),
+    ("med3d-resnet", {"depth": "10", "width": 16, "head": "coarse", "output_stride": "32"}, 1, 2, (32, 32, 64)),
+    ("denseaspp", {"depth": "10", "width": 16, "hidden": 24, "growth": 16, "dilations": [1, 2, 3]}, 1, 3, (24, 24, 32)),
     ("attention-unet", {"channels": [8, 16, 32]}, 2, 3, (12, 8, 16)),
     ("nnunet-plain", {"features": [8, 16, 20, 20], "deep_supervision": True}, 2, 3, (16, 16, 24)),
     ("residual-unet", {"channels": [8, 16, 32]}, 2, 3, (12, 8, 16)),
-    ("catalyst-unet", {}, 1, 3, (8, 16, 16)),
+    ("catalyst-unet", {"width": 8}, 1, 3, (8, 16, 16)),
 ]
 for name, params, ci, co, patch in cases:
     label = f"{name} {json.dumps(params)}"
@@ -74,8 +74,8 @@ kept = Kept(folder + "/onnx_int8_golden.json", onnxruntime is not None, sys.argv
 for name, params, ci, co, patch in (
     ("segresnet", {"init_filters": 8}, 4, 3, (16, 24, 16)),
     ("meshnet", {}, 1, 3, (13, 11, 12)),
-    ("vnet", {}, 4, 1, (16, 8, 16)),
-    ("med3d-resnet", {"depth": "10"}, 1, 2, (24, 16, 16)),
+    ("vnet", {"width": 8}, 4, 1, (16, 8, 16)),
+    ("med3d-resnet", {"depth": "10", "width": 16}, 1, 2, (24, 16, 16)),
     ("residual-unet", {"channels": [8, 16, 32]}, 2, 3, (12, 8, 16)),
     ("unet3d-cbam", {"width": 16}, 4, 3, (16, 24, 16)),
 ):

@@ -60,7 +60,7 @@ def opened(envelope, key):
 
 
 # --- two executions
-run("make-cohort", "--out", "cohort", "--subjects", "1", "--seed", "7")
+run("make-cohort", "--out", "cohort", "--subjects", "1", "--seed", "7", "--coarse")
 manifest = os.path.join(ROOT, "manifests/embedded.json")
 run("skullstrip-normalize", "--scans", "cohort/scans", "--manifest", manifest, "--out", "prep")
 run("crop-patch", "--normed", "prep", "--labels", "cohort/labels", "--manifest", manifest, "--out", "crops")

@@ -85,7 +85,7 @@ def judged(what, module, path, text):
 os.chdir(T)
 run = lambda *words: subprocess.run(words, check=True, capture_output=True, text=True).stdout
 manifest = ROOT + "/manifests/embedded.json"
-run("make-cohort", "--out", "cohort", "--subjects", "1", "--seed", "7")
+run("make-cohort", "--out", "cohort", "--subjects", "1", "--seed", "7", "--coarse")
 run("skullstrip-normalize", "--scans", "cohort/scans", "--manifest", manifest, "--out", "prep")
 run("crop-patch", "--normed", "prep", "--labels", "cohort/labels", "--manifest", manifest, "--out", "crops")
 for form in ("openlineage", "slsa"):
