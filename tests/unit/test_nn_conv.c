@@ -425,6 +425,8 @@ static void bf16_bits(void)
 	bf16_case((struct conv_case){ up, { 1, 34, 3, 4, 5 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(57, 3, 2, 1, true), { 1, 39, 5, 6, 7 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(40, 1, 1, 1, true), { 1, 260, 2, 3, 3 } }, 1.0f, true);
+	/* four pairs of blocks of each side in a task of the weight gradient */
+	bf16_case((struct conv_case){ same(300, 1, 2, 1, true), { 1, 290, 3, 4, 5 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(9, 3, 1, 1, true), { 2, 10, 16, 17, 18 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(8, 3, 1, 5, true), { 1, 8, 20, 10, 37 } }, 1.0f, true);
 	bf16_case((struct conv_case){ same(19, 3, 2, 1, true), { 1, 4, 18, 9, 21 } }, 1.0f, true);

@@ -10,7 +10,8 @@
 #include "common/base/parallel.h"
 #include "common/nn/cpu/axis.h"
 
-enum { MAX_K = 7 };
+/* MOST_PAIRS: of each side that a task sums together. TASKS: for many threads. */
+enum { MAX_K = 7, MOST_PAIRS = 4, TASKS = 16 };
 
 static int taps_of(const struct vt_conv *c)
 {
@@ -25,6 +26,7 @@ struct weight_grad {
 	struct vt_axis z, y, x;
 	/* z slabs of small; pairs of its channel blocks; channel blocks of big */
 	int slabs, pairs, blocks;
+	int group; /* pairs of each side that a task sums together */
 	/* positions [from, to) of small whose tap lies inside */
 	int x_from[MAX_K], x_to[MAX_K], y_from[MAX_K], y_to[MAX_K];
 	float *part; /* [slab][small block][big block][tap][8][8] */
@@ -185,6 +187,12 @@ static void grad_of_rows(const struct weight_grad *grad, const struct window *wi
 		r.dy2 = r.dy + window->dy_block;
 		r.rows = end - top;
 		r.count = to - from;
+		/* Whole rows, one behind the other on both sides, are one. */
+		if (r.row_step == (size_t)r.count * r.step &&
+			r.dy_row_step == (size_t)r.count * r.dy_step) {
+			r.count *= r.rows;
+			r.rows = 1;
+		}
 		r.g = part + (size_t)t * VT_LANES * VT_LANES;
 		r.g2 = part2 ? part2 + (size_t)t * VT_LANES * VT_LANES : NULL;
 		grad->k->row(&r);
@@ -200,28 +208,68 @@ static float *part_of(const struct weight_grad *grad, int slab, int sb, int bb)
 		part_floats(taps_of(grad->c));
 }
 
+/* A task's pairs of blocks: first blocks [small, small_end) and [big, big_end), two by two. */
+struct part {
+	int slab, small, small_end, big, big_end;
+};
+
+static void clear_sums(const struct weight_grad *grad, const struct part *part)
+{
+	size_t floats = part_floats(taps_of(grad->c));
+
+	for (int sb = part->small; sb < part->small_end; sb++)
+		for (int bb = part->big; bb < part->big_end; bb++)
+			memset(part_of(grad, part->slab, sb, bb), 0, floats * sizeof(float));
+}
+
+/* The window's rows for all of the task's pairs: they stay in the cache. */
+static void grad_of_pairs(const struct weight_grad *grad, const struct part *part,
+	struct window *window, float *small_room)
+{
+	for (int sb = part->small; sb < part->small_end; sb += 2)
+		for (int bb = part->big; bb < part->big_end; bb += 2) {
+			bool two = sb + 1 < part->small_end;
+
+			window->sb = sb;
+			window->bb = bb;
+			set_big(grad, window);
+			set_small(grad, window, small_room);
+			grad_of_rows(grad, window, part_of(grad, part->slab, sb, bb),
+				two ? part_of(grad, part->slab, sb + 1, bb) : NULL);
+		}
+}
+
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* How many tasks there are along pairs of one side. */
+static size_t groups_of(const struct weight_grad *grad, int pairs)
+{
+	return (size_t)((pairs + grad->group - 1) / grad->group);
+}
+
 static void grad_task(void *ctx, size_t task)
 {
 	const struct weight_grad *g = ctx;
 	struct vt_shape s = g->small.s;
-	size_t big_pairs = (size_t)(g->blocks + 1) / 2;
-	int bb = 2 * (int)(task % big_pairs), sb = 2 * (int)(task / big_pairs % (size_t)g->pairs);
-	int slab = (int)(task / big_pairs / (size_t)g->pairs);
-	size_t floats = part_floats(taps_of(g->c)) * (bb + 1 < g->blocks ? 2 : 1);
-	float *part = part_of(g, slab, sb, bb),
-	      *part2 = sb + 1 < vt_blocks(s.c) ? part_of(g, slab, sb + 1, bb) : NULL;
+	size_t along_big = groups_of(g, (g->blocks + 1) / 2), along_small = groups_of(g, g->pairs);
+	struct part p = { .slab = (int)(task / along_big / along_small),
+		.small = 2 * g->group * (int)(task / along_big % along_small),
+		.big = 2 * g->group * (int)(task % along_big) };
 	/* of the slab: planes [from, to) of the small side */
-	int from = (int)((long)s.d * slab / g->slabs),
-	    to = (int)((long)s.d * (slab + 1) / g->slabs);
+	int from = (int)((long)s.d * p.slab / g->slabs),
+	    to = (int)((long)s.d * (p.slab + 1) / g->slabs);
 	/* the chunk stays in the first-level cache over all taps */
 	int rows = s.w < VT_GRADIENT_CHUNK ? VT_GRADIENT_CHUNK / s.w : 1;
-	struct window v = { .bb = bb, .sb = sb };
+	struct window v = { .n = 0 };
 	size_t room;
 
-	memset(part, 0, floats * sizeof(float));
-	if (part2)
-		memset(part2, 0, floats * sizeof(float));
-	rows = rows < s.h ? rows : s.h;
+	p.small_end = least(p.small + 2 * g->group, vt_blocks(s.c));
+	p.big_end = least(p.big + 2 * g->group, g->blocks);
+	clear_sums(g, &p);
+	rows = least(rows, s.h);
 	room = window_floats(g, rows);
 	v.room = room ? vt_xmalloc(room * sizeof(float)) : NULL;
 	/* From here on: where the small side's copies begin. */
@@ -229,32 +277,45 @@ static void grad_task(void *ctx, size_t task)
 	for (v.n = 0; v.n < s.n; v.n++)
 		for (v.oz = from; v.oz < to; v.oz++)
 			for (v.y0 = 0; v.y0 < s.h; v.y0 = v.y1) {
-				v.y1 = v.y0 + rows < s.h ? v.y0 + rows : s.h;
-				set_big(g, &v);
-				set_small(g, &v, v.room + room);
-				grad_of_rows(g, &v, part, part2);
+				v.y1 = least(v.y0 + rows, s.h);
+				grad_of_pairs(g, &p, &v, v.room + room);
 			}
 	free(v.room);
 }
 
-/* dw[lane channel][big channel][tap] = sum of the slabs in order. */
+/* dw[lane channel][big channel][tap] = sum of the slabs in order, of a block of eight of both. */
 static void sum_slabs(void *ctx, size_t task)
 {
 	const struct weight_grad *g = ctx;
-	int taps = taps_of(g->c), cb = g->big.s.c, o = (int)task;
-
-	for (int i = 0; i < cb; i++)
-		for (int t = 0; t < taps; t++) {
+	int sb = (int)(task / (size_t)g->blocks), bb = (int)(task % (size_t)g->blocks);
+	size_t taps = (size_t)taps_of(g->c), cb = (size_t)g->big.s.c,
+	       lanes = (size_t)least(g->small.s.c - sb * VT_LANES, VT_LANES),
+	       inputs = (size_t)least(g->big.s.c - bb * VT_LANES, VT_LANES);
+	float *dw = g->dw + ((size_t)(sb * VT_LANES) * cb + (size_t)(bb * VT_LANES)) * taps;
+	for (size_t t = 0; t < taps; t++)
+		for (size_t i = 0; i < inputs; i++) {
 			/* [tap][big channel of the block][lane] */
-			size_t at = ((size_t)t * VT_LANES + (size_t)(i % VT_LANES)) * VT_LANES +
-				(size_t)(o % VT_LANES);
-			float sum = 0.0f;
+			size_t at = (t * VT_LANES + i) * VT_LANES;
+			float sum[VT_LANES] = { 0 };
 
 			for (int s = 0; s < g->slabs; s++)
-				sum += part_of(g, s, o / VT_LANES, i / VT_LANES)[at];
-			g->dw[((size_t)o * (size_t)cb + (size_t)i) * (size_t)taps + (size_t)t] =
-				sum;
+				for (size_t l = 0; l < VT_LANES; l++)
+					sum[l] += part_of(g, s, sb, bb)[at + l];
+			for (size_t l = 0; l < lanes; l++)
+				dw[(l * cb + i) * taps + t] = sum[l];
 		}
+}
+
+/* A single tap reads each chunk once a pair: several pairs of both sides share it, as long as there
+ * are tasks for many threads. */
+static int group_of(const struct weight_grad *grad)
+{
+	int group = taps_of(grad->c) == 1 ? MOST_PAIRS : 1;
+
+	while (group > 1 &&
+		grad->slabs * (grad->pairs / group) * ((grad->blocks + 1) / 2 / group) < TASKS)
+		group /= 2;
+	return group;
 }
 
 void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, struct vt_view big,
@@ -278,9 +339,11 @@ void vt_weight_gradient(const struct vt_kernels *k, const struct vt_conv *c, str
 		inside(&g.x, t, &g.x_from[t], &g.x_to[t]);
 		inside(&g.y, t, &g.y_from[t], &g.y_to[t]);
 	}
-	vt_parallel_for((size_t)g.slabs * (size_t)g.pairs * (size_t)((g.blocks + 1) / 2), grad_task,
-		&g);
-	vt_parallel_for((size_t)small.s.c, sum_slabs, &g);
+	g.group = group_of(&g);
+	vt_parallel_for((size_t)g.slabs * groups_of(&g, g.pairs) *
+			groups_of(&g, (g.blocks + 1) / 2),
+		grad_task, &g);
+	vt_parallel_for((size_t)vt_blocks(small.s.c) * (size_t)g.blocks, sum_slabs, &g);
 	free(g.z.at);
 	free(g.y.at);
 	free(g.x.at);
