@@ -307,8 +307,11 @@ void vt_optim_step(struct vt_optim *optim, double lr, double momentum, uint64_t 
 	assert(t >= 1);
 	optim->t = t;
 	optim->f = factors(optim, lr, momentum < 0 ? optim->o.momentum : momentum, clip);
-	if (vt_session_remote(optim->s))
+	if (vt_session_remote(optim->s)) {
 		step_on_device(optim);
-	else
-		vt_parallel_for((size_t)vt_session_n_weights(optim->s), update, optim);
+		return;
+	}
+	for (int k = 0; k < SLOTS; k++)
+		vt_slot_host(&optim->slot[k]);
+	vt_parallel_for((size_t)vt_session_n_weights(optim->s), update, optim);
 }

@@ -60,14 +60,23 @@ static void bring(struct vt_slot *slot)
 	slot->device_newer = false;
 }
 
+void vt_slot_host(struct vt_slot *slot)
+{
+	if (!slot->value)
+		return;
+	bring(slot);
+	/* The caller may write until vt_slot_use(). */
+	slot->host_newer = true;
+}
+
 float *vt_slot_array(struct vt_slot *slot, int i)
 {
 	if (!slot->value)
 		return NULL;
 	assert(i >= 0 && i < vt_session_n_weights(slot->s));
-	bring(slot);
-	/* The caller may write until vt_slot_use(). */
-	slot->host_newer = true;
+	/* only read where threads share the slot */
+	if (slot->device_newer || !slot->host_newer)
+		vt_slot_host(slot);
 	return slot->value[i];
 }
 

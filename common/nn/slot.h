@@ -31,8 +31,11 @@ void vt_slot_init(struct vt_slot *slot, struct vt_session *session, enum vt_slot
 	bool trained_only);
 void vt_slot_release(struct vt_slot *slot);
 
-/* The array of weight i, current, to read and to write until the device uses the slot again;
- * NULL where there is none. */
+/* All arrays current, to read and to write until the device uses the slot again. */
+void vt_slot_host(struct vt_slot *slot);
+
+/* The array of weight i after vt_slot_host(); NULL where there is none.  Several threads may ask
+ * only if one of them, or who started them, called vt_slot_host() before. */
 float *vt_slot_array(struct vt_slot *slot, int i);
 
 /* The session's device is about to change the slot: what the host wrote is sent. */

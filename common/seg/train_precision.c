@@ -132,6 +132,8 @@ static void products(struct vt_trainer *trainer, double *sy, double *ss)
 		vt_xcalloc(n, sizeof(double)) };
 
 	*sy = *ss = 0;
+	vt_slot_host(&trainer->last_value);
+	vt_slot_host(&trainer->last_grad);
 	vt_parallel_for(n, curve_weight, &c);
 	for (size_t i = 0; i < n; i++) {
 		*sy += c.sy[i];
