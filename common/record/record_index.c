@@ -32,6 +32,7 @@ struct vt_record_index {
 	char *path;
 	ino_t inode;
 	bool read_only, spares; /* spares memory */
+	bool unfinished;        /* whoever made it did not get to its tables */
 	int busy_seconds;       /* how long to wait for another program's lock */
 	struct statement statement[MAX_STATEMENTS];
 	int n_statements;
@@ -209,6 +210,8 @@ static int tables(struct vt_record_index *index, struct vt_err *err)
 		made = sqlite3_column_int(st, 1);
 	}
 	sqlite3_finalize(st);
+	index->unfinished = version < 0 ? (sqlite3_errcode(index->db) & 0xff) == SQLITE_READONLY
+					: !version && !made;
 	if (version < 0)
 		return fail(index, "cannot read", err);
 	if (version == TABLES)
@@ -274,6 +277,7 @@ static int connect(struct vt_record_index *index, struct vt_err *err)
 		return vt_err_set(err, VT_EIO, "%s: not a regular file", index->path);
 	if (!there && refuse_if_lost(index, err))
 		return err->code;
+	index->unfinished = !there;
 	if (index->read_only && !may_write_beside(index->path))
 		rc = open_unwritable(index, err);
 	else if (sqlite3_open_v2(index->path, &index->db, flags, NULL) != SQLITE_OK)
@@ -314,6 +318,21 @@ static int busy_seconds(void)
 	return (int)seconds;
 }
 
+/* No file, one without tables, or a log beside it that only a writer may merge: a process was
+ * killed while it made the index.  Done by whoever comes next, also one that only reads. */
+static int finish_making(struct vt_record_index *index, struct vt_err *err)
+{
+	struct vt_record_index *made;
+
+	sqlite3_close(index->db);
+	index->db = NULL;
+	*err = (struct vt_err)VT_ERR_INIT;
+	if (vt_record_index_open(&made, index->path, false, err))
+		return err->code;
+	vt_record_index_close(made);
+	return connect(index, err);
+}
+
 int vt_record_index_open(struct vt_record_index **out, const char *path, bool read_only,
 	struct vt_err *err)
 {
@@ -324,6 +343,9 @@ int vt_record_index_open(struct vt_record_index **out, const char *path, bool re
 	l->read_only = read_only;
 	l->busy_seconds = busy_seconds();
 	rc = connect(l, err);
+	if (rc && read_only && l->unfinished && may_write_beside(path) &&
+		(access(path, F_OK) || !access(path, W_OK)))
+		rc = finish_making(l, err);
 	if (rc)
 		vt_record_index_close(l);
 	else
