@@ -129,8 +129,10 @@ static char *words_of(const char *pattern)
 	bool gap = false;
 
 	for (base = base ? base + 1 : pattern; *base && strncmp(base, ".nii", 4); base++) {
-		if (*base == '{') {
-			base = strchr(base, '}');
+		const char *holder = *base == '{' ? strchr(base, '}') : NULL;
+
+		if (holder) {
+			base = holder;
 			continue;
 		}
 		if (isalnum((unsigned char)*base)) {
