@@ -148,6 +148,14 @@ static char *words_of(const char *pattern)
 	return vt_buf_detach(&b);
 }
 
+/* A channel that dataset.json names, in words that a manifest takes. */
+static char *said_words(const char *said)
+{
+	char *words = words_of(said);
+
+	return *words ? words : (free(words), vt_xstrdup("image"));
+}
+
 /* What the JSON beside a scan says of it; NULL: nothing. */
 static const char *sidecar_role(const struct vt_draft_files *files, const char *by_name)
 {
@@ -202,7 +210,7 @@ static char *role_of(const struct vt_draft *draft, const struct vt_draft_files *
 	if (role)
 		name = vt_xstrdup(role);
 	else if (said)
-		name = words_of(said);
+		name = said_words(said);
 	else
 		name = NULL;
 	if (!name)
@@ -426,7 +434,7 @@ static void put_channels(struct vt_json *j, struct vt_buf *remarks, struct vt_dr
 			if (known)
 				own = vt_xstrdup(known);
 			else if (said)
-				own = words_of(said);
+				own = said_words(said);
 			else
 				own = vt_xstrdup(f->role);
 

@@ -93,3 +93,12 @@ shutil.move("heads/scans/sub-001", "one/Neu ß 1")
 p = subprocess.run(["skullstrip-normalize", "--log", "json", "--scans", "one", "--manifest", "m.json", "--out", "o"], capture_output=True, text=True)
 said = [json.loads(l).get("subject") for l in p.stderr.splitlines() if '"progress"' in l]
 say(p.returncode == 0 and said == ["Neu ß 1"], "a subject's name with spaces is whole in the log", (p.returncode, p.stderr))
+
+# --- what another's dataset.json says
+for said, role in (("{of whom", "of_whom"), ("x{}{", "x"), ("{", "image"), ("***", "image")):
+    shutil.rmtree("nnunet", ignore_errors=True)
+    save("nnunet/imagesTr/case_0000.nii.gz", scan())
+    save("nnunet/labelsTr/case.nii.gz", few([0, 1]))
+    json.dump({"channel_names": {"0": said}, "labels": {"background": 0, "lesion": 1}}, open("nnunet/dataset.json", "w"))
+    rc, m, why = tool("nnunet")
+    say(rc == 0 and roles(m) == [role], f"a channel that is named {said}", (rc, m, why))
