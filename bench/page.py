@@ -78,6 +78,11 @@ def interval(v):
     return f"{mean:.3f} ± {half:.3f}"
 
 
+def deviation(v):
+    mean = sum(v) / len(v)
+    return f"{(sum((x - mean) ** 2 for x in v) / (len(v) - 1)) ** 0.5:.3f}" if len(v) > 1 else "one seed"
+
+
 def quality(results):
     text = ["## Quality", "", results["about"], ""]
     for cohort in results["cohorts"]:
@@ -86,7 +91,7 @@ def quality(results):
         text += table(cohort["rows"], ["who", "budget", "processor s a run", *regions, "mean", "deviation over seeds", "every seed: mean"],
                       lambda r: [r["who"], r["budget"], f"{sum(s['cpu'] for s in r['seeds']) / len(r['seeds']):.0f}", *[interval([s[g] for s in r["seeds"]]) for g in regions],
                                  interval([s["mean"] for s in r["seeds"]]),
-                                 f"{(sum((s['mean'] - sum(x['mean'] for x in r['seeds']) / len(r['seeds'])) ** 2 for s in r['seeds']) / max(1, len(r['seeds']) - 1)) ** 0.5:.3f}",
+                                 deviation([s["mean"] for s in r["seeds"]]),
                                  ", ".join(f"{s['seed']}: {s['mean']:.3f}" for s in r["seeds"])])
         for absent in cohort.get("absent", []):
             text += [f"- {absent}"]

@@ -5,14 +5,16 @@
 
 phantoms   training: the demo's 16 phantoms (make-cohort --seed 1); test: 20 unseen ones (--seed 77)
 tumour     ../shared/data/tumour, leave one out, spacing 2 mm        lesion     ../shared/data/lesion, leave one out
-ours       SegResNet of 8 filters, patch 48, the recipe of examples/recipe as it stands; ours+PARAM=VALUE: with that param of train, e.g. ours+center=region
+ours       SegResNet of 8 filters, patch 48, the recipe of examples/recipe as it stands; ours+PARAM=VALUE: with that param of train
+           or predict, e.g. ours+center=region or ours+tta=flips (the latter with the models that ours has made)
 monai      Project MONAI's SegResNet, its own transforms and sliding windows, the same recipe: Adam at 0.002, warm-up of 50 steps and cosine to 0.01,
-           Dice + cross-entropy, weight decay 1e-5, patches of 48 with 70 % near foreground, flips, scale and shift of 0.1
-nnunet     nnU-Net v2's own plan and trainer on the processor, 250 steps an epoch cut to --steps in all
---equal time: a peer stops after the processor seconds that ours took with the same seed; else after the same steps.
+           Dice + cross-entropy, weight decay 1e-5, patches of 48 with 70 % near foreground, flips, scale and shift of 0.1;
+           monai+batch=2: two patches a step, for which PyTorch takes oneDNN's convolutions (for one of this size it takes its own, which are slower)
+nnunet     nnU-Net v2's own plan and trainer on the processor, epochs of at most 250 steps, --steps in all
+--equal time: a peer gets the steps, and the schedule over them, that fit into the processor seconds of ours with the same seed; else the same steps.
 
 Rows are added to the JSON file as they are made, a row of the same name replaced: a run that was stopped goes on."""
-import argparse, json, os, resource, shutil, subprocess, sys, time
+import argparse, itertools, json, os, resource, shutil, subprocess, sys, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -88,19 +90,34 @@ def score(name, test, predictions):
 
 # --- who -----------------------------------------------------------------------------------------------------------------------------------
 
-def ours(name, train, test, seed, steps, work, who):
-    c, out = COHORTS[name], f"{work}/{who}-{seed}-{steps}-{os.path.basename(train)}"
-    manifest, recipe, patches = f"{work}/{name}.json", f"{work}/recipe.json", f"{train}-patches"
+def patches_of(name, train, manifest):
+    spacing, patches = COHORTS[name]["spacing"], train + "-patches"
     if not os.path.isdir(patches):
-        spacing = ["--spacing", str(c["spacing"])] if c["spacing"] else []
-        run(B + "skullstrip-normalize", "--scans", train + "/scans", "--manifest", manifest, "--out", train + "-normed", *spacing)
+        run(B + "skullstrip-normalize", "--scans", train + "/scans", "--manifest", manifest, "--out", train + "-normed", *(["--spacing", str(spacing)] if spacing else []))
         run(B + "crop-patch", "--normed", train + "-normed", "--labels", train + "/labels", "--manifest", manifest, "--min-size", "48", "--out", patches)
-    params = {**RECIPE, "steps": steps, "validate-every": steps, "seed": seed, **({} if name == "phantoms" else {"fold": -1}), **dict(p.split("=", 1) for p in who.split("+")[1:])}
-    json.dump({"params": params}, open(recipe, "w"))
-    shutil.rmtree(out, ignore_errors=True)
-    cpu = run(B + "train", "--patches", patches, "--recipe", recipe, "--out", out)
-    run(B + "predict", "--model", out, "--scans", test + "/scans", "--manifest", manifest, "--out", out + "/predicted")
-    return cpu, out + "/predicted"
+    return patches
+
+
+PREDICTS = {"tta", "window", "overlap", "weights"}
+
+
+def ours(name, train, test, seed, steps, work, who):
+    """Params of predict apply to the model that its training params have made before, if it is there."""
+    given = [p.split("=", 1) for p in who.split("+")[1:]]
+    flags = [x for k, v in given if k in PREDICTS for x in ("--" + k, v)]
+    trained = "+".join(["ours"] + ["=".join(p) for p in given if p[0] not in PREDICTS])
+    out, manifest, recipe = f"{work}/{trained}-{seed}-{steps}-{os.path.basename(train)}", f"{work}/{name}.json", f"{work}/recipe.json"
+    predicted, spent = out + "/predicted" + "".join(flags), out + ".seconds"
+    if not flags or not os.path.isfile(spent):
+        patches = patches_of(name, train, manifest)
+        params = {**RECIPE, "steps": steps, "validate-every": steps, "seed": seed, **({} if name == "phantoms" else {"fold": -1}), **{k: v for k, v in given if k not in PREDICTS}}
+        json.dump({"params": params}, open(recipe, "w"))
+        shutil.rmtree(out, ignore_errors=True)
+        cpu = run(B + "train", "--patches", patches, "--recipe", recipe, "--out", out)
+        json.dump(cpu, open(spent, "w"))
+    shutil.rmtree(predicted, ignore_errors=True)
+    run(B + "predict", "--model", out, "--scans", test + "/scans", "--manifest", manifest, "--out", predicted, *flags)
+    return json.load(open(spent)), predicted
 
 
 def read_subject(folder, s, c, labels):
@@ -141,7 +158,7 @@ def write_labels(path, regions, c, like):
     nibabel.save(nibabel.Nifti1Image(out, like.affine), path)
 
 
-def monai(name, train, test, seed, steps, work, seconds):
+def monai(name, train, test, seed, steps, work, who, seconds):
     import numpy as np
     import torch
     from monai.inferers import sliding_window_inference
@@ -150,9 +167,10 @@ def monai(name, train, test, seed, steps, work, seconds):
     from monai.transforms import Compose, RandCropByPosNegLabeld, RandFlipd, RandScaleIntensityd, RandShiftIntensityd, SpatialPadd
     from monai.utils import set_determinism
     c = COHORTS[name]
-    set_determinism(seed)
+    torch.set_num_threads(1)  # waiting threads count as processor time
     edge, rate = [int(RECIPE["patch"])] * 3, RECIPE["learning-rate"]
-    held = held_out(train) if name == "phantoms" else set()
+    batch = int(dict(p.split("=", 1) for p in who.split("+")[1:]).get("batch", 1))
+    held = held_out(name, train, work) if name == "phantoms" else set()
     data = []
     for s in sorted(os.listdir(train + "/scans")):
         if s not in held:
@@ -161,38 +179,45 @@ def monai(name, train, test, seed, steps, work, seconds):
     both = ["image", "label"]
     change = Compose([SpatialPadd(both + ["any"], edge), RandCropByPosNegLabeld(both, "any", edge, pos=0.7, neg=0.3), *[RandFlipd(both, 0.5, a) for a in range(3)],
                       RandScaleIntensityd("image", 0.1, 1, channel_wise=True), RandShiftIntensityd("image", 0.1, prob=1, channel_wise=True)])
-    change.set_random_state(seed)
-    net = SegResNet(3, RECIPE["network"]["init_filters"], len(c["channels"]), len(c["regions"]), blocks_down=(1, 2, 2, 4), blocks_up=(1, 1, 1))
-    optim = torch.optim.Adam(net.parameters(), rate, weight_decay=1e-5)
-    sched = torch.optim.lr_scheduler.LambdaLR(optim, lambda k: (k + 1) / 50 if k < 50 else 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * (k - 50) / max(1, steps - 50))))
     loss = DiceCELoss(sigmoid=True, squared_pred=True, smooth_nr=1, smooth_dr=1)
-    order, begun, done = np.random.default_rng(seed), time.process_time(), 0
-    while done < steps and not (seconds and time.process_time() - begun > seconds):
-        for i in order.permutation(len(data)):
-            one = change(data[i])[0]
+
+    def trained(steps):
+        """The network after that many steps, with the schedule of that many; processor seconds."""
+        set_determinism(seed)
+        change.set_random_state(seed)
+        net = SegResNet(3, RECIPE["network"]["init_filters"], len(c["channels"]), len(c["regions"]), blocks_down=(1, 2, 2, 4), blocks_up=(1, 1, 1))
+        optim = torch.optim.Adam(net.parameters(), rate, weight_decay=1e-5)
+        sched = torch.optim.lr_scheduler.LambdaLR(optim, lambda k: (k + 1) / 50 if k < 50 else 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * (k - 50) / max(1, steps - 50))))
+        order, begun = np.random.default_rng(seed), time.process_time()
+        turn = itertools.chain.from_iterable(order.permutation(len(data)) for _ in itertools.count())
+        for _ in range(steps):
+            drawn = [change(data[next(turn)])[0] for _ in range(batch)]
             optim.zero_grad(set_to_none=True)
-            loss(net(one["image"][None]), one["label"][None]).backward()
+            loss(net(torch.stack([d["image"].as_tensor() for d in drawn])), torch.stack([d["label"].as_tensor() for d in drawn])).backward()
             optim.step()
             sched.step()
-            done += 1
-            if done >= steps or (seconds and time.process_time() - begun > seconds):
-                break
-    cpu, out = time.process_time() - begun, f"{work}/monai-{seed}-{steps}{'-time' if seconds else ''}-{os.path.basename(train)}"
+        return net, time.process_time() - begun
+
+    if seconds:
+        trained(2)
+        steps = max(1, round(seconds / (trained(5)[1] / 5)))
+    net, cpu = trained(steps)
+    out = f"{work}/{who}-{seed}-{steps}{'-time' if seconds else ''}-{os.path.basename(train)}"
     net.eval()
     for s in sorted(os.listdir(test + "/scans")):
         image, _, like = read_subject(test, s, c, False)
         with torch.no_grad():
             p = torch.sigmoid(sliding_window_inference(torch.from_numpy(image)[None], edge, 1, net, 0.5, mode="gaussian"))[0].numpy()
         write_labels(f"{out}/{s}/seg.nii.gz", p, c, like)
-    return cpu, out, done
+    return cpu, out, steps
 
 
-def held_out(train):
+def held_out(name, train, work):
     """Subjects that ours keeps for validation and test: the peers train on the same ones."""
     import struct
-    held = set()
-    for s in os.listdir(train + "-patches"):
-        path = f"{train}-patches/{s}/subject.vtp"
+    held, patches = set(), patches_of(name, train, f"{work}/{name}.json")
+    for s in os.listdir(patches):
+        path = f"{patches}/{s}/subject.vtp"
         if os.path.isfile(path):
             with open(path, "rb") as f:
                 n = struct.unpack("<8xQ", f.read(16))[0]
@@ -202,14 +227,14 @@ def held_out(train):
     return held
 
 
-def nnunet(name, train, test, seed, steps, work, seconds):
+def nnunet(name, train, test, seed, steps, work, who, seconds):
     """Its own plan, preprocessing, augmentation, schedule and prediction; regions as its region-based training has them."""
     import nibabel
     import numpy as np
     c = COHORTS[name]
     base = f"{work}/nnunet-{os.path.basename(train)}"
-    env = {"nnUNet_raw": base + "/raw", "nnUNet_preprocessed": base + "/pre", "nnUNet_results": f"{base}/results-{seed}-{steps}", "nnUNet_compile": "0", "nnUNet_n_proc_DA": "0"}
-    raw, held = base + "/raw/Dataset900_bench", held_out(train) if name == "phantoms" else set()
+    env = {"nnUNet_raw": base + "/raw", "nnUNet_preprocessed": base + "/pre", "nnUNet_results": f"{base}/results-{seed}-{steps}{'-time' if seconds else ''}", "nnUNet_compile": "0", "nnUNet_n_proc_DA": "0"}
+    raw, held = base + "/raw/Dataset900_bench", held_out(name, train, work) if name == "phantoms" else set()
     values = {v: i for i, v in enumerate(sorted({x for r in c["regions"].values() for x in r}), 1)}
     if not os.path.isdir(raw):
         for folder, images in ((train, "imagesTr"), (test, "imagesTs")):
@@ -227,18 +252,37 @@ def nnunet(name, train, test, seed, steps, work, seconds):
                    "regions_class_order": [{"WT": values.get(2, 1), "TC": values.get(1, 1), "ET": values.get(4, 1), "lesion": 1}[r] for r in c["regions"]],
                    "numTraining": len(os.listdir(raw + "/labelsTr")), "file_ending": ".nii.gz"}, open(raw + "/dataset.json", "w"))
         tools = os.path.dirname(sys.executable) + "/"
-        run(tools + "nnUNetv2_plan_and_preprocess", "-d", "900", "-c", "3d_fullres", "-np", "1", "-npfp", "1", env=env)
+        run(tools + "nnUNetv2_plan_and_preprocess", "-d", "900", "-c", "3d_fullres", "-np", "1", "-npfp", "1", env={**env, "nnUNet_n_proc_DA": "1"})
     code = f"""
-import torch, time
+import json, time, torch
 from nnunetv2.run.run_training import get_trainer_from_args
-torch.manual_seed({seed})
-t = get_trainer_from_args("900", "3d_fullres", "all", device=torch.device("cpu"))
-t.num_iterations_per_epoch, t.num_val_iterations_per_epoch, t.save_every = min(250, {steps}), 1, 10 ** 6
-t.num_epochs = max(1, {steps} // t.num_iterations_per_epoch)
+
+torch.set_num_threads(1)
+
+def trainer():
+    torch.manual_seed({seed})
+    return get_trainer_from_args("900", "3d_fullres", "all", device=torch.device("cpu"))
+
+steps = {steps}
+if {seconds or 0}:
+    t = trainer()
+    t.on_train_start()
+    t.train_step(next(t.dataloader_train))
+    begun = time.process_time()
+    for _ in range(3):
+        t.train_step(next(t.dataloader_train))
+    steps = max(1, round({seconds or 0} / ((time.process_time() - begun) / 3)))
+t = trainer()
+t.num_epochs = -(-steps // 250)
+t.num_iterations_per_epoch, t.num_val_iterations_per_epoch, t.save_every = round(steps / t.num_epochs), 1, 10 ** 6
+begun = time.process_time()
 t.run_training()
-print(time.process_time())
+print(json.dumps(["trained", t.num_epochs * t.num_iterations_per_epoch, time.process_time() - begun]))
 """
-    cpu = run(sys.executable, "-c", code, env=env)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **env})
+    if told.returncode:
+        raise SystemExit(f"nnU-Net's training: status {told.returncode}\n{told.stdout[-1000:]}{told.stderr[-2000:]}")
+    _, steps, cpu = json.loads(next(x for x in told.stdout.splitlines() if x.startswith('["trained"')))
     out = f"{env['nnUNet_results']}/predicted"
     model = f"{env['nnUNet_results']}/Dataset900_bench/nnUNetTrainer__nnUNetPlans__3d_fullres"
     run(os.path.dirname(sys.executable) + "/nnUNetv2_predict_from_modelfolder", "-i", raw + "/imagesTs", "-o", out, "-m", model, "-f", "all", "-chk", "checkpoint_final.pth",
@@ -256,7 +300,7 @@ print(time.process_time())
 
 def missing(who):
     import importlib.util
-    need = {"monai": ("monai", "torch", "nibabel", "scipy"), "nnunet": ("nnunetv2",)}.get(who, ())
+    need = {"monai": ("monai", "torch", "nibabel", "scipy"), "nnunet": ("nnunetv2",)}.get(who.split("+")[0], ())
     return [m for m in need if importlib.util.find_spec(m) is None]
 
 
@@ -272,6 +316,13 @@ def keep(path, name, about, row, absent):
     if row:
         cohort["rows"] = [r for r in cohort["rows"] if (r["who"], r["budget"]) != (row["who"], row["budget"])] + [row]
     json.dump(all_, open(path, "w"), indent=1)
+
+
+def seconds_of_ours(path, name, steps, parts):
+    """What ours took for each seed and split, by the rows of an earlier run."""
+    all_ = json.load(open(path)) if os.path.exists(path) else {"cohorts": []}
+    rows = [r for c in all_["cohorts"] if c["title"] == COHORTS[name]["title"] for r in c["rows"] if (r["who"], r["budget"]) == ("ours", f"{steps} steps")]
+    return {(s["seed"], train): s["cpu"] for r in rows for s in r["seeds"] for train, _ in parts}
 
 
 def mean_of(parts, regions):
@@ -300,7 +351,7 @@ def main():
         if not parts:
             print(f"{name}: absent ({SHARED}/{name})")
             continue
-        seconds = {}
+        seconds = seconds_of_ours(o.json, name, o.steps, parts)
         for who in o.who.split(","):
             if missing(who):
                 absent.append(f"{who}: absent ({sys.executable} lacks {', '.join(missing(who))})")
@@ -312,11 +363,13 @@ def main():
                 cpu, made, done = 0, [], o.steps
                 for train, test in parts:
                     limit = seconds.get((seed, train)) if o.equal == "time" else None
+                    if o.equal == "time" and not limit and not who.startswith("ours"):
+                        raise SystemExit(f"--equal time: {o.json} has no row of ours with {o.steps} steps and seed {seed}; let --who begin with ours")
                     if who.startswith("ours"):
                         c, out = ours(name, train, test, seed, o.steps, o.work, who)
                         seconds[seed, train] = c
                     else:
-                        c, out, done = {"monai": monai, "nnunet": nnunet}[who](name, train, test, seed, o.steps, o.work, limit)
+                        c, out, done = {"monai": monai, "nnunet": nnunet}[who.split("+")[0]](name, train, test, seed, o.steps, o.work, who, limit)
                     cpu += c
                     made.append(score(name, test, out))
                 mean, subjects = mean_of(made, regions)
