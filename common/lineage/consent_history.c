@@ -131,27 +131,30 @@ static int read_both(struct vt_consent *out, const char *dir, struct vt_err *err
 	return err->code;
 }
 
-int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
+/* At most TRIES; who holds it for longer is not withdrawing a consent. */
+static void wait_for_lock(int fd)
 {
 	const struct timespec pause = { 0, 50000000 };
-	char *path;
-	int rc = read_both(out, dir, err), fd;
-	bool last = false;
 
-	if (rc != VT_EINTEGRITY)
-		return rc;
-	/* somebody may be between the event and the file: under the lock nobody is */
+	for (int i = 0; fd >= 0 && i < TRIES && flock(fd, LOCK_SH | LOCK_NB); i++)
+		nanosleep(&pause, NULL);
+}
+
+int vt_consent_read_store(struct vt_consent *out, const char *dir, struct vt_err *err)
+{
+	char *path;
+	int fd;
+
+	if (read_both(out, dir, err) != VT_EINTEGRITY)
+		return err->code;
+	/* Somebody may be between the event and the file: under the lock nobody is. */
 	path = vt_path_join(dir, "lock");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	for (int i = 0; rc == VT_EINTEGRITY && !last && i < TRIES; i++) {
-		last = fd < 0 || !flock(fd, LOCK_SH | LOCK_NB);
-		if (!last)
-			nanosleep(&pause, NULL);
-		*err = (struct vt_err)VT_ERR_INIT;
-		rc = read_both(out, dir, err);
-	}
+	wait_for_lock(fd);
+	*err = (struct vt_err)VT_ERR_INIT;
+	read_both(out, dir, err);
 	if (fd >= 0)
 		close(fd);
 	free(path);
-	return rc;
+	return err->code;
 }

@@ -153,7 +153,10 @@ static char *said_words(const char *said)
 {
 	char *words = words_of(said);
 
-	return *words ? words : (free(words), vt_xstrdup("image"));
+	if (*words)
+		return words;
+	free(words);
+	return vt_xstrdup("image");
 }
 
 /* What the JSON beside a scan says of it; NULL: nothing. */

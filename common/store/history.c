@@ -208,8 +208,8 @@ int vt_history_append(struct vt_store *store, const char *event, struct vt_json 
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 		rc = fd < 0 ? vt_err_errno(err, VT_ECANTCREAT, "%s", path)
 			    : read_tail(&t, fd, path, err);
-		/* of who was killed; a mark of the line that would be next has lost no change, and
-		 * an older one stays until what it is of is settled or told */
+		/* The mark of a process that was killed.  If it names the line that comes now, its
+		 * own line was not written either, and no change is lost. */
 		if (!rc && !store->unsettled)
 			lost = vt_history_unsettled(store);
 		if (!rc)

@@ -7,17 +7,17 @@
 #include "common/image/distance.h"
 #include "examples/cohort/phantom.h"
 
-/* Every second voxel, in place. */
-static void thin_out(float *map, const size_t old[3], const size_t dim[3])
+/* Every step-th voxel on each axis, in place. */
+static void thin_out(float *map, const size_t old[3], const size_t dim[3], size_t step)
 {
 	for (size_t z = 0; z < dim[2]; z++)
 		for (size_t y = 0; y < dim[1]; y++)
 			for (size_t x = 0; x < dim[0]; x++)
 				map[(z * dim[1] + y) * dim[0] + x] =
-					map[(2 * z * old[1] + 2 * y) * old[0] + 2 * x];
+					map[(z * step * old[1] + y * step) * old[0] + x * step];
 }
 
-static void make_coarse(struct vt_template *template)
+static void make_coarser(struct vt_template *template, size_t step)
 {
 	struct vt_geometry *g = &template->geometry;
 	float *map[] = { template->wm, template->gm, template->csf };
@@ -26,17 +26,17 @@ static void make_coarse(struct vt_template *template)
 
 	for (int a = 0; a < 3; a++) {
 		old[a] = g->dim[a];
-		g->dim[a] = (old[a] + 1) / 2;
+		g->dim[a] = (old[a] + step - 1) / step;
 		for (int b = 0; b < 4; b++)
-			affine[a][b] = g->affine[a][b] * (b < 3 ? 2 : 1);
+			affine[a][b] = g->affine[a][b] * (b < 3 ? (double)step : 1);
 	}
 	vt_geometry_set_affine(g, affine);
 	for (int i = 0; i < 3; i++)
-		thin_out(map[i], old, g->dim);
+		thin_out(map[i], old, g->dim, step);
 	template->n = vt_geometry_count(g);
 }
 
-int vt_template_read(struct vt_template *template, const char *dir, bool coarse, struct vt_err *err)
+int vt_template_read(struct vt_template *template, const char *dir, size_t step, struct vt_err *err)
 {
 	static const char *const name[] = { "wm", "gm", "csf" };
 	float **map[] = { &template->wm, &template->gm, &template->csf };
@@ -58,8 +58,8 @@ int vt_template_read(struct vt_template *template, const char *dir, bool coarse,
 			(*map[i])[k] /= 255.0f;
 		vt_volume_release(&v);
 	}
-	if (coarse)
-		make_coarse(template);
+	if (step > 1)
+		make_coarser(template, step);
 	for (int a = 0; a < 3; a++)
 		template->dim[a] = (int)template->geometry.dim[a];
 	template->mm = template->geometry.spacing[0];

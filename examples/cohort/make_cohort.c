@@ -124,7 +124,7 @@ static char *find_template(const char *given, const char *argv0, struct vt_err *
 
 static int make(struct cohort *c, const char *template_dir, size_t n, struct vt_err *err)
 {
-	int rc = vt_template_read(&c->t, template_dir, c->coarse != 0, err);
+	int rc = vt_template_read(&c->t, template_dir, c->coarse ? 2 : 1, err);
 
 	if (rc)
 		return rc;

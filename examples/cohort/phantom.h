@@ -22,8 +22,8 @@ struct vt_template {
 	float *wm, *gm, *csf; /* 0 .. 1 */
 };
 
-/* coarse: every second voxel on each axis. */
-int vt_template_read(struct vt_template *template, const char *dir, bool coarse,
+/* The maps in `dir`, of which every step-th voxel on each axis is taken. */
+int vt_template_read(struct vt_template *template, const char *dir, size_t step,
 	struct vt_err *err);
 void vt_template_release(struct vt_template *template);
 

@@ -9,11 +9,17 @@
 #include "pipelines/tool/lineage_command.h"
 #include "pipelines/tool/command.h"
 
+static int print_text(const char *text)
+{
+	return fputs(text, stdout);
+}
+
 static const struct {
 	const char *name;
 	void (*write)(struct vt_buf *out, const struct vt_audit *r);
-} forms[] = { { "text", vt_audit_text }, { "json", vt_audit_json }, { "dot", vt_audit_dot },
-	{ "html", vt_audit_html } };
+	int (*print)(const char *text);
+} forms[] = { { "text", vt_audit_text, print_text }, { "json", vt_audit_json, vt_json_say },
+	{ "dot", vt_audit_dot, print_text }, { "html", vt_audit_html, print_text } };
 
 static void report(struct vt_store *store, struct vt_lineage *lineage, const char *what,
 	size_t form, struct vt_err *err)
@@ -33,10 +39,7 @@ static void report(struct vt_store *store, struct vt_lineage *lineage, const cha
 		vt_repro_of(store, a->v[0].id, &r.repro, err);
 	vt_audit_collect(&r);
 	forms[form].write(&out, &r);
-	if (forms[form].write == vt_audit_json)
-		vt_json_say(out.data);
-	else
-		fwrite(out.data, 1, out.len, stdout);
+	forms[form].print(out.data);
 	vt_record_index_incomplete(&a->missing, err);
 	vt_audit_release(&r);
 	vt_buf_release(&out);
