@@ -1,5 +1,4 @@
-/* Writes a graph as ONNX: protobuf by hand, because the file must have the same bytes on every
- * machine.
+/* Writes a graph as ONNX, with the same bytes on every machine.
  *
  * One function per operator adds its NodeProto to `nodes` and what it needs of constants to
  * `weights`; a tensor's name is its number. Messages are built from the inside: attributes, nodes,
@@ -17,52 +16,11 @@
 #include "common/nn/graph_internal.h"
 #include "common/nn/int8.h"
 #include "common/nn/plan.h"
+#include "common/nn/protobuf.h"
 
 /* Field numbers of onnx.proto, and the element types used. */
 enum { FLOAT = 1, UINT8 = 2, INT8 = 3, INT64 = 7 };
 enum { A_FLOAT = 1, A_INT = 2, A_STRING = 3, A_INTS = 7 };
-
-/* --- protobuf wire format ------------------------------------------------ */
-
-/* seven bits a byte, the lowest first; the top bit says that more follow */
-static void varint(struct vt_buf *buf, uint64_t v)
-{
-	for (; v >= 128; v >>= 7)
-		vt_buf_char(buf, (char)(v | 128));
-	vt_buf_char(buf, (char)v);
-}
-
-static void put_int(struct vt_buf *buf, unsigned field, int64_t v)
-{
-	/* wire type 0: a varint; 2: length and bytes; 5: four bytes */
-	varint(buf, field << 3);
-	varint(buf, (uint64_t)v);
-}
-
-static void put_bytes(struct vt_buf *buf, unsigned field, const void *p, size_t n)
-{
-	varint(buf, field << 3 | 2);
-	varint(buf, n);
-	vt_buf_add(buf, p, n);
-}
-
-static void put_text(struct vt_buf *buf, unsigned field, const char *s)
-{
-	put_bytes(buf, field, s, strlen(s));
-}
-
-static void put_float(struct vt_buf *buf, unsigned field, float f)
-{
-	varint(buf, field << 3 | 5);
-	vt_buf_add(buf, &f, sizeof(f));
-}
-
-/* Moves a finished message into its parent. */
-static void put_message(struct vt_buf *buf, unsigned field, struct vt_buf *m)
-{
-	put_bytes(buf, field, m->data ? m->data : "", m->len);
-	vt_buf_release(m);
-}
 
 /* --- graph pieces -------------------------------------------------------- */
 
@@ -82,16 +40,16 @@ struct attributes {
 
 static void attribute_end(struct attributes *attributes, struct vt_buf *buf, int type)
 {
-	put_int(buf, 20, type);
-	put_message(&attributes->b, 5, buf);
+	vt_protobuf_int(buf, 20, type);
+	vt_protobuf_message(&attributes->b, 5, buf);
 }
 
 static void attribute_int(struct attributes *attributes, const char *name, int64_t v)
 {
 	struct vt_buf m = VT_BUF_INIT;
 
-	put_text(&m, 1, name);
-	put_int(&m, 3, v);
+	vt_protobuf_text(&m, 1, name);
+	vt_protobuf_int(&m, 3, v);
 	attribute_end(attributes, &m, A_INT);
 }
 
@@ -99,8 +57,8 @@ static void attribute_float(struct attributes *attributes, const char *name, flo
 {
 	struct vt_buf m = VT_BUF_INIT;
 
-	put_text(&m, 1, name);
-	put_float(&m, 2, v);
+	vt_protobuf_text(&m, 1, name);
+	vt_protobuf_float(&m, 2, v);
 	attribute_end(attributes, &m, A_FLOAT);
 }
 
@@ -108,8 +66,8 @@ static void attribute_text(struct attributes *attributes, const char *name, cons
 {
 	struct vt_buf m = VT_BUF_INIT;
 
-	put_text(&m, 1, name);
-	put_text(&m, 4, v);
+	vt_protobuf_text(&m, 1, name);
+	vt_protobuf_text(&m, 4, v);
 	attribute_end(attributes, &m, A_STRING);
 }
 
@@ -118,9 +76,9 @@ static void attribute_ints(struct attributes *attributes, const char *name, int6
 {
 	struct vt_buf m = VT_BUF_INIT;
 
-	put_text(&m, 1, name);
+	vt_protobuf_text(&m, 1, name);
 	for (int i = 0; i < n; i++)
-		put_int(&m, 8, v);
+		vt_protobuf_int(&m, 8, v);
 	attribute_end(attributes, &m, A_INTS);
 }
 
@@ -139,16 +97,16 @@ static void node(struct writer *writer, char out[32], const char *op, const char
 
 	new_name(writer, name);
 	for (int i = 0; i < 5 && in[i]; i++)
-		put_text(&m, 1, in[i]);
-	put_text(&m, 2, name);
-	put_text(&m, 3, name);
+		vt_protobuf_text(&m, 1, in[i]);
+	vt_protobuf_text(&m, 2, name);
+	vt_protobuf_text(&m, 3, name);
 	/* input, output, name, op_type */
-	put_text(&m, 4, op);
+	vt_protobuf_text(&m, 4, op);
 	if (attributes) {
 		vt_buf_add(&m, attributes->b.data, attributes->b.len);
 		vt_buf_release(&attributes->b);
 	}
-	put_message(&writer->nodes, 1, &m);
+	vt_protobuf_message(&writer->nodes, 1, &m);
 	memcpy(out, name, 32);
 }
 
@@ -159,11 +117,11 @@ static void initializer(struct writer *writer, const char *name, int type, const
 
 	/* dims, data_type, name, raw_data */
 	for (int i = 0; i < n_dims; i++)
-		put_int(&m, 1, dims[i]);
-	put_int(&m, 2, type);
-	put_text(&m, 8, name);
-	put_bytes(&m, 9, data, bytes);
-	put_message(&writer->weights, 5, &m);
+		vt_protobuf_int(&m, 1, dims[i]);
+	vt_protobuf_int(&m, 2, type);
+	vt_protobuf_text(&m, 8, name);
+	vt_protobuf_bytes(&m, 9, data, bytes);
+	vt_protobuf_message(&writer->weights, 5, &m);
 }
 
 /* Weight k of a node under its own name; a vector may be given trailing axes of size 1, to act
@@ -553,17 +511,17 @@ static void value_info(struct vt_buf *graph, unsigned field, const char *name, s
 		struct vt_buf dim = VT_BUF_INIT;
 
 		if (axis[i])
-			put_text(&dim, 2, axis[i]);
+			vt_protobuf_text(&dim, 2, axis[i]);
 		else
-			put_int(&dim, 1, s.c);
-		put_message(&shape, 1, &dim);
+			vt_protobuf_int(&dim, 1, s.c);
+		vt_protobuf_message(&shape, 1, &dim);
 	}
-	put_int(&tensor, 1, FLOAT);
-	put_message(&tensor, 2, &shape);
-	put_message(&type, 1, &tensor);
-	put_text(&info, 1, name);
-	put_message(&info, 2, &type);
-	put_message(graph, field, &info);
+	vt_protobuf_int(&tensor, 1, FLOAT);
+	vt_protobuf_message(&tensor, 2, &shape);
+	vt_protobuf_message(&type, 1, &tensor);
+	vt_protobuf_text(&info, 1, name);
+	vt_protobuf_message(&info, 2, &type);
+	vt_protobuf_message(graph, field, &info);
 }
 
 /* metadata_props: a pair of texts each. */
@@ -576,9 +534,9 @@ static void put_props(struct vt_buf *model, const struct vt_json *props)
 			vt_buf_str(&text, props->item[i]->string);
 		else
 			vt_json_compact(&text, props->item[i]);
-		put_text(&entry, 1, props->key[i]);
-		put_text(&entry, 2, text.data ? text.data : "");
-		put_message(model, 14, &entry);
+		vt_protobuf_text(&entry, 1, props->key[i]);
+		vt_protobuf_text(&entry, 2, text.data ? text.data : "");
+		vt_protobuf_message(model, 14, &entry);
 		vt_buf_release(&text);
 	}
 }
@@ -591,24 +549,24 @@ static int write_model(const char *path, struct writer *writer, const struct vt_
 	int rc;
 
 	/* The prediction under a name that does not depend on the graph. */
-	put_text(&last, 1, writer->name[g->output]);
-	put_text(&last, 2, "logits");
-	put_text(&last, 3, "logits");
-	put_text(&last, 4, "Identity");
-	put_message(&writer->nodes, 1, &last);
+	vt_protobuf_text(&last, 1, writer->name[g->output]);
+	vt_protobuf_text(&last, 2, "logits");
+	vt_protobuf_text(&last, 3, "logits");
+	vt_protobuf_text(&last, 4, "Identity");
+	vt_protobuf_message(&writer->nodes, 1, &last);
 	vt_buf_add(&graph, writer->nodes.data, writer->nodes.len);
-	put_text(&graph, 2, "voxtrail");
+	vt_protobuf_text(&graph, 2, "voxtrail");
 	vt_buf_add(&graph, writer->weights.data, writer->weights.len);
 	value_info(&graph, 11, "image", g->node[g->input].shape, g->node[g->input].shape);
 	value_info(&graph, 12, "logits", g->node[g->output].shape, g->node[g->input].shape);
 	/* ir_version, producer_name, graph */
-	put_int(&model, 1, 8);
-	put_text(&model, 2, "voxtrail");
-	put_message(&model, 7, &graph);
+	vt_protobuf_int(&model, 1, 8);
+	vt_protobuf_text(&model, 2, "voxtrail");
+	vt_protobuf_message(&model, 7, &graph);
 	/* opset_import: the default domain, version 17 */
-	put_text(&opset, 1, "");
-	put_int(&opset, 2, 17);
-	put_message(&model, 8, &opset);
+	vt_protobuf_text(&opset, 1, "");
+	vt_protobuf_int(&opset, 2, 17);
+	vt_protobuf_message(&model, 8, &opset);
 	put_props(&model, props);
 	rc = vt_fs_write_quick(path, model.data, model.len, 0644, writer->err);
 	vt_buf_release(&model);

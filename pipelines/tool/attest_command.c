@@ -77,9 +77,11 @@ static struct vt_attested nth(const struct evidence *evidence, size_t i)
 
 static int deliver(const struct vt_buf *text, const char *out, struct vt_err *err)
 {
+	const char *json = text->data ? text->data : "";
+
 	if (out)
-		return vt_fs_write(out, text->data ? text->data : "", text->len, 0644, err);
-	vt_json_say(text->data);
+		return vt_fs_write(out, json, text->len, 0644, err);
+	vt_json_say(json);
 	return 0;
 }
 
