@@ -105,7 +105,9 @@ def cwl_errors(path):
 def snakefile_errors(path):
     text = emit("snakemake", path)
     env = {}
+    os.chdir(T)  # the Snakefile writes .now where it runs
     exec(text[:text.index("\nrule all")].replace("config", "{}"), env)
+    os.chdir(ROOT)
     rules = {l.split()[1].rstrip(":") for l in text.splitlines() if l.startswith(("rule ", "checkpoint "))}
     found = ["script of " + n for n, s in env["STEP"].items() if subprocess.run(["sh", "-n"], input=s, text=True).returncode]
     found += ["spec of " + n for n, s in env["SPEC"].items() if json.loads(s)["pipeline"]["name"] != n]
