@@ -88,7 +88,8 @@ void vt_json_put_real(struct vt_json *object, const char *key, double value);
 
 /* Canonical bytes for hashing: keys sorted by UTF-16 code units, no white space, shortest
  * escapes.  A VT_JSON_REAL is an error (VT_EBUG): reals that are hashed travel as decimal
- * strings made by vt_json_real_text. */
+ * strings made by vt_json_real_text.  A text that is not UTF-8 could not be read again
+ * (VT_EUSAGE, the keys that lead to it in front). */
 int vt_json_canonical(struct vt_buf *out, const struct vt_json *value, struct vt_err *err);
 
 /* The same with reals, in their shortest form: one text for one value, to be hashed as a string. */

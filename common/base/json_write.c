@@ -71,6 +71,22 @@ static int by_key(const void *a, const void *b)
 	return by_utf16(((const struct slot *)a)->key, ((const struct slot *)b)->key);
 }
 
+/* What is hashed must be read again, and the parser takes UTF-8 alone.  Files are checked when they
+ * are parsed: another text came as an argument, from the environment or as a name. */
+static int check_utf8(const char *text, struct vt_err *err)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	uint32_t point;
+	size_t n;
+
+	for (; *p; p += n) {
+		n = vt_utf8_decode(p, 4, &point);
+		if (!n)
+			return vt_err_set(err, VT_EUSAGE, "a text that is not UTF-8");
+	}
+	return 0;
+}
+
 static int sorted(struct vt_buf *out, const struct vt_json *json, bool reals, struct vt_err *err);
 
 static int sorted_object(struct vt_buf *out, const struct vt_json *json, bool reals,
@@ -89,7 +105,9 @@ static int sorted_object(struct vt_buf *out, const struct vt_json *json, bool re
 			vt_buf_char(out, ',');
 		vt_json_quote(out, s[i].key);
 		vt_buf_char(out, ':');
-		rc = sorted(out, s[i].item, reals, err);
+		rc = reals ? 0 : check_utf8(s[i].key, err);
+		if (!rc)
+			rc = sorted(out, s[i].item, reals, err);
 		if (rc)
 			vt_err_prefix(err, "%s", s[i].key);
 	}
@@ -126,7 +144,7 @@ static int sorted(struct vt_buf *out, const struct vt_json *json, bool reals, st
 			json->real);
 	if (json->type != VT_JSON_ARRAY) {
 		scalar(out, json);
-		return 0;
+		return json->type == VT_JSON_STRING && !reals ? check_utf8(json->string, err) : 0;
 	}
 	vt_buf_char(out, '[');
 	for (size_t i = 0; !rc && i < json->n; i++) {

@@ -17,16 +17,15 @@
 #include "common/base/err.h"
 #include "common/base/utf8.h"
 
-/* Bytes at p that are not to be printed; 0 if the first one is harmless. */
-static size_t harmful(const unsigned char *p)
+/* Bytes of the character at p; *harmful: it is not to be printed, because it is hidden, or no UTF-8
+ * (0x9b alone begins a command of an 8-bit terminal). */
+static size_t character(const unsigned char *p, bool *harmful)
 {
 	uint32_t c;
-	size_t n;
+	size_t n = vt_utf8_decode(p, 4, &c);
 
-	if (p[0] >= 0x20 && p[0] < 0x7f)
-		return 0;
-	n = vt_utf8_decode(p, 4, &c);
-	return n && vt_utf8_is_hidden(c) ? n : 0;
+	*harmful = !n || vt_utf8_is_hidden(c);
+	return n ? n : 1;
 }
 
 void vt_buf_shown(struct vt_buf *buf, const char *text)
@@ -34,16 +33,17 @@ void vt_buf_shown(struct vt_buf *buf, const char *text)
 	const unsigned char *p = (const unsigned char *)text;
 
 	while (*p) {
-		size_t n = harmful(p);
+		bool harmful;
+		size_t n = character(p, &harmful);
 
 		if (*p == '\n' || *p == '\t')
 			vt_buf_str(buf, *p == '\n' ? "\\n" : "\\t");
-		else if (!n)
-			vt_buf_char(buf, (char)*p);
+		else if (!harmful)
+			vt_buf_add(buf, p, n);
 		else
 			for (size_t i = 0; i < n; i++)
 				vt_buf_printf(buf, "\\x%02x", p[i]);
-		p += n ? n : 1;
+		p += n;
 	}
 }
 

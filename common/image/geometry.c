@@ -147,7 +147,8 @@ int vt_geometry_check(const struct vt_geometry *geometry, struct vt_err *err)
 					"row %d of the affine has the value %g", i + 1,
 					geometry->affine[i][j]);
 	for (int i = 0; i < 3; i++)
-		if (!(geometry->spacing[i] >= 0.01 && geometry->spacing[i] <= 100))
+		/* headers hold f32: 0.01f is a little less than 0.01 */
+		if (!(geometry->spacing[i] >= (double)0.01f && geometry->spacing[i] <= 100))
 			return vt_err_set(err, VT_EDATA,
 				"voxel spacing is %g x %g x %g mm, want 0.01 to 100 (is the affine "
 				"or pixdim empty, or in meters?)",

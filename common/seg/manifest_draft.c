@@ -10,6 +10,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/sort.h"
+#include "common/content/tree.h"
 #include "common/image/intensity.h"
 #include "common/image/volume.h"
 #include "common/seg/manifest_draft_internal.h"
@@ -487,13 +488,21 @@ static struct vt_json *manifest_of(struct vt_draft *draft, struct vt_buf *remark
 	return j;
 }
 
-static int add_root(struct vt_draft *draft, const char *root, struct vt_err *err)
+/* Files whose names no store takes are left out, with a remark. */
+static int add_root(struct vt_draft *draft, struct vt_buf *remarks, const char *root,
+	struct vt_err *err)
 {
 	struct vt_strs images = VT_STRS_INIT;
 	int rc = list_images(&images, root, "", DEPTH, err);
 
-	for (size_t i = 0; !rc && i < images.n; i++)
-		add_file(draft, root, images.v[i]);
+	for (size_t i = 0; !rc && i < images.n; i++) {
+		struct vt_err why = VT_ERR_INIT;
+
+		if (vt_tree_check_name(NULL, images.v[i], &why))
+			vt_buf_printf(remarks, "left out: %s\n", why.text);
+		else
+			add_file(draft, root, images.v[i]);
+	}
 	vt_strs_release(&images);
 	return rc;
 }
@@ -532,7 +541,8 @@ int vt_manifest_draft(struct vt_json **out, struct vt_buf *remarks, const char *
 	if (vt_fs_exists(dataset))
 		vt_json_read(&d.dataset, dataset, &none);
 	free(dataset);
-	if (!add_root(&d, dir, err) && (!d.labels || !add_root(&d, d.labels, err))) {
+	if (!add_root(&d, remarks, dir, err) &&
+		(!d.labels || !add_root(&d, remarks, d.labels, err))) {
 		if (d.n > 1)
 			qsort(d.v, d.n, sizeof(*d.v), most_files_first);
 		for (size_t i = 0; i < d.n; i++) {

@@ -40,8 +40,7 @@ static int add_object(struct vt_json *json, const char *key, const char *text, s
 
 int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err *err)
 {
-	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY),
-		       *check = NULL;
+	struct vt_json *j = vt_json_new(VT_JSON_OBJECT), *parents = vt_json_new(VT_JSON_ARRAY);
 	/* out may hold something before */
 	size_t begun = out->len;
 	struct vt_digest d;
@@ -62,16 +61,10 @@ int vt_commit_write(struct vt_buf *out, struct vt_commit *commit, struct vt_err 
 		rc = add_object(j, "source", commit->source, err);
 	if (!rc)
 		rc = vt_json_canonical(out, j, err);
-	/* the writer copies bytes; the parser knows what is UTF-8 */
-	if (!rc &&
-		vt_json_parse(&check, out->data + begun, out->len - begun,
-			"commit message or author", err))
-		rc = err->code = VT_EUSAGE;
 	if (!rc) {
 		d = vt_digest_bytes(out->data + begun, out->len - begun);
 		vt_digest_hex(commit->id, &d);
 	}
-	vt_json_free(check);
 	vt_json_free(j);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/attest/anchor.h"
 #include "common/store/history.h"
@@ -49,7 +50,12 @@ static int take(void *ctx, const struct vt_json *line, const char *digest)
 	if (!r->quiet && r->json) {
 		vt_json_compact(&text, line);
 		vt_buf_char(&text, '\n');
-		vt_json_say(text.data);
+		/* As stored, so that its digest is the next line's "prev"; a screen shows the same
+		 * values without what hides or turns text. */
+		if (isatty(STDOUT_FILENO))
+			vt_json_say(text.data);
+		else
+			fputs(text.data, stdout);
 	} else if (!r->quiet) {
 		print(line, digest);
 	}

@@ -107,6 +107,13 @@ static void grids(void)
 	CHECK_EQ(vt_geometry_check(&g, &err), 0);
 	vt_geometry_init(&g, (const size_t[3]){ 10, 10, 4097 }, (const double[3]){ 1, 1, 1 });
 	CHECK_EQ(vt_geometry_check(&g, &err), VT_EDATA);
+	/* as a header holds 0.01 mm; less */
+	vt_geometry_init(&g, (const size_t[3]){ 10, 10, 10 },
+		(const double[3]){ (double)0.01f, 0.01, 0.01 });
+	CHECK_EQ(vt_geometry_check(&g, &err), 0);
+	vt_geometry_init(&g, (const size_t[3]){ 10, 10, 10 },
+		(const double[3]){ 0.00999, 0.01, 0.01 });
+	CHECK_EQ(vt_geometry_check(&g, &err), VT_EDATA);
 	/* 65 times as many voxels: up to 256 cubed */
 	vt_geometry_init(&g, (const size_t[3]){ 64, 64, 64 }, (const double[3]){ 1, 1, 5 });
 	vt_geometry_respaced(&fine, &g, (const double[3]){ 0.25, 0.25, 1.25 });

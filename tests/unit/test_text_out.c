@@ -51,6 +51,10 @@ static void arguments_do_nothing_to_a_terminal(void)
 	SAME("M\xc3\xbcller \xe2\x82\xac \xe6\x97\xa5", "%s",
 		"M\xc3\xbcller \xe2\x82\xac \xe6\x97\xa5");
 	SAME("\\x1b", "%c", 0x1b);
+	/* no UTF-8: a lone byte that commands an 8-bit terminal, a character that is cut */
+	SAME("a\\x9b1m\\xe2\\x82", "%s",
+		"a\x9b"
+		"1m\xe2\x82");
 }
 
 static char *csv(const char *text)

@@ -56,13 +56,30 @@ run("commit", "r", "scans", "-m", bad, "--allow-empty")
 run("tag", "r", "t")
 open(T + "/m.json", "w").write(json.dumps({**json.load(open(os.environ["ROOT"] + "/manifests/embedded.json")), "description": bad}))
 os.makedirs(T + "/cohort/sub-1"); open(T + "/cohort/sub-1/t1.nii.gz", "w").write("1")
-for args in (["log", "r", "--json"], ["tag", "r", "--json"], ["consent", "list", "--json"], ["history", "--json"], ["export-log"],
+for args in (["log", "r", "--json"], ["tag", "r", "--json"], ["consent", "list", "--json"], ["export-log"],
              ["manifest", "cohort", "--place", "m.json"]):
     r = run(*args)
     text = r.stdout.decode()
     hidden = [hex(ord(c)) for c in text if c in bad and c not in "abcd"]
-    values = repr([json.loads(l) for l in text.splitlines()] if args[0] in ("history", "export-log") else json.loads(text))
+    values = repr([json.loads(l) for l in text.splitlines()] if args[0] == "export-log" else json.loads(text))
     say(r.returncode == 0 and text and not hidden and repr(bad)[1:-1] in values, " ".join(args) + ": what cannot be seen is escaped, the value is the same", (r.returncode, hidden, values, r.stderr))
+
+# the history's lines are those that are stored, whose digests hold each other; on a screen the same values are escaped
+r = run("history", "--json")
+stored = open(T + "/store/history", "rb").read()
+say(r.stdout == stored and "\u202e".encode() in stored, "history --json: the bytes that are stored", r.stdout)
+ours, theirs = os.openpty()
+subprocess.run([V, "history", "--json", "--store", T + "/store"], stdout=theirs, stderr=subprocess.DEVNULL)
+os.close(theirs)
+screen = b""
+try:
+    while part := os.read(ours, 65536):
+        screen += part
+except OSError:  # the other end is closed and all is read
+    pass
+text = screen.decode()
+say([json.loads(l) for l in text.splitlines()] == [json.loads(l) for l in stored.splitlines()] and not [c for c in text if c in bad and c not in "abcd"],
+    "history --json on a screen: what cannot be seen is escaped, the value is the same", text)
 
 # a workflow's keys
 z = "0" * 64

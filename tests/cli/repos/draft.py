@@ -102,3 +102,11 @@ for said, role in (("{of whom", "of_whom"), ("x{}{", "x"), ("{", "image"), ("***
     json.dump({"channel_names": {"0": said}, "labels": {"background": 0, "lesion": 1}}, open("nnunet/dataset.json", "w"))
     rc, m, why = tool("nnunet")
     say(rc == 0 and roles(m) == [role], f"a channel that is named {said}", (rc, m, why))
+
+# --- names that no store takes
+for name, why_not in (("t2{.nii.gz", "holds one of"), ("x{a,b}.nii.gz", "holds one of"), ("t1\udcfe.nii.gz", "is not UTF-8"), ("t\u202e1.nii.gz", "cannot be seen")):
+    rc, m, why = draft({"flair.nii.gz": scan, name: scan, "seg.nii.gz": lambda: few([0, 1])})
+    say(rc == 0 and roles(m) == ["flair"] and why.count(why_not) == 2 and why.count("rename it") == 2, "left out with a remark: " + ascii(name), (rc, m, why))
+shutil.rmtree("d"); save("d/P-001/t1{.nii.gz", scan())
+rc, m, why = tool("d")
+say(rc == 66 and "rename it" in why, "a folder of nothing else: 66, and why", (rc, m, why))
